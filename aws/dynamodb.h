@@ -1,0 +1,23 @@
+#pragma once
+#include <stdbool.h>
+
+#include "aws/client.h"
+
+/* The table calls that a stream needs. */
+struct dynamodb_table {
+	char name[256];
+	char arn[1025];
+	char status[32];
+	char stream_arn[1025]; /* LatestStreamArn; "" where there never was one */
+	bool stream_enabled;
+	char view_type[32]; /* "" where there is no stream */
+	char key_hash[256], key_range[256];
+};
+
+typedef void dynamodb_table_fn(void *arg, const struct error *err, const struct dynamodb_table *t);
+/* `table` is a name or a table ARN. ERROR_NOT_FOUND where there is no such table. */
+void dynamodb_describe_table(struct aws_client *c, const char *table, dynamodb_table_fn *fn,
+			     void *arg);
+/* UpdateTable: stream on. Already on counts as done. */
+void dynamodb_enable_stream(struct aws_client *c, const char *table, const char *view_type,
+			    dynamodb_table_fn *fn, void *arg);

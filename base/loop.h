@@ -1,0 +1,31 @@
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+
+/* One thread's event loop: epoll, timers, and a heartbeat that others may read. Everything but
+ * loop_wake, loop_stop and loop_beat_ms belongs to the loop's thread. */
+struct loop;
+struct loop_timer;
+struct clock;
+
+typedef void loop_fd_fn(void *arg, int fd, uint32_t events); /* EPOLLIN, EPOLLOUT, … */
+typedef void loop_timer_fn(void *arg);
+
+struct loop *loop_new(const struct clock *clock);
+void loop_free(struct loop *l);
+/* Adds the fd or changes what it waits for; events 0 removes it. */
+void loop_watch(struct loop *l, int fd, uint32_t events, loop_fd_fn *fn, void *arg);
+/* A timer is made once and armed as often as needed; arming again moves it. */
+struct loop_timer *loop_timer_new(struct loop *l, loop_timer_fn *fn, void *arg);
+void loop_timer_free(struct loop_timer *t);
+void loop_timer_arm(struct loop_timer *t, int64_t delay_ms); /* < 0 disarms */
+/* Waits at most max_wait_ms (-1: until something happens), runs what is due, returns. */
+void loop_once(struct loop *l, int max_wait_ms);
+/* Until loop_stop. */
+void loop_run(struct loop *l);
+void loop_stop(struct loop *l); /* any thread */
+void loop_wake(struct loop *l); /* any thread */
+int64_t loop_now_ms(const struct loop *l);  /* boot time at the last wake-up */
+int64_t loop_beat_ms(const struct loop *l); /* any thread: boot time when it last turned */

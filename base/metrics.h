@@ -1,0 +1,70 @@
+#pragma once
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+
+/* Every metric is a row of one table (metrics.c): name, type, labels, help. A series (a row and its
+ * label values) is looked up once and then is a cell that anybody adds to without a lock. */
+enum metric_type { METRIC_COUNTER, METRIC_GAUGE };
+
+enum metric {
+	METRIC_BUILD_INFO,            /* version */
+	METRIC_RECORDS,               /* stream, op */
+	METRIC_RECORD_BYTES,          /* stream: page bytes decoded */
+	METRIC_DELIVERED,             /* sink */
+	METRIC_DELIVERED_BYTES,       /* sink */
+	METRIC_DEAD_LETTERS,          /* sink, reason */
+	METRIC_DROPPED,               /* reason */
+	METRIC_GAPS,                  /* stream */
+	METRIC_POLLS,                 /* stream, result */
+	METRIC_SHARDS,                /* stream, state */
+	METRIC_LAG,                   /* stream: seconds */
+	METRIC_TIME_TO_LOSS,          /* stream: seconds */
+	METRIC_INFLIGHT_BYTES,        /* */
+	METRIC_CREDIT_WAITS,          /* */
+	METRIC_AWS_CALLS,             /* operation, result */
+	METRIC_AWS_CLOCK_OFFSET,      /* seconds */
+	METRIC_CONNECTIONS,           /* opened */
+	METRIC_CREDENTIALS_EXPIRY,    /* seconds from now */
+	METRIC_CREDENTIAL_REFRESHES,  /* result */
+	METRIC_SINK_RETRIES,          /* sink, reason */
+	METRIC_SINK_UNANSWERED_BYTES, /* sink */
+	METRIC_ROLLS,                 /* sink, result */
+	METRIC_ROLL_AGE,              /* sink: seconds */
+	METRIC_SAVES,                 /* result */
+	METRIC_SAVE_SECONDS,          /* time spent */
+	METRIC_STORE_ERRORS,          /* kind */
+	METRIC_SESSIONS,              /* begun in this process */
+	METRIC_LOOP_AGE,              /* loop: seconds since its last turn */
+	METRIC_COUNT,
+};
+
+struct metrics;
+struct metric_cell {
+	_Atomic int64_t value; /* counters and gauges in the row's base unit · row's scale */
+};
+
+struct metrics *metrics_new(void);
+void metrics_free(struct metrics *m);
+/* The cell of these label values (NULL where the row has fewer labels); made at first use, lives as
+ * long as `m`. Takes a lock: look up once, keep the pointer. */
+struct metric_cell *metrics_cell(struct metrics *m, enum metric row, const char *label1,
+				 const char *label2);
+static inline void metric_add(struct metric_cell *c, int64_t n)
+{
+	atomic_fetch_add_explicit(&c->value, n, memory_order_relaxed);
+}
+static inline void metric_set(struct metric_cell *c, int64_t n)
+{
+	atomic_store_explicit(&c->value, n, memory_order_relaxed);
+}
+static inline int64_t metric_get(const struct metric_cell *c)
+{
+	return atomic_load_explicit(&c->value, memory_order_relaxed);
+}
+/* The Prometheus text format. Rows in seconds are kept in milliseconds and printed in seconds. */
+void metrics_print(struct metrics *m, struct buf *out);
+/* The table as Markdown: name, type, labels, help. For docs/operations.md, compared by a test. */
+void metrics_reference(struct buf *out);

@@ -1,0 +1,116 @@
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "config/option.h"
+
+/* The whole configuration of one process, as parsed: plain values, read only after config_load. All
+ * text and arrays belong to the config and live until config_free. */
+
+struct config_worker {
+	const char *name;
+	long threads; /* reader threads; 0 until config_load has put in what the cgroup allows */
+	long memory_bytes;
+	long max_shards;
+	long shutdown_ms;
+};
+
+struct config_checkpoint {
+	const char *store; /* postgres://…, sqlite:PATH */
+	long interval_ms;
+	long lease_ms;
+};
+
+struct config_aws {
+	const char *region; /* NULL: environment, profile, ARN */
+	const char *endpoint_dynamodb, *endpoint_streams, *endpoint_s3, *endpoint_sts;
+	const char *profile;
+	const char *ca_bundle;
+};
+
+enum config_start { START_LATEST, START_OLDEST, START_TIME };
+enum config_gap { GAP_STOP, GAP_OLDEST };
+enum config_on_error { ON_ERROR_DEAD_LETTER, ON_ERROR_STOP, ON_ERROR_DROP };
+
+struct config_stream_sink {
+	const char *name;
+	const char *start; /* NULL: as the stream */
+	size_t sink;       /* index into config.sinks */
+};
+
+struct config_stream {
+	const char *table; /* name, table ARN or stream ARN */
+	const char *name;  /* default: the table's name */
+	const char *start; /* latest | oldest | TIME, checked; config_start_parse reads it */
+	const char *enable_stream; /* NULL: never touched */
+	long gap;                  /* enum config_gap */
+	long on_error;             /* enum config_on_error */
+	long poll_min_ms, poll_max_ms, poll_budget;
+	struct config_stream_sink *sinks;
+	size_t sink_count;
+	int line; /* where it stands in the file */
+};
+
+struct config_sink {
+	const char *name;
+	const struct config_sink_type *type;
+	void *settings; /* the type's settings struct */
+	int line;
+};
+
+/* A kind of sink as the configuration sees it; the sinks give theirs (sinks/sink.h). */
+struct config_sink_type {
+	const char *type; /* "kafka", "s3", "directory", "stdout" */
+	const struct option *options;
+	size_t settings_size;
+	/* What no single row can check; ERROR_INVALID with the key in the message. May be NULL. */
+	bool (*validate)(const void *settings, struct error *err);
+};
+
+struct config_dead_letter {
+	long max_bytes; /* of the store's table */
+};
+
+struct config_http {
+	const char *listen; /* host:port; port 0 picks one; "" is off */
+	bool shard_metrics;
+};
+
+struct config_log {
+	long level, format; /* enum log_level, enum log_format */
+};
+
+struct config {
+	struct config_worker worker;
+	struct config_checkpoint checkpoint;
+	struct config_aws aws;
+	struct config_stream *streams;
+	size_t stream_count;
+	struct config_sink *sinks;
+	size_t sink_count;
+	struct config_dead_letter dead_letter;
+	struct config_http http;
+	struct config_log log;
+	const char *path;
+};
+
+/* `types` ends with a row whose type is NULL. ERROR_INVALID: "FILE:LINE: KEY: what was expected". */
+struct config *config_load(const char *path, const struct config_sink_type *types,
+			   struct error *err);
+void config_free(struct config *c);
+DEFINE_AUTO(config)
+/* The effective configuration as YAML, defaults filled in, secrets as ***. */
+void config_print(const struct config *c, struct buf *out);
+/* Markdown for docs/configuration.md, from the tables. */
+void config_reference(const struct config_sink_type *types, struct buf *out);
+/* JSON Schema of the file, from the tables. */
+void config_schema(const struct config_sink_type *types, struct buf *out);
+
+/* "latest", "oldest", an RFC 3339 time or a duration back from now ("-2h"). */
+bool config_start_parse(const char *text, int64_t now_ms, enum config_start *kind,
+			int64_t *time_ms, struct error *err);

@@ -1,0 +1,36 @@
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "event/event.h"
+
+/* One page of a lane, decoded and encoded: the unit that travels to the sinks. It owns the page's
+ * body and an arena in which every event, key and payload lives. One owner at a time: the reader
+ * that made it; a sink looks into it between `write` and its answer.
+ *
+ * payloads[e][i] is event i in encoding e: a run of JSON followed by '\n' (not counted in n), and
+ * the payloads of one encoding stand in the arena one behind the other, so that a file sink may
+ * take many at once. p NULL: no payload (a bad record). */
+#define BATCH_ENCODINGS_MAX 8
+struct batch {
+	struct arena arena;
+	struct buf body;
+	const struct source *source;
+	const char *shard;
+	size_t count;
+	struct event *events;
+	size_t encoding_count;
+	struct str *payloads[BATCH_ENCODINGS_MAX];
+	struct str next_iterator; /* n 0: the shard is closed */
+	bool closed;
+	size_t bad_count;
+};
+
+struct batch *batch_new(void);
+void batch_free(struct batch *b);
+DEFINE_AUTO(batch)
+/* What it holds of the memory budget: body and arena. */
+size_t batch_bytes(const struct batch *b);

@@ -1,0 +1,43 @@
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/sequence.h"
+#include "base/str.h"
+
+/* c, u, d of a stream; r of an export, or where an update's old image is not to be had. */
+enum event_op { EVENT_CREATE, EVENT_UPDATE, EVENT_DELETE, EVENT_READ };
+char event_op_letter(enum event_op op);
+
+/* Whose records these are: constant for a lane, owned by its stream, read from any thread. */
+struct source {
+	const char *stream;    /* configured name */
+	const char *table;     /* table's name */
+	const char *arn;       /* the stream's ARN */
+	const char *account, *region; /* out of the ARN */
+	const char *key_hash, *key_range; /* attribute names; key_range "" where there is none */
+	const char *version;   /* of the program */
+	uint64_t generation;
+	bool new_images, old_images; /* by the stream's view type */
+};
+
+/* One record of a page as decoded. Every slice lives in the batch. */
+struct event {
+	enum event_op op;
+	bool ttl;           /* deleted by time to live */
+	struct sequence sequence;
+	int64_t time_ms;    /* ApproximateCreationDateTime */
+	struct str id;      /* eventID's bytes inside the JSON quotes */
+	struct str key;     /* canonical key (contract, "Events") */
+	struct str raw;     /* the record as it came, in the page's body */
+	const char *bad;    /* NULL, or why it could not be decoded: goes to the dead letters */
+};
+
+enum event_format { FORMAT_DEBEZIUM, FORMAT_PLAIN, FORMAT_DYNAMODB };
+
+/* What a sink wants the payload to be. Equal ones are encoded once. */
+struct encoding {
+	enum event_format format;
+	bool numbers_as_strings; /* `numbers: string` */
+};

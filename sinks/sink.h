@@ -1,0 +1,119 @@
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/metrics.h"
+#include "base/str.h"
+#include "config/config.h"
+#include "event/batch.h"
+
+/* The one contract of all sinks.
+ *
+ * A batch is *taken* (its bytes are the sink's, or durable: arena and credit are free), later
+ * *prepared* (what the sink holds can be committed: a blob that is enough to finish or bury it
+ * without this process), then, after the store has written blob and positions in one call,
+ * *finished*. A sink with nothing to prepare goes from taken to durable at once (roll 0).
+ * Or a batch *failed* (send it again, from `first`, to its end), or was *refused* (record `first`
+ * can never get in; the ones before it are in, none behind it is).
+ *
+ * The caller keeps to it: one batch of a lane is in a sink at a time; finish(n) comes only after
+ * the store has the blob of n; the next roll is prepared only after the last one was finished.
+ *
+ * Threads: write may be called from any reader; prepare, finish, purge from the core's thread. None
+ * of them blocks. Answers come from any thread, also from inside the call. */
+
+struct sink;
+struct sink_host;
+
+/* One batch on its way to one sink. Owned by the reader; the sink's between write and answer. */
+struct delivery {
+	struct batch *batch;
+	const struct str *payloads; /* batch->count of them; p NULL: not for this sink */
+	size_t first;               /* earlier records are in already, or not for this sink */
+	size_t count;               /* records with a payload from `first` on, for metrics */
+	unsigned reader;            /* which reader it comes from: a sink may keep one handle each */
+	void *lane;                 /* the reader's; handed back in the answer's delivery */
+};
+
+enum sink_answer_kind {
+	SINK_TAKEN,    /* delivery, roll: all of it from `first` on. roll 0: durable */
+	SINK_FAILED,   /* delivery, first, err: records before `first` are in; again later from it */
+	SINK_REFUSED,  /* delivery, first, err: record `first` goes to the dead letters */
+	SINK_PREPARED, /* roll, blob: holds every delivery that was taken with this roll */
+	SINK_FINISHED, /* roll: readers can see it; its row may go */
+	SINK_FATAL,    /* err: this session has to end */
+};
+
+struct sink_answer {
+	enum sink_answer_kind kind;
+	unsigned sink;
+	struct delivery *delivery;
+	size_t first;
+	uint64_t roll;   /* 1.., grows by one; unique within the session and sink */
+	struct str blob; /* PREPARED: valid during the call only */
+	struct error err;
+};
+
+/* What a sink is given by the process that runs it. Outlives the sink. */
+struct sink_host {
+	unsigned index;      /* of this sink: `sink` in its answers */
+	const char *name;    /* configured name, the sink's identity */
+	const char *session; /* UUID text of the running session: part of every file's name */
+	unsigned readers;
+	int64_t lease_ms;
+	size_t memory_bytes; /* the most it may hold in buffers of its own */
+	struct clock *clock;
+	struct metrics *metrics;
+	const struct aws_settings *aws; /* for S3; NULL where no sink needs it */
+	struct credentials *credentials;
+	void (*answer)(void *arg, const struct sink_answer *a);
+	void *arg;
+};
+
+enum sink_commit {
+	SINK_IMMEDIATE,   /* taken is durable; prepare, finish and bury are never called */
+	SINK_ROLL,        /* blob and positions are saved together, then finish makes it visible */
+	SINK_TRANSACTION, /* blob and ranges are saved as pending, positions move after finish */
+};
+
+/* A kind of sink: one exported constant. */
+struct sink_ops {
+	struct config_sink_type config;
+	/* By its settings: Kafka is IMMEDIATE or TRANSACTION. */
+	enum sink_commit (*commit)(const void *settings);
+	struct encoding (*encoding)(const void *settings);
+	/* Does not wait for the peer: a neighbour that is away is retried, counted and visible. */
+	struct sink *(*open)(const void *settings, const struct sink_host *host, struct error *err);
+	void (*write)(struct sink *s, struct delivery *d);
+	/* Asks for everything taken so far as one blob, soon; does nothing with an empty roll, and
+	 * may come from the sink itself (size, age). `now`: do not wait for more. */
+	void (*prepare)(struct sink *s);
+	void (*finish)(struct sink *s, uint64_t roll);
+	/* Finishes a dead (or an earlier) session's roll; blocking, repeatable by anyone. The error
+	 * of a roll that cannot be finished says what a person has to look at. */
+	bool (*bury)(const void *settings, const struct sink_host *host, struct str blob,
+		     struct error *err);
+	/* Blocking, after every roll of `session` was buried: abandoned uploads and dot files go. */
+	bool (*sweep)(const void *settings, const struct sink_host *host, const char *session,
+		      struct error *err);
+	/* The lease ended: drop what is unsent and answer it as failed. */
+	void (*purge)(struct sink *s);
+	/* Is the peer there, may we write: a line for `sluice check`. Blocking, at most 10 s. */
+	bool (*check)(const void *settings, const struct sink_host *host, struct buf *said,
+		      struct error *err);
+	/* NULL, or what is wrong with it now, for /readyz. Any thread. */
+	const char *(*trouble)(struct sink *s, char *out, size_t size);
+	/* Answers what it still holds as failed, then frees. */
+	void (*close)(struct sink *s);
+};
+
+extern const struct sink_ops sink_kafka, sink_s3, sink_directory, sink_stdout;
+
+/* NULL where there is no such type. */
+const struct sink_ops *sink_ops_find(const char *type);
+/* For config_load: the types' tables, ending with a row whose type is NULL. */
+const struct config_sink_type *sink_config_types(void);
