@@ -113,6 +113,10 @@ struct sink_ops {
 
 extern const struct sink_ops sink_kafka, sink_s3, sink_directory, sink_stdout;
 
+/* Choices of the settings `format` (enum event_format) and `numbers` (0 exact, 1 string), which every
+ * sink has; end with NULL. */
+extern const char *const sink_formats[], *const sink_numbers[];
+
 /* NULL where there is no such type. */
 const struct sink_ops *sink_ops_find(const char *type);
 /* For config_load: the types' tables, ending with a row whose type is NULL. */

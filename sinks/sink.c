@@ -1,0 +1,35 @@
+#include "sinks/sink.h"
+
+#include <pthread.h>
+
+const char *const sink_formats[] = { "debezium", "plain", "dynamodb", NULL };
+const char *const sink_numbers[] = { "exact", "string", NULL };
+
+static const struct sink_ops *const kinds[] = { &sink_kafka, &sink_s3, &sink_directory,
+						&sink_stdout };
+#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+/* A type's row stands in its own file, and C cannot gather them at compile time: filled once, then
+ * constant. */
+static struct config_sink_type types[KINDS + 1];
+static pthread_once_t types_once = PTHREAD_ONCE_INIT;
+
+static void types_fill(void)
+{
+	for (size_t i = 0; i < KINDS; i++)
+		types[i] = kinds[i]->config;
+}
+
+const struct sink_ops *sink_ops_find(const char *type)
+{
+	for (size_t i = 0; i < KINDS; i++)
+		if (strcmp(kinds[i]->config.type, type) == 0)
+			return kinds[i];
+	return NULL;
+}
+
+const struct config_sink_type *sink_config_types(void)
+{
+	pthread_once(&types_once, types_fill);
+	return types;
+}
