@@ -1,4 +1,5 @@
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,9 +21,10 @@ enum aws_service { AWS_DYNAMODB, AWS_STREAMS, AWS_S3, AWS_STS, AWS_SERVICES };
 
 struct aws_settings {
 	const char *region; /* resolved; never NULL for a client */
-	const char *endpoints[AWS_SERVICES]; /* overrides; NULL: the environment's, else AWS's own */
-	const char *ca_bundle; /* NULL: AWS_CA_BUNDLE, else the system's bundle */
-	long connections_max;  /* of this client */
+	const char
+		*endpoints[AWS_SERVICES]; /* overrides; NULL: the environment's, else AWS's own */
+	const char *ca_bundle;            /* NULL: AWS_CA_BUNDLE, else the system's bundle */
+	long connections_max;             /* of this client */
 };
 
 /* The settings, the credentials, the clock and the metrics stay the caller's and outlive it. */
@@ -32,6 +34,8 @@ struct aws_client *aws_client_new(struct loop *loop, const struct aws_settings *
 void aws_client_free(struct aws_client *c);
 DEFINE_AUTO(aws_client)
 struct loop *aws_client_loop(struct aws_client *c);
+/* Turns the client's loop until a callback sets the flag. For commands and for starting up. */
+void aws_wait(struct aws_client *c, const bool *done);
 
 /* explicit > AWS_REGION > AWS_DEFAULT_REGION > profile. ERROR_INVALID where there is none. The text
  * is copied into `out`. */

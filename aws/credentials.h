@@ -34,5 +34,10 @@ void credentials_close(struct credentials *c);
 const char *credentials_source(const struct credentials *c);
 /* False only before any keys were had. */
 bool credentials_get(struct credentials *c, struct credentials_keys *out);
+/* Of the keys that credentials_get would give; without a lock, so that it can be asked each time.
+ */
+uint64_t credentials_version(const struct credentials *c);
+/* The profile whose settings count: the one asked for, else AWS_PROFILE, else "default". */
+const char *credentials_profile(const struct credentials *c);
 /* AWS refused keys of this version: refresh now, once, whoever else asks. */
 void credentials_refused(struct credentials *c, uint64_t version);
