@@ -23,7 +23,8 @@ void loop_timer_free(struct loop_timer *t);
 void loop_timer_arm(struct loop_timer *t, int64_t delay_ms); /* < 0 disarms */
 /* Waits at most max_wait_ms (-1: until something happens), runs what is due, returns. */
 void loop_once(struct loop *l, int max_wait_ms);
-/* Until loop_stop. */
+/* Until loop_stop. Turns at least each LOOP_TURN_MS, so that an idle loop's beat stays fresh. */
+#define LOOP_TURN_MS 200
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l); /* any thread */
 void loop_wake(struct loop *l); /* any thread */

@@ -18,7 +18,8 @@ bool queue_push(struct queue *q, const void *item);
 bool queue_offer(struct queue *q, const void *item);
 /* Copies up to `max` items out and returns how many; does not wait. */
 size_t queue_drain(struct queue *q, void *items, size_t max);
-/* Waits up to timeout_ms (-1: for ever) for something to drain or for closing. */
+/* Waits up to timeout_ms (-1: for ever) for something to drain or for closing; a signal may end it
+ * earlier. */
 void queue_wait(struct queue *q, int timeout_ms);
 /* Readable while items wait or after closing. */
 int queue_fd(const struct queue *q);

@@ -1,0 +1,233 @@
+#include "base/metrics.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+/* Label values come from the configuration and from our own enums; this only guards against a bug
+ * that would make a series of every record. What comes later is counted together. */
+#define SERIES_PER_ROW_MAX 4096
+#define OTHER              "_other"
+
+struct metric_row {
+	const char *name;
+	enum metric_type type;
+	const char *label1, *label2;
+	const char *help;
+	bool seconds; /* cells are milliseconds */
+};
+
+static const struct metric_row rows[METRIC_COUNT] = {
+	[METRIC_BUILD_INFO] = { "sluice_build_info", METRIC_GAUGE, "version", NULL,
+				"Always 1; the label is the version that runs.", false },
+	[METRIC_RECORDS] = { "sluice_records_total", METRIC_COUNTER, "stream", "op",
+			     "Records read from the stream, by operation (c u d r).", false },
+	[METRIC_RECORD_BYTES] = { "sluice_record_bytes_total", METRIC_COUNTER, "stream", NULL,
+				  "Bytes of the pages that were decoded.", false },
+	[METRIC_DELIVERED] = { "sluice_delivered_total", METRIC_COUNTER, "sink", NULL,
+			       "Events that are durable in the sink.", false },
+	[METRIC_DELIVERED_BYTES] = { "sluice_delivered_bytes_total", METRIC_COUNTER, "sink", NULL,
+				     "Encoded bytes that are durable in the sink.", false },
+	[METRIC_DEAD_LETTERS] = { "sluice_dead_letters_total", METRIC_COUNTER, "sink", "reason",
+				  "Records that went to the dead letters.", false },
+	[METRIC_DROPPED] = { "sluice_dropped_total", METRIC_COUNTER, "reason", NULL,
+			     "Records that were dropped as configured.", false },
+	[METRIC_GAPS] = { "sluice_gaps_total", METRIC_COUNTER, "stream", NULL,
+			  "Gaps: records that left the stream before they were read.", false },
+	[METRIC_POLLS] = { "sluice_polls_total", METRIC_COUNTER, "stream", "result",
+			   "GetRecords calls, by result.", false },
+	[METRIC_SHARDS] = { "sluice_shards", METRIC_GAUGE, "stream", "state",
+			    "Shards of this process, by state.", false },
+	[METRIC_LAG] = { "sluice_lag_seconds", METRIC_GAUGE, "stream", NULL,
+			 "Age of the oldest change that is not yet delivered and saved.", true },
+	[METRIC_TIME_TO_LOSS] = { "sluice_time_to_loss_seconds", METRIC_GAUGE, "stream", NULL,
+				  "Time until the first unread record leaves the stream.", true },
+	[METRIC_INFLIGHT_BYTES] = { "sluice_inflight_bytes", METRIC_GAUGE, NULL, NULL,
+				    "Bytes read and not yet taken by the sinks.", false },
+	[METRIC_CREDIT_WAITS] = { "sluice_credit_waits_total", METRIC_COUNTER, NULL, NULL,
+				  "Times that a shard had to wait for memory.", false },
+	[METRIC_AWS_CALLS] = { "sluice_aws_calls_total", METRIC_COUNTER, "operation", "result",
+			       "Calls to AWS, by operation and result.", false },
+	[METRIC_AWS_CLOCK_OFFSET] = { "sluice_aws_clock_offset_seconds", METRIC_GAUGE, NULL, NULL,
+				      "AWS's clock minus this machine's.", true },
+	[METRIC_CONNECTIONS] = { "sluice_connections_opened_total", METRIC_COUNTER, NULL, NULL,
+				 "Connections to AWS that were opened.", false },
+	[METRIC_CREDENTIALS_EXPIRY] = { "sluice_credentials_expiry_seconds", METRIC_GAUGE, NULL,
+					NULL, "Time until the credentials in use expire.", true },
+	[METRIC_CREDENTIAL_REFRESHES] = { "sluice_credential_refreshes_total", METRIC_COUNTER,
+					  "result", NULL, "Attempts to get new credentials.",
+					  false },
+	[METRIC_SINK_RETRIES] = { "sluice_sink_retries_total", METRIC_COUNTER, "sink", "reason",
+				  "Batches that had to be sent to the sink again.", false },
+	[METRIC_SINK_UNANSWERED_BYTES] = { "sluice_sink_unanswered_bytes", METRIC_GAUGE, "sink",
+					   NULL, "Bytes given to the sink and not yet answered.",
+					   false },
+	[METRIC_ROLLS] = { "sluice_rolls_total", METRIC_COUNTER, "sink", "result",
+			   "Rolls of files, by result.", false },
+	[METRIC_ROLL_AGE] = { "sluice_roll_age_seconds", METRIC_GAUGE, "sink", NULL,
+			      "Age of the oldest roll that readers cannot see yet.", true },
+	[METRIC_SAVES] = { "sluice_saves_total", METRIC_COUNTER, "result", NULL,
+			   "Saves of positions, by result.", false },
+	[METRIC_SAVE_SECONDS] = { "sluice_save_seconds_total", METRIC_COUNTER, NULL, NULL,
+				  "Time spent saving positions.", true },
+	[METRIC_STORE_ERRORS] = { "sluice_store_errors_total", METRIC_COUNTER, "kind", NULL,
+				  "Calls to the checkpoint store that failed, by kind.", false },
+	[METRIC_SESSIONS] = { "sluice_sessions_total", METRIC_COUNTER, NULL, NULL,
+			      "Sessions that this process began.", false },
+	[METRIC_LOOP_AGE] = { "sluice_loop_age_seconds", METRIC_GAUGE, "loop", NULL,
+			      "Time since the loop last turned.", true },
+};
+
+struct series {
+	struct metric_cell cell;
+	struct series *next;
+	char *label1, *label2; /* NULL where the row has fewer labels */
+};
+
+struct row_series {
+	struct series *first, **last; /* in the order of their making */
+	size_t count;
+};
+
+struct metrics {
+	pthread_mutex_t lock;
+	struct row_series rows[METRIC_COUNT];
+};
+
+struct metrics *metrics_new(void)
+{
+	struct metrics *m = memory_new(sizeof(*m));
+
+	pthread_mutex_init(&m->lock, NULL);
+	for (size_t i = 0; i < METRIC_COUNT; i++)
+		m->rows[i].last = &m->rows[i].first;
+	return m;
+}
+
+void metrics_free(struct metrics *m)
+{
+	if (!m)
+		return;
+	for (size_t i = 0; i < METRIC_COUNT; i++)
+		for (struct series *next, *s = m->rows[i].first; s; s = next) {
+			next = s->next;
+			free(s->label1);
+			free(s->label2);
+			free(s);
+		}
+	pthread_mutex_destroy(&m->lock);
+	free(m);
+}
+
+static bool label_is(const char *have, const char *want)
+{
+	return have == want || (have && want && !strcmp(have, want));
+}
+
+static struct series *series_find(const struct row_series *r, const char *label1,
+				  const char *label2)
+{
+	for (struct series *s = r->first; s; s = s->next)
+		if (label_is(s->label1, label1) && label_is(s->label2, label2))
+			return s;
+	return NULL;
+}
+
+static struct series *series_add(struct row_series *r, const char *label1, const char *label2)
+{
+	struct series *s = memory_new(sizeof(*s));
+
+	s->label1 = memory_text(label1);
+	s->label2 = memory_text(label2);
+	*r->last = s;
+	r->last = &s->next;
+	r->count++;
+	return s;
+}
+
+struct metric_cell *metrics_cell(struct metrics *m, enum metric row, const char *label1,
+				 const char *label2)
+{
+	const struct metric_row *info = &rows[row];
+	struct row_series *r = &m->rows[row];
+	struct series *s;
+
+	assert((size_t)row < METRIC_COUNT);
+	assert(!info->label1 == !label1 && !info->label2 == !label2);
+	pthread_mutex_lock(&m->lock);
+	s = series_find(r, label1, label2);
+	if (!s && r->count >= SERIES_PER_ROW_MAX) {
+		label1 = OTHER;
+		label2 = info->label2 ? OTHER : NULL;
+		s = series_find(r, label1, label2);
+	}
+	if (!s)
+		s = series_add(r, label1, label2);
+	pthread_mutex_unlock(&m->lock);
+	return &s->cell;
+}
+
+static void print_label(struct buf *out, char before, const char *name, const char *value)
+{
+	buf_printf(out, "%c%s=\"", before, name);
+	for (const char *p = value; *p; p++) {
+		if (*p == '\n')
+			buf_text(out, "\\n");
+		else if (*p == '"' || *p == '\\')
+			buf_printf(out, "\\%c", *p);
+		else
+			buf_printf(out, "%c", *p);
+	}
+	buf_text(out, "\"");
+}
+
+static void print_series(struct buf *out, const struct metric_row *row, const struct series *s)
+{
+	long long value = metric_get(&s->cell);
+
+	buf_text(out, row->name);
+	if (row->label1)
+		print_label(out, '{', row->label1, s->label1);
+	if (row->label2)
+		print_label(out, ',', row->label2, s->label2);
+	if (row->label1)
+		buf_text(out, "}");
+	if (row->seconds)
+		buf_printf(out, " %s%lld.%03lld\n", value < 0 ? "-" : "", llabs(value / 1000),
+			   llabs(value % 1000));
+	else
+		buf_printf(out, " %lld\n", value);
+}
+
+static const char *type_name(enum metric_type type)
+{
+	return type == METRIC_COUNTER ? "counter" : "gauge";
+}
+
+void metrics_print(struct metrics *m, struct buf *out)
+{
+	pthread_mutex_lock(&m->lock);
+	for (size_t i = 0; i < METRIC_COUNT; i++) {
+		if (!m->rows[i].first)
+			continue;
+		buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", rows[i].name, rows[i].help,
+			   rows[i].name, type_name(rows[i].type));
+		for (const struct series *s = m->rows[i].first; s; s = s->next)
+			print_series(out, &rows[i], s);
+	}
+	pthread_mutex_unlock(&m->lock);
+}
+
+void metrics_reference(struct buf *out)
+{
+	buf_text(out, "| metric | type | labels | meaning |\n|---|---|---|---|\n");
+	for (size_t i = 0; i < METRIC_COUNT; i++)
+		buf_printf(out, "| `%s` | %s | %s%s%s | %s |\n", rows[i].name,
+			   type_name(rows[i].type), rows[i].label1 ? rows[i].label1 : "",
+			   rows[i].label2 ? ", " : "", rows[i].label2 ? rows[i].label2 : "",
+			   rows[i].help);
+}
