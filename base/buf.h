@@ -23,7 +23,7 @@ bool buf_add(struct buf *b, const void *data, size_t size) MUST_CHECK;
 /* For text of our own making: aborts at the limit, as that is our bug. */
 void buf_text(struct buf *b, const char *text);
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF(2, 3);
-void buf_vprintf(struct buf *b, const char *fmt, va_list ap);
+void buf_vprintf(struct buf *b, const char *fmt, va_list ap) PRINTF(2, 0);
 /* `text` as a JSON string with its quotes: ", \ and controls escaped, UTF-8 raw. */
 void buf_json_text(struct buf *b, struct str text);
 /* Gives the bytes away (free()); the buffer is empty again. */
