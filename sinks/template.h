@@ -7,18 +7,18 @@
 #include "base/error.h"
 #include "event/event.h"
 
-/* A topic or a path with placeholders, parsed once and rendered often. Immutable after template_new:
- * any thread may render.
+/* A topic or a path with placeholders, parsed once and rendered often. Immutable after
+ * template_new: any thread may render.
  *
- * Values are made to fit their place, so that a name can neither break a topic nor leave its folder:
- * in a topic every byte outside [a-zA-Z0-9._-] becomes '_'; in a path '/', '\', '%' and controls
- * become %XX, and so do the dots of a value that is "." or "..". An empty value is "_". Text
- * between placeholders is the operator's: checked for topics, taken as it is for paths. */
+ * Values are made to fit their place, so that a name can neither break a topic nor leave its
+ * folder: in a topic every byte outside [a-zA-Z0-9._-] becomes '_'; in a path '/', '\', '%' and
+ * controls become %XX, and so do the dots of a value that is "." or "..". An empty value is "_".
+ * Text between placeholders is the operator's: checked for topics, taken as it is for paths. */
 struct template;
 
 enum template_use {
 	TEMPLATE_TOPIC, /* ${table} ${stream} ${region} ${account} ${op} */
-	TEMPLATE_PATH,  /* ${table} ${stream} ${region} ${account} ${yyyy} ${MM} ${dd} ${HH} ${mm} */
+	TEMPLATE_PATH, /* ${table} ${stream} ${region} ${account} ${yyyy} ${MM} ${dd} ${HH} ${mm} */
 };
 
 /* What the rendered text changes with. */
