@@ -1,0 +1,212 @@
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/heap.h"
+#include "base/rng.h"
+#include "checkpoint/frontier.h"
+#include "consumer/pacing.h"
+
+/* Pure: which shard may be fetched, when and with which credit; what may be saved. Events in,
+ * actions out; no clock, socket, thread or log in here, and memory only where lanes are added.
+ *
+ * A lane is fetched when its parent has ended (every sink has answered all of the parent, in this
+ * session), it is due, it has fewer than CORE_PAGES pages between reader and sinks, and there is
+ * credit. A page's credit comes back when the last sink has taken it. Times are CLOCK_BOOTTIME in
+ * ms unless said. */
+
+#define CORE_NONE      UINT32_MAX
+#define CORE_SINKS_MAX 8
+#define CORE_PAGES     2 /* of one lane: one in the sinks, the next one ready behind it */
+
+enum lane_state {
+	LANE_WAITING,  /* for its parent */
+	LANE_DUE,      /* will be fetched at its time */
+	LANE_FETCHING, /* a request is out */
+	LANE_FULL,     /* CORE_PAGES pages wait for the sinks */
+	LANE_DRAINING, /* the shard is closed, pages wait for the sinks */
+	LANE_ENDED,    /* every sink has answered everything, ever */
+	LANE_STOPPED,  /* stands still: a gap, or on_error: stop */
+	LANE_STATES,
+};
+const char *lane_state_name(enum lane_state s);
+
+enum core_event_type {
+	CORE_TICK,        /* time has passed */
+	CORE_PAGE,        /* lane, bytes, records, end, end_ms, closed, held: a page was read */
+	CORE_FETCH_FAILED, /* lane, failure */
+	CORE_ANSWER,      /* lane, sink, roll: the sink has the lane's next page */
+	CORE_STAND,       /* lane, sink, end, end_ms, roll: the sink's next page ends early, for good */
+	CORE_PREPARED,    /* sink, roll, deliveries */
+	CORE_FINISHED,    /* sink, roll */
+	CORE_SAVED,       /* the save that was asked for is in the store */
+	CORE_CHILDREN,    /* stream: the children of one ended shard are added, or it has none */
+	CORE_STOP,        /* fetch nothing more, bring what is in flight home, then CORE_DRAINED */
+};
+
+struct core_event {
+	enum core_event_type type;
+	int64_t now_ms;
+	uint32_t lane, sink, stream;
+	uint64_t roll;
+	uint64_t deliveries; /* PREPARED: how many pages the roll took; their answers may come later */
+	/* PAGE */
+	size_t bytes;          /* of the body */
+	size_t records;
+	struct sequence end;   /* last record of the page; none: the page was empty */
+	int64_t end_ms;        /* epoch ms */
+	bool closed;           /* there is no page after it, ever */
+	bool stopped;          /* the lane stands still behind this page (on_error: stop) */
+	/* FETCH_FAILED: TRIMMED and INVALID stop the lane, any other kind backs off */
+	enum error_kind failure;
+};
+
+enum core_action_type {
+	CORE_FETCH,    /* lane */
+	CORE_DISCOVER, /* lane: it is closed, ask for its children */
+	CORE_PREPARE,  /* sink: roll now */
+	CORE_SAVE,     /* core->save */
+	CORE_FINISH,   /* sink, roll: blob and positions are in the store */
+	CORE_DRAINED,  /* everything is home and saved, after CORE_STOP */
+	CORE_IDLE,     /* every shard was empty for idle_ms and everything is delivered */
+};
+
+struct core_action {
+	enum core_action_type type;
+	uint32_t lane, sink;
+	uint64_t roll;
+};
+
+struct core_page {
+	struct sequence end;
+	int64_t end_ms;
+	size_t charge;
+	bool stopped; /* the lane's last page, cut short */
+};
+
+struct core_lane {
+	enum lane_state state;
+	bool closed, stopping, dirty, read;
+	uint32_t stream, parent, first_child, next_sibling, dirty_next;
+	int64_t store_id;
+	size_t charge;       /* of the fetch that is out */
+	size_t recent_bytes; /* size of the recent largest page */
+	struct pacing pacing;
+	int64_t empty_since_ms, empty_at_ms; /* first and last empty page in a row; 0: none */
+	int64_t event_ms;                    /* epoch ms of the newest record read */
+	/* Pages that were read are numbered; a page is released once every sink answered it. */
+	uint64_t pages_read, pages_released;
+	struct core_page pages[CORE_PAGES];
+	uint64_t answered[CORE_SINKS_MAX];
+	bool stood[CORE_SINKS_MAX]; /* this sink gets nothing more of the lane */
+	struct frontier *frontiers; /* one a sink of its stream */
+};
+
+struct core_stream {
+	struct pacing_limits limits;
+	struct pacing_budget budget;
+	uint32_t sinks[CORE_SINKS_MAX]; /* indices of core->sinks */
+	uint32_t sink_count;
+	uint32_t discovering; /* closed shards whose children are not known yet */
+};
+
+struct core_sink {
+	bool rolls;          /* SINK_ROLL: positions move with a roll */
+	uint64_t taken_roll; /* newest roll that took something; 0: none */
+	struct {
+		uint64_t number, answers;
+	} rolls_open[FRONTIER_ROLLS]; /* by number modulo FRONTIER_ROLLS */
+	uint64_t prepared;   /* roll that waits to be saved; 0: none */
+	uint64_t deliveries; /* that it took: saved once so many answers are here */
+	uint64_t saving;     /* roll of the save in flight; 0: none */
+	uint64_t saved;      /* newest roll whose blob is in the store */
+	uint64_t finished;   /* newest roll that is visible */
+	uint64_t reported;   /* newest finished roll whose row was removed by a save */
+	uint64_t reporting;  /* by the save in flight; 0: none */
+	int64_t asked_ms;    /* when it was last asked to prepare */
+};
+
+struct core_move {
+	int64_t store_id;
+	uint32_t lane, sink;
+	struct frontier_move move;
+};
+/* One save: valid until CORE_SAVED is fed. */
+struct core_save {
+	struct core_move *moves;
+	size_t move_count, move_capacity;
+	struct {
+		uint32_t sink;
+		uint64_t roll;
+	} rolls[CORE_SINKS_MAX], finished[CORE_SINKS_MAX];
+	size_t roll_count, finished_count;
+	uint32_t *reads; /* lanes */
+	size_t read_count, read_capacity;
+};
+
+struct core_settings {
+	int64_t memory_bytes;
+	int64_t save_interval_ms;
+	int64_t idle_ms; /* --until-idle; 0: serve for ever */
+	uint32_t fetches_max;
+	uint64_t seed;
+};
+
+struct core {
+	struct core_settings settings;
+	struct core_lane *lanes;
+	uint32_t lane_count, lane_capacity;
+	size_t slot_count; /* sinks of all lanes */
+	struct core_stream *streams;
+	uint32_t stream_count;
+	struct core_sink sinks[CORE_SINKS_MAX];
+	uint32_t sink_count;
+	struct heap due;
+	struct rng rng;
+	int64_t credit;   /* bytes; may go below zero */
+	int64_t charged;  /* what is out */
+	uint32_t fetches; /* out */
+	uint64_t credit_waits;
+	uint32_t dirty_first;
+	struct core_save save;
+	bool saving, stopping, drained, idle_said;
+	int64_t saved_at_ms, read_saved_at_ms;
+	int64_t next_wake_ms;
+};
+
+void core_init(struct core *c, const struct core_settings *settings, uint32_t streams);
+void core_release(struct core *c);
+uint32_t core_add_sink(struct core *c, bool rolls);
+/* The stream's sinks in the order that its lanes' frontiers have. */
+void core_set_stream(struct core *c, uint32_t stream, const struct pacing_limits *limits,
+		     const uint32_t *sinks, uint32_t sink_count);
+
+struct core_lane_start {
+	uint32_t stream;
+	uint32_t parent; /* lane, or CORE_NONE; a parent is added before its children */
+	int64_t store_id;
+	/* one a sink of the stream, in its order */
+	struct frontier_move at[CORE_SINKS_MAX]; /* `to`, event_ms and done as the store has them */
+	bool stopped; /* a gap before its first record */
+};
+/* Returns the lane's index. It is fetched from the next step on. */
+uint32_t core_add_lane(struct core *c, const struct core_lane_start *start, int64_t now_ms);
+
+/* Feeds one event; writes at most `max` actions (>= CORE_ACTIONS_MIN) and returns how many. What did
+ * not fit comes with the next step: core_wake_ms is then now. */
+#define CORE_ACTIONS_MIN 32
+size_t core_step(struct core *c, const struct core_event *e, struct core_action *out, size_t max);
+/* When the next CORE_TICK has to come at the latest; INT64_MAX: only when something happens. */
+int64_t core_wake_ms(const struct core *c);
+
+/* For /status, /metrics and the last word of --until-idle. */
+struct core_view {
+	uint32_t shards[LANE_STATES];
+	int64_t oldest_event_ms; /* epoch ms of the oldest lane's place that is behind; 0: all caught up */
+	uint32_t standing;       /* lanes that are stopped, or descend from one */
+};
+void core_view(const struct core *c, uint32_t stream, struct core_view *view);
+/* The index of a sink within the lane's stream. */
+uint32_t core_sink_slot(const struct core *c, uint32_t lane, uint32_t sink);

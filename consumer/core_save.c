@@ -1,0 +1,155 @@
+#include <assert.h>
+
+#include "base/memory.h"
+#include "consumer/core_internal.h"
+
+/* That a lane was read is worth a row change only now and then (design, "Sessions"). */
+#define READ_SAVE_MS (5 * 60 * 1000)
+
+void core_mark_dirty(struct core *c, uint32_t lane)
+{
+	struct core_lane *l = &c->lanes[lane];
+
+	if (l->dirty)
+		return;
+	l->dirty = true;
+	l->dirty_next = c->dirty_first;
+	c->dirty_first = lane;
+}
+
+void core_save_reserve(struct core *c, uint32_t slots)
+{
+	struct core_save *s = &c->save;
+
+	if (c->lane_count > s->read_capacity) {
+		s->read_capacity = 2 * c->lane_count;
+		s->reads = memory_resize(s->reads, s->read_capacity * sizeof(*s->reads));
+	}
+	c->slot_count += slots;
+	if (c->slot_count > s->move_capacity) {
+		s->move_capacity = 2 * c->slot_count;
+		s->moves = memory_resize(s->moves, s->move_capacity * sizeof(*s->moves));
+	}
+}
+
+bool core_sink_unsettled(const struct core_sink *k)
+{
+	return k->taken_roll > k->saved || k->finished < k->saved || k->reported < k->finished;
+}
+
+/* Its answers travel another way than its blob: all have to be here before the save. */
+static bool roll_ready(const struct core_sink *k)
+{
+	return k->prepared &&
+	       k->rolls_open[k->prepared % FRONTIER_ROLLS].number == k->prepared &&
+	       k->rolls_open[k->prepared % FRONTIER_ROLLS].answers == k->deliveries;
+}
+
+static void collect_rolls(struct core *c)
+{
+	struct core_save *s = &c->save;
+
+	for (uint32_t i = 0; i < c->sink_count; i++) {
+		struct core_sink *k = &c->sinks[i];
+
+		if (roll_ready(k)) {
+			s->rolls[s->roll_count].sink = i;
+			s->rolls[s->roll_count++].roll = k->prepared;
+			k->saving = k->prepared;
+			k->prepared = 0;
+		}
+		if (k->finished > k->reported) {
+			s->finished[s->finished_count].sink = i;
+			s->finished[s->finished_count++].roll = k->finished;
+			k->reporting = k->finished;
+		}
+	}
+}
+
+static void collect_moves(struct core *c)
+{
+	struct core_save *s = &c->save;
+	uint32_t lane = c->dirty_first, next;
+
+	c->dirty_first = CORE_NONE;
+	for (; lane != CORE_NONE; lane = next) {
+		struct core_lane *l = &c->lanes[lane];
+		const struct core_stream *stream = &c->streams[l->stream];
+		bool moved = false;
+
+		next = l->dirty_next;
+		l->dirty = false;
+		for (uint32_t slot = 0; slot < stream->sink_count; slot++) {
+			uint32_t sink = stream->sinks[slot];
+			struct frontier_move move;
+
+			if (!frontier_move(&l->frontiers[slot], c->sinks[sink].saving, &move))
+				continue;
+			assert(s->move_count < s->move_capacity);
+			s->moves[s->move_count++] = (struct core_move){
+				.store_id = l->store_id, .lane = lane, .sink = sink, .move = move
+			};
+			moved = true;
+		}
+		/* It waits for its roll; a lane that moved is looked at again when the save is done. */
+		if (!moved)
+			core_mark_dirty(c, lane);
+	}
+}
+
+static void collect_reads(struct core *c, int64_t now_ms)
+{
+	struct core_save *s = &c->save;
+
+	if (!c->stopping && now_ms < c->read_saved_at_ms + READ_SAVE_MS)
+		return;
+	c->read_saved_at_ms = now_ms;
+	for (uint32_t i = 0; i < c->lane_count; i++) {
+		if (c->lanes[i].read)
+			s->reads[s->read_count++] = i;
+		c->lanes[i].read = false;
+	}
+}
+
+bool core_save_build(struct core *c, int64_t now_ms)
+{
+	bool urgent = c->stopping;
+
+	for (uint32_t i = 0; i < c->sink_count; i++)
+		urgent = urgent || roll_ready(&c->sinks[i]);
+	if (!urgent && now_ms < c->saved_at_ms + c->settings.save_interval_ms)
+		return false;
+
+	c->save.move_count = c->save.roll_count = c->save.finished_count = c->save.read_count = 0;
+	c->saved_at_ms = now_ms;
+	collect_rolls(c);
+	collect_moves(c);
+	collect_reads(c, now_ms);
+	return c->save.move_count + c->save.roll_count + c->save.finished_count +
+		       c->save.read_count > 0;
+}
+
+void core_save_done(struct core *c, int64_t now_ms)
+{
+	assert(c->saving);
+	c->saving = false;
+	c->saved_at_ms = now_ms;
+	for (size_t i = 0; i < c->save.move_count; i++) {
+		const struct core_move *m = &c->save.moves[i];
+		struct frontier *f =
+			&c->lanes[m->lane].frontiers[core_sink_slot(c, m->lane, m->sink)];
+
+		frontier_saved(f, c->sinks[m->sink].saving, &m->move);
+		if (!frontier_clean(f))
+			core_mark_dirty(c, m->lane);
+	}
+	for (uint32_t i = 0; i < c->sink_count; i++) {
+		struct core_sink *k = &c->sinks[i];
+
+		if (k->saving)
+			k->saved = k->saving;
+		if (k->reporting)
+			k->reported = k->reporting;
+		k->saving = k->reporting = 0;
+	}
+}
