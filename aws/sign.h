@@ -6,8 +6,9 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 
-/* Signature Version 4. A signer belongs to one thread; it keeps the HMAC pads of the last signing
- * key of each service, so that a signature costs three small hashes. */
+/* Signature Version 4. A signer belongs to one thread and to the keys of one struct credentials
+ * (it tells them apart by their version); it keeps the HMAC pads of the last signing keys, so that
+ * a signature costs three small hashes. */
 struct signer;
 struct credentials_keys;
 
@@ -21,7 +22,7 @@ struct sign_field {
 	struct str name, value;
 };
 
-/* What is signed. Header names in lower case, in any order; `host` and `x-amz-date` (and
+/* What is signed. Header names in lower case, each once, in any order; `host` and `x-amz-date` (and
  * `x-amz-security-token`, where keys have one) are among them. The path is as sent (for S3: encoded
  * once, not normalised; other services: only "/"), the query as sign_query writes it. */
 struct sign_request {
@@ -45,6 +46,6 @@ char *signer_hash(struct signer *s, struct str data, char out[SIGN_HASH_SIZE]);
 char *sign_date(int64_t epoch_ms, char out[SIGN_DATE_SIZE]);
 /* Percent-encodes all but unreserved characters, and `/` too unless `path`. */
 void sign_encode(struct buf *out, struct str text, bool path);
-/* "a=1&b=2", sorted and encoded as it must be signed and sent. Sorts the fields; <= SIGN_QUERY_MAX
- * of them. */
+/* "a=1&b=2", sorted and encoded as it must be signed and sent. Sorts the fields. Names are of
+ * unreserved characters, each once. */
 void sign_query(struct buf *out, struct sign_field *fields, size_t count);

@@ -1,0 +1,37 @@
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/str.h"
+
+/* What AWS says when it says no, and what that means. Pure. */
+
+#define ANSWER_CODE_MAX 64
+struct answer_error {
+	char code[ANSWER_CODE_MAX]; /* "ExpiredIteratorException"; "" where the body has none */
+	char message[400];          /* cut where it is longer */
+	char region[64];            /* of an S3 redirect; "" */
+};
+
+enum answer_remedy {
+	ANSWER_NO_REMEDY,
+	ANSWER_AGAIN,   /* the same call later */
+	ANSWER_REFRESH, /* new credentials */
+	ANSWER_CLOCK,   /* our time is wrong */
+};
+
+struct answer_verdict {
+	enum error_kind kind;
+	enum answer_remedy remedy;
+};
+
+/* The JSON of DynamoDB ({"__type":…,"message":…}) or the XML of S3 and STS; anything else leaves
+ * `out` empty. */
+void answer_parse(struct str body, struct answer_error *out);
+/* One table: the code decides, the status only where the code says nothing. */
+struct answer_verdict answer_judge(const struct answer_error *e, int status);
+
+/* An HTTP Date ("Sat, 21 Nov 2026 10:11:12 GMT") in epoch ms; false for anything else and for years
+ * that no server of AWS can be in. */
+bool answer_date(struct str text, int64_t *epoch_ms);
