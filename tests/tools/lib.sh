@@ -1,0 +1,47 @@
+# Shared by dev and the scripts beside this file, which have set $root, the checkout, and stand in it.
+# shellcheck shell=bash disable=SC2034,SC2154
+
+deps=${SLUICE_DEPS:-${XDG_CACHE_HOME:-$HOME/.cache}/sluice}
+jobs=$(nproc)
+
+say() {
+    printf 'dev: %s\n' "$*"
+}
+
+die() {
+    printf 'dev: %s\n' "$*" >&2
+    exit 1
+}
+
+# The tests' Python is another one for each state of the requirements.
+venv_path() {
+    echo "$deps/python-$(sha256sum < "$root/tests/requirements.txt" | cut -c1-12)"
+}
+
+python() {
+    "$(venv_path)/bin/python" "$@"
+}
+
+# with_servers SERVER… -- COMMAND…: runs the command beside servers of the tests, told by environment.
+with_servers() {
+    python tests/e2e/stack.py with "$@"
+}
+
+configure() {
+    mkdir -p build
+    cmake --preset "$1" > "build/$1.log" 2>&1 && return
+    cat "build/$1.log" >&2
+    die "$1 cannot be configured; if a library is missing: ./dev deps build"
+}
+
+# build PRESET [TARGET…]: configures and builds, into build/PRESET; without targets everything.
+build() {
+    local targets=("${@:2}")
+    configure "$1"
+    cmake --build "build/$1" ${targets[0]+--target "${targets[@]}"}
+}
+
+# targets PRESET PATTERN: the names of the targets that match, of a preset that is configured.
+targets() {
+    ninja -C "build/$1" -t targets all | sed -n "s/^\($2\): phony$/\1/p"
+}

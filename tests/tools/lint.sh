@@ -1,0 +1,105 @@
+#!/bin/bash
+# ./dev lint: what can be said about the sources without running them. Each check is one function.
+set -euo pipefail
+shopt -s inherit_errexit
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+cd "$root"
+. tests/tools/lib.sh
+
+lines_max=1000
+write=
+
+# files PATTERN…: the sources whose names match.
+files() {
+    local pattern expression=()
+    for pattern in "$@"; do
+        expression+=(-o -name "$pattern")
+    done
+    find . \( -path ./build -o -path ./.git -o -path ./demo -o -name __pycache__ \) -prune -o \
+        -type f \( "${expression[@]:1}" \) -print | sort
+}
+
+check_layers() {
+    /usr/bin/python3 tests/layers.py
+}
+
+check_format() {
+    local file bad=0
+    if [[ $write ]]; then
+        files '*.c' '*.h' | xargs clang-format-14 -i
+        return
+    fi
+    while read -r file; do
+        clang-format-14 --dry-run -Werror "$file" > /dev/null 2>&1 && continue
+        echo "$file is not formatted; ./dev lint format --write"
+        bad=1
+    done < <(files '*.c' '*.h')
+    return "$bad"
+}
+
+check_size() {
+    local file lines bad=0
+    while read -r file; do
+        lines=$(wc -l < "$file")
+        ((lines <= lines_max)) && continue
+        echo "$file has $lines lines, more than $lines_max: split it"
+        bad=1
+    done < <(files '*.c' '*.h' '*.py' '*.sh' '*.sql' dev)
+    return "$bad"
+}
+
+check_shell() {
+    # run: a script that is called by its folder's name.
+    files '*.sh' dev run | xargs grep -lE '^#!.*sh$|^# shellcheck' |
+        xargs "$(venv_path)/bin/shellcheck" -x
+}
+
+check_docker() {
+    files Dockerfile | xargs -r "$(venv_path)/bin/hadolint"
+}
+
+check_docs() {
+    build release sluice > /dev/null
+    /usr/bin/python3 tests/tools/docs.py build/release/sluice ${write:+--write}
+}
+
+# A file that was clean is looked at again when it, a header, a flag or the checks have changed.
+check_tidy() {
+    local common file stamp list=build/tidy/list
+    configure dev
+    mkdir -p build/tidy
+    common=$(files '*.h' .clang-tidy CMakeLists.txt | xargs sha256sum | sha256sum)
+    : > "$list"
+    while read -r file; do
+        stamp=build/tidy/$( (echo "$common"; sha256sum "$file") | sha256sum | cut -c1-32)
+        [[ -e $stamp ]] || echo "$file $stamp" >> "$list"
+    done < <(compiled_files)
+    say "clang-tidy: $(wc -l < "$list") files to look at"
+    # shellcheck disable=SC2016
+    xargs -r -P "$jobs" -L 1 sh -c \
+        'clang-tidy-14 -p build/dev --quiet "$0" 2> "$1.log" && touch "$1" || { cat "$1.log"; false; }' \
+        < "$list"
+}
+
+compiled_files() {
+    sed -n "s|^ *\"file\": \"$root/\(.*\)\".*|\1|p" build/dev/compile_commands.json | sort -u
+}
+
+checks=()
+for argument in "$@"; do
+    case $argument in
+    --write) write=yes ;;
+    layers | format | size | shell | docker | docs | tidy) checks+=("$argument") ;;
+    *) die "lint knows layers, format, size, shell, docker, docs, tidy and --write, not $argument" ;;
+    esac
+done
+((${#checks[@]} > 0)) || checks=(layers format size shell docker docs tidy)
+
+[[ -x $(venv_path)/bin/shellcheck ]] || tests/tools/deps.sh test
+failed=()
+for check in "${checks[@]}"; do
+    "check_$check" || failed+=("$check")
+done
+((${#failed[@]} == 0)) || die "lint failed: ${failed[*]}"
+say "lint passed: ${checks[*]}"

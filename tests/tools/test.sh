@@ -1,0 +1,122 @@
+#!/bin/bash
+# ./dev test: builds what a part of the tests needs, runs it beside its servers, adds up the results.
+set -euo pipefail
+shopt -s inherit_errexit
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+cd "$root"
+. tests/tools/lib.sh
+
+results=$root/build/results
+part=all
+name=
+
+export ASAN_OPTIONS=strict_string_checks=1:detect_stack_use_after_return=1:abort_on_error=1
+export UBSAN_OPTIONS=print_stacktrace=1
+export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=$root/tests/tools/tsan.supp
+
+# step NAME COMMAND…: runs it and remembers how it ended; what it counted itself lies in NAME.xml.
+step() {
+    local title=$1 start=$SECONDS code=0
+    printf '\n== %s\n' "$title"
+    ("${@:2}") || code=$?
+    echo "$code" > "$results/$title.exit"
+    printf '== %s: %s, %d s\n' "$title" "$( ((code == 0)) && echo passed || echo FAILED)" \
+        $((SECONDS - start))
+    return "$code"
+}
+
+# check NAME COMMAND…: a step after which the others go on.
+check() {
+    step "$@" || true
+}
+
+# run_ctest PRESET LABEL-PATTERN SEEDS
+run_ctest() {
+    local selection=(-L "^($2)\$") seeds=${SLUICE_SIM_SEEDS:-$3}
+    if [[ $name ]]; then
+        selection+=(-R "$name" --no-tests=error)
+    else
+        selection+=(--no-tests=ignore)
+    fi
+    SLUICE_SIM_SEEDS=$seeds with_servers postgres s3 -- \
+        ctest --test-dir "build/$1" "${selection[@]}" -j "$jobs" --output-on-failure \
+        --output-junit "$results/$1 $2.xml"
+}
+
+# build_label PRESET LABEL: the test programs of one label alone.
+build_label() {
+    local wanted
+    configure "$1"
+    mapfile -t wanted < <(targets "$1" "$2_[A-Za-z0-9_]*")
+    ((${#wanted[@]} == 0)) || build "$1" "${wanted[@]}"
+}
+
+# one_label PRESET LABEL SEEDS
+one_label() {
+    step "build $1" build_label "$1" "$2" && check "$1 $2" run_ctest "$@"
+}
+
+run_e2e() {
+    SLUICE_BIN=$root/build/release/sluice python -m pytest tests/e2e -q -ra --durations=10 \
+        -p no:cacheprovider --junitxml="$results/e2e.xml" ${name:+-k "$name"}
+}
+
+e2e() {
+    step "build release" build release sluice sluice-emulator && check e2e run_e2e
+}
+
+# sanitizer PRESET SEEDS: all that runs without the servers of e2e.
+sanitizer() {
+    step "build $1" build "$1" && check "$1 unit|sim|fault" run_ctest "$1" "unit|sim|fault" "$2"
+}
+
+everything() {
+    check lint tests/tools/lint.sh
+    sanitizer asan "$sanitized_seeds" || true
+    sanitizer tsan "$sanitized_seeds" || true
+    one_label release sim "$seeds" || true
+    e2e || true
+    check fuzz tests/tools/fuzz.sh "${SLUICE_FUZZ_SECONDS:-20}"
+}
+
+soak() {
+    export SLUICE_STORM_SECONDS=${SLUICE_STORM_SECONDS:-600}
+    export SLUICE_FUZZ_SECONDS=${SLUICE_FUZZ_SECONDS:-300}
+    seeds=100000
+    sanitized_seeds=10000
+    everything
+}
+
+while (($# > 0)); do
+    case $1 in
+    --seeds)
+        [[ ${2-} =~ ^[0-9]+$ ]] || die "--seeds needs a number"
+        export SLUICE_SIM_SEEDS=$2
+        shift
+        ;;
+    unit | sim | fault | e2e | soak | lint) part=$1 ;;
+    -*) die "test knows --seeds N, not $1" ;;
+    *) name=$1 ;;
+    esac
+    shift
+done
+[[ -z $name || $part != all ]] || die "test knows unit, sim, fault, e2e, soak and lint, not $name"
+
+tests/tools/deps.sh test
+rm -rf "$results"
+mkdir -p "$results"
+export SLUICE_STORM_SECONDS=${SLUICE_STORM_SECONDS:-40}
+seeds=10000
+sanitized_seeds=500
+
+case $part in
+all) everything ;;
+unit | fault) one_label asan "$part" "$sanitized_seeds" || true ;;
+sim) one_label release sim "$seeds" || true ;;
+e2e) e2e || true ;;
+soak) soak ;;
+lint) check lint tests/tools/lint.sh ;;
+esac
+
+/usr/bin/python3 tests/tools/tally.py "$results"
