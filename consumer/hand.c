@@ -1,0 +1,214 @@
+/* Pages to sinks: what handover.c decides is done here. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "consumer/reader_internal.h"
+
+#define RETRY_BASE_MS  100
+#define RETRY_MAX_MS   20000
+#define LETTER_WAIT_MS 10000
+#define HOLD_WAIT_MS   200
+#define LOG_EVERY_MS   10000
+
+static void tell_answer(struct reader *r, const struct lane *l, uint32_t slot, uint64_t roll)
+{
+	reader_tell_core(r, (struct core_event){ .type = CORE_ANSWER,
+						 .lane = l->index,
+						 .sink = l->stream->sinks[slot].index,
+						 .roll = roll });
+}
+
+static void hand_slot(struct reader *r, struct lane *l, uint32_t slot)
+{
+	struct handover *h = &l->handovers[slot];
+	const struct lane_sink *s = &l->stream->sinks[slot];
+
+	while (handover_ready(h, l->pages_read)) {
+		struct lane_page *p = lane_page_at(l, h->page);
+		size_t left = lane_page_left(p, slot, h->first);
+
+		if (p->next_letter < p->count)
+			return;
+		if (left > 0 && atomic_load_explicit(&r->hold, memory_order_relaxed)) {
+			reader_wait(r, (struct reader_wait){ .lane = l, .slot = slot }, HOLD_WAIT_MS);
+			handover_sent(h);
+			handover_failed(h, h->first);
+			return;
+		}
+		handover_sent(h);
+		if (left > 0) {
+			struct delivery *d = &l->deliveries[slot].delivery;
+
+			d->batch = p->batch;
+			d->payloads = p->payloads[slot];
+			d->first = h->first;
+			d->count = left;
+			d->reader = r->settings.index;
+			s->ops->write(s->sink, d);
+			return;
+		}
+		handover_taken(h);
+		tell_answer(r, l, slot, 0);
+	}
+}
+
+static void hand_all(struct reader *r, struct lane *l)
+{
+	for (uint32_t slot = 0; slot < l->stream->sink_count; slot++)
+		hand_slot(r, l, slot);
+	lane_release_pages(l);
+}
+
+/* Sends the page's next bad record to the dead letters; the page waits for it. */
+static bool letter_next(struct reader *r, struct lane *l, uint64_t page)
+{
+	struct lane_page *p = lane_page_at(l, page);
+
+	for (; p->next_letter < p->count; p->next_letter++) {
+		const struct event *e = &p->batch->events[p->next_letter];
+
+		if (!e->bad)
+			continue;
+
+		struct letter *letter = letter_new(l, LETTER_PAGE, e, "undecodable", e->bad,
+						   l->bad_pages, clock_aws_ms(r->settings.clock));
+
+		letter->page = page;
+		r->settings.letter(r->settings.arg, letter);
+		return true;
+	}
+	return false;
+}
+
+void hand_page(struct reader *r, struct lane *l)
+{
+	if (!letter_next(r, l, l->pages_read - 1))
+		hand_all(r, l);
+}
+
+static void stand(struct reader *r, struct lane *l, uint32_t slot)
+{
+	struct handover *h = &l->handovers[slot];
+	const struct lane_page *p = lane_page_at(l, h->page);
+	struct core_event e = { .type = CORE_STAND,
+				.lane = l->index,
+				.sink = l->stream->sinks[slot].index };
+
+	if (h->first > 0) {
+		e.end = p->batch->events[h->first - 1].sequence;
+		e.end_ms = p->batch->events[h->first - 1].time_ms;
+	}
+	handover_stop(h);
+	reader_tell_core(r, e);
+	lane_release_pages(l);
+}
+
+static void refused(struct reader *r, struct lane_delivery *d)
+{
+	struct lane *l = d->lane;
+	struct handover *h = &l->handovers[d->slot];
+	const char *sink = l->stream->sinks[d->slot].name;
+	const struct event *e;
+
+	handover_refused(h, d->first);
+	e = &lane_page_at(l, h->page)->batch->events[h->first];
+	switch (l->stream->on_error) {
+	case ON_ERROR_DEAD_LETTER:
+		r->settings.letter(r->settings.arg,
+				   letter_new(l, d->slot, e, "refused", d->error, h->attempts + 1,
+					      clock_aws_ms(r->settings.clock)));
+		return;
+	case ON_ERROR_DROP:
+		metric_add(metrics_cell(r->settings.metrics, METRIC_DROPPED, "refused", NULL), 1);
+		handover_lettered(h);
+		hand_slot(r, l, d->slot);
+		lane_release_pages(l);
+		return;
+	case ON_ERROR_STOP:
+		log_error("shard stands still: a sink refused a record",
+			  log_text("stream", l->stream->source.stream), log_text("shard", l->shard),
+			  log_text("sink", sink), log_text("error", d->error ? d->error : ""));
+		stand(r, l, d->slot);
+		return;
+	}
+}
+
+static void failed(struct reader *r, struct lane_delivery *d)
+{
+	struct lane *l = d->lane;
+	struct handover *h = &l->handovers[d->slot];
+	uint64_t repeated;
+
+	handover_failed(h, d->first);
+	reader_wait(r, (struct reader_wait){ .lane = l, .slot = d->slot },
+		    rng_backoff_ms(&r->rng, h->attempts, RETRY_BASE_MS, RETRY_MAX_MS));
+	if (log_limit_pass(&r->sink_log, loop_now_ms(r->loop), LOG_EVERY_MS, &repeated))
+		log_warn("delivery failed, it is sent again",
+			 log_text("sink", l->stream->sinks[d->slot].name),
+			 log_text("stream", l->stream->source.stream), log_text("shard", l->shard),
+			 log_int("attempt", h->attempts), log_text("error", d->error ? d->error : ""),
+			 log_int("repeated", (int64_t)repeated));
+}
+
+void hand_answer(struct reader *r, struct lane_delivery *d)
+{
+	struct lane *l = d->lane;
+
+	switch (d->kind) {
+	case SINK_TAKEN:
+		handover_taken(&l->handovers[d->slot]);
+		tell_answer(r, l, d->slot, d->roll);
+		hand_slot(r, l, d->slot);
+		lane_release_pages(l);
+		break;
+	case SINK_FAILED:
+		failed(r, d);
+		break;
+	case SINK_REFUSED:
+		refused(r, d);
+		break;
+	default:
+		assert(!"not a delivery's answer");
+	}
+	free(d->error);
+	d->error = NULL;
+}
+
+void hand_again(struct reader *r, struct lane *l, uint32_t slot)
+{
+	handover_again(&l->handovers[slot]);
+	hand_slot(r, l, slot);
+	lane_release_pages(l);
+}
+
+void hand_lettered(struct reader *r, struct letter *letter, bool stored)
+{
+	struct lane *l = letter->lane;
+	uint32_t slot = letter->slot;
+	uint64_t repeated;
+
+	if (!stored) {
+		if (log_limit_pass(&r->letter_log, loop_now_ms(r->loop), LOG_EVERY_MS, &repeated))
+			log_error("shard waits: its record does not get into the dead letters",
+				  log_text("stream", l->stream->source.stream),
+				  log_text("shard", l->shard), log_text("sequence", letter->sequence),
+				  log_int("repeated", (int64_t)repeated));
+		reader_wait(r, (struct reader_wait){ .lane = l, .slot = slot, .letter = letter },
+			    LETTER_WAIT_MS);
+		return;
+	}
+	metric_add(metrics_cell(r->settings.metrics, METRIC_DEAD_LETTERS, letter->row.sink,
+				letter->row.reason),
+		   1);
+	if (slot == LETTER_PAGE) {
+		lane_page_at(l, letter->page)->next_letter++;
+		if (!letter_next(r, l, letter->page))
+			hand_all(r, l);
+	} else {
+		handover_lettered(&l->handovers[slot]);
+		hand_slot(r, l, slot);
+		lane_release_pages(l);
+	}
+	letter_free(letter);
+}

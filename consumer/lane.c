@@ -1,0 +1,152 @@
+#include "consumer/lane.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+#define LIMIT_FULL 1000
+/* A start is kept to the second; services whose times are whole minutes get a minute (design,
+ * "`latest` is a start time"). */
+#define START_SLACK_MS  1000
+#define MINUTE_SLACK_MS 60000
+
+struct lane *lane_new(const struct lane_stream *stream, const char *shard)
+{
+	struct lane *l = memory_new(sizeof(*l));
+
+	assert(strlen(shard) <= STREAMS_SHARD_MAX);
+	l->stream = stream;
+	memcpy(l->shard, shard, strlen(shard));
+	l->limit = LIMIT_FULL;
+	for (uint32_t slot = 0; slot < stream->sink_count; slot++) {
+		l->deliveries[slot].lane = l;
+		l->deliveries[slot].slot = slot;
+		l->deliveries[slot].delivery.lane = &l->deliveries[slot];
+	}
+	return l;
+}
+
+void lane_free(struct lane *l)
+{
+	if (!l)
+		return;
+	for (; l->pages_released < l->pages_read; l->pages_released++)
+		batch_free(lane_page_at(l, l->pages_released)->batch);
+	for (uint32_t slot = 0; slot < l->stream->sink_count; slot++)
+		free(l->deliveries[slot].error);
+	free(l->iterator);
+	free(l);
+}
+
+void lane_set_positions(struct lane *l, const struct frontier_move *at)
+{
+	bool first = true;
+
+	for (uint32_t slot = 0; slot < l->stream->sink_count; slot++) {
+		l->have[slot] = at[slot].to;
+		if (at[slot].done) {
+			handover_stop(&l->handovers[slot]);
+			continue;
+		}
+		if (first || sequence_compare(&at[slot].to, &l->read) < 0)
+			l->read = at[slot].to;
+		first = false;
+	}
+}
+
+struct lane_page *lane_page_at(struct lane *l, uint64_t number)
+{
+	return &l->pages[number % CORE_PAGES];
+}
+
+static int64_t start_threshold(const struct lane *l, const struct batch *b)
+{
+	if (l->stream->start_ms == 0)
+		return INT64_MIN;
+	for (size_t i = 0; i < b->count; i++)
+		if (b->events[i].time_ms % 60000 != 0)
+			return l->stream->start_ms - START_SLACK_MS;
+	return l->stream->start_ms - MINUTE_SLACK_MS;
+}
+
+/* The payloads as they are where every record is for the sink, else a copy with holes. */
+static const struct str *payloads_for(struct lane *l, struct batch *b, uint32_t slot,
+				      int64_t threshold, size_t count)
+{
+	const struct str *all = b->payloads[l->stream->sinks[slot].encoding];
+	const struct sequence *have = &l->have[slot];
+	struct str *some = NULL;
+
+	if (threshold == INT64_MIN && sequence_is_none(have) && count == b->count)
+		return all;
+	for (size_t i = 0; i < b->count; i++) {
+		const struct event *e = &b->events[i];
+		bool out = i >= count || (e->time_ms < threshold && !e->bad);
+
+		if (!out && (sequence_is_none(have) || sequence_compare(&e->sequence, have) > 0))
+			continue;
+		if (!some) {
+			some = arena_alloc(&b->arena, b->count * sizeof(*some));
+			memcpy(some, all, b->count * sizeof(*some));
+		}
+		some[i] = (struct str){ 0 };
+	}
+	if (!sequence_is_none(have) &&
+	    sequence_compare(&b->events[b->count - 1].sequence, have) >= 0)
+		l->have[slot] = SEQUENCE_NONE;
+	return some ? some : all;
+}
+
+/* With on_error: stop the lane stands still before its first bad record. */
+static size_t usable(const struct lane *l, const struct batch *b)
+{
+	if (l->stream->on_error == ON_ERROR_STOP)
+		for (size_t i = 0; b->bad_count > 0 && i < b->count; i++)
+			if (b->events[i].bad)
+				return i;
+	return b->count;
+}
+
+struct lane_page *lane_add_page(struct lane *l, struct batch *b)
+{
+	size_t count = usable(l, b);
+
+	assert(l->pages_read - l->pages_released < CORE_PAGES);
+	if (count == 0)
+		return NULL;
+
+	struct lane_page *p = lane_page_at(l, l->pages_read++);
+	int64_t threshold = start_threshold(l, b);
+
+	*p = (struct lane_page){ .batch = b, .count = count };
+	for (uint32_t slot = 0; slot < l->stream->sink_count; slot++)
+		p->payloads[slot] = payloads_for(l, b, slot, threshold, count);
+	if (b->bad_count == 0 || l->stream->on_error != ON_ERROR_DEAD_LETTER)
+		p->next_letter = count;
+	return p;
+}
+
+size_t lane_page_left(const struct lane_page *p, uint32_t slot, size_t first)
+{
+	size_t left = 0;
+
+	for (size_t i = first; i < p->count; i++)
+		left += p->payloads[slot][i].p != NULL;
+	return left;
+}
+
+void lane_release_pages(struct lane *l)
+{
+	uint64_t least = l->pages_read;
+
+	for (uint32_t slot = 0; slot < l->stream->sink_count; slot++) {
+		const struct handover *h = &l->handovers[slot];
+
+		if (h->state != HANDOVER_STOPPED && h->page < least)
+			least = h->page;
+	}
+	for (; l->pages_released < least; l->pages_released++)
+		batch_free(lane_page_at(l, l->pages_released)->batch);
+}

@@ -1,0 +1,103 @@
+#pragma once
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "aws/streams.h"
+#include "base/metrics.h"
+#include "base/sequence.h"
+#include "config/config.h"
+#include "consumer/core.h"
+#include "consumer/handover.h"
+#include "event/batch.h"
+#include "event/event.h"
+#include "sinks/sink.h"
+
+/* What keeps its order and has a position: a shard. Made by the worker, then used by the one reader
+ * that it belongs to until both have stopped; the core knows it by its index. */
+
+/* One sink of a stream, as lanes see it: constant while a session runs. */
+struct lane_sink {
+	uint32_t index; /* of the session's sinks, and of the core's */
+	unsigned encoding; /* index into the stream's encodings */
+	const struct sink_ops *ops;
+	struct sink *sink;
+	const char *name;
+};
+
+/* A stream as lanes see it: constant while a session runs. */
+struct lane_stream {
+	uint32_t index;
+	struct source source;
+	enum config_gap gap;
+	enum config_on_error on_error;
+	int64_t start_ms; /* older events are dropped; 0: none is */
+	struct encoding encodings[BATCH_ENCODINGS_MAX];
+	size_t encoding_count;
+	struct lane_sink sinks[CORE_SINKS_MAX];
+	uint32_t sink_count;
+	struct metric_cell *records[4]; /* by enum event_op */
+	struct metric_cell *bytes, *gaps;
+	struct metric_cell *polls_records, *polls_empty, *polls_throttled, *polls_expired,
+		*polls_failed;
+};
+
+/* A page between decoding and the last sink's answer. */
+struct lane_page {
+	struct batch *batch;
+	const struct str *payloads[CORE_SINKS_MAX]; /* by slot */
+	size_t count;       /* records that are handed over: fewer where the lane stops inside */
+	size_t next_letter; /* bad records before it are in the dead letters; count: all are */
+};
+
+/* One delivery on its way, and the answer to it. */
+struct lane_delivery {
+	struct delivery delivery;
+	struct lane *lane;
+	uint32_t slot;
+	/* Written by the sink's answer before it is queued for the reader. */
+	enum sink_answer_kind kind;
+	size_t first;
+	uint64_t roll;
+	char *error; /* NULL or text, freed by the reader */
+};
+
+struct lane {
+	uint32_t index; /* of the core */
+	int64_t store_id;
+	const struct lane_stream *stream;
+	char shard[STREAMS_SHARD_MAX + 1];
+	bool root;                /* read from the stream's start, not from `starting` */
+	struct sequence starting; /* StartingSequenceNumber; none: unknown */
+	unsigned reader;
+
+	/* The reader's own from here on. */
+	char *iterator;       /* NULL: to be asked for */
+	struct sequence read; /* last record read; none: not yet */
+	bool from_horizon;    /* after a gap with `gap: oldest` */
+	int limit;            /* records a call */
+	unsigned bad_pages;   /* in a row, of the same place */
+	struct lane_page pages[CORE_PAGES];
+	uint64_t pages_read, pages_released;
+	struct sequence have[CORE_SINKS_MAX]; /* what a sink has from an earlier session; none: passed */
+	struct handover handovers[CORE_SINKS_MAX];
+	struct lane_delivery deliveries[CORE_SINKS_MAX];
+};
+
+struct lane *lane_new(const struct lane_stream *stream, const char *shard);
+void lane_free(struct lane *l);
+DEFINE_AUTO(lane)
+/* Where every sink is, by slot; the lane reads from the one that is furthest behind. */
+void lane_set_positions(struct lane *l, const struct frontier_move *at);
+
+/* Puts a decoded page behind the others: says for each sink which records are for it (not those it
+ * has already, not those older than the stream's start), and cuts the page where a bad record stops
+ * the lane. The batch is the lane's then. NULL: the lane stops before the page's first record, the
+ * batch is still the caller's. */
+struct lane_page *lane_add_page(struct lane *l, struct batch *b);
+struct lane_page *lane_page_at(struct lane *l, uint64_t number);
+/* Frees pages that every sink has. */
+void lane_release_pages(struct lane *l);
+/* Records of the page from `first` on that have a payload for this slot. */
+size_t lane_page_left(const struct lane_page *p, uint32_t slot, size_t first);

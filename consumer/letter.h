@@ -1,0 +1,27 @@
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "checkpoint/store.h"
+#include "consumer/lane.h"
+
+/* A record that could not be decoded or that a sink refused, on its way to the dead letters: whole,
+ * with reason and position. Made by a reader, stored by the saver, answered to the reader, which
+ * frees it. */
+enum { LETTER_PAGE = CORE_SINKS_MAX }; /* slot of a record that is bad for every sink */
+
+struct letter {
+	struct lane *lane;
+	uint32_t slot; /* the sink's, or LETTER_PAGE */
+	uint64_t page; /* LETTER_PAGE: which of the lane's pages waits for it */
+	struct buf json;
+	char sequence[SEQUENCE_TEXT_SIZE];
+	struct store_letter row; /* looks into this letter and its lane */
+};
+
+/* `error` is copied. now_ms: AWS time. */
+struct letter *letter_new(struct lane *lane, uint32_t slot, const struct event *event,
+			  const char *reason, const char *error, unsigned attempts, int64_t now_ms);
+void letter_free(struct letter *l);
+DEFINE_AUTO(letter)

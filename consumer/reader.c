@@ -1,0 +1,458 @@
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "aws/streams.h"
+#include "base/clock.h"
+#include "base/memory.h"
+#include "consumer/reader_internal.h"
+#include "event/decode.h"
+
+/* A body over this is asked for again with fewer records (design, "Credits"). */
+#define BODY_MAX   ((size_t)16 << 20)
+#define LIMIT_FULL 1000
+/* A page that stays broken this often is taken apart, so that one bad record holds nobody up. */
+#define BAD_PAGES_MAX 3
+#define COMMANDS_AT_ONCE 64
+#define LOG_EVERY_MS     10000
+
+void reader_tell_core(struct reader *r, struct core_event event)
+{
+	event.now_ms = loop_now_ms(r->loop);
+	queue_push(r->settings.core, &event);
+}
+
+void reader_wait(struct reader *r, struct reader_wait wait, int64_t delay_ms)
+{
+	wait.at_ms = loop_now_ms(r->loop) + delay_ms;
+	if (r->wait_count == r->wait_capacity) {
+		r->wait_capacity = r->wait_capacity ? 2 * r->wait_capacity : 16;
+		r->waits = memory_resize(r->waits, r->wait_capacity * sizeof(*r->waits));
+	}
+	r->waits[r->wait_count++] = wait;
+	if (r->wait_count == 1 || wait.at_ms < r->waits[0].at_ms) {
+		r->waits[r->wait_count - 1] = r->waits[0];
+		r->waits[0] = wait;
+		loop_timer_arm(r->timer, delay_ms);
+	}
+}
+
+/* waits[0] is the next one to come due. */
+static void arm_next(struct reader *r)
+{
+	size_t next = 0;
+
+	for (size_t i = 1; i < r->wait_count; i++)
+		if (r->waits[i].at_ms < r->waits[next].at_ms)
+			next = i;
+	if (r->wait_count == 0)
+		return;
+
+	struct reader_wait first = r->waits[next];
+	int64_t delay_ms = first.at_ms - loop_now_ms(r->loop);
+
+	r->waits[next] = r->waits[0];
+	r->waits[0] = first;
+	loop_timer_arm(r->timer, delay_ms > 0 ? delay_ms : 0);
+}
+
+static void on_timer(void *arg)
+{
+	struct reader *r = arg;
+	int64_t now_ms = loop_now_ms(r->loop);
+
+	for (size_t i = 0; i < r->wait_count;) {
+		struct reader_wait w = r->waits[i];
+
+		if (w.at_ms > now_ms) {
+			i++;
+			continue;
+		}
+		r->waits[i] = r->waits[--r->wait_count];
+		if (w.letter)
+			r->settings.letter(r->settings.arg, w.letter);
+		else
+			hand_again(r, w.lane, w.slot);
+	}
+	arm_next(r);
+}
+
+/* What a call's callback needs: its lane, and through it everything else. The reader of a lane does
+ * not change while its session runs. */
+struct fetch {
+	struct reader *reader;
+	struct lane *lane;
+};
+
+static void ask_records(struct fetch *f);
+
+static void forget_iterator(struct lane *l)
+{
+	free(l->iterator);
+	l->iterator = NULL;
+}
+
+static void fetch_failed(struct fetch *f, const struct error *err)
+{
+	struct reader *r = f->reader;
+	struct lane *l = f->lane;
+	bool cancelled = err->kind == ERROR_CANCELLED;
+	uint64_t repeated;
+
+	metric_add(err->kind == ERROR_THROTTLED ? l->stream->polls_throttled
+						: l->stream->polls_failed,
+		   1);
+	if (!cancelled &&
+	    log_limit_pass(&r->fetch_log, loop_now_ms(r->loop), LOG_EVERY_MS, &repeated))
+		log_fields(err->kind == ERROR_REFUSED || err->kind == ERROR_INVALID ? LOG_ERROR
+										    : LOG_WARN,
+			   "shard could not be read, it is asked again",
+			   (const struct log_field[]){
+				   log_text("stream", l->stream->source.stream),
+				   log_text("shard", l->shard),
+				   log_text("kind", error_kind_name(err->kind)),
+				   log_text("error", err->message),
+				   log_int("repeated", (int64_t)repeated),
+				   { 0 },
+			   });
+	reader_tell_core(r, (struct core_event){ .type = CORE_FETCH_FAILED,
+						 .lane = l->index,
+						 .failure = cancelled ? ERROR_RETRY : err->kind });
+	free(f);
+}
+
+static void ask_iterator(struct fetch *f);
+
+/* The place fell out of the stream's 24 hours: records are lost, and nobody may overlook it. */
+static void gap(struct fetch *f, const struct error *err)
+{
+	struct lane *l = f->lane;
+	char from[SEQUENCE_TEXT_SIZE];
+
+	metric_add(l->stream->gaps, 1);
+	log_error(l->stream->gap == GAP_OLDEST
+			  ? "gap: records were trimmed unread; reading goes on at the oldest left"
+			  : "gap: records were trimmed unread; the shard stands still (gap: stop)",
+		  log_text("stream", l->stream->source.stream), log_text("shard", l->shard),
+		  log_text("after", sequence_text(&l->read, from)), log_text("error", err->message));
+	forget_iterator(l);
+	if (l->stream->gap != GAP_OLDEST) {
+		fetch_failed(f, err);
+		return;
+	}
+	l->from_horizon = true;
+	ask_iterator(f);
+}
+
+static void on_iterator(void *arg, const struct error *err, const char *iterator)
+{
+	struct fetch *f = arg;
+	struct lane *l = f->lane;
+
+	if (err->kind == ERROR_NONE) {
+		l->iterator = memory_text(iterator);
+		l->from_horizon = false;
+		ask_records(f);
+	} else if (err->kind == ERROR_TRIMMED && !l->from_horizon) {
+		gap(f, err);
+	} else if (err->kind == ERROR_INVALID && !f->reader->no_timestamps && l->root &&
+		   sequence_is_none(&l->read) && l->stream->start_ms > 0) {
+		f->reader->no_timestamps = true;
+		ask_iterator(f);
+	} else {
+		fetch_failed(f, err);
+	}
+}
+
+static void ask_iterator(struct fetch *f)
+{
+	struct lane *l = f->lane;
+	const struct lane_stream *s = l->stream;
+	enum streams_iterator_type type = ITERATOR_TRIM_HORIZON;
+	const struct sequence *sequence = NULL;
+
+	if (l->from_horizon) {
+		type = ITERATOR_TRIM_HORIZON;
+	} else if (!sequence_is_none(&l->read)) {
+		type = ITERATOR_AFTER_SEQUENCE;
+		sequence = &l->read;
+	} else if (!l->root && !sequence_is_none(&l->starting)) {
+		type = ITERATOR_AT_SEQUENCE;
+		sequence = &l->starting;
+	} else if (s->start_ms > 0 && !f->reader->no_timestamps) {
+		type = ITERATOR_AT_TIMESTAMP;
+	}
+	streams_iterator(f->reader->client, s->source.arn, l->shard, type, sequence, s->start_ms,
+			 on_iterator, f);
+}
+
+/* The page's end: its last record whose sequence could be read. */
+static bool page_end(const struct batch *b, size_t count, struct core_event *e)
+{
+	for (size_t i = count; i-- > 0;) {
+		if (sequence_is_none(&b->events[i].sequence))
+			continue;
+		e->end = b->events[i].sequence;
+		e->end_ms = b->events[i].time_ms;
+		return true;
+	}
+	return false;
+}
+
+/* A page that cannot be used is fetched again; after BAD_PAGES_MAX of them in a row it is taken
+ * apart, and where even that fails, with fewer records at a time. Without a single sequence number
+ * there is no place to go on from. */
+static bool decode(struct fetch *f, struct batch *b, struct error *err)
+{
+	struct lane *l = f->lane;
+	struct core_event end = { 0 };
+	struct decode_options o = { .encodings = l->stream->encodings,
+				    .encoding_count = l->stream->encoding_count,
+				    .now_ms = clock_aws_ms(f->reader->settings.clock),
+				    .lenient = l->bad_pages >= BAD_PAGES_MAX };
+
+	if (decode_page(b, &o, err)) {
+		if (b->count == 0 || page_end(b, b->count, &end))
+			return true;
+		l->limit = LIMIT_FULL;
+		error_set(err, ERROR_RETRY, "none of its records has a sequence number");
+	} else if (o.lenient && l->limit > 1) {
+		l->limit /= 2;
+	}
+	l->bad_pages++;
+	err->kind = ERROR_RETRY;
+	return error_wrap(err, "shard %s: the page cannot be used", l->shard);
+}
+
+static void count_page(const struct lane *l, const struct batch *b)
+{
+	int64_t by_op[4] = { 0 };
+
+	for (size_t i = 0; i < b->count; i++)
+		by_op[b->events[i].op]++;
+	for (int op = 0; op < 4; op++)
+		if (by_op[op] > 0)
+			metric_add(l->stream->records[op], by_op[op]);
+	metric_add(l->stream->bytes, (int64_t)b->body.size);
+	metric_add(b->count ? l->stream->polls_records : l->stream->polls_empty, 1);
+}
+
+static void drop_bad(struct reader *r, const struct lane *l, const struct batch *b)
+{
+	if (b->bad_count > 0 && l->stream->on_error == ON_ERROR_DROP)
+		metric_add(metrics_cell(r->settings.metrics, METRIC_DROPPED, "undecodable", NULL),
+			   (int64_t)b->bad_count);
+}
+
+static void page_read(struct fetch *f, struct batch *page)
+{
+	AUTO(batch) struct batch *b = page;
+	struct reader *r = f->reader;
+	struct lane *l = f->lane;
+	struct core_event e = { .type = CORE_PAGE,
+				.lane = l->index,
+				.bytes = b->body.size,
+				.closed = b->closed };
+	struct lane_page *p = NULL;
+
+	free(f);
+	forget_iterator(l);
+	if (!b->closed)
+		l->iterator = memory_text_n(b->next_iterator.p, b->next_iterator.n);
+	count_page(l, b);
+	if (b->count > 0) {
+		size_t all = b->count;
+
+		page_end(b, all, &e);
+		if (!sequence_is_none(&e.end))
+			l->read = e.end;
+		drop_bad(r, l, b);
+		p = lane_add_page(l, b);
+		e.stopped = !p || p->count < all;
+		if (e.stopped) {
+			e.end = SEQUENCE_NONE;
+			page_end(b, p ? p->count : 0, &e);
+			log_error("shard stands still: a record cannot be decoded (on_error: stop)",
+				  log_text("stream", l->stream->source.stream),
+				  log_text("shard", l->shard),
+				  log_text("error", b->events[p ? p->count : 0].bad));
+		}
+		(void)(p ? MOVE(b) : NULL);
+	}
+	l->bad_pages = 0;
+	if (l->limit < LIMIT_FULL)
+		l->limit = l->limit * 2 < LIMIT_FULL ? l->limit * 2 : LIMIT_FULL;
+	reader_tell_core(r, e);
+	if (p)
+		hand_page(r, l);
+}
+
+static void on_records(void *arg, const struct error *err, struct streams_records *got)
+{
+	struct fetch *f = arg;
+	struct lane *l = f->lane;
+	struct error fault = *err;
+
+	if (err->kind == ERROR_NONE) {
+		AUTO(batch) struct batch *b = batch_new();
+
+		b->source = &l->stream->source;
+		b->shard = l->shard;
+		b->body = *got->body;
+		*got->body = (struct buf){ 0 };
+		if (decode(f, b, &fault))
+			page_read(f, MOVE(b));
+		else
+			fetch_failed(f, &fault);
+	} else if (err->kind == ERROR_EXPIRED) {
+		metric_add(l->stream->polls_expired, 1);
+		forget_iterator(l);
+		ask_iterator(f);
+	} else if (got && got->too_large && l->limit > 1) {
+		l->limit /= 2;
+		ask_records(f);
+	} else if (err->kind == ERROR_TRIMMED) {
+		gap(f, err);
+	} else {
+		/* An iterator is good for 15 minutes; after a fault a new one costs nothing. */
+		forget_iterator(l);
+		fetch_failed(f, &fault);
+	}
+}
+
+static void ask_records(struct fetch *f)
+{
+	streams_records(f->reader->client, f->lane->iterator, f->lane->limit, BODY_MAX, on_records, f);
+}
+
+static void fetch(struct reader *r, struct lane *l)
+{
+	struct fetch *f = memory_new(sizeof(*f));
+
+	*f = (struct fetch){ .reader = r, .lane = l };
+	if (l->iterator)
+		ask_records(f);
+	else
+		ask_iterator(f);
+}
+
+static void on_commands(void *arg, int fd, uint32_t events)
+{
+	struct reader *r = arg;
+	struct reader_command some[COMMANDS_AT_ONCE];
+	size_t count = queue_drain(r->commands, some, COMMANDS_AT_ONCE);
+
+	(void)fd;
+	(void)events;
+	for (size_t i = 0; i < count; i++) {
+		switch (some[i].type) {
+		case READER_FETCH:
+			fetch(r, some[i].lane);
+			break;
+		case READER_ANSWER:
+			hand_answer(r, some[i].delivery);
+			break;
+		case READER_LETTERED:
+			hand_lettered(r, some[i].letter, some[i].stored);
+			break;
+		}
+	}
+}
+
+static void *reader_main(void *arg)
+{
+	struct reader *r = arg;
+
+	loop_run(r->loop);
+	return NULL;
+}
+
+struct reader *reader_start(const struct reader_settings *settings, struct error *err)
+{
+	struct reader *r = memory_new(sizeof(*r));
+
+	r->settings = *settings;
+	rng_seed(&r->rng, settings->seed);
+	r->loop = loop_new(settings->clock);
+	r->client = aws_client_new(r->loop, settings->aws, settings->credentials, settings->clock,
+				   settings->metrics, err);
+	if (!r->client) {
+		loop_free(r->loop);
+		free(r);
+		return NULL;
+	}
+	/* A fetch, an answer a sink, a letter a sink or page: what a lane can have under way. */
+	r->commands = queue_new(sizeof(struct reader_command),
+				settings->fetches_max +
+					(size_t)settings->lanes_max * (CORE_SINKS_MAX + CORE_PAGES));
+	r->timer = loop_timer_new(r->loop, on_timer, r);
+	loop_watch(r->loop, queue_fd(r->commands), EPOLLIN, on_commands, r);
+	if (pthread_create(&r->thread, NULL, reader_main, r) != 0) {
+		error_set(err, ERROR_INVALID, "reader %u: no thread could be started", settings->index);
+		r->thread = 0;
+		reader_free(r);
+		return NULL;
+	}
+	return r;
+}
+
+void reader_stop(struct reader *r)
+{
+	loop_stop(r->loop);
+	pthread_join(r->thread, NULL);
+	aws_client_free(r->client);
+	r->client = NULL;
+}
+
+void reader_free(struct reader *r)
+{
+	struct reader_command c;
+
+	if (!r)
+		return;
+	aws_client_free(r->client);
+	while (queue_drain(r->commands, &c, 1) == 1)
+		if (c.type == READER_LETTERED)
+			letter_free(c.letter);
+	for (size_t i = 0; i < r->wait_count; i++)
+		letter_free(r->waits[i].letter);
+	free(r->waits);
+	loop_timer_free(r->timer);
+	queue_free(r->commands);
+	loop_free(r->loop);
+	free(r);
+}
+
+static void command(struct reader *r, struct reader_command c)
+{
+	/* A queue that was closed belongs to a reader that has stopped. */
+	if (!queue_push(r->commands, &c) && c.type == READER_LETTERED)
+		letter_free(c.letter);
+}
+
+void reader_fetch(struct reader *r, struct lane *lane)
+{
+	command(r, (struct reader_command){ .type = READER_FETCH, .lane = lane });
+}
+
+void reader_answer(struct reader *r, struct lane_delivery *d)
+{
+	command(r, (struct reader_command){ .type = READER_ANSWER, .delivery = d });
+}
+
+void reader_lettered(struct reader *r, struct letter *l, bool stored)
+{
+	command(r, (struct reader_command){ .type = READER_LETTERED, .letter = l, .stored = stored });
+}
+
+void reader_hold(struct reader *r, bool hold)
+{
+	atomic_store_explicit(&r->hold, hold, memory_order_relaxed);
+}
+
+int64_t reader_beat_ms(const struct reader *r)
+{
+	return loop_beat_ms(r->loop);
+}

@@ -1,0 +1,48 @@
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "aws/client.h"
+#include "base/cleanup.h"
+#include "base/queue.h"
+#include "consumer/core.h"
+#include "consumer/lane.h"
+#include "consumer/letter.h"
+
+/* One thread with one loop and a small pool of connections, over which it carries many requests for
+ * many lanes. It fetches what the core tells it to, decodes and encodes the page in the batch's
+ * arena, and hands it to the sinks; what became of it goes to the core as events. */
+struct reader;
+
+struct reader_settings {
+	unsigned index;
+	const struct aws_settings *aws;
+	struct credentials *credentials;
+	struct clock *clock;
+	struct metrics *metrics;
+	uint32_t lanes_max;      /* that this reader may be given: the size of its queues */
+	uint32_t fetches_max;    /* that the core has out at a time */
+	struct queue *core;      /* of struct core_event; never full (conventions, 21) */
+	/* Stores a letter and calls reader_lettered. Any thread; takes it. */
+	void (*letter)(void *arg, struct letter *l);
+	void *arg;
+	uint64_t seed;
+};
+
+/* Starts the thread. */
+struct reader *reader_start(const struct reader_settings *settings, struct error *err);
+/* Ends the thread: nothing is fetched or handed over any more; open requests are cancelled. */
+void reader_stop(struct reader *r);
+/* After reader_stop, when no sink can answer any more. NULL is fine. */
+void reader_free(struct reader *r);
+
+/* From any thread. A lane is its reader's from the first call with it. */
+void reader_fetch(struct reader *r, struct lane *lane);
+void reader_answer(struct reader *r, struct lane_delivery *d);
+/* `stored`: else the dead letters are full or away, and the reader asks again later. */
+void reader_lettered(struct reader *r, struct letter *l, bool stored);
+/* While held, nothing new goes to a sink (the lease is in doubt). */
+void reader_hold(struct reader *r, bool hold);
+/* Boot time when its loop last turned. */
+int64_t reader_beat_ms(const struct reader *r);

@@ -1,0 +1,281 @@
+#include "consumer/saver.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/queue.h"
+#include "base/rng.h"
+
+#define BEATS_A_LEASE 10
+#define RETRY_BASE_MS 50
+#define RETRY_MAX_MS  2000
+#define LOG_EVERY_MS  10000
+
+enum saver_job_type { SAVER_SAVE, SAVER_LANES, SAVER_LETTER };
+struct saver_job {
+	enum saver_job_type type;
+	union {
+		const struct store_save *save;
+		struct saver_lanes *lanes;
+		struct letter *letter;
+	};
+};
+
+struct saver {
+	struct saver_settings settings;
+	pthread_t thread;
+	struct queue *jobs;
+	int stop_fd; /* readable once it shall stop */
+	struct rng rng;
+	int64_t beat_at_ms; /* when the next one is due */
+	int64_t beat_ok_ms; /* before sending the last one that was answered */
+	bool held, lost;
+	struct log_limit log;
+	struct metric_cell *saves_ok, *saves_failed, *save_ms;
+};
+
+static int64_t now(const struct saver *s)
+{
+	return clock_boot_ms(s->settings.clock);
+}
+
+/* Waits, but not beyond stop. */
+static bool saver_pause(struct saver *s, int64_t ms)
+{
+	struct pollfd p = { .fd = s->stop_fd, .events = POLLIN };
+
+	return poll(&p, 1, (int)ms) == 0;
+}
+
+static bool stopping(struct saver *s)
+{
+	return !saver_pause(s, 0);
+}
+
+static void lose(struct saver *s, const struct error *err)
+{
+	if (s->lost)
+		return;
+	s->lost = true;
+	s->settings.lost(s->settings.arg, err);
+}
+
+static void trouble(struct saver *s, const struct error *err)
+{
+	uint64_t repeated;
+
+	metric_add(metrics_cell(s->settings.metrics, METRIC_STORE_ERRORS, error_kind_name(err->kind),
+				NULL),
+		   1);
+	health_set(s->settings.health, "store", err->message);
+	if (log_limit_pass(&s->log, now(s), LOG_EVERY_MS, &repeated))
+		log_warn("the store did not answer, it is asked again",
+			 log_text("store", store_describe(s->settings.store)),
+			 log_text("error", err->message), log_int("repeated", (int64_t)repeated));
+}
+
+/* Three quarters of a lease without an answered beat: stop before somebody else may start. */
+static void hold_if_doubtful(struct saver *s)
+{
+	bool doubtful = !store_exclusive(s->settings.store) &&
+			now(s) - s->beat_ok_ms > s->settings.lease_ms * 3 / 4;
+
+	if (doubtful == s->held)
+		return;
+	s->held = doubtful;
+	if (doubtful)
+		log_warn("no beat was answered for most of the lease: delivery pauses");
+	else
+		log_info("the lease is well again: delivery goes on");
+	s->settings.hold(s->settings.arg, doubtful);
+}
+
+static void beat(struct saver *s)
+{
+	struct error err = { 0 };
+	int64_t before = now(s);
+
+	s->beat_at_ms = before + s->settings.lease_ms / BEATS_A_LEASE;
+	if (s->settings.alive(s->settings.arg)) {
+		if (store_session_beat(s->settings.store, s->settings.session, &err)) {
+			s->beat_ok_ms = before;
+			health_set(s->settings.health, "store", NULL);
+		} else if (error_passes(err.kind)) {
+			trouble(s, &err);
+		} else {
+			lose(s, &err);
+		}
+	}
+	hold_if_doubtful(s);
+}
+
+static void beat_if_due(struct saver *s)
+{
+	if (!s->lost && now(s) >= s->beat_at_ms)
+		beat(s);
+}
+
+static bool attempt(struct saver *s, const struct saver_job *job, struct error *err)
+{
+	struct store *store = s->settings.store;
+	struct saver_lanes *l = job->lanes;
+
+	switch (job->type) {
+	case SAVER_SAVE:
+		return store_save(store, job->save, err);
+	case SAVER_LANES:
+		return store_lanes_add(store, s->settings.session, l->stream, l->lanes, l->count,
+				       l->sinks, l->sink_count, err);
+	case SAVER_LETTER:
+		return store_letter_put(store, &job->letter->row, s->settings.letters_max_bytes, err);
+	}
+	__builtin_unreachable();
+}
+
+/* Until it is done, refused, or nobody wants it any more. */
+static bool persist(struct saver *s, const struct saver_job *job, struct error *err)
+{
+	for (unsigned tries = 0; !s->lost && !stopping(s); tries++) {
+		if (attempt(s, job, err))
+			return true;
+		if (!error_passes(err->kind))
+			return false;
+		trouble(s, err);
+		if (!saver_pause(s, rng_backoff_ms(&s->rng, tries, RETRY_BASE_MS, RETRY_MAX_MS)))
+			break;
+		beat_if_due(s);
+	}
+	return error_set(err, ERROR_CANCELLED, "the session ends");
+}
+
+static void do_save(struct saver *s, const struct saver_job *job)
+{
+	struct error err = { 0 };
+	int64_t before = now(s);
+	bool ok = persist(s, job, &err);
+
+	metric_add(s->save_ms, now(s) - before);
+	metric_add(ok ? s->saves_ok : s->saves_failed, 1);
+	if (ok)
+		s->settings.saved(s->settings.arg);
+	else if (err.kind != ERROR_CANCELLED)
+		lose(s, &err);
+}
+
+static void do_lanes(struct saver *s, const struct saver_job *job)
+{
+	struct saver_lanes *l = job->lanes;
+
+	l->ok = persist(s, job, &l->error);
+	if (!l->ok && l->error.kind == ERROR_FENCED)
+		lose(s, &l->error);
+	s->settings.lanes_added(s->settings.arg, l);
+}
+
+static void do_letter(struct saver *s, const struct saver_job *job)
+{
+	struct error err = { 0 };
+	bool stored = persist(s, job, &err);
+
+	if (!stored && err.kind != ERROR_CANCELLED)
+		log_error("a dead letter was refused", log_text("error", err.message));
+	s->settings.lettered(s->settings.arg, job->letter, stored);
+}
+
+static void do_job(struct saver *s, const struct saver_job *job)
+{
+	switch (job->type) {
+	case SAVER_SAVE:
+		do_save(s, job);
+		break;
+	case SAVER_LANES:
+		do_lanes(s, job);
+		break;
+	case SAVER_LETTER:
+		do_letter(s, job);
+		break;
+	}
+}
+
+static void *saver_main(void *arg)
+{
+	struct saver *s = arg;
+
+	while (!stopping(s)) {
+		struct pollfd p[2] = { { .fd = s->stop_fd, .events = POLLIN },
+				       { .fd = queue_fd(s->jobs), .events = POLLIN } };
+		int64_t wait_ms = s->lost ? -1 : s->beat_at_ms - now(s);
+		struct saver_job job;
+
+		poll(p, 2, s->lost ? -1 : wait_ms > 0 ? (int)wait_ms : 0);
+		beat_if_due(s);
+		if (queue_drain(s->jobs, &job, 1) == 1)
+			do_job(s, &job);
+	}
+	return NULL;
+}
+
+struct saver *saver_start(const struct saver_settings *settings)
+{
+	struct saver *s = memory_new(sizeof(*s));
+	struct metrics *m = settings->metrics;
+	int failed;
+
+	s->settings = *settings;
+	s->jobs = queue_new(sizeof(struct saver_job), settings->jobs_max);
+	s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	s->beat_ok_ms = settings->beat_from_ms;
+	s->saves_ok = metrics_cell(m, METRIC_SAVES, "ok", NULL);
+	s->saves_failed = metrics_cell(m, METRIC_SAVES, "failed", NULL);
+	s->save_ms = metrics_cell(m, METRIC_SAVE_SECONDS, NULL, NULL);
+	rng_seed(&s->rng, settings->seed);
+	failed = pthread_create(&s->thread, NULL, saver_main, s);
+	assert(!failed && s->stop_fd >= 0);
+	return s;
+}
+
+void saver_stop(struct saver *s)
+{
+	struct saver_job job;
+
+	eventfd_write(s->stop_fd, 1);
+	pthread_join(s->thread, NULL);
+	queue_close(s->jobs);
+	while (queue_drain(s->jobs, &job, 1) == 1)
+		if (job.type != SAVER_SAVE)
+			do_job(s, &job);
+	close(s->stop_fd);
+	queue_free(s->jobs);
+	free(s);
+}
+
+static void saver_push(struct saver *s, struct saver_job job)
+{
+	bool taken = queue_push(s->jobs, &job);
+
+	assert(taken);
+}
+
+void saver_save(struct saver *s, const struct store_save *save)
+{
+	saver_push(s, (struct saver_job){ .type = SAVER_SAVE, .save = save });
+}
+
+void saver_lanes(struct saver *s, struct saver_lanes *job)
+{
+	saver_push(s, (struct saver_job){ .type = SAVER_LANES, .lanes = job });
+}
+
+void saver_letter(struct saver *s, struct letter *l)
+{
+	saver_push(s, (struct saver_job){ .type = SAVER_LETTER, .letter = l });
+}

@@ -1,0 +1,57 @@
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "base/health.h"
+#include "base/metrics.h"
+#include "checkpoint/store.h"
+#include "consumer/letter.h"
+
+/* The thread that talks to the store while a session runs: beats, saves, new lanes, dead letters.
+ * What the database's absence leaves undone is tried again with jitter until it is done; a store
+ * that says FENCED ends the session. Callbacks come from its thread. */
+struct saver;
+
+/* New lanes of one stream, asked for by the worker and given back with their ids. */
+struct saver_lanes {
+	int64_t stream; /* the store's */
+	struct store_lane *lanes;
+	size_t count;
+	const int32_t *sinks;
+	size_t sink_count;
+	bool ok; /* false: refused; `error` says why */
+	struct error error;
+	void *arg; /* the worker's */
+};
+
+struct saver_settings {
+	struct store *store; /* the saver's until saver_stop */
+	const char *session;
+	int64_t lease_ms;
+	int64_t beat_from_ms; /* boot time before the last beat before the start */
+	int64_t letters_max_bytes;
+	uint32_t jobs_max;
+	const struct clock *clock;
+	struct metrics *metrics;
+	struct health *health;
+	uint64_t seed;
+	/* Is everything alive that the lease stands for? Else the beat is left out. */
+	bool (*alive)(void *arg);
+	void (*saved)(void *arg);
+	void (*lanes_added)(void *arg, struct saver_lanes *job);
+	void (*lettered)(void *arg, struct letter *l, bool stored);
+	/* The lease is in doubt (no beat for most of it): nothing new may leave; false: it is well. */
+	void (*hold)(void *arg, bool hold);
+	/* The session is over: declared dead, or a save was refused. Once. */
+	void (*lost)(void *arg, const struct error *err);
+	void *arg;
+};
+
+struct saver *saver_start(const struct saver_settings *settings);
+/* Ends after the call under way; what is still queued is given back undone. Frees. */
+void saver_stop(struct saver *s);
+/* From any thread; what is given stays the caller's and untouched until its callback. */
+void saver_save(struct saver *s, const struct store_save *save);
+void saver_lanes(struct saver *s, struct saver_lanes *job);
+void saver_letter(struct saver *s, struct letter *l); /* takes it until `lettered` */

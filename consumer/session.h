@@ -1,0 +1,40 @@
+#pragma once
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/health.h"
+#include "base/metrics.h"
+#include "checkpoint/store.h"
+#include "config/config.h"
+
+/* One life of one process in the store, begun when every session before it is buried. Blocking;
+ * the pure part (who is dead, who is before whom) is session_watch. */
+struct session_settings {
+	struct store *store;
+	const struct config *config;
+	const struct aws_settings *aws; /* to finish rolls in S3 */
+	struct credentials *credentials;
+	struct clock *clock;
+	struct metrics *metrics;
+	struct health *health;
+	const _Atomic bool *stop; /* ends the waiting: ERROR_CANCELLED */
+};
+
+/* Begins a session, waits for those before it to end, buries the dead among them. `id` gets its id,
+ * *beat_from_ms the boot time before its last beat. */
+bool session_begin(const struct session_settings *s, char id[STORE_ID_SIZE], int64_t *beat_from_ms,
+		   struct error *err) MUST_CHECK;
+/* Ends one's own session, whose sinks are closed: finishes the rolls it left and frees its lanes. */
+bool session_end(const struct session_settings *s, const char *id, struct error *err) MUST_CHECK;
+
+/* Pure: what a watcher knows of another session. */
+struct session_seen {
+	char id[STORE_ID_SIZE];
+	int64_t beat;
+	int64_t since_ms; /* boot time when this beat was first seen */
+};
+/* Notes its beat; true once the same beat was seen for a whole lease: it may be declared dead. */
+bool session_watch(struct session_seen *seen, const struct store_session *now, int64_t now_ms,
+		   int64_t lease_ms);
