@@ -1,0 +1,127 @@
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/loop.h"
+#include "sinks/compress.h"
+#include "sinks/roll.h"
+#include "sinks/sink.h"
+
+/* File sinks: one engine (object.c) over two kinds of place, a directory and a bucket. The engine
+ * decides what is in which file and when a roll is over; a place stores parts, makes files visible
+ * and clears up. */
+
+/* What both kinds are configured with; the first member of their settings. */
+struct object_settings {
+	const char *path; /* template of the folders below the place */
+	long format, numbers;
+	long file, compression; /* enum compression */
+	long roll_bytes, roll_age_ms;
+};
+
+extern const char *const object_file_names[], *const object_compression_names[];
+/* The rows of struct object_settings, without `path`, whose default differs. */
+#define OBJECT_OPTIONS                                                                             \
+	{ "format",     OPTION_ENUM, offsetof(struct object_settings, format),                     \
+	  "plain",      0,           0,                                                            \
+	  sink_formats, 0,           "How an event is written." },                                 \
+		{ "numbers",                                                                       \
+		  OPTION_ENUM,                                                                     \
+		  offsetof(struct object_settings, numbers),                                       \
+		  "exact",                                                                         \
+		  0,                                                                               \
+		  0,                                                                               \
+		  sink_numbers,                                                                    \
+		  0,                                                                               \
+		  "Numbers with the digits that DynamoDB gave, or as strings of them." },          \
+		{ "file",                                                                          \
+		  OPTION_ENUM,                                                                     \
+		  offsetof(struct object_settings, file),                                          \
+		  "ndjson",                                                                        \
+		  0,                                                                               \
+		  0,                                                                               \
+		  object_file_names,                                                               \
+		  0,                                                                               \
+		  "The form of a file: one event a line." },                                       \
+		{ "compression",                                                                   \
+		  OPTION_ENUM,                                                                     \
+		  offsetof(struct object_settings, compression),                                   \
+		  "zstd",                                                                          \
+		  0,                                                                               \
+		  0,                                                                               \
+		  object_compression_names,                                                        \
+		  0,                                                                               \
+		  "How a file is compressed." },                                                   \
+		{ "roll.size",                                                                     \
+		  OPTION_BYTES,                                                                    \
+		  offsetof(struct object_settings, roll_bytes),                                    \
+		  "128MiB",                                                                        \
+		  5L << 20,                                                                        \
+		  5L << 30,                                                                        \
+		  NULL,                                                                            \
+		  0,                                                                               \
+		  "A file of this many bytes, compressed, ends the roll: all open files become "   \
+		  "visible together with their positions." },                                      \
+	{                                                                                          \
+		"roll.age", OPTION_MS, offsetof(struct object_settings, roll_age_ms), "5m", 1000,  \
+			24L * 3600 * 1000, NULL, 0, "A roll ends this long after its first event." \
+	}
+
+/* Where files go: one thread's, on that thread's loop. Calls return at once and call back exactly
+ * once, later or from inside the call. Errors of create, part, seal and drop are those of one
+ * attempt: the engine repeats all that passes. A call may be repeated after any error. What a call
+ * is given stays the caller's and alive until the callback. */
+struct place {
+	char *name;   /* of the roll's `place`: the bucket, or "" */
+	char *owner;  /* of the bucket, or NULL */
+	char *prefix; /* of every path, taken as it is; ends with '/' or is empty */
+};
+typedef void place_done_fn(void *arg, const struct error *err);
+
+struct place_ops {
+	const char *kind;   /* the sink's type */
+	size_t part_bytes;  /* every part but the last of a file has this size */
+	unsigned calls_max; /* under way at once */
+	struct place *(*open)(const void *settings, const struct sink_host *host, struct loop *loop,
+			      struct error *err);
+	/* What is under way is called back with ERROR_CANCELLED. */
+	void (*close)(struct place *p);
+	/* Sets f->pending. */
+	void (*create)(struct place *p, struct roll_file *f, place_done_fn *done, void *arg);
+	/* Stores part `number` (1..) where no reader sees it, and notes in f->parts what its
+	 * completion will need. Durable when called back without error. */
+	void (*part)(struct place *p, struct roll_file *f, int number, struct str body,
+		     place_done_fn *done, void *arg);
+	/* Every part is stored: from now on the file must survive a crash. */
+	void (*seal)(struct place *p, struct roll_file *f, place_done_fn *done, void *arg);
+	/* Makes a sealed file visible, also one of another process; a file that is visible already
+	 * is a success. ERROR_NOT_FOUND and ERROR_INVALID: it cannot be done, the message says what
+	 * a person has to look at. */
+	void (*commit)(struct place *p, const struct roll *r, const struct roll_file *f,
+		       place_done_fn *done, void *arg);
+	/* Throws an uncommitted file away. */
+	void (*drop)(struct place *p, const struct roll_file *f, place_done_fn *done, void *arg);
+};
+
+/* The engine, for the tables of sink_directory and sink_s3. `settings` begins with a struct
+ * object_settings; it outlives the sink. */
+struct sink *object_open(const struct place_ops *place, const void *settings,
+			 const struct sink_host *host, struct error *err);
+void object_write(struct sink *s, struct delivery *d);
+void object_prepare(struct sink *s);
+void object_finish(struct sink *s, uint64_t roll);
+void object_purge(struct sink *s);
+const char *object_trouble(struct sink *s, char *out, size_t size);
+void object_close(struct sink *s);
+
+enum sink_commit object_commit(const void *settings);
+struct encoding object_encoding(const void *settings);
+/* The path is a template; ERROR_INVALID with `path` in the message where it is not. */
+bool object_validate(const void *settings, struct error *err);
+bool object_bury(const struct place_ops *place, const void *settings, const struct sink_host *host,
+		 struct str blob, struct error *err);
+/* How much of a path is the same for every file: up to the first placeholder. */
+size_t object_path_constant(const char *path);
+/* Is this the name (without folders) of a file that `session` wrote? */
+bool object_name_of(const char *name, const char *session);

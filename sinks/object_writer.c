@@ -1,0 +1,572 @@
+#include "sinks/object_writer.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/memory.h"
+
+#define BUFFER_FIRST    ((size_t)64 << 10)
+#define DRAIN_MAX_MS    3000
+#define LOG_EACH_MS     30000
+#define START_TEXT_SIZE 24
+#define FILE_NAME_MAX   256
+
+enum { CALL_CREATE, CALL_PART, CALL_SEAL, CALL_COMMIT, CALL_DROP };
+static const char *const call_names[] = {
+	[CALL_CREATE] = "beginning", [CALL_PART] = "writing",  [CALL_SEAL] = "closing",
+	[CALL_COMMIT] = "finishing", [CALL_DROP] = "dropping",
+};
+
+struct object_part {
+	struct object_part *next; /* while it waits for its file to be created */
+	char *data;
+	size_t size, capacity;
+	int number;
+};
+
+struct object_file {
+	struct object_roll *roll;
+	struct roll_file *record; /* the roll's */
+	char *stream, *arn;
+	struct compressor *compressor; /* NULL: ended */
+	struct object_part *filling;   /* NULL: between two parts */
+	struct object_part *early;     /* full before the file was created */
+	int parts;                     /* given to the place so far */
+	unsigned storing;              /* of those, not yet stored */
+	bool creating, created;
+};
+
+/* --- buffers --- */
+
+static void part_free(struct object_writer *w, struct object_part *part)
+{
+	if (!part)
+		return;
+	w->held_bytes -= part->capacity;
+	free(part->data);
+	free(part);
+}
+
+static struct object_part *part_new(struct object_file *f)
+{
+	struct object_writer *w = f->roll->writer;
+	struct object_part *part = memory_new(sizeof(*part));
+
+	/* A file that has filled a part is likely to fill the next one. */
+	part->capacity = f->parts > 0 ? w->ops->part_bytes : BUFFER_FIRST;
+	part->data = memory_resize(NULL, part->capacity);
+	part->number = ++f->parts;
+	w->held_bytes += part->capacity;
+	return part;
+}
+
+static void part_grow(struct object_writer *w, struct object_part *part)
+{
+	size_t capacity =
+		part->capacity * 2 < w->ops->part_bytes ? part->capacity * 2 : w->ops->part_bytes;
+
+	part->data = memory_resize(part->data, capacity);
+	w->held_bytes += capacity - part->capacity;
+	part->capacity = capacity;
+}
+
+static void part_store(struct object_file *f, struct object_part *part)
+{
+	struct object_writer *w = f->roll->writer;
+
+	f->storing++;
+	w->storing_bytes += part->capacity;
+	if (f->created) {
+		jobs_add(&w->jobs, CALL_PART, f, part);
+		return;
+	}
+	part->next = f->early;
+	f->early = part;
+	if (!f->creating) {
+		f->creating = true;
+		jobs_add(&w->jobs, CALL_CREATE, f, NULL);
+	}
+}
+
+/* Room to compress into: what is full goes to the place. */
+static struct object_part *file_room(struct object_file *f)
+{
+	struct object_writer *w = f->roll->writer;
+
+	if (f->filling && f->filling->size == w->ops->part_bytes)
+		part_store(f, MOVE(f->filling));
+	if (!f->filling)
+		f->filling = part_new(f);
+	if (f->filling->size == f->filling->capacity)
+		part_grow(w, f->filling);
+	return f->filling;
+}
+
+static void file_wrote(struct object_file *f, size_t bytes)
+{
+	f->filling->size += bytes;
+	f->record->bytes += bytes;
+	if (f->record->bytes > f->roll->largest_bytes)
+		f->roll->largest_bytes = f->record->bytes;
+}
+
+static void file_write(struct object_file *f, struct str bytes)
+{
+	while (bytes.n > 0) {
+		struct object_part *part = file_room(f);
+
+		file_wrote(f, compressor_feed(f->compressor, &bytes, part->data + part->size,
+					      part->capacity - part->size));
+	}
+}
+
+/* --- files --- */
+
+static char *start_text(int64_t epoch_ms, char out[START_TEXT_SIZE])
+{
+	time_t seconds = epoch_ms / 1000;
+	struct tm tm = { 0 };
+
+	gmtime_r(&seconds, &tm);
+	strftime(out, START_TEXT_SIZE, "%Y%m%dT%H%M%SZ", &tm);
+	return out;
+}
+
+/* PREFIX/rendered path/START-SESSION-ROLL-N.ndjson.zst */
+static bool file_path(const struct object_roll *r, const struct source *source, size_t n,
+		      struct buf *out, struct error *err)
+{
+	const struct object_writer *w = r->writer;
+	struct template_values values = { .source = source, .time_ms = r->began_aws_ms };
+	char start[START_TEXT_SIZE];
+
+	buf_text(out, w->place->prefix);
+	if (!template_render(w->path, &values, out, err))
+		return error_wrap(err, "path of stream %s", source->stream);
+	if (out->size > 0 && out->data[out->size - 1] != '/')
+		buf_text(out, "/");
+	buf_printf(out, "%s-%s-%" PRIu64 "-%zu.ndjson%s", start_text(r->began_aws_ms, start),
+		   w->host->session, r->record->number, n,
+		   compression_suffix((enum compression)w->settings->compression));
+	return true;
+}
+
+static struct object_file *file_find(const struct object_roll *r, const struct source *source)
+{
+	for (size_t i = 0; i < r->record->file_count; i++)
+		if (strcmp(r->files[i]->stream, source->stream) == 0 &&
+		    strcmp(r->files[i]->arn, source->arn) == 0)
+			return r->files[i];
+	return NULL;
+}
+
+static struct object_file *file_new(struct object_roll *r, const struct source *source,
+				    struct error *err)
+{
+	struct object_writer *w = r->writer;
+	enum compression compression = (enum compression)w->settings->compression;
+	size_t n = w->host->index * (size_t)OBJECT_FILES_MAX + r->record->file_count;
+	struct object_file *f = NULL;
+	char mark[FILE_NAME_MAX];
+	struct buf path;
+
+	buf_init(&path, 0);
+	snprintf(mark, sizeof(mark), "%s/%" PRIu64 "/%zu", w->host->session, r->record->number, n);
+	if (file_path(r, source, n, &path, err)) {
+		f = memory_new(sizeof(*f));
+		f->roll = r;
+		f->stream = memory_text(source->stream);
+		f->arn = memory_text(source->arn);
+		f->compressor = compressor_new(compression);
+		w->held_bytes += compressor_bytes(compression);
+		r->files = memory_resize(r->files, (r->record->file_count + 1) *
+							   sizeof(struct object_file *));
+		r->files[r->record->file_count] = f;
+		f->record = roll_file_add(r->record, path.data, mark);
+	}
+	buf_release(&path);
+	return f;
+}
+
+static void file_compressor_free(struct object_file *f)
+{
+	struct object_writer *w = f->roll->writer;
+
+	if (!f->compressor)
+		return;
+	w->held_bytes -= compressor_bytes((enum compression)w->settings->compression);
+	compressor_free(MOVE(f->compressor));
+}
+
+static void file_free(struct object_file *f)
+{
+	struct object_writer *w = f->roll->writer;
+
+	file_compressor_free(f);
+	part_free(w, f->filling);
+	while (f->early) {
+		struct object_part *part = f->early;
+
+		f->early = part->next;
+		w->storing_bytes -= part->capacity;
+		part_free(w, part);
+	}
+	free(f->stream);
+	free(f->arn);
+	free(f);
+}
+
+/* Ended and every part stored: the place may close it. */
+static void file_seal_if_stored(struct object_file *f)
+{
+	if (!f->compressor && f->storing == 0)
+		jobs_add(&f->roll->writer->jobs, CALL_SEAL, f, NULL);
+}
+
+static void file_end(struct object_file *f)
+{
+	bool done = false;
+
+	while (!done) {
+		struct object_part *part = file_room(f);
+
+		file_wrote(f, compressor_end(f->compressor, part->data + part->size,
+					     part->capacity - part->size, &done));
+	}
+	/* Counted before the last part goes, which may be stored within the call. */
+	f->storing++;
+	file_compressor_free(f);
+	if (f->filling->size > 0)
+		part_store(f, MOVE(f->filling));
+	part_free(f->roll->writer, MOVE(f->filling));
+	f->storing--;
+	file_seal_if_stored(f);
+}
+
+/* --- calls to the place --- */
+
+static void call_done(void *arg, const struct error *err)
+{
+	jobs_done(arg, err);
+}
+
+static void call_start(void *arg, struct object_job *job)
+{
+	struct object_writer *w = arg;
+	struct object_file *f = job->file;
+	struct object_part *part = job->part;
+
+	switch (job->kind) {
+	case CALL_CREATE:
+		w->ops->create(w->place, f->record, call_done, job);
+		break;
+	case CALL_PART:
+		w->ops->part(w->place, f->record, part->number,
+			     (struct str){ part->data, part->size }, call_done, job);
+		break;
+	case CALL_SEAL:
+		w->ops->seal(w->place, f->record, call_done, job);
+		break;
+	case CALL_COMMIT:
+		w->ops->commit(w->place, f->roll->record, f->record, call_done, job);
+		break;
+	default:
+		assert(job->kind == CALL_DROP);
+		w->ops->drop(w->place, f->record, call_done, job);
+		break;
+	}
+}
+
+static void trouble_set(struct object_writer *w, const char *call, const char *path,
+			const struct error *err)
+{
+	pthread_mutex_lock(&w->trouble_lock);
+	if (!err)
+		w->trouble[0] = '\0';
+	else
+		snprintf(w->trouble, sizeof(w->trouble), "%s %s: %s", call, path, err->message);
+	pthread_mutex_unlock(&w->trouble_lock);
+}
+
+static void call_failed(struct object_writer *w, const struct object_job *job,
+			const struct error *err)
+{
+	const struct object_file *f = job->file;
+	int64_t now_ms = clock_boot_ms(w->host->clock);
+	uint64_t repeated;
+
+	if (job->attempt == 0)
+		w->failing++;
+	metric_add(metrics_cell(w->host->metrics, METRIC_SINK_RETRIES, w->host->name,
+				error_kind_name(err->kind)),
+		   1);
+	trouble_set(w, call_names[job->kind], f->record->path, err);
+	if (log_limit_pass(&w->log_limit, now_ms, LOG_EACH_MS, &repeated))
+		log_warn("a file sink's call failed and will be repeated",
+			 log_text("sink", w->host->name), log_text("call", call_names[job->kind]),
+			 log_text("path", f->record->path), log_text("error", err->message),
+			 log_int("repeated", (int64_t)repeated));
+}
+
+/* It is not repeated any more. */
+static void call_over(struct object_writer *w, const struct object_job *job)
+{
+	if (job->attempt > 0 && --w->failing == 0 && w->fatal.kind == ERROR_NONE)
+		trouble_set(w, NULL, NULL, NULL);
+}
+
+static void part_over(struct object_writer *w, struct object_part *part)
+{
+	w->storing_bytes -= part->capacity;
+	part_free(w, part);
+}
+
+static void call_succeeded(struct object_writer *w, const struct object_job *job)
+{
+	struct object_file *f = job->file;
+
+	switch (job->kind) {
+	case CALL_CREATE:
+		f->created = true;
+		while (f->early) {
+			struct object_part *part = f->early;
+
+			f->early = part->next;
+			jobs_add(&w->jobs, CALL_PART, f, part);
+		}
+		break;
+	case CALL_PART:
+		part_over(w, job->part);
+		f->storing--;
+		file_seal_if_stored(f);
+		break;
+	case CALL_SEAL:
+		f->roll->sealed++;
+		break;
+	case CALL_COMMIT:
+		f->roll->committed++;
+		break;
+	default:
+		break;
+	}
+}
+
+/* What no repetition can cure: the file is not where it was left, or not what it was. Before the
+ * commit nothing is lost by it, as the positions have not moved: the next session reads it again.
+ */
+static bool hopeless(const struct object_job *job, const struct error *err)
+{
+	return err->kind == ERROR_NOT_FOUND ||
+	       (err->kind == ERROR_INVALID && job->kind == CALL_COMMIT);
+}
+
+static void call_hopeless(struct object_writer *w, const struct object_job *job,
+			  const struct error *err)
+{
+	struct object_file *f = job->file;
+
+	if (w->fatal.kind == ERROR_NONE) {
+		w->fatal = *err;
+		error_wrap(&w->fatal, "sink %s: %s %s", w->host->name, call_names[job->kind],
+			   f->record->path);
+		trouble_set(w, call_names[job->kind], f->record->path, err);
+	}
+	if (job->kind == CALL_COMMIT)
+		f->roll->lost++;
+	if (job->part)
+		part_over(w, job->part);
+}
+
+static bool call_ended(void *arg, struct object_job *job, const struct error *err)
+{
+	struct object_writer *w = arg;
+
+	if (err->kind == ERROR_NONE) {
+		call_over(w, job);
+		call_succeeded(w, job);
+		return false;
+	}
+	if (w->stopping) {
+		if (job->part)
+			part_over(w, job->part);
+		return false;
+	}
+	if (hopeless(job, err)) {
+		call_over(w, job);
+		call_hopeless(w, job, err);
+		return false;
+	}
+	call_failed(w, job, err);
+	return true;
+}
+
+/* --- rolls --- */
+
+struct object_roll *object_roll_new(struct object_writer *w, uint64_t number)
+{
+	struct object_roll *r = memory_new(sizeof(*r));
+
+	r->writer = w;
+	r->record = roll_new(number, w->host->session, w->place->name, w->place->owner);
+	r->began_ms = clock_boot_ms(w->host->clock);
+	r->began_aws_ms = clock_aws_ms(w->host->clock);
+	return r;
+}
+
+void object_roll_free(struct object_roll *r)
+{
+	if (!r)
+		return;
+	for (size_t i = 0; i < r->record->file_count; i++)
+		file_free(r->files[i]);
+	free(r->files);
+	roll_free(r->record);
+	free(r);
+}
+
+bool object_roll_has_room(const struct object_roll *r, const struct source *source)
+{
+	return r->record->file_count < OBJECT_FILES_MAX || file_find(r, source);
+}
+
+size_t object_delivery_bytes(const struct delivery *d)
+{
+	size_t bytes = 0;
+
+	for (size_t i = d->first; i < d->batch->count; i++)
+		if (d->payloads[i].p)
+			bytes += d->payloads[i].n + 1;
+	return bytes;
+}
+
+/* Payloads that stand one behind the other, with the newline that ends each, are one run of bytes:
+ * the compressor is called a few times a delivery and not once a record. */
+static struct str next_run(const struct delivery *d, size_t *at, uint64_t *records)
+{
+	struct str run = { NULL, 0 };
+
+	for (; *at < d->batch->count; ++*at) {
+		const struct str *payload = &d->payloads[*at];
+
+		if (!payload->p)
+			continue;
+		if (!run.p)
+			run.p = payload->p;
+		else if (run.p + run.n != payload->p)
+			break;
+		run.n += payload->n + 1;
+		++*records;
+	}
+	return run;
+}
+
+bool object_roll_write(struct object_roll *r, const struct delivery *d, struct error *err)
+{
+	const struct source *source = d->batch->source;
+	size_t at = d->first;
+	uint64_t records = 0;
+	struct object_file *f;
+	struct str run = next_run(d, &at, &records);
+
+	if (!run.p)
+		return true;
+	f = file_find(r, source);
+	if (!f)
+		f = file_new(r, source, err);
+	if (!f)
+		return false;
+	while (run.p) {
+		r->bytes += run.n;
+		file_write(f, run);
+		run = next_run(d, &at, &records);
+	}
+	f->record->records += records;
+	r->records += records;
+	return true;
+}
+
+void object_roll_seal(struct object_roll *r)
+{
+	for (size_t i = 0; i < r->record->file_count; i++)
+		file_end(r->files[i]);
+}
+
+bool object_roll_sealed(const struct object_roll *r)
+{
+	return r->sealed == r->record->file_count;
+}
+
+void object_roll_commit(struct object_roll *r)
+{
+	for (size_t i = 0; i < r->record->file_count; i++)
+		jobs_add(&r->writer->jobs, CALL_COMMIT, r->files[i], NULL);
+}
+
+bool object_roll_settled(const struct object_roll *r)
+{
+	return r->committed + r->lost == r->record->file_count;
+}
+
+/* --- life --- */
+
+bool writer_init(struct object_writer *w, const struct place_ops *ops, const void *settings,
+		 const struct sink_host *host, struct loop *loop, struct error *err)
+{
+	struct object_jobs_owner owner = { call_start, call_ended, w };
+
+	*w = (struct object_writer){ .ops = ops, .settings = settings, .host = host };
+	w->path = template_new(w->settings->path, TEMPLATE_PATH, err);
+	if (!w->path)
+		return error_wrap(err, "sink %s: path", host->name);
+	w->place = ops->open(settings, host, loop, err);
+	if (!w->place) {
+		template_free(w->path);
+		return error_wrap(err, "sink %s", host->name);
+	}
+	jobs_init(&w->jobs, loop, ops->calls_max, owner);
+	pthread_mutex_init(&w->trouble_lock, NULL);
+	return true;
+}
+
+static void drain(struct object_writer *w)
+{
+	int64_t end_ms = clock_boot_ms(w->host->clock) + DRAIN_MAX_MS;
+
+	while (!jobs_idle(&w->jobs)) {
+		int64_t left_ms = end_ms - clock_boot_ms(w->host->clock);
+
+		if (left_ms <= 0)
+			return;
+		loop_once(w->jobs.loop, (int)left_ms);
+	}
+}
+
+void writer_release(struct object_writer *w, struct object_roll *const rolls[2])
+{
+	w->stopping = true;
+	jobs_forget(&w->jobs);
+	/* What is under way ends first: an upload that is just being created could not be dropped,
+	 * a part that is on its way would land behind the drop. */
+	drain(w);
+	for (int i = 0; i < 2; i++)
+		for (size_t n = 0; rolls[i] && n < rolls[i]->record->file_count; n++)
+			if (rolls[i]->files[n]->record->pending)
+				jobs_add(&w->jobs, CALL_DROP, rolls[i]->files[n], NULL);
+	drain(w);
+	jobs_forget(&w->jobs);
+	w->ops->close(w->place);
+	jobs_release(&w->jobs);
+	template_free(w->path);
+	pthread_mutex_destroy(&w->trouble_lock);
+}
+
+const char *writer_trouble(struct object_writer *w, char *out, size_t size)
+{
+	pthread_mutex_lock(&w->trouble_lock);
+	snprintf(out, size, "%s", w->trouble);
+	pthread_mutex_unlock(&w->trouble_lock);
+	return out[0] ? out : NULL;
+}

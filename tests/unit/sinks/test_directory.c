@@ -1,0 +1,382 @@
+#include "tests/unit/sinks/object_fixture.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+
+static struct fixture fx;
+static struct object_settings settings;
+static char path_text[128];
+
+static int setup(void **state)
+{
+	(void)state;
+	fixture_init(&fx);
+	snprintf(path_text, sizeof(path_text), "%s/out/${table}/date=${yyyy}-${MM}-${dd}/",
+		 fx.root);
+	settings = (struct object_settings){ .path = path_text,
+					     .format = FORMAT_PLAIN,
+					     .compression = COMPRESSION_ZSTD,
+					     .roll_bytes = 128L << 20,
+					     .roll_age_ms = 3600000 };
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	fixture_release(&fx);
+	return 0;
+}
+
+static struct sink *opened(void)
+{
+	struct error err = { 0 };
+	struct sink *s = sink_directory.open(&settings, &fx.host, &err);
+
+	if (!s)
+		fail_msg("%s", err.message);
+	return s;
+}
+
+static const char *in_root(const char *fmt, const char *a)
+{
+	static char out[2][512];
+	static unsigned turn;
+	char *at = out[turn++ % 2];
+	size_t n = (size_t)snprintf(at, sizeof(out[0]), "%s/out/", fx.root);
+
+	snprintf(at + n, sizeof(out[0]) - n, "%s/date=2026-11-21/%s", a, fmt);
+	return at;
+}
+
+#define NAME(roll, n) "20261121T101112Z-" SESSION "-" roll "-" n ".ndjson"
+
+static void expect_file(const char *table, const char *name, const struct parcel *const *parcels,
+			size_t count)
+{
+	char full[512];
+	struct buf raw, text, want;
+
+	buf_init(&raw, 0);
+	buf_init(&text, 0);
+	buf_init(&want, 0);
+	snprintf(full, sizeof(full), "%s%s", in_root(name, table),
+		 compression_suffix((enum compression)settings.compression));
+	read_whole(full, &raw);
+	decompress((enum compression)settings.compression, buf_str(&raw), &text);
+	for (size_t i = 0; i < count; i++)
+		parcel_text(parcels[i], &want);
+	assert_int_equal(text.size, want.size);
+	assert_memory_equal(text.data, want.data, want.size);
+	buf_release(&raw);
+	buf_release(&text);
+	buf_release(&want);
+}
+
+static int64_t metric(enum metric row, const char *label2)
+{
+	return metric_get(metrics_cell(fx.host.metrics, row, "lake", label2));
+}
+
+/* --- one roll from beginning to end --- */
+
+static void whole_life(enum compression compression)
+{
+	struct parcel *a = parcel_of(&source_orders, 0, 100, 700);
+	struct parcel *b = parcel_of(&source_users, 0, 50, 300);
+	struct parcel *c = parcel_of(&source_orders, 100, 20000, 700);
+	struct sink *s;
+
+	settings.compression = compression;
+	s = opened();
+	sink_directory.write(s, &a->delivery);
+	sink_directory.write(s, &b->delivery);
+	sink_directory.write(s, &c->delivery);
+	for (size_t i = 0; i < 3; i++)
+		expect_answer(&fx, i, SINK_TAKEN, 1);
+	assert_ptr_equal(fx.answers[2].delivery, &c->delivery);
+	assert_int_equal(metric(METRIC_SINK_UNANSWERED_BYTES, NULL), 0);
+
+	sink_directory.prepare(s);
+	expect_answer(&fx, 3, SINK_PREPARED, 1);
+	assert_int_equal(folder_count(in_root("", "orders"), false), 0);
+	assert_int_equal(folder_count(in_root("", "users"), false), 0);
+	assert_int_equal(folder_count(in_root("", "orders"), true), 1);
+	assert_int_equal(metric(METRIC_DELIVERED, NULL), 0);
+
+	sink_directory.finish(s, 1);
+	expect_answer(&fx, 4, SINK_FINISHED, 1);
+	assert_int_equal(folder_count(in_root("", "orders"), true), 0);
+	expect_file("orders", NAME("1", "0"), (const struct parcel *[]){ a, c }, 2);
+	expect_file("users", NAME("1", "1"), (const struct parcel *[]){ b }, 1);
+	assert_int_equal(metric(METRIC_DELIVERED, NULL), 20150);
+	assert_int_equal(metric(METRIC_DELIVERED_BYTES, NULL), 20100 * 700 + 50 * 300);
+	assert_int_equal(metric(METRIC_ROLLS, "finished"), 1);
+	sink_directory.close(s);
+	parcel_free(a);
+	parcel_free(b);
+	parcel_free(c);
+}
+
+static void test_zstd(void **state)
+{
+	(void)state;
+	whole_life(COMPRESSION_ZSTD);
+}
+
+static void test_gzip(void **state)
+{
+	(void)state;
+	whole_life(COMPRESSION_GZIP);
+}
+
+static void test_none(void **state)
+{
+	(void)state;
+	whole_life(COMPRESSION_NONE);
+}
+
+/* Records that are in already, that are not for this sink, and texts that do not touch. */
+static void test_only_what_is_due(void **state)
+{
+	struct parcel *p = parcel_new(&source_orders, 6);
+	static const char *const texts[] = { "{\"n\":0}\n", "{\"n\":1}\n", NULL,
+					     "{\"n\":3}\n", "{\"n\":4}\n", NULL };
+	struct sink *s;
+	struct buf raw;
+
+	(void)state;
+	for (size_t i = 0; i < 6; i++)
+		if (texts[i])
+			p->payloads[i] = (struct str){ texts[i], strlen(texts[i]) - 1 };
+	p->batch.count = 6;
+	p->delivery.first = 1;
+	p->delivery.count = 3;
+	settings.compression = COMPRESSION_NONE;
+	s = opened();
+	sink_directory.write(s, &p->delivery);
+	expect_answer(&fx, 0, SINK_TAKEN, 1);
+	sink_directory.prepare(s);
+	expect_answer(&fx, 1, SINK_PREPARED, 1);
+	sink_directory.finish(s, 1);
+	expect_answer(&fx, 2, SINK_FINISHED, 1);
+	sink_directory.close(s);
+	buf_init(&raw, 0);
+	read_whole(in_root(NAME("1", "0"), "orders"), &raw);
+	assert_string_equal(raw.data, "{\"n\":1}\n{\"n\":3}\n{\"n\":4}\n");
+	buf_release(&raw);
+	parcel_free(p);
+}
+
+static void test_nothing_in_it_is_durable_at_once(void **state)
+{
+	struct parcel *empty = parcel_new(&source_orders, 3);
+	struct parcel *full = parcel_of(&source_orders, 0, 1, 100);
+	struct sink *s = opened();
+
+	(void)state;
+	empty->batch.count = 3;
+	sink_directory.write(s, &empty->delivery);
+	expect_answer(&fx, 0, SINK_TAKEN, 0);
+	/* Behind something that is not saved yet it belongs to the roll. */
+	sink_directory.write(s, &full->delivery);
+	expect_answer(&fx, 1, SINK_TAKEN, 1);
+	sink_directory.write(s, &empty->delivery);
+	expect_answer(&fx, 2, SINK_TAKEN, 1);
+	sink_directory.prepare(s);
+	expect_answer(&fx, 3, SINK_PREPARED, 1);
+	sink_directory.write(s, &empty->delivery);
+	expect_answer(&fx, 4, SINK_TAKEN, 2);
+	sink_directory.finish(s, 1);
+	expect_answer(&fx, 5, SINK_FINISHED, 1);
+	sink_directory.prepare(s);
+	expect_answer(&fx, 6, SINK_PREPARED, 2);
+	sink_directory.finish(s, 2);
+	expect_answer(&fx, 7, SINK_FINISHED, 2);
+	sink_directory.close(s);
+	assert_int_equal(fx.count, 8);
+	parcel_free(empty);
+	parcel_free(full);
+}
+
+/* --- one unfinished roll at a time --- */
+
+static void test_next_roll_waits_for_finish(void **state)
+{
+	struct parcel *a = parcel_of(&source_orders, 0, 10, 100);
+	struct parcel *b = parcel_of(&source_orders, 10, 10, 100);
+	struct sink *s = opened();
+
+	(void)state;
+	sink_directory.write(s, &a->delivery);
+	expect_answer(&fx, 0, SINK_TAKEN, 1);
+	sink_directory.prepare(s);
+	expect_answer(&fx, 1, SINK_PREPARED, 1);
+	sink_directory.write(s, &b->delivery);
+	expect_answer(&fx, 2, SINK_TAKEN, 2);
+	sink_directory.prepare(s);
+	sink_directory.finish(s, 1);
+	expect_answer(&fx, 3, SINK_FINISHED, 1);
+	expect_answer(&fx, 4, SINK_PREPARED, 2);
+	sink_directory.finish(s, 2);
+	expect_answer(&fx, 5, SINK_FINISHED, 2);
+	sink_directory.close(s);
+	expect_file("orders", NAME("1", "0"), (const struct parcel *[]){ a }, 1);
+	expect_file("orders", NAME("2", "0"), (const struct parcel *[]){ b }, 1);
+	parcel_free(a);
+	parcel_free(b);
+}
+
+static void test_prepare_of_nothing(void **state)
+{
+	struct parcel *a = parcel_of(&source_orders, 0, 10, 100);
+	struct sink *s = opened();
+
+	(void)state;
+	sink_directory.prepare(s);
+	sink_directory.write(s, &a->delivery);
+	expect_answer(&fx, 0, SINK_TAKEN, 1);
+	sink_directory.close(s);
+	assert_true(fx.count <= 2);
+	parcel_free(a);
+}
+
+static void test_rolls_by_size(void **state)
+{
+	struct parcel *a = parcel_of(&source_orders, 0, 10, 1000);
+	struct parcel *b = parcel_of(&source_orders, 10, 10, 1000);
+	struct sink *s;
+
+	(void)state;
+	settings.compression = COMPRESSION_NONE;
+	settings.roll_bytes = 15000;
+	s = opened();
+	sink_directory.write(s, &a->delivery);
+	expect_answer(&fx, 0, SINK_TAKEN, 1);
+	sink_directory.write(s, &b->delivery);
+	expect_answer(&fx, 1, SINK_TAKEN, 1);
+	expect_answer(&fx, 2, SINK_PREPARED, 1);
+	sink_directory.close(s);
+	parcel_free(a);
+	parcel_free(b);
+}
+
+static void test_rolls_by_age(void **state)
+{
+	struct parcel *a = parcel_of(&source_orders, 0, 10, 1000);
+	struct sink *s;
+
+	(void)state;
+	settings.roll_age_ms = 20;
+	s = opened();
+	sink_directory.write(s, &a->delivery);
+	expect_answer(&fx, 0, SINK_TAKEN, 1);
+	expect_answer(&fx, 1, SINK_PREPARED, 1);
+	sink_directory.close(s);
+	parcel_free(a);
+}
+
+/* Too little memory for two deliveries: the roll ends early, and what does not fit in while it is
+ * unfinished waits without an answer. */
+static void test_memory_is_a_limit(void **state)
+{
+	struct parcel *p[4];
+	struct sink *s;
+
+	(void)state;
+	settings.compression = COMPRESSION_NONE;
+	fx.host.memory_bytes = 300000;
+	for (size_t i = 0; i < 4; i++)
+		p[i] = parcel_of(&source_orders, i * 200, 200, 1000);
+	s = opened();
+	for (size_t i = 0; i < 4; i++)
+		sink_directory.write(s, &p[i]->delivery);
+	expect_answer(&fx, 0, SINK_TAKEN, 1);
+	expect_answer(&fx, 1, SINK_PREPARED, 1);
+	expect_answer(&fx, 2, SINK_TAKEN, 2);
+	assert_true(metric(METRIC_SINK_UNANSWERED_BYTES, NULL) >= 400000);
+	sink_directory.finish(s, 1);
+	expect_answer(&fx, 3, SINK_FINISHED, 1);
+	expect_answer(&fx, 4, SINK_PREPARED, 2);
+	expect_answer(&fx, 5, SINK_TAKEN, 3);
+	sink_directory.finish(s, 2);
+	expect_answer(&fx, 6, SINK_FINISHED, 2);
+	expect_answer(&fx, 7, SINK_PREPARED, 3);
+	expect_answer(&fx, 8, SINK_TAKEN, 4);
+	sink_directory.close(s);
+	assert_int_equal(fx.count, 9);
+	for (size_t i = 0; i < 4; i++)
+		parcel_free(p[i]);
+}
+
+/* While the last roll is unfinished the open one cannot end; it does not grow for ever either. */
+static void test_unfinished_roll_holds_back(void **state)
+{
+	struct parcel *p[4];
+	struct sink *s;
+
+	(void)state;
+	settings.compression = COMPRESSION_NONE;
+	settings.roll_bytes = 10000;
+	for (size_t i = 0; i < 4; i++)
+		p[i] = parcel_of(&source_orders, i * 10, 20, 1000);
+	s = opened();
+	for (size_t i = 0; i < 4; i++)
+		sink_directory.write(s, &p[i]->delivery);
+	expect_answer(&fx, 0, SINK_TAKEN, 1);
+	expect_answer(&fx, 1, SINK_PREPARED, 1);
+	expect_answer(&fx, 2, SINK_TAKEN, 2);
+	sink_directory.finish(s, 1);
+	expect_answer(&fx, 3, SINK_FINISHED, 1);
+	expect_answer(&fx, 4, SINK_PREPARED, 2);
+	expect_answer(&fx, 5, SINK_TAKEN, 3);
+	sink_directory.purge(s);
+	expect_answer(&fx, 6, SINK_FAILED, 0);
+	assert_ptr_equal(fx.answers[6].delivery, &p[3]->delivery);
+	sink_directory.close(s);
+	for (size_t i = 0; i < 4; i++)
+		parcel_free(p[i]);
+}
+
+static void test_purge_fails_what_comes(void **state)
+{
+	struct parcel *a = parcel_of(&source_orders, 0, 10, 1000);
+	struct parcel *b = parcel_of(&source_orders, 10, 10, 1000);
+	struct sink *s = opened();
+
+	(void)state;
+	sink_directory.write(s, &a->delivery);
+	expect_answer(&fx, 0, SINK_TAKEN, 1);
+	sink_directory.purge(s);
+	sink_directory.prepare(s);
+	sink_directory.write(s, &b->delivery);
+	expect_answer(&fx, 1, SINK_FAILED, 0);
+	assert_ptr_equal(fx.answers[1].delivery, &b->delivery);
+	sink_directory.close(s);
+	assert_int_equal(fx.count, 2);
+	assert_int_equal(metric(METRIC_SINK_UNANSWERED_BYTES, NULL), 0);
+	assert_int_equal(folder_count(in_root("", "orders"), true), 0);
+	parcel_free(a);
+	parcel_free(b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_zstd, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_gzip, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_none, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_only_what_is_due, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_nothing_in_it_is_durable_at_once, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_next_roll_waits_for_finish, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_prepare_of_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_rolls_by_size, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_rolls_by_age, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_memory_is_a_limit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unfinished_roll_holds_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_purge_fails_what_comes, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
