@@ -1,0 +1,191 @@
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "checkpoint/store_ops.h"
+
+static const struct {
+	const char *prefix;
+	const struct store_ops *ops;
+} kinds[] = {
+	{ "sqlite:", &store_sqlite },
+};
+
+static struct store *open_any(const char *url, int64_t timeout_ms, bool reader, struct error *err)
+{
+	assert(timeout_ms > 0);
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (strncmp(url, kinds[i].prefix, strlen(kinds[i].prefix)) != 0)
+			continue;
+		struct store *s = kinds[i].ops->open(url, timeout_ms, reader, err);
+
+		if (s)
+			s->ops = kinds[i].ops;
+		return s;
+	}
+	/* Not the text itself: it may hold a password. */
+	error_set(err, ERROR_INVALID,
+		  "the checkpoint store is neither postgres://… nor sqlite:PATH");
+	return NULL;
+}
+
+struct store *store_open(const char *url, int64_t timeout_ms, struct error *err)
+{
+	return open_any(url, timeout_ms, false, err);
+}
+
+struct store *store_open_reader(const char *url, int64_t timeout_ms, struct error *err)
+{
+	return open_any(url, timeout_ms, true, err);
+}
+
+void store_close(struct store *s)
+{
+	if (s)
+		s->ops->close(s);
+}
+
+const char *store_describe(const struct store *s)
+{
+	return s->describe;
+}
+
+bool store_exclusive(const struct store *s)
+{
+	return s->exclusive;
+}
+
+/* Every error names its store, once, here. */
+static bool named(const struct store *s, bool ok, struct error *err)
+{
+	return ok || error_wrap(err, "%s", s->describe);
+}
+
+bool store_session_begin(struct store *s, const char *id, const char *worker, const char *address,
+			 struct error *err)
+{
+	assert(strlen(id) == STORE_ID_SIZE - 1);
+	return named(s, s->ops->session_begin(s, id, worker, address, err), err);
+}
+
+bool store_session_beat(struct store *s, const char *id, struct error *err)
+{
+	return named(s, s->ops->session_beat(s, id, err), err);
+}
+
+bool store_sessions(struct store *s, struct store_session *out, size_t max, size_t *count,
+		    struct error *err)
+{
+	*count = 0;
+	return named(s, s->ops->sessions(s, out, max, count, err), err);
+}
+
+bool store_session_kill(struct store *s, const char *id, int64_t beat, bool *done,
+			struct error *err)
+{
+	*done = false;
+	return named(s, s->ops->session_kill(s, id, beat, done, err), err);
+}
+
+bool store_session_bury(struct store *s, const char *id, struct error *err)
+{
+	return named(s, s->ops->session_bury(s, id, err), err);
+}
+
+bool store_sink(struct store *s, const char *name, int32_t *id, struct error *err)
+{
+	return named(s, s->ops->sink(s, name, id, err), err);
+}
+
+bool store_stream(struct store *s, const char *name, const char *arn, int64_t start_ms,
+		  struct store_stream *out, struct error *err)
+{
+	return named(s, s->ops->stream(s, name, arn, start_ms, out, err), err);
+}
+
+bool store_streams(struct store *s, store_stream_fn *fn, void *arg, struct error *err)
+{
+	return named(s, s->ops->streams(s, fn, arg, err), err);
+}
+
+bool store_lanes_add(struct store *s, const char *session, int64_t stream, struct store_lane *lanes,
+		     size_t count, const int32_t *sinks, size_t sink_count, struct error *err)
+{
+	return named(s, s->ops->lanes_add(s, session, stream, lanes, count, sinks, sink_count, err),
+		     err);
+}
+
+bool store_lanes_claim(struct store *s, const char *session, int64_t stream, const int32_t *sinks,
+		       size_t sink_count, store_lane_fn *lane, store_position_fn *position,
+		       void *arg, struct error *err)
+{
+	return named(s,
+		     s->ops->lanes_claim(s, session, stream, sinks, sink_count, err) &&
+			     s->ops->lanes_list(s, stream, session, lane, position, arg, err),
+		     err);
+}
+
+bool store_lanes_list(struct store *s, int64_t stream, store_lane_fn *lane,
+		      store_position_fn *position, void *arg, struct error *err)
+{
+	return named(s, s->ops->lanes_list(s, stream, NULL, lane, position, arg, err), err);
+}
+
+bool store_lanes_forget(struct store *s, const char *session, const int64_t *lanes, size_t count,
+			struct error *err)
+{
+	return named(s, s->ops->lanes_forget(s, session, lanes, count, err), err);
+}
+
+bool store_save(struct store *s, const struct store_save *save, struct error *err)
+{
+	assert(save->number > 0);
+	for (size_t i = 0; i < save->roll_count; i++)
+		if (save->rolls[i].blob.n > STORE_ROLL_MAX)
+			return error_set(err, ERROR_INVALID, "%s: a roll of %zu bytes is over %zu",
+					 s->describe, save->rolls[i].blob.n, STORE_ROLL_MAX);
+	return named(s, s->ops->save(s, save, err), err);
+}
+
+bool store_rolls(struct store *s, const char *session, store_roll_fn *fn, void *arg,
+		 struct error *err)
+{
+	return named(s, s->ops->rolls(s, session, fn, arg, err), err);
+}
+
+bool store_roll_finished(struct store *s, const char *session, const char *sink_name,
+			 uint64_t number, struct error *err)
+{
+	return named(s, s->ops->roll_finished(s, session, sink_name, number, err), err);
+}
+
+bool store_letter_put(struct store *s, const struct store_letter *letter, int64_t max_bytes,
+		      struct error *err)
+{
+	return named(s, s->ops->letter_put(s, letter, max_bytes, err), err);
+}
+
+bool store_letters(struct store *s, store_letter_fn *fn, void *arg, struct error *err)
+{
+	return named(s, s->ops->letters(s, fn, arg, err), err);
+}
+
+bool store_letter_drop(struct store *s, int64_t id, struct error *err)
+{
+	return named(s, s->ops->letter_drop(s, id, err), err);
+}
+
+enum store_session_state store_state_parse(const char *text)
+{
+	if (strcmp(text, "live") == 0)
+		return SESSION_LIVE;
+	return strcmp(text, "dead") == 0 ? SESSION_DEAD : SESSION_BURIED;
+}
+
+bool store_sequence_parse(struct sequence *out, const char *digits, struct error *err)
+{
+	if (digits)
+		return sequence_parse(out, str_of(digits), err);
+	*out = SEQUENCE_NONE;
+	return true;
+}

@@ -1,0 +1,53 @@
+#pragma once
+#include "checkpoint/store.h"
+
+/* What an implementation of the store has to do: the functions of store.h, whose contracts hold
+ * here too. `describe` and `exclusive` are set by open. */
+struct store {
+	const struct store_ops *ops;
+	bool exclusive;
+	char describe[512];
+};
+
+struct store_ops {
+	struct store *(*open)(const char *url, int64_t timeout_ms, bool reader, struct error *err);
+	void (*close)(struct store *s);
+	bool (*session_begin)(struct store *s, const char *id, const char *worker,
+			      const char *address, struct error *err);
+	bool (*session_beat)(struct store *s, const char *id, struct error *err);
+	bool (*sessions)(struct store *s, struct store_session *out, size_t max, size_t *count,
+			 struct error *err);
+	bool (*session_kill)(struct store *s, const char *id, int64_t beat, bool *done,
+			     struct error *err);
+	bool (*session_bury)(struct store *s, const char *id, struct error *err);
+	bool (*sink)(struct store *s, const char *name, int32_t *id, struct error *err);
+	bool (*stream)(struct store *s, const char *name, const char *arn, int64_t start_ms,
+		       struct store_stream *out, struct error *err);
+	bool (*streams)(struct store *s, store_stream_fn *fn, void *arg, struct error *err);
+	bool (*lanes_add)(struct store *s, const char *session, int64_t stream,
+			  struct store_lane *lanes, size_t count, const int32_t *sinks,
+			  size_t sink_count, struct error *err);
+	bool (*lanes_claim)(struct store *s, const char *session, int64_t stream,
+			    const int32_t *sinks, size_t sink_count, struct error *err);
+	/* owner NULL: whoever has them. */
+	bool (*lanes_list)(struct store *s, int64_t stream, const char *owner, store_lane_fn *lane,
+			   store_position_fn *position, void *arg, struct error *err);
+	bool (*lanes_forget)(struct store *s, const char *session, const int64_t *lanes,
+			     size_t count, struct error *err);
+	bool (*save)(struct store *s, const struct store_save *save, struct error *err);
+	bool (*rolls)(struct store *s, const char *session, store_roll_fn *fn, void *arg,
+		      struct error *err);
+	bool (*roll_finished)(struct store *s, const char *session, const char *sink_name,
+			      uint64_t number, struct error *err);
+	bool (*letter_put)(struct store *s, const struct store_letter *letter, int64_t max_bytes,
+			   struct error *err);
+	bool (*letters)(struct store *s, store_letter_fn *fn, void *arg, struct error *err);
+	bool (*letter_drop)(struct store *s, int64_t id, struct error *err);
+};
+
+extern const struct store_ops store_postgres, store_sqlite;
+
+/* Reads a state's name as the tables hold it. */
+enum store_session_state store_state_parse(const char *text);
+/* Sequences as the tables hold them: digits, NULL for none. */
+bool store_sequence_parse(struct sequence *out, const char *digits, struct error *err) MUST_CHECK;

@@ -1,0 +1,212 @@
+#pragma once
+/* What the store's tests share: databases of their own, and short ways to say a session, a lane, a
+ * position. Every name is static: a test uses what it needs. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <libpq-fe.h>
+
+#include "base/memory.h"
+#include "checkpoint/store.h"
+
+#define FIXTURE    static __attribute__((unused))
+
+#define SESSION_A  "aaaaaaaa-0000-4000-8000-000000000001"
+#define SESSION_B  "bbbbbbbb-0000-4000-8000-000000000002"
+#define SESSION_C  "cccccccc-0000-4000-8000-000000000003"
+#define TIMEOUT_MS 5000
+
+#define assert_ok(call)                                                                            \
+	do {                                                                                       \
+		struct error err_ = { 0 }, *err = &err_;                                           \
+		if (!(call))                                                                       \
+			fail_msg("%s: %s: %s", #call, error_kind_name(err->kind), err->message);   \
+	} while (0)
+#define assert_kind(wanted, call)                                                                  \
+	do {                                                                                       \
+		struct error err_ = { 0 }, *err = &err_;                                           \
+		if (call)                                                                          \
+			fail_msg("%s: succeeded", #call);                                          \
+		if (err->kind != (wanted))                                                         \
+			fail_msg("%s: %s: %s", #call, error_kind_name(err->kind), err->message);   \
+	} while (0)
+
+/* --- Postgres --- */
+
+/* The URL of a running server that tests may make databases in; NULL where there is none. */
+FIXTURE const char *postgres_admin(void)
+{
+	const char *url = getenv("SLUICE_TEST_POSTGRES");
+	const char *must = getenv("SLUICE_TEST_REQUIRE_POSTGRES");
+
+	if (!url && must && strcmp(must, "1") == 0)
+		fail_msg("SLUICE_TEST_POSTGRES is not set");
+	return url;
+}
+
+/* Runs one statement as an outsider; returns the first column of the first row ("" for none), to
+ * be freed. */
+FIXTURE char *postgres_sql(const char *url, const char *sql)
+{
+	PGconn *conn = PQconnectdb(url);
+	PGresult *res = PQexec(conn, sql);
+	char *value;
+
+	if (PQresultStatus(res) != PGRES_TUPLES_OK && PQresultStatus(res) != PGRES_COMMAND_OK)
+		fail_msg("%s: %s", sql, PQerrorMessage(conn));
+	value = memory_text(PQntuples(res) > 0 ? PQgetvalue(res, 0, 0) : "");
+	PQclear(res);
+	PQfinish(conn);
+	return value;
+}
+
+FIXTURE void postgres_run(const char *url, const char *sql)
+{
+	free(postgres_sql(url, sql));
+}
+
+/* The same server, another database. */
+FIXTURE void postgres_url(const char *admin, const char *database, char *out, size_t size)
+{
+	const char *authority = strstr(admin, "://") + 3;
+	size_t head = strcspn(authority, "/?");
+	const char *query = strchr(authority, '?');
+
+	snprintf(out, size, "%.*s/%s%s", (int)(authority + head - admin), admin, database,
+		 query ? query : "");
+}
+
+FIXTURE void postgres_create(const char *admin, char *url, size_t size)
+{
+	char name[64], sql[128];
+
+	snprintf(name, sizeof(name), "sluice_test_%d", (int)getpid());
+	snprintf(sql, sizeof(sql), "CREATE DATABASE %s", name);
+	postgres_run(admin, sql);
+	postgres_url(admin, name, url, size);
+}
+
+FIXTURE void postgres_drop(const char *admin)
+{
+	char sql[128];
+
+	snprintf(sql, sizeof(sql), "DROP DATABASE sluice_test_%d WITH (FORCE)", (int)getpid());
+	postgres_run(admin, sql);
+}
+
+/* --- short words --- */
+FIXTURE struct store *opened(const char *url)
+{
+	struct error err = { 0 };
+	struct store *s = store_open(url, TIMEOUT_MS, &err);
+
+	if (!s)
+		fail_msg("%s", err.message);
+	return s;
+}
+
+FIXTURE struct store *opened_reader(const char *url)
+{
+	struct error err = { 0 };
+	struct store *s = store_open_reader(url, TIMEOUT_MS, &err);
+
+	if (!s)
+		fail_msg("%s", err.message);
+	return s;
+}
+
+FIXTURE struct sequence seq(const char *digits)
+{
+	struct sequence q = SEQUENCE_NONE;
+
+	if (*digits)
+		assert_ok(sequence_parse(&q, str_of(digits), err));
+	return q;
+}
+
+FIXTURE struct store_lane lane_named(int n)
+{
+	struct store_lane l = { 0 };
+
+	snprintf(l.shard, sizeof(l.shard), "shardId-%020d-abcdef01", n);
+	return l;
+}
+
+FIXTURE int64_t stream_named(struct store *s, const char *name)
+{
+	struct store_stream stream;
+
+	assert_ok(store_stream(s, name, "arn:aws:dynamodb:eu-west-1:1:table/t/stream/x", 0, &stream,
+			       err));
+	return stream.id;
+}
+
+FIXTURE int32_t sink_named(struct store *s, const char *name)
+{
+	int32_t id = 0;
+
+	assert_ok(store_sink(s, name, &id, err));
+	return id;
+}
+
+/* What a claim or a list called back with. */
+struct seen {
+	struct store_lane *lanes;
+	struct store_position *positions;
+	size_t lane_count, position_count;
+};
+
+FIXTURE void seen_lane(void *arg, const struct store_lane *lane)
+{
+	struct seen *seen = arg;
+
+	assert_int_equal(seen->position_count, 0); /* all lanes come first */
+	seen->lanes = memory_resize(seen->lanes, (seen->lane_count + 1) * sizeof(*lane));
+	seen->lanes[seen->lane_count++] = *lane;
+}
+
+FIXTURE void seen_position(void *arg, const struct store_position *p)
+{
+	struct seen *seen = arg;
+
+	seen->positions = memory_resize(seen->positions, (seen->position_count + 1) * sizeof(*p));
+	seen->positions[seen->position_count++] = *p;
+}
+
+FIXTURE void seen_release(struct seen *seen)
+{
+	free(seen->lanes);
+	free(seen->positions);
+	*seen = (struct seen){ 0 };
+}
+
+FIXTURE struct store_position position_of(struct store *s, int64_t stream, int64_t lane,
+					  int32_t sink)
+{
+	struct store_position found = { .lane = -1 };
+	struct seen seen = { 0 };
+
+	assert_ok(store_lanes_list(s, stream, seen_lane, seen_position, &seen, err));
+	for (size_t i = 0; i < seen.position_count; i++)
+		if (seen.positions[i].lane == lane && seen.positions[i].sink == sink)
+			found = seen.positions[i];
+	seen_release(&seen);
+	return found;
+}
+
+FIXTURE void assert_at(struct store *s, int64_t stream, int64_t lane, int32_t sink,
+		       const char *digits)
+{
+	char text[SEQUENCE_TEXT_SIZE];
+	struct store_position p = position_of(s, stream, lane, sink);
+
+	assert_int_equal(p.lane, lane);
+	assert_string_equal(sequence_text(&p.sequence, text), digits);
+}
