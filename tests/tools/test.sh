@@ -44,11 +44,11 @@ run_ctest() {
         --output-junit "$results/$1 $2.xml"
 }
 
-# build_label PRESET LABEL: the test programs of one label alone.
+# build_label PRESET LABEL: the test programs of one label alone, of these what has $name in its name.
 build_label() {
-    local wanted
+    local wanted any='[A-Za-z0-9_]*'
     configure "$1"
-    mapfile -t wanted < <(targets "$1" "$2_[A-Za-z0-9_]*")
+    mapfile -t wanted < <(targets "$1" "$2_$any${name//\//_}$any")
     ((${#wanted[@]} == 0)) || build "$1" "${wanted[@]}"
 }
 

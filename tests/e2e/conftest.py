@@ -1,0 +1,103 @@
+"""Fixtures: each server once a session, started together before the first test that wants one; the
+program under test as often as a test likes. A failed test shows the end of its logs, and the session's
+folder stays."""
+
+import signal
+
+import pytest
+
+from sluice import BINARY, Sluice
+from stack import SERVERS, Stack
+
+
+def pytest_configure():
+    def interrupt(_number, _frame):
+        raise KeyboardInterrupt
+
+    # As Ctrl-C: fixtures end in order, and stop what they started.
+    signal.signal(signal.SIGTERM, interrupt)
+
+
+@pytest.fixture(scope="session")
+def stack(request):
+    wanted = {name for item in request.session.items for name in item.fixturenames}
+    with Stack(*(name for name in SERVERS if name in wanted)) as servers:
+        yield servers
+        servers.keep = request.session.testsfailed > 0
+
+
+@pytest.fixture(scope="session")
+def dynamodb(stack):
+    return stack["dynamodb"]
+
+
+@pytest.fixture(scope="session")
+def kafka(stack):
+    return stack["kafka"]
+
+
+@pytest.fixture(scope="session")
+def postgres(stack):
+    return stack["postgres"]
+
+
+@pytest.fixture(scope="session")
+def s3(stack):
+    return stack["s3"]
+
+
+@pytest.fixture(scope="session")
+def moto(stack):
+    return stack["moto"]
+
+
+@pytest.fixture(scope="session")
+def toxiproxy(stack):
+    return stack["toxiproxy"]
+
+
+@pytest.fixture
+def access_key(dynamodb):
+    """A database of DynamoDB Local for this test alone."""
+    return dynamodb.new_access_key()
+
+
+@pytest.fixture
+def database(postgres):
+    """The URL of an empty Postgres database for this test alone."""
+    return postgres.new_database()
+
+
+@pytest.fixture
+def bucket(s3):
+    """A bucket for this test alone."""
+    return s3.new_bucket()
+
+
+@pytest.fixture
+def sluice(request, tmp_path):
+    """sluice(config, name="a", …) makes a worker (see Sluice), which ends with the test."""
+    if not BINARY.exists():
+        pytest.fail(f"{BINARY} is missing: run ./dev build")
+    workers = []
+
+    def make(config, name=None, **keywords):
+        worker = Sluice(tmp_path / (name or f"worker{len(workers)}"), config, **keywords)
+        workers.append(worker)
+        return worker
+
+    request.node.workers = workers
+    yield make
+    for worker in workers:
+        if worker.process:
+            worker.process.kill()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    report = yield
+    if report.failed:
+        for worker in getattr(item, "workers", []):
+            if worker.process:
+                report.sections.append((f"log of {worker.folder.name}", worker.process.tail(80)))
+    return report
