@@ -2,15 +2,16 @@
 #include "base/error.h"
 #include "event/batch.h"
 
-/* Decodes the GetRecords answer in b->body into b->events and b->payloads in one strict pass: UTF-8,
- * escapes, number syntax, 38 digits, depth, every byte of the page. Output goes straight to the
- * arena; no allocation per record (a few chunks per page). b->source and b->shard are set before.
+/* Decodes the GetRecords answer in b->body into b->events and b->payloads in one strict pass:
+ * UTF-8, escapes, number syntax, 38 digits, depth, every byte of the page. Output goes straight to
+ * the arena; no allocation per record (a few chunks per page). b->source and b->shard are set
+ * before.
  *
  * strict: any fault of the page is ERROR_RETRY, and nothing may be used: fetch the page again.
- * lenient (after the page stayed bad): records whose borders can still be told are given one by one,
- * the faulty ones with `bad` set and, where it can be read, their sequence; ERROR_INVALID where the
- * page cannot even be split into records.
- * now_ms: AWS time, for `ts_ms` of the envelope. */
+ * lenient (after the page stayed bad): records whose borders can still be told are given one by
+ * one, the faulty ones with `bad` set and, where it can be read, their sequence; ERROR_INVALID
+ * where the page cannot even be split into records. now_ms: AWS time, for `ts_ms` of the envelope.
+ */
 struct decode_options {
 	const struct encoding *encodings;
 	size_t encoding_count;

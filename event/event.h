@@ -12,12 +12,12 @@ char event_op_letter(enum event_op op);
 
 /* Whose records these are: constant for a lane, owned by its stream, read from any thread. */
 struct source {
-	const char *stream;    /* configured name */
-	const char *table;     /* table's name */
-	const char *arn;       /* the stream's ARN */
-	const char *account, *region; /* out of the ARN */
+	const char *stream;               /* configured name */
+	const char *table;                /* table's name */
+	const char *arn;                  /* the stream's ARN */
+	const char *account, *region;     /* out of the ARN */
 	const char *key_hash, *key_range; /* attribute names; key_range "" where there is none */
-	const char *version;   /* of the program */
+	const char *version;              /* of the program */
 	uint64_t generation;
 	bool new_images, old_images; /* by the stream's view type */
 };
@@ -25,13 +25,13 @@ struct source {
 /* One record of a page as decoded. Every slice lives in the batch. */
 struct event {
 	enum event_op op;
-	bool ttl;           /* deleted by time to live */
+	bool ttl; /* deleted by time to live */
 	struct sequence sequence;
-	int64_t time_ms;    /* ApproximateCreationDateTime */
-	struct str id;      /* eventID's bytes inside the JSON quotes */
-	struct str key;     /* canonical key (contract, "Events") */
-	struct str raw;     /* the record as it came, in the page's body */
-	const char *bad;    /* NULL, or why it could not be decoded: goes to the dead letters */
+	int64_t time_ms; /* ApproximateCreationDateTime */
+	struct str id;   /* eventID's bytes inside the JSON quotes */
+	struct str key;  /* canonical key (contract, "Events") */
+	struct str raw;  /* the record as it came, in the page's body */
+	const char *bad; /* NULL, or why it could not be decoded: goes to the dead letters */
 };
 
 enum event_format { FORMAT_DEBEZIUM, FORMAT_PLAIN, FORMAT_DYNAMODB };
@@ -41,3 +41,7 @@ struct encoding {
 	enum event_format format;
 	bool numbers_as_strings; /* `numbers: string` */
 };
+
+/* Generation and sequence as text that sorts as they do: 10 digits, '-', 40 digits. Returns out. */
+#define EVENT_ORDER_SIZE 52
+char *event_order_text(uint64_t generation, const struct sequence *s, char out[EVENT_ORDER_SIZE]);

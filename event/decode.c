@@ -1,0 +1,356 @@
+#include "event/decode.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "event/encode.h"
+#include "event/key.h"
+
+/* A run of the arena that is filled from one end. */
+struct run {
+	char *begin, *at, *end;
+};
+
+/* A page on its way through. */
+struct page {
+	struct batch *batch;
+	const struct decode_options *options;
+	struct record_reader reader;
+	struct key_shape key_shape;
+	struct encoder encoders[BATCH_ENCODINGS_MAX];
+	struct run payloads[BATCH_ENCODINGS_MAX];
+	struct run keys;
+	size_t capacity; /* of events and payloads */
+	const char *end; /* of the body */
+	bool records_seen, iterator_seen;
+};
+
+#define KEYS_RUN ((size_t)8 << 10)
+
+/* The body with zero bytes behind it that count to neither its size nor its limit. */
+static void pad(struct buf *body)
+{
+	static const char zeros[SCAN_PADDING];
+	size_t size = body->size, limit = body->limit;
+	bool added;
+
+	body->limit = size + sizeof(zeros) + 1;
+	added = buf_add(body, zeros, sizeof(zeros));
+	assert(added);
+	body->size = size;
+	body->limit = limit;
+}
+
+static void page_init(struct page *page, struct batch *b, const struct decode_options *o)
+{
+	*page = (struct page){ .batch = b, .options = o };
+	pad(&b->body);
+	page->end = b->body.data + b->body.size;
+	key_shape_init(&page->key_shape, b->source, &b->arena);
+	assert(o->encoding_count <= BATCH_ENCODINGS_MAX);
+	for (size_t i = 0; i < o->encoding_count; i++) {
+		struct value_style style;
+
+		encoder_init(&page->encoders[i], o->encodings[i], b->source, b->shard, o->now_ms,
+			     &b->arena);
+		style = encoder_style(&page->encoders[i]);
+		if (i == 0)
+			page->reader.style = style;
+		else
+			page->reader.style.escape_names &= style.escape_names;
+	}
+	/* The items of a record are no longer than the record. Not of the batch: it is free again
+	 * when the page is decoded. */
+	page->reader.scratch = memory_resize(NULL, b->body.size + 2 * (size_t)SCAN_PADDING);
+	b->encoding_count = o->encoding_count;
+	b->count = b->bad_count = 0;
+	b->closed = true;
+	b->next_iterator = (struct str){ 0 };
+}
+
+/* What n for the part of the page before p makes for all of it, and a little more. */
+static size_t extrapolate(const struct page *page, const char *p, size_t n)
+{
+	const char *begin = page->batch->body.data;
+
+	return (size_t)((double)n * (double)(page->end - begin) / (double)(p - begin) * 1.05);
+}
+
+static void *regrow(struct arena *arena, const void *old, size_t used, size_t capacity, size_t size)
+{
+	void *p = arena_alloc(arena, capacity * size);
+
+	if (used)
+		memcpy(p, old, used * size);
+	return p;
+}
+
+/* Room for one more event, for all of the page if its records are alike. p: behind this record. */
+static void reserve_event(struct page *page, const char *p)
+{
+	struct batch *b = page->batch;
+
+	if (b->count < page->capacity)
+		return;
+	page->capacity = extrapolate(page, p, b->count + 1) + 16;
+	b->events = regrow(&b->arena, b->events, b->count, page->capacity, sizeof(b->events[0]));
+	for (size_t i = 0; i < b->encoding_count; i++)
+		b->payloads[i] = regrow(&b->arena, b->payloads[i], b->count, page->capacity,
+					sizeof(b->payloads[i][0]));
+}
+
+/* Payloads of one encoding stand one behind the other, so all of them move when their run is full.
+ */
+static void reserve_payload(struct page *page, size_t encoding, const char *p, size_t n)
+{
+	struct run *run = &page->payloads[encoding];
+	struct batch *b = page->batch;
+	size_t used = (size_t)(run->at - run->begin), size;
+	char *begin;
+
+	if (LIKELY((size_t)(run->end - run->at) >= n))
+		return;
+	size = extrapolate(page, p, used + n) + n;
+	begin = regrow(&b->arena, run->begin, used, size, 1);
+	for (size_t i = 0; i < b->count; i++)
+		if (b->payloads[encoding][i].p)
+			b->payloads[encoding][i].p =
+				begin + (b->payloads[encoding][i].p - run->begin);
+	*run = (struct run){ begin, begin + used, begin + size };
+}
+
+static char *reserve_key(struct page *page, size_t n)
+{
+	struct run *run = &page->keys;
+
+	if ((size_t)(run->end - run->at) < n) {
+		size_t size = n > KEYS_RUN ? n : KEYS_RUN;
+
+		run->at = arena_alloc(&page->batch->arena, size);
+		run->end = run->at + size;
+	}
+	return run->at;
+}
+
+/* False: a fault was noted. */
+static bool add_record(struct page *page, const struct record *r)
+{
+	struct batch *b = page->batch;
+	const char *behind = r->raw.p + r->raw.n;
+	struct event *e;
+	char *key = reserve_key(page, key_bound(&page->key_shape, r->keys.text));
+	size_t key_n = key_make(&page->key_shape, r->keys.text, key);
+
+	if (key_n == 0) {
+		scan_fail(&page->reader.scan, r->keys.raw.p, page->key_shape.expected);
+		return false;
+	}
+	page->keys.at += key_n;
+	reserve_event(page, behind);
+	e = &b->events[b->count];
+	e->op = r->op;
+	e->ttl = r->ttl;
+	e->sequence = r->sequence;
+	e->time_ms = r->time_ms;
+	e->id = r->id;
+	e->key = (struct str){ key, key_n };
+	e->raw = r->raw;
+	e->bad = NULL;
+	for (size_t i = 0; i < b->encoding_count; i++) {
+		struct run *run = &page->payloads[i];
+		struct str *payload = &b->payloads[i][b->count];
+
+		reserve_payload(page, i, behind, encoder_bound(&page->encoders[i], r));
+		payload->p = run->at;
+		run->at = encoder_write(&page->encoders[i], r, page->reader.style, run->at);
+		payload->n = (size_t)(run->at - payload->p);
+		*run->at++ = '\n';
+	}
+	b->count++;
+	return true;
+}
+
+/* What stands at p, for people. */
+static const char *found(const struct page *page, const char *p, char out[16])
+{
+	unsigned char c = (unsigned char)*p;
+
+	if (p >= page->end)
+		return "the end of the page";
+	if (c > ' ' && c < 0x7F)
+		snprintf(out, 16, "'%c'", c);
+	else
+		snprintf(out, 16, "byte 0x%02x", c);
+	return out;
+}
+
+static void add_bad(struct page *page, struct str raw)
+{
+	struct batch *b = page->batch;
+	const struct scan *s = &page->reader.scan;
+	char what[16];
+	struct event *e;
+
+	reserve_event(page, raw.p + raw.n);
+	e = &b->events[b->count];
+	*e = (struct event){ .op = EVENT_READ, .raw = raw };
+	record_salvage_sequence(raw, &e->sequence);
+	e->bad = arena_printf(&b->arena, "byte %zu of the record: expected %s, found %s",
+			      (size_t)(s->fault_at - raw.p), s->fault,
+			      found(page, s->fault_at, what));
+	for (size_t i = 0; i < b->encoding_count; i++)
+		b->payloads[i][b->count] = (struct str){ 0 };
+	b->count++;
+	b->bad_count++;
+}
+
+/* A record of a page that was bad as a whole: its end is looked for first. */
+static const char *lenient_record(struct page *page, const char *p)
+{
+	const char *border = scan_border(p, page->end), *end;
+	struct record record;
+
+	if (!border)
+		return scan_fail(&page->reader.scan, p, "a record that ends within the page");
+	end = record_read(&page->reader, p, &record);
+	if (end && scan_space(&page->reader.scan, end) != border) {
+		scan_fail(&page->reader.scan, end, "the end of the record");
+		end = NULL;
+	}
+	if (!end || !add_record(page, &record)) {
+		for (end = border; end > p && (unsigned char)end[-1] <= ' ';)
+			end--;
+		add_bad(page, (struct str){ p, (size_t)(end - p) });
+	}
+	return border;
+}
+
+static const char *one_record(struct page *page, const char *p)
+{
+	struct record record;
+
+	if (page->options->lenient)
+		return lenient_record(page, p);
+	p = record_read(&page->reader, p, &record);
+	return p && add_record(page, &record) ? p : NULL;
+}
+
+static const char *records(struct page *page, const char *p)
+{
+	struct scan *s = &page->reader.scan;
+
+	if (*p != '[' || page->records_seen)
+		return scan_fail(s, p, "one array of Records");
+	page->records_seen = true;
+	p = scan_space(s, p + 1);
+	if (*p == ']')
+		return p + 1;
+	for (;;) {
+		p = one_record(page, p);
+		if (!p)
+			return NULL;
+		p = scan_space(s, p);
+		if (*p == ']')
+			return p + 1;
+		if (*p != ',')
+			return scan_fail(s, p, "',' or ']'");
+		p = scan_space(s, p + 1);
+	}
+}
+
+static const char *iterator(struct page *page, const char *p)
+{
+	struct batch *b = page->batch;
+	struct scan *s = &page->reader.scan;
+	struct str text;
+	const char *end;
+	char *plain;
+
+	if (page->iterator_seen)
+		return scan_fail(s, p, "one NextShardIterator");
+	page->iterator_seen = true;
+	if (memcmp(p, "null", 4) == 0)
+		return p + 4;
+	if (*p != '"' || p[1] == '"')
+		return scan_fail(s, p, "an iterator, or null");
+	end = scan_string(s, p + 1);
+	if (!end)
+		return NULL;
+	text = (struct str){ p + 1, (size_t)(end - p - 1) };
+	plain = arena_alloc(&b->arena, text.n);
+	b->next_iterator = (struct str){ plain, scan_unescape(text, plain) };
+	b->closed = false;
+	return end + 1;
+}
+
+static const char *member(struct page *page, const char *p)
+{
+	struct scan *s = &page->reader.scan;
+	struct str name = { p + 1, 0 };
+
+	if (*p != '"')
+		return scan_fail(s, p, "a member of the page");
+	p = scan_string(s, name.p);
+	if (!p)
+		return NULL;
+	name.n = (size_t)(p - name.p);
+	p = scan_space(s, p + 1);
+	if (*p != ':')
+		return scan_fail(s, p, "':'");
+	p = scan_space(s, p + 1);
+	if (str_equal(name, STR("Records")))
+		return records(page, p);
+	if (str_equal(name, STR("NextShardIterator")))
+		return iterator(page, p);
+	return scan_skip(s, p);
+}
+
+static const char *whole_page(struct page *page)
+{
+	struct scan *s = &page->reader.scan;
+	const char *p = scan_space(s, page->batch->body.data);
+
+	if (*p != '{')
+		return scan_fail(s, p, "an answer of GetRecords, '{'");
+	p = scan_space(s, p + 1);
+	while (*p != '}') {
+		p = member(page, p);
+		if (!p)
+			return NULL;
+		p = scan_space(s, p);
+		if (*p == ',') {
+			p = scan_space(s, p + 1);
+			if (*p == '}')
+				return scan_fail(s, p, "a member of the page");
+		} else if (*p != '}') {
+			return scan_fail(s, p, "',' or '}'");
+		}
+	}
+	if (!page->records_seen)
+		return scan_fail(s, p, "a page with Records");
+	p = scan_space(s, p + 1);
+	if (p != page->end)
+		return scan_fail(s, p, "nothing behind the page");
+	return p;
+}
+
+bool decode_page(struct batch *b, const struct decode_options *o, struct error *err)
+{
+	struct page page;
+	const struct scan *s = &page.reader.scan;
+	char what[16];
+	bool ok;
+
+	page_init(&page, b, o);
+	ok = whole_page(&page);
+	free(page.reader.scratch);
+	if (ok)
+		return true;
+	return error_set(err, o->lenient ? ERROR_INVALID : ERROR_RETRY,
+			 "page of shard %s, byte %zu of %zu: expected %s, found %s; %s", b->shard,
+			 (size_t)(s->fault_at - b->body.data), b->body.size, s->fault,
+			 found(&page, s->fault_at, what),
+			 o->lenient ? "its records cannot be told apart" : "fetch it again");
+}

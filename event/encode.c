@@ -1,0 +1,257 @@
+#include "event/encode.h"
+
+#include "base/arena.h"
+#include "base/buf.h"
+
+/* Which run of an encoder's constant text is which. */
+enum debezium_text { DEBEZIUM_SOURCE, DEBEZIUM_PLACE, DEBEZIUM_ID, DEBEZIUM_END };
+enum plain_text { PLAIN_GENERATION };
+enum dynamodb_text { DYNAMODB_ARN };
+
+/* Digits, commas and names around them; more than any format has. */
+#define VARIABLE_MAX 256
+
+static inline char *put(char *o, struct str s)
+{
+	memcpy(o, s.p, s.n);
+	return o + s.n;
+}
+#define PUT(o, literal) put((o), STR(literal))
+
+static void take(struct encoder *e, unsigned text, struct buf *b, struct arena *arena)
+{
+	e->texts[text] = arena_copy(arena, buf_str(b));
+	e->fixed += e->texts[text].n;
+	buf_clear(b);
+}
+
+static void json_member(struct buf *b, const char *before, const char *value)
+{
+	buf_text(b, before);
+	buf_json_text(b, str_of(value));
+}
+
+static void debezium_init(struct encoder *e, const struct source *source, const char *shard,
+			  int64_t now_ms, struct buf *b, struct arena *arena)
+{
+	json_member(b, ",\"source\":{\"version\":", source->version);
+	json_member(b, ",\"connector\":\"sluice\",\"name\":", source->stream);
+	buf_text(b, ",\"ts_ms\":");
+	take(e, DEBEZIUM_SOURCE, b, arena);
+	json_member(b, ",\"snapshot\":\"false\",\"table\":", source->table);
+	json_member(b, ",\"stream\":", source->arn);
+	json_member(b, ",\"shard\":", shard);
+	buf_text(b, ",\"sequence\":\"");
+	take(e, DEBEZIUM_PLACE, b, arena);
+	buf_printf(b,
+		   "\",\"generation\":%llu,\"event_id\":", (unsigned long long)source->generation);
+	take(e, DEBEZIUM_ID, b, arena);
+	buf_printf(b, "\",\"ts_ms\":%lld}", (long long)now_ms);
+	take(e, DEBEZIUM_END, b, arena);
+}
+
+void encoder_init(struct encoder *e, struct encoding encoding, const struct source *source,
+		  const char *shard, int64_t now_ms, struct arena *arena)
+{
+	struct buf b;
+
+	*e = (struct encoder){ .encoding = encoding,
+			       .fixed = VARIABLE_MAX + SCAN_PADDING,
+			       .generation = source->generation,
+			       .time_ms = -1 };
+	buf_init(&b, 0);
+	switch (encoding.format) {
+	case FORMAT_DEBEZIUM:
+		debezium_init(e, source, shard, now_ms, &b, arena);
+		break;
+	case FORMAT_PLAIN:
+		buf_printf(&b, "\",\"_gen\":%llu,\"_order\":\"",
+			   (unsigned long long)source->generation);
+		take(e, PLAIN_GENERATION, &b, arena);
+		break;
+	case FORMAT_DYNAMODB:
+		json_member(&b, "\"eventSourceARN\":", source->arn);
+		take(e, DYNAMODB_ARN, &b, arena);
+		break;
+	}
+	buf_release(&b);
+}
+
+struct value_style encoder_style(const struct encoder *e)
+{
+	return (struct value_style){
+		.numbers_as_strings =
+			e->encoding.format != FORMAT_DYNAMODB && e->encoding.numbers_as_strings,
+		.escape_names = e->encoding.format == FORMAT_PLAIN,
+	};
+}
+
+size_t encoder_bound(const struct encoder *e, const struct record *r)
+{
+	/* Images, keys and id are parts of the record, and none is written twice. */
+	return e->fixed + r->raw.n;
+}
+
+/* Records of one page share few times. */
+static char *put_time(struct encoder *e, int64_t time_ms, char *o)
+{
+	if (time_ms != e->time_ms) {
+		char *p = e->digits + sizeof(e->digits);
+		uint64_t v = (uint64_t)time_ms;
+
+		do {
+			*--p = (char)('0' + v % 10);
+			v /= 10;
+		} while (v > 0);
+		e->time_ms = time_ms;
+		e->time = (struct str){ p, (size_t)(e->digits + sizeof(e->digits) - p) };
+	}
+	return put(o, e->time);
+}
+
+static char *put_sequence(const struct sequence *s, char *o)
+{
+	memcpy(o, s->digits, sizeof(s->digits));
+	return o + s->length;
+}
+
+/* A text in one style that serves for the other as well. */
+static bool serves(const struct item *item, struct value_style have, struct value_style want)
+{
+	if (have.numbers_as_strings != want.numbers_as_strings)
+		return false;
+	return have.escape_names == want.escape_names ||
+	       (!have.escape_names && !memmem(item->text.p, item->text.n, "\"_", 2) &&
+		!memchr(item->text.p, '\\', item->text.n));
+}
+
+static char *put_item(const struct encoder *e, const struct record *r, const struct item *item,
+		      struct value_style have, char *o)
+{
+	struct value_style want = encoder_style(e);
+	struct scan scan; /* no fault can come up: it was read before */
+
+	if (item == &r->keys)
+		have = (struct value_style){ 0 };
+	if (LIKELY(serves(item, have, want)))
+		return put(o, item->text);
+	return value_item(&scan, want, item->raw.p, o).out;
+}
+
+/* What the item is like after the change; its keys are all that some streams tell. */
+static const struct item *after(const struct record *r)
+{
+	return r->new_image.raw.p ? &r->new_image : &r->keys;
+}
+
+static char *debezium(struct encoder *e, const struct record *r, struct value_style style, char *o)
+{
+	const struct item *before = NULL;
+
+	if (r->op == EVENT_UPDATE || r->op == EVENT_DELETE)
+		before = r->old_image.raw.p ? &r->old_image : &r->keys;
+	o = PUT(o, "{\"before\":");
+	o = before ? put_item(e, r, before, style, o) : PUT(o, "null");
+	o = PUT(o, ",\"after\":");
+	o = r->op != EVENT_DELETE ? put_item(e, r, after(r), style, o) : PUT(o, "null");
+	o = put(o, e->texts[DEBEZIUM_SOURCE]);
+	o = put_time(e, r->time_ms, o);
+	o = put(o, e->texts[DEBEZIUM_PLACE]);
+	o = put_sequence(&r->sequence, o);
+	o = put(o, e->texts[DEBEZIUM_ID]);
+	if (r->id.p) {
+		*o++ = '"';
+		o = put(o, r->id);
+		*o++ = '"';
+	} else {
+		o = PUT(o, "null");
+	}
+	o = r->ttl ? PUT(o, ",\"ttl\":true},\"op\":\"") : PUT(o, ",\"ttl\":false},\"op\":\"");
+	*o++ = event_op_letter(r->op);
+	return put(o, e->texts[DEBEZIUM_END]);
+}
+
+static char *plain(struct encoder *e, const struct record *r, struct value_style style, char *o)
+{
+	o = put_item(e, r, r->op == EVENT_DELETE ? &r->keys : after(r), style, o) - 1;
+	if (o[-1] != '{')
+		*o++ = ',';
+	o = PUT(o, "\"_op\":\"");
+	*o++ = event_op_letter(r->op);
+	o = PUT(o, "\",\"_ts\":");
+	o = put_time(e, r->time_ms, o);
+	o = PUT(o, ",\"_seq\":\"");
+	o = put_sequence(&r->sequence, o);
+	o = put(o, e->texts[PLAIN_GENERATION]);
+	event_order_text(e->generation, &r->sequence, o);
+	o += EVENT_ORDER_SIZE - 1;
+	return PUT(o, "\"}");
+}
+
+/* The bytes from p to end as they came, but without white space between tokens. */
+static char *put_raw(const struct record *r, const char *p, const char *end, char *o)
+{
+	bool quoted = false;
+
+	if (LIKELY(!r->spaced))
+		return put(o, (struct str){ p, (size_t)(end - p) });
+	for (; p < end; p++) {
+		if (!quoted && (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r'))
+			continue;
+		*o++ = *p;
+		if (*p == '\\')
+			*o++ = *++p;
+		else if (*p == '"')
+			quoted = !quoted;
+	}
+	return o;
+}
+
+static char *put_identity(const struct record *r, char *o)
+{
+	*o++ = '{';
+	if (r->identity_type.p) {
+		o = PUT(o, "\"type\":");
+		o = put(o, r->identity_type);
+	}
+	if (r->identity_principal.p) {
+		if (r->identity_type.p)
+			*o++ = ',';
+		o = PUT(o, "\"principalId\":");
+		o = put(o, r->identity_principal);
+	}
+	*o++ = '}';
+	return o;
+}
+
+static char *dynamodb(const struct encoder *e, const struct record *r, char *o)
+{
+	const char *p = r->raw.p, *end = p + r->raw.n - 1; /* without the last '}' */
+
+	if (r->identity.p) {
+		o = put_raw(r, p, r->identity.p, o);
+		o = put_identity(r, o);
+		p = r->identity.p + r->identity.n;
+	}
+	o = put_raw(r, p, end, o);
+	if (!r->has_source_arn) {
+		if (o[-1] != '{')
+			*o++ = ',';
+		o = put(o, e->texts[DYNAMODB_ARN]);
+	}
+	*o++ = '}';
+	return o;
+}
+
+char *encoder_write(struct encoder *e, const struct record *r, struct value_style style, char *o)
+{
+	switch (e->encoding.format) {
+	case FORMAT_DEBEZIUM:
+		return debezium(e, r, style, o);
+	case FORMAT_PLAIN:
+		return plain(e, r, style, o);
+	case FORMAT_DYNAMODB:
+	default:
+		return dynamodb(e, r, o);
+	}
+}

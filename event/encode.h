@@ -1,0 +1,25 @@
+#pragma once
+#include "event/record.h"
+
+/* Writes one format's payload of a record. What is the same for every record of a page is prepared
+ * once. */
+struct arena;
+struct encoder {
+	struct encoding encoding;
+	struct str texts[8]; /* the constant runs, in the order of the format */
+	size_t fixed;        /* bytes of a payload that do not depend on the record, at most */
+	uint64_t generation;
+	int64_t time_ms; /* of the record before, */
+	struct str time; /* and its digits */
+	char digits[24];
+};
+
+void encoder_init(struct encoder *e, struct encoding encoding, const struct source *source,
+		  const char *shard, int64_t now_ms, struct arena *arena);
+/* How items have to be read for this encoding. */
+struct value_style encoder_style(const struct encoder *e);
+/* The most that encoder_write writes, with all that it may spoil behind. */
+size_t encoder_bound(const struct encoder *e, const struct record *r);
+/* One payload without its '\n'; its end. `style` is the one that r was read with: items are read
+ * anew where it is another than this encoder's. */
+char *encoder_write(struct encoder *e, const struct record *r, struct value_style style, char *o);

@@ -1,0 +1,23 @@
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "event/event.h"
+
+/* Pages as GetRecords answers them, made up: the same seed, shape and size give the same bytes for
+ * ever. For benches and tests. */
+enum page_shape {
+	PAGE_MAIN,     /* updates, 1,570 bytes a record with both images; few attributes differ */
+	PAGE_SMALL,    /* 300 bytes a record: keys alone */
+	PAGE_DEEP,     /* lists and maps inside each other, both images */
+	PAGE_REPLACED, /* as MAIN, but the two images have nothing but the keys in common */
+	PAGE_SHAPES,
+};
+const char *page_shape_name(enum page_shape shape);
+
+/* Appends a page of about target_bytes, with an iterator. */
+void page_make(uint64_t seed, enum page_shape shape, size_t target_bytes, struct buf *out);
+/* The stream that these records come from, and their shard. */
+extern const struct source page_source;
+extern const char page_shard[];
