@@ -127,8 +127,7 @@ static bool parse(struct template *t, struct error *err)
 		const char *open = strstr(at, "${"), *close;
 
 		if (t->count + 2 > PARTS_MAX)
-			return error_set(err, ERROR_INVALID, "\"%s\": over %d parts", t->text,
-					 PARTS_MAX);
+			return error_set(err, ERROR_INVALID, "it has over %d parts", PARTS_MAX);
 		if (!open)
 			return add_text(t, str_of(at), err);
 		if (!add_text(t, (struct str){ at, (size_t)(open - at) }, err))

@@ -1,0 +1,138 @@
+#pragma once
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <librdkafka/rdkafka.h>
+
+#include "base/log.h"
+#include "config/option.h"
+#include "sinks/sink.h"
+#include "sinks/template.h"
+
+/* The Kafka sink's own parts; only kafka*.c include this. Delivery is at least once by idempotent
+ * producers, one for each reader, so that readers share nothing.
+ *
+ * A delivery is a *flight*: its messages point into the batch, which stays untouched until every
+ * one of them was reported. A refused request names all its records, so a flight that was refused
+ * for what one record is goes again *alone*, from its first failed record on, one record after the
+ * other over a producer whose requests hold one message each: so the culprit is known, and the
+ * order kept.
+ *
+ * The messages' timestamp is the time of sending, as Debezium does it: by the event's time, a topic
+ * with a short retention would drop what is caught up late before anybody has read it, and brokers
+ * may refuse old timestamps. The event's time is in the payload. */
+
+struct kafka_settings {
+	const char *brokers;
+	const char *topic;
+	long format;  /* enum event_format */
+	long numbers; /* 1: as strings */
+	long delivery;
+	bool tombstones;
+	struct option_map properties;
+};
+
+extern const struct option kafka_options[];
+/* Templates and properties, the latter by librdkafka itself. ERROR_INVALID naming the key. */
+bool kafka_validate(const void *settings, struct error *err);
+
+enum kafka_purpose {
+	KAFKA_FOR_READER, /* batches as they come */
+	KAFKA_FOR_ALONE,  /* one message a request, no linger */
+	KAFKA_FOR_CHECK,  /* talks to the brokers, sends nothing */
+};
+/* What rd_kafka_new needs, callbacks apart; the caller's. NULL: err. */
+rd_kafka_conf_t *kafka_conf(const struct kafka_settings *s, const struct sink_host *host,
+			    enum kafka_purpose purpose, struct error *err);
+/* The longest that librdkafka keeps trying one message: half a lease. */
+int64_t kafka_message_timeout_ms(const struct sink_host *host);
+
+/* What librdkafka's code means to the caller. */
+enum error_kind kafka_error_kind(rd_kafka_resp_err_t code);
+/* The request was refused for what one of its records is: another try cannot help that one. */
+bool kafka_error_is_records(rd_kafka_resp_err_t code);
+/* What to do about it, as "; …", or "". */
+const char *kafka_error_advice(rd_kafka_resp_err_t code);
+/* For the label `reason`: "msg_timed_out". Returns out. */
+char *kafka_error_reason(rd_kafka_resp_err_t code, char *out, size_t size);
+
+/* Values of headers that are the same for a whole delivery, and the scratch for the others. */
+struct kafka_headers {
+	const struct batch *batch;
+	char generation[24];
+	char order[64]; /* "GGGGGGGGGG-" and room for the sequence */
+	size_t generation_n, order_prefix_n;
+};
+void kafka_headers_init(struct kafka_headers *h, const struct batch *b);
+/* The headers of event i, the caller's; values are copied. */
+rd_kafka_headers_t *kafka_headers_of(struct kafka_headers *h, size_t i);
+
+/* One producer with the thread that serves its reports, logs and errors. */
+struct kafka_topic;
+struct kafka_channel {
+	struct sink *sink;
+	rd_kafka_t *rk;
+	pthread_t thread;
+	_Atomic bool stop;
+	struct log_limit log_limit; /* its thread's */
+	/* Handles live as long as the producer, as an idempotent producer's partitions must. Used
+	 * by the writer, and in the alone channel by any thread that sends there: hence the lock.
+	 */
+	pthread_mutex_t topics_lock;
+	struct kafka_topic *topics; /* sorted by name */
+	size_t topic_count, topic_capacity;
+};
+
+/* Opens the producer and starts its thread. */
+struct kafka_channel *kafka_channel_open(struct sink *s, enum kafka_purpose purpose,
+					 struct error *err);
+/* After its last report. */
+void kafka_channel_close(struct kafka_channel *c);
+/* The handle of the topic that records of `source` with `op` go to. */
+rd_kafka_topic_t *kafka_channel_topic(struct kafka_channel *c, const struct source *source,
+				      enum event_op op, struct error *err);
+
+/* What the process may see of it: NULL text while all is well. */
+struct kafka_trouble {
+	pthread_mutex_t lock;
+	_Atomic bool is;  /* so that a report need not take the lock */
+	int64_t since_ms; /* AWS time */
+	char text[320];
+	char broker[200]; /* the brokers' last error */
+};
+
+struct sink {
+	const struct kafka_settings *settings;
+	const struct sink_host *host;
+	struct template *topic;
+	struct metric_cell *delivered, *delivered_bytes, *unanswered_bytes;
+	struct kafka_trouble trouble;
+	_Atomic bool purged; /* nothing may be sent any more */
+	_Atomic bool fatal;  /* said so */
+	pthread_mutex_t lock;
+	pthread_cond_t landed; /* flights became 0 */
+	size_t flights;
+	struct kafka_channel *alone;      /* opened at its first use */
+	struct kafka_channel *channels[]; /* one a reader */
+};
+
+/* Flights (kafka_flight.c). */
+void kafka_flight_begin(struct sink *s, struct delivery *d);
+/* A message's report, on its channel's thread. */
+void kafka_flight_report(const rd_kafka_message_t *m);
+
+/* The sink as its parts see it (kafka.c). */
+struct kafka_channel *kafka_alone(struct sink *s, struct error *err);
+void kafka_fatal(struct sink *s, const char *text);
+void kafka_trouble_set(struct sink *s, const char *text);
+void kafka_trouble_broker(struct sink *s, const char *text);
+void kafka_trouble_clear(struct sink *s);
+/* Adds what the brokers said last to the message of a time-out. */
+void kafka_trouble_explain(struct sink *s, struct error *err);
+/* Drops what the channel holds unsent and unanswered. Any thread; does not wait. */
+void kafka_channel_purge(struct kafka_channel *c);
+
+bool kafka_check(const void *settings, const struct sink_host *host, struct buf *said,
+		 struct error *err);

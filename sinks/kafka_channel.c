@@ -1,0 +1,194 @@
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "sinks/kafka.h"
+
+/* The thread wakes for every report; this only bounds how late it sees a purge. */
+#define POLL_MS      100
+#define LOG_EVERY_MS 10000
+/* Of syslog, whose header has names that are ours, too. */
+#define SYSLOG_WARNING 4
+
+struct kafka_topic {
+	char *name;
+	rd_kafka_topic_t *handle;
+};
+
+static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
+{
+	(void)rk;
+	(void)opaque;
+	kafka_flight_report(m);
+}
+
+static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
+{
+	struct kafka_channel *c = opaque;
+	char text[320], fatal[256];
+
+	if (code == RD_KAFKA_RESP_ERR__FATAL) {
+		rd_kafka_fatal_error(rk, fatal, sizeof(fatal));
+		kafka_fatal(c->sink, fatal);
+	} else if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
+		kafka_trouble_set(c->sink, "no broker can be reached");
+	} else {
+		snprintf(text, sizeof(text), "%s%s", reason,
+			 kafka_error_advice((rd_kafka_resp_err_t)code));
+		kafka_trouble_broker(c->sink, text);
+	}
+}
+
+/* Served by the channel's thread (log.queue). What librdkafka calls an error it handles itself. */
+static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
+{
+	struct kafka_channel *c = rd_kafka_opaque(rk);
+	const struct sink_host *host = c->sink->host;
+	uint64_t repeated;
+
+	if (level > SYSLOG_WARNING) {
+		log_debug("librdkafka", log_text("sink", host->name),
+			  log_text("facility", facility), log_text("text", text));
+		return;
+	}
+	if (log_limit_pass(&c->log_limit, clock_boot_ms(host->clock), LOG_EVERY_MS, &repeated))
+		log_warn("librdkafka", log_text("sink", host->name), log_text("facility", facility),
+			 log_text("text", text), log_int("repeated", (int64_t)repeated));
+}
+
+static void *run(void *arg)
+{
+	struct kafka_channel *c = arg;
+
+	while (!atomic_load_explicit(&c->stop, memory_order_acquire)) {
+		rd_kafka_poll(c->rk, POLL_MS);
+		/* Catches what a writer produced while the purge was under way. */
+		if (atomic_load_explicit(&c->sink->purged, memory_order_relaxed))
+			kafka_channel_purge(c);
+	}
+	return NULL;
+}
+
+void kafka_channel_purge(struct kafka_channel *c)
+{
+	rd_kafka_purge(c->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
+				      RD_KAFKA_PURGE_F_NON_BLOCKING);
+}
+
+static void channel_free(struct kafka_channel *c)
+{
+	for (size_t i = 0; i < c->topic_count; i++) {
+		rd_kafka_topic_destroy(c->topics[i].handle);
+		free(c->topics[i].name);
+	}
+	free(c->topics);
+	if (c->rk)
+		rd_kafka_destroy(c->rk);
+	pthread_mutex_destroy(&c->topics_lock);
+	free(c);
+}
+
+struct kafka_channel *kafka_channel_open(struct sink *s, enum kafka_purpose purpose,
+					 struct error *err)
+{
+	rd_kafka_conf_t *conf = kafka_conf(s->settings, s->host, purpose, err);
+	struct kafka_channel *c;
+	char why[256];
+
+	if (!conf)
+		return NULL;
+	c = memory_new(sizeof(*c));
+	c->sink = s;
+	pthread_mutex_init(&c->topics_lock, NULL);
+	rd_kafka_conf_set_opaque(conf, c);
+	rd_kafka_conf_set_dr_msg_cb(conf, on_report);
+	rd_kafka_conf_set_error_cb(conf, on_error);
+	rd_kafka_conf_set_log_cb(conf, on_log);
+	c->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why));
+	if (!c->rk) {
+		rd_kafka_conf_destroy(conf);
+		channel_free(c);
+		error_set(err, ERROR_INVALID, "librdkafka does not take the settings: %s", why);
+		return NULL;
+	}
+	rd_kafka_set_log_queue(c->rk, NULL);
+	if (pthread_create(&c->thread, NULL, run, c) != 0) {
+		channel_free(c);
+		error_set(err, ERROR_RETRY, "the system gives no thread for a Kafka producer");
+		return NULL;
+	}
+	return c;
+}
+
+void kafka_channel_close(struct kafka_channel *c)
+{
+	rd_kafka_queue_t *queue;
+
+	if (!c)
+		return;
+	atomic_store_explicit(&c->stop, true, memory_order_release);
+	queue = rd_kafka_queue_get_main(c->rk);
+	rd_kafka_queue_yield(queue);
+	rd_kafka_queue_destroy(queue);
+	pthread_join(c->thread, NULL);
+	channel_free(c);
+}
+
+/* The place of `name` in the sorted table, or where it belongs. */
+static size_t topic_place(const struct kafka_channel *c, const char *name, bool *there)
+{
+	size_t low = 0, high = c->topic_count;
+
+	*there = false;
+	while (low < high && !*there) {
+		size_t middle = low + (high - low) / 2;
+		int order = strcmp(c->topics[middle].name, name);
+
+		*there = order == 0;
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return *there ? high : low;
+}
+
+static rd_kafka_topic_t *topic_find(struct kafka_channel *c, const char *name, struct error *err)
+{
+	bool there;
+	size_t place = topic_place(c, name, &there);
+	rd_kafka_topic_t *handle;
+
+	if (there)
+		return c->topics[place].handle;
+	handle = rd_kafka_topic_new(c->rk, name, NULL);
+	if (!handle) {
+		error_set(err, ERROR_INVALID, "topic %s: %s", name,
+			  rd_kafka_err2str(rd_kafka_last_error()));
+		return NULL;
+	}
+	if (c->topic_count == c->topic_capacity) {
+		c->topic_capacity = c->topic_capacity ? 2 * c->topic_capacity : 8;
+		c->topics = memory_resize(c->topics, c->topic_capacity * sizeof(*c->topics));
+	}
+	memmove(&c->topics[place + 1], &c->topics[place],
+		(c->topic_count - place) * sizeof(*c->topics));
+	c->topics[place] = (struct kafka_topic){ memory_text(name), handle };
+	c->topic_count++;
+	return handle;
+}
+
+rd_kafka_topic_t *kafka_channel_topic(struct kafka_channel *c, const struct source *source,
+				      enum event_op op, struct error *err)
+{
+	const struct template_values values = { .source = source, .op = op };
+	rd_kafka_topic_t *handle = NULL;
+	struct buf name = { 0 };
+
+	if (template_render(c->sink->topic, &values, &name, err)) {
+		pthread_mutex_lock(&c->topics_lock);
+		handle = topic_find(c, name.data, err);
+		pthread_mutex_unlock(&c->topics_lock);
+	}
+	buf_release(&name);
+	return handle;
+}

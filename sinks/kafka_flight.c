@@ -1,0 +1,275 @@
+#include <assert.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "sinks/kafka.h"
+
+/* A message's opaque is the address of its record's mark, which leads to the flight, and whose
+ * place among the marks is the record: so the reports need no table and no memory of their own.
+ *
+ * `unanswered` counts messages without a report, and one more while somebody still produces: who
+ * brings it to zero goes on with the flight. Until then `failed…` is the reporting thread's and
+ * `stopped…` the producing thread's. */
+struct flight {
+	struct sink *sink;
+	struct delivery *delivery;
+	_Atomic size_t unanswered;
+	size_t bytes; /* in flight */
+	bool alone;
+	size_t next;   /* alone: the record after the one in flight */
+	size_t failed; /* first record with a bad report; NONE */
+	rd_kafka_resp_err_t failed_code;
+	size_t stopped; /* first record that librdkafka did not take; NONE */
+	rd_kafka_resp_err_t stopped_code;
+	struct error stopped_err; /* where no code says it: the topic's name */
+	struct flight *marks[];   /* batch->count, each the flight itself */
+};
+#define NONE SIZE_MAX
+
+/* One call's worth of producing: what does not change from record to record. */
+struct producing {
+	struct flight *flight;
+	struct kafka_channel *channel;
+	struct kafka_headers headers;
+	rd_kafka_topic_t *topics[EVENT_READ + 1]; /* by op, as far as needed */
+	bool by_op;
+};
+
+static void producing_init(struct producing *p, struct flight *f, struct kafka_channel *c)
+{
+	*p = (struct producing){ .flight = f, .channel = c };
+	p->by_op = (template_needs(f->sink->topic) & TEMPLATE_NEEDS_OP) != 0;
+	kafka_headers_init(&p->headers, f->delivery->batch);
+}
+
+static rd_kafka_topic_t *topic_of(struct producing *p, enum event_op op, struct error *err)
+{
+	rd_kafka_topic_t **topic = &p->topics[p->by_op ? op : EVENT_CREATE];
+
+	if (!*topic)
+		*topic = kafka_channel_topic(p->channel, p->flight->delivery->batch->source, op,
+					     err);
+	return *topic;
+}
+
+static rd_kafka_resp_err_t send_message(struct producing *p, size_t i, rd_kafka_topic_t *topic,
+					struct str value)
+{
+	struct flight *f = p->flight;
+	struct str key = f->delivery->batch->events[i].key;
+	rd_kafka_headers_t *headers = kafka_headers_of(&p->headers, i);
+	/* librdkafka reads the payload and never writes it; its interface is not const. */
+	const rd_kafka_vu_t message[] = {
+		{ .vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = topic },
+		{ .vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = { (void *)(uintptr_t)value.p, value.n } },
+		{ .vtype = RD_KAFKA_VTYPE_KEY, .u.mem = { (void *)(uintptr_t)key.p, key.n } },
+		{ .vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = &f->marks[i] },
+		{ .vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = headers },
+	};
+	rd_kafka_error_t *error;
+	rd_kafka_resp_err_t code;
+
+	/* Before producing: the report may come before the call returns. */
+	atomic_fetch_add_explicit(&f->unanswered, 1, memory_order_relaxed);
+	error = rd_kafka_produceva(p->channel->rk, message, sizeof(message) / sizeof(message[0]));
+	if (!error)
+		return RD_KAFKA_RESP_ERR_NO_ERROR;
+	atomic_fetch_sub_explicit(&f->unanswered, 1, memory_order_relaxed);
+	code = rd_kafka_error_code(error);
+	rd_kafka_error_destroy(error);
+	rd_kafka_headers_destroy(headers);
+	return code;
+}
+
+static bool stop(struct flight *f, size_t i, rd_kafka_resp_err_t code)
+{
+	f->stopped = i;
+	f->stopped_code = code;
+	return false;
+}
+
+/* Record i and its tombstone. False: stopped there. */
+static bool produce(struct producing *p, size_t i)
+{
+	struct flight *f = p->flight;
+	const struct event *e = &f->delivery->batch->events[i];
+	rd_kafka_topic_t *topic;
+	rd_kafka_resp_err_t code;
+
+	if (atomic_load_explicit(&f->sink->purged, memory_order_relaxed))
+		return stop(f, i, RD_KAFKA_RESP_ERR__PURGE_QUEUE);
+	topic = topic_of(p, e->op, &f->stopped_err);
+	if (!topic)
+		return stop(f, i, RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION);
+	code = send_message(p, i, topic, f->delivery->payloads[i]);
+	if (!code && e->op == EVENT_DELETE && f->sink->settings->tombstones)
+		code = send_message(p, i, topic, (struct str){ NULL, 0 });
+	return !code || stop(f, i, code);
+}
+
+/* How many records with a payload stand in [from, to), and their bytes with the keys. */
+static size_t measure(const struct delivery *d, size_t from, size_t to, size_t *payload_bytes,
+		      size_t *key_bytes)
+{
+	size_t count = 0;
+
+	*payload_bytes = *key_bytes = 0;
+	for (size_t i = from; i < to; i++) {
+		if (!d->payloads[i].p)
+			continue;
+		count++;
+		*payload_bytes += d->payloads[i].n;
+		*key_bytes += d->batch->events[i].key.n;
+	}
+	return count;
+}
+
+/* `first` records are in. The flight ends here. */
+static void answer(struct flight *f, enum sink_answer_kind kind, size_t first,
+		   const struct error *err)
+{
+	struct sink *s = f->sink;
+	struct delivery *d = f->delivery;
+	struct sink_answer a = {
+		.kind = kind, .sink = s->host->index, .delivery = d, .first = first
+	};
+	size_t bytes, keys, count;
+
+	count = measure(d, d->first, first, &bytes, &keys);
+	metric_add(s->delivered, (int64_t)count);
+	metric_add(s->delivered_bytes, (int64_t)bytes);
+	metric_add(s->unanswered_bytes, -(int64_t)f->bytes);
+	if (err)
+		a.err = *err;
+	free(f);
+	s->host->answer(s->host->arg, &a);
+	pthread_mutex_lock(&s->lock);
+	if (--s->flights == 0)
+		pthread_cond_broadcast(&s->landed);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void answer_taken(struct flight *f)
+{
+	answer(f, SINK_TAKEN, f->delivery->batch->count, NULL);
+}
+
+static void answer_bad(struct flight *f, enum sink_answer_kind kind, size_t i,
+		       rd_kafka_resp_err_t code)
+{
+	struct sink *s = f->sink;
+	struct error err = { 0 };
+	char reason[64];
+
+	if (f->stopped_err.kind && i == f->stopped)
+		err = f->stopped_err;
+	else
+		error_set(&err, kafka_error_kind(code), "%s%s", rd_kafka_err2str(code),
+			  kafka_error_advice(code));
+	if (code == RD_KAFKA_RESP_ERR__MSG_TIMED_OUT)
+		kafka_trouble_explain(s, &err);
+	if (kind == SINK_FAILED && err.kind != ERROR_CANCELLED) {
+		kafka_trouble_set(s, err.message);
+		kafka_error_reason(code, reason, sizeof(reason));
+		metric_add(
+			metrics_cell(s->host->metrics, METRIC_SINK_RETRIES, s->host->name, reason),
+			1);
+	}
+	answer(f, kind, i, &err);
+}
+
+/* The next record over the channel of single ones. False: there was none, the flight is over. */
+static bool alone_next(struct flight *f)
+{
+	const struct delivery *d = f->delivery;
+	struct producing p;
+	struct kafka_channel *c;
+
+	while (f->next < d->batch->count && !d->payloads[f->next].p)
+		f->next++;
+	if (f->next == d->batch->count) {
+		answer_taken(f);
+		return false;
+	}
+	f->failed = f->stopped = NONE;
+	f->stopped_err.kind = ERROR_NONE;
+	atomic_store_explicit(&f->unanswered, 1, memory_order_relaxed);
+	c = kafka_alone(f->sink, &f->stopped_err);
+	if (c) {
+		producing_init(&p, f, c);
+		(void)produce(&p, f->next);
+	} else {
+		(void)stop(f, f->next, RD_KAFKA_RESP_ERR__FAIL);
+	}
+	f->next++;
+	return true;
+}
+
+/* Everything produced was reported. True: goes on, and the caller is again one who produces. */
+static bool land(struct flight *f)
+{
+	bool stopped_first = f->stopped < f->failed;
+	size_t first = stopped_first ? f->stopped : f->failed;
+	rd_kafka_resp_err_t code = stopped_first ? f->stopped_code : f->failed_code;
+
+	if (first == NONE && f->alone)
+		return alone_next(f);
+	if (first == NONE) {
+		answer_taken(f);
+	} else if (!kafka_error_is_records(code)) {
+		answer_bad(f, SINK_FAILED, first, code);
+	} else if (stopped_first || f->alone) {
+		answer_bad(f, SINK_REFUSED, first, code);
+	} else {
+		f->alone = true;
+		f->next = first;
+		return alone_next(f);
+	}
+	return false;
+}
+
+static void release(struct flight *f)
+{
+	while (atomic_fetch_sub_explicit(&f->unanswered, 1, memory_order_acq_rel) == 1 && land(f))
+		;
+}
+
+void kafka_flight_report(const rd_kafka_message_t *m)
+{
+	struct flight **mark = m->_private, *f = *mark;
+	size_t i = (size_t)(mark - f->marks);
+
+	if (!m->err) {
+		kafka_trouble_clear(f->sink);
+	} else if (i < f->failed) {
+		f->failed = i;
+		f->failed_code = m->err;
+	}
+	release(f);
+}
+
+void kafka_flight_begin(struct sink *s, struct delivery *d)
+{
+	size_t count = d->batch->count, bytes, keys;
+	struct flight *f = memory_new(sizeof(*f) + count * sizeof(f->marks[0]));
+	struct producing p;
+
+	pthread_mutex_lock(&s->lock);
+	s->flights++;
+	pthread_mutex_unlock(&s->lock);
+	f->sink = s;
+	f->delivery = d;
+	f->failed = f->stopped = NONE;
+	for (size_t i = d->first; i < count; i++)
+		f->marks[i] = f;
+	measure(d, d->first, count, &bytes, &keys);
+	f->bytes = bytes + keys;
+	metric_add(s->unanswered_bytes, (int64_t)f->bytes);
+	atomic_init(&f->unanswered, 1);
+	producing_init(&p, f, s->channels[d->reader]);
+	for (size_t i = d->first; i < count; i++)
+		if (d->payloads[i].p && !produce(&p, i))
+			break;
+	release(f);
+}

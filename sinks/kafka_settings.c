@@ -1,0 +1,203 @@
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "sinks/kafka.h"
+
+/* What librdkafka holds for a message besides its payload, which stays the batch's: the message, a
+ * copy of the key, seven headers. The limit of messages is made of it and of the sink's share. */
+#define OVERHEAD_BYTES     1024
+#define QUEUE_MESSAGES_MIN 1000
+
+static const char *const deliveries[] = { "at_least_once", NULL };
+
+#define ROW(key, kind, field, ...)                                                                 \
+	{                                                                                          \
+		.name = (key), .type = (kind), .offset = offsetof(struct kafka_settings, field),   \
+		__VA_ARGS__                                                                        \
+	}
+const struct option kafka_options[] = {
+	ROW("brokers", OPTION_TEXT, brokers, .flags = OPTION_REQUIRED,
+	    .help = "Brokers to begin with: host:port, separated by commas."),
+	ROW("topic", OPTION_TEXT, topic, .def = "dynamodb.${table}", .flags = OPTION_TEMPLATE,
+	    .help = "Topic; ${table}, ${stream}, ${region}, ${account} and ${op} are the event's."),
+	ROW("format", OPTION_ENUM, format, .def = "debezium", .choices = sink_formats,
+	    .help = "Form of the message's value."),
+	ROW("numbers", OPTION_ENUM, numbers, .def = "exact", .choices = sink_numbers,
+	    .help = "Numbers with the digits that DynamoDB gave, or as strings."),
+	ROW("tombstones", OPTION_BOOL, tombstones, .def = "true",
+	    .help = "After each delete a message without value, for compacted topics."),
+	ROW("delivery", OPTION_ENUM, delivery, .def = "at_least_once", .choices = deliveries,
+	    .help = "at_least_once: after a crash, a suffix of a shard comes again, in order."),
+	/* May hold passwords (sasl.password, ssl.key.password): printed as a secret. */
+	ROW("properties", OPTION_MAP, properties, .flags = OPTION_SECRET,
+	    .help = "More settings of librdkafka: security, compression.codec (lz4), linger.ms "
+		    "(5), "
+		    "message.max.bytes (8388608; a topic's own limit decides), …; what delivery "
+		    "depends on is refused."),
+	{ 0 },
+};
+
+struct property {
+	const char *key, *value;
+};
+
+/* The operator may change these. A broker counts a batch's compressed bytes, so that what it takes
+ * cannot be told here: the limit only keeps out what no broker is set up for, and a record that the
+ * broker refuses is found and goes to the dead letters. An outage should end for us soon after it
+ * ended for the brokers, hence the short reconnects. */
+static const struct property defaults[] = {
+	{ "client.id", "sluice" },
+	{ "compression.codec", "lz4" },
+	{ "linger.ms", "5" },
+	{ "message.max.bytes", "8388608" },
+	{ "reconnect.backoff.max.ms", "2000" },
+	{ "socket.keepalive.enable", "true" },
+	{ "socket.timeout.ms", "10000" },
+	{ NULL, NULL },
+};
+
+/* And these not. murmur2_random is the Java client's for records with a key. */
+static const struct property fixed[] = {
+	{ "acks", "all" },
+	{ "enable.idempotence", "true" },
+	{ "partitioner", "murmur2_random" },
+	{ "log.queue", "true" },
+	{ "queue.buffering.max.kbytes", "2147483647" },
+	{ NULL, NULL },
+};
+
+/* Each message of a request of its own, at once. */
+static const struct property alone[] = {
+	{ "batch.num.messages", "1" },
+	{ "linger.ms", "0" },
+	{ NULL, NULL },
+};
+
+#define BY_BROKERS  "is given as `brokers`"
+#define BY_DELIVERY "is set by Sluice, as delivery depends on it"
+#define BY_LEASE    "is set by Sluice: half of checkpoint.lease"
+#define BY_MEMORY   "is set by Sluice, out of worker.memory"
+#define BY_KEYS     "is set by Sluice: keys go where the Java client puts them"
+#define BY_REPORTS  "is set by Sluice, which lives on the reports"
+static const struct property refused[] = {
+	{ "bootstrap.servers", BY_BROKERS },
+	{ "metadata.broker.list", BY_BROKERS },
+	{ "acks", BY_DELIVERY },
+	{ "request.required.acks", BY_DELIVERY },
+	{ "enable.idempotence", BY_DELIVERY },
+	{ "enable.gapless.guarantee", BY_DELIVERY },
+	{ "transactional.id", BY_DELIVERY },
+	{ "transaction.timeout.ms", BY_DELIVERY },
+	{ "max.in.flight", BY_DELIVERY },
+	{ "max.in.flight.requests.per.connection", BY_DELIVERY },
+	{ "retries", BY_DELIVERY },
+	{ "message.send.max.retries", BY_DELIVERY },
+	{ "queuing.strategy", BY_DELIVERY },
+	{ "request.timeout.ms", BY_DELIVERY },
+	{ "message.timeout.ms", BY_LEASE },
+	{ "delivery.timeout.ms", BY_LEASE },
+	{ "queue.buffering.max.messages", BY_MEMORY },
+	{ "queue.buffering.max.kbytes", BY_MEMORY },
+	{ "partitioner", BY_KEYS },
+	{ "delivery.report.only.error", BY_REPORTS },
+	{ "enabled_events", BY_REPORTS },
+	{ "log.queue", BY_REPORTS },
+	{ "test.mock.num.brokers", "would send everything to brokers that do not exist" },
+	{ NULL, NULL },
+};
+
+static bool set(rd_kafka_conf_t *conf, const char *key, const char *value, struct error *err)
+{
+	char why[256];
+
+	if (rd_kafka_conf_set(conf, key, value, why, sizeof(why)) == RD_KAFKA_CONF_OK)
+		return true;
+	return error_set(err, ERROR_INVALID, "properties.%s: %s", key, why);
+}
+
+static bool set_all(rd_kafka_conf_t *conf, const struct property *table, struct error *err)
+{
+	for (; table->key; table++)
+		if (!set(conf, table->key, table->value, err))
+			return false;
+	return true;
+}
+
+static bool set_number(rd_kafka_conf_t *conf, const char *key, int64_t value, struct error *err)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%lld", (long long)value);
+	return set(conf, key, text, err);
+}
+
+static bool set_properties(rd_kafka_conf_t *conf, const struct option_map *map, struct error *err)
+{
+	for (size_t i = 0; i < map->count; i++) {
+		const struct option_pair *p = &map->pairs[i];
+
+		for (const struct property *r = refused; r->key; r++)
+			if (strcmp(p->key, r->key) == 0)
+				return error_set(err, ERROR_INVALID, "properties.%s: it %s", r->key,
+						 r->value);
+		if (!set(conf, p->key, p->value, err))
+			return false;
+	}
+	return true;
+}
+
+int64_t kafka_message_timeout_ms(const struct sink_host *host)
+{
+	return host->lease_ms / 2;
+}
+
+static int64_t queue_messages(const struct sink_host *host)
+{
+	size_t share = host->memory_bytes / (host->readers ? host->readers : 1) / OVERHEAD_BYTES;
+
+	if (share < QUEUE_MESSAGES_MIN)
+		return QUEUE_MESSAGES_MIN;
+	return share > INT32_MAX ? INT32_MAX : (int64_t)share;
+}
+
+static bool fill(rd_kafka_conf_t *conf, const struct kafka_settings *s,
+		 const struct sink_host *host, enum kafka_purpose purpose, struct error *err)
+{
+	int64_t timeout_ms = kafka_message_timeout_ms(host);
+
+	return set_all(conf, defaults, err) && set_properties(conf, &s->properties, err) &&
+	       set(conf, "bootstrap.servers", s->brokers, err) && set_all(conf, fixed, err) &&
+	       (purpose != KAFKA_FOR_ALONE || set_all(conf, alone, err)) &&
+	       set_number(conf, "message.timeout.ms", timeout_ms, err) &&
+	       /* A topic that is not there should be named so before its records time out. */
+	       set_number(conf, "topic.metadata.propagation.max.ms", timeout_ms / 2, err) &&
+	       set_number(conf, "queue.buffering.max.messages", queue_messages(host), err);
+}
+
+rd_kafka_conf_t *kafka_conf(const struct kafka_settings *s, const struct sink_host *host,
+			    enum kafka_purpose purpose, struct error *err)
+{
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+
+	if (fill(conf, s, host, purpose, err))
+		return conf;
+	rd_kafka_conf_destroy(conf);
+	return NULL;
+}
+
+bool kafka_validate(const void *settings, struct error *err)
+{
+	const struct kafka_settings *s = settings;
+	AUTO(template) struct template *topic = template_new(s->topic, TEMPLATE_TOPIC, err);
+	rd_kafka_conf_t *conf;
+	bool ok;
+
+	if (!topic)
+		return error_wrap(err, "topic");
+	if (!s->brokers[0])
+		return error_set(err, ERROR_INVALID, "brokers: host:port, separated by commas");
+	conf = rd_kafka_conf_new();
+	ok = set_properties(conf, &s->properties, err);
+	rd_kafka_conf_destroy(conf);
+	return ok;
+}
