@@ -40,7 +40,7 @@ run_ctest() {
         selection+=(--no-tests=ignore)
     fi
     SLUICE_SIM_SEEDS=$seeds with_servers postgres s3 -- \
-        ctest --test-dir "build/$1" "${selection[@]}" -j "$jobs" --output-on-failure \
+        ctest --test-dir "build/$1/tests" "${selection[@]}" -j "$jobs" --output-on-failure \
         --output-junit "$results/$1 $2.xml"
 }
 
