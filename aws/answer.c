@@ -1,6 +1,5 @@
 #include "aws/answer.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <strings.h>
 #include <time.h>
@@ -164,6 +163,30 @@ struct answer_verdict answer_judge(const struct answer_error *e, int status)
 	return judge_status(status);
 }
 
+json_t *answer_json(struct str body, struct error *err)
+{
+	json_error_t why;
+	json_t *root = json_loadb(body.p, body.n, 0, &why);
+
+	if (!root)
+		error_set(err, ERROR_RETRY, "an answer that is no JSON: %.100s", why.text);
+	return root;
+}
+
+bool answer_text(const json_t *object, const char *key, char *out, size_t size)
+{
+	const json_t *value = json_object_get(object, key);
+	size_t n = json_string_length(value);
+
+	out[0] = '\0';
+	if (!value || json_is_null(value))
+		return true;
+	if (!json_is_string(value) || n >= size)
+		return false;
+	memcpy(out, json_string_value(value), n + 1);
+	return true;
+}
+
 bool answer_date(struct str text, int64_t *epoch_ms)
 {
 	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
@@ -181,8 +204,8 @@ bool answer_date(struct str text, int64_t *epoch_ms)
 		return false;
 	at = strstr(months, month);
 	if (!at || (at - months) % 3 != 0 || strlen(month) != 3 || tm.tm_year < 2020 ||
-	    tm.tm_year > 2120 || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour > 23 ||
-	    tm.tm_min > 59 || tm.tm_sec > 60)
+	    tm.tm_year > 2120 || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour < 0 ||
+	    tm.tm_hour > 23 || tm.tm_min < 0 || tm.tm_min > 59 || tm.tm_sec < 0 || tm.tm_sec > 60)
 		return false;
 	tm.tm_mon = (int)(at - months) / 3;
 	tm.tm_year -= 1900;

@@ -1,5 +1,7 @@
 #pragma once
+#include <jansson.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -31,6 +33,11 @@ struct answer_verdict {
 void answer_parse(struct str body, struct answer_error *out);
 /* One table: the code decides, the status only where the code says nothing. */
 struct answer_verdict answer_judge(const struct answer_error *e, int status);
+
+/* A small answer as JSON; NULL and ERROR_RETRY where it is none. json_decref it. */
+json_t *answer_json(struct str body, struct error *err);
+/* Copies a member's text; "" where it is absent or null. False where it is no text or too long. */
+bool answer_text(const json_t *object, const char *key, char *out, size_t size);
 
 /* An HTTP Date ("Sat, 21 Nov 2026 10:11:12 GMT") in epoch ms; false for anything else and for years
  * that no server of AWS can be in. */

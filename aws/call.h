@@ -1,6 +1,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "aws/client.h"
 #include "aws/http.h"
@@ -55,3 +56,8 @@ void aws_call_send(struct aws_call *call, aws_call_fn *fn);
 
 /* AWS's error code ("NoSuchUpload", "ResourceNotFoundException"); "" where there was none. */
 const char *aws_call_code(const struct aws_call *call);
+/* AWS's time, at the callback that of the answer. */
+int64_t aws_call_now_ms(const struct aws_call *call);
+struct aws_client *aws_call_client(const struct aws_call *call);
+/* The name that aws_call_subject was given. */
+const char *aws_call_subject_name(const struct aws_call *call);

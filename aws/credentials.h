@@ -41,3 +41,5 @@ uint64_t credentials_version(const struct credentials *c);
 const char *credentials_profile(const struct credentials *c);
 /* AWS refused keys of this version: refresh now, once, whoever else asks. */
 void credentials_refused(struct credentials *c, uint64_t version);
+/* Whether a refresh that was asked for is still to come. */
+bool credentials_refreshing(const struct credentials *c);

@@ -1,0 +1,117 @@
+#include <assert.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "aws/parts.h"
+#include "aws/profile.h"
+#include "base/clock.h"
+#include "base/loop.h"
+#include "base/memory.h"
+
+#define RETRY_TOKENS 500
+
+struct aws_client *aws_client_new(struct loop *loop, const struct aws_settings *settings,
+				  struct credentials *credentials, struct clock *clock,
+				  struct metrics *metrics, struct error *err)
+{
+	AUTO(aws_client) struct aws_client *c = memory_new(sizeof(*c));
+	AUTO(profiles) struct profiles *profiles = profiles_load(err);
+	uint64_t seed;
+
+	c->loop = loop;
+	c->credentials = credentials;
+	c->clock = clock;
+	c->metrics = metrics;
+	c->retry_tokens = RETRY_TOKENS;
+	c->date_second = -1;
+	c->clock_offset = metrics_cell(metrics, METRIC_AWS_CLOCK_OFFSET, NULL, NULL);
+	rng_random(&seed, sizeof(seed));
+	rng_seed(&c->rng, seed);
+	if (!profiles)
+		return NULL;
+	if (strlen(settings->region) >= sizeof(c->region)) {
+		error_set(err, ERROR_INVALID, "'%s' is no region", settings->region);
+		return NULL;
+	}
+	snprintf(c->region, sizeof(c->region), "%s", settings->region);
+	for (int i = 0; i < AWS_SERVICES; i++)
+		if (!endpoint_resolve(&c->endpoints[i], (enum aws_service)i, c->region,
+				      settings->endpoints[i], profiles,
+				      credentials_profile(credentials), err))
+			return NULL;
+	c->http = http_new(
+		loop,
+		&(struct http_settings){
+			.ca_bundle = settings->ca_bundle,
+			.connections_max = settings->connections_max,
+			.connections = metrics_cell(metrics, METRIC_CONNECTIONS, NULL, NULL),
+		},
+		err);
+	if (!c->http)
+		return NULL;
+	c->signer = signer_new();
+	return MOVE(c);
+}
+
+void aws_client_free(struct aws_client *c)
+{
+	if (!c)
+		return;
+	c->closing = true;
+	http_free(c->http);
+	calls_cancel(c);
+	signer_free(c->signer);
+	libdeflate_free_decompressor(c->inflater);
+	buf_release(&c->host);
+	buf_release(&c->path);
+	buf_release(&c->query);
+	buf_release(&c->authorization);
+	OPENSSL_cleanse(&c->keys, sizeof(c->keys));
+	free(c);
+}
+
+struct loop *aws_client_loop(struct aws_client *c)
+{
+	return c->loop;
+}
+
+void aws_wait(struct aws_client *c, const bool *done)
+{
+	while (!*done)
+		loop_once(c->loop, -1);
+}
+
+bool client_keys(struct aws_client *c)
+{
+	return c->keys.version == credentials_version(c->credentials) && c->keys.version
+		       ? true
+		       : credentials_get(c->credentials, &c->keys);
+}
+
+const char *client_date(struct aws_client *c)
+{
+	int64_t now_ms = clock_aws_ms(c->clock);
+
+	if (now_ms / 1000 != c->date_second) {
+		c->date_second = now_ms / 1000;
+		sign_date(now_ms, c->date);
+	}
+	return c->date;
+}
+
+void client_count(struct aws_client *c, const struct aws_operation *op, enum error_kind kind)
+{
+	struct operation_cells *cells = c->cells;
+	struct metric_cell **cell;
+
+	while (cells->operation && cells->operation != op)
+		cells++;
+	assert(cells < c->cells + CLIENT_OPERATIONS_MAX);
+	cells->operation = op;
+	cell = &cells->results[kind];
+	if (!*cell)
+		*cell = metrics_cell(c->metrics, METRIC_AWS_CALLS, op->name,
+				     kind == ERROR_NONE ? "ok" : error_kind_name(kind));
+	metric_add(*cell, 1);
+}

@@ -1,0 +1,56 @@
+#pragma once
+#include <libdeflate.h>
+
+#include "aws/call.h"
+#include "aws/client.h"
+#include "aws/credentials.h"
+#include "aws/endpoint.h"
+#include "aws/http.h"
+#include "aws/sign.h"
+#include "aws/skew.h"
+#include "base/metrics.h"
+#include "base/rng.h"
+
+/* What client.c and call.c share; nobody else includes it. */
+
+#define CLIENT_OPERATIONS_MAX 32
+#define CLIENT_RESULTS        (ERROR_CANCELLED + 1)
+
+/* The metric cells of an operation, looked up once. */
+struct operation_cells {
+	const struct aws_operation *operation;
+	struct metric_cell *results[CLIENT_RESULTS];
+};
+
+struct aws_client {
+	struct loop *loop;
+	struct http *http;
+	struct signer *signer;
+	struct credentials *credentials;
+	struct clock *clock;
+	struct metrics *metrics;
+	struct metric_cell *clock_offset;
+	char region[64];
+	struct endpoint endpoints[AWS_SERVICES];
+	struct credentials_keys keys; /* a copy, renewed when the version moves */
+	int64_t date_second;          /* what `date` says */
+	char date[SIGN_DATE_SIZE];
+	struct buf host, path, query, authorization; /* scratch of one request's head */
+	struct skew skew;
+	struct rng rng;
+	int retry_tokens;                         /* a storm of retries ends when they do */
+	struct libdeflate_decompressor *inflater; /* made when first needed */
+	struct operation_cells cells[CLIENT_OPERATIONS_MAX];
+	struct aws_call *waiting; /* calls that neither http nor a callback has */
+	struct aws_call *spare;
+	size_t spare_count;
+	bool closing;
+};
+
+/* The keys as they are now; false before there were any. */
+bool client_keys(struct aws_client *c);
+/* Now, as signatures write it. */
+const char *client_date(struct aws_client *c);
+void client_count(struct aws_client *c, const struct aws_operation *op, enum error_kind kind);
+/* Ends each waiting call with ERROR_CANCELLED, and frees the spare ones. */
+void calls_cancel(struct aws_client *c);
