@@ -82,8 +82,10 @@ check_tidy() {
         < "$list"
 }
 
+# Generated sources lie in build/ and are not looked at.
 compiled_files() {
-    sed -n "s|^ *\"file\": \"$root/\(.*\)\".*|\1|p" build/dev/compile_commands.json | sort -u
+    sed -n "s|^ *\"file\": \"$root/\(.*\)\".*|\1|p" build/dev/compile_commands.json |
+        grep -v '^build/' | sort -u
 }
 
 checks=()
