@@ -20,11 +20,14 @@ void buf_release(struct buf *b)
 	buf_init(b, b->limit);
 }
 
-void buf_clear(struct buf *b)
+void buf_clear(struct buf *b) { buf_truncate(b, 0); }
+
+void buf_truncate(struct buf *b, size_t size)
 {
-	b->size = 0;
+	assert(size <= b->size);
+	b->size = size;
 	if (b->data)
-		b->data[0] = '\0';
+		b->data[size] = '\0';
 }
 
 /* Makes room for `size` more bytes and the zero byte behind them. */

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -68,7 +69,8 @@ struct config_sink_type {
 	const char *type; /* "kafka", "s3", "directory", "stdout" */
 	const struct option *options;
 	size_t settings_size;
-	/* What no single row can check; ERROR_INVALID with the key in the message. May be NULL. */
+	/* What no single row can check. The message begins with the setting's name ("roll.size:
+	 * …"), and file, line and sink are put before it. May be NULL. */
 	bool (*validate)(const void *settings, struct error *err);
 };
 
@@ -97,11 +99,16 @@ struct config {
 	struct config_http http;
 	struct config_log log;
 	const char *path;
+	struct arena memory; /* holds all of the above */
 };
 
-/* `types` ends with a row whose type is NULL. ERROR_INVALID: "FILE:LINE: KEY: what was expected". */
+/* `types` ends with a row whose type is NULL. ERROR_INVALID: "FILE:LINE: KEY: what was expected",
+ * the first that is wrong. What ${…} means in a value is in config/expand.h. */
 struct config *config_load(const char *path, const struct config_sink_type *types,
 			   struct error *err);
+/* The same of bytes; `name` stands for the file in messages and as `path`. */
+struct config *config_parse(struct str bytes, const char *name,
+			    const struct config_sink_type *types, struct error *err);
 void config_free(struct config *c);
 DEFINE_AUTO(config)
 /* The effective configuration as YAML, defaults filled in, secrets as ***. */
@@ -112,5 +119,5 @@ void config_reference(const struct config_sink_type *types, struct buf *out);
 void config_schema(const struct config_sink_type *types, struct buf *out);
 
 /* "latest", "oldest", an RFC 3339 time or a duration back from now ("-2h"). */
-bool config_start_parse(const char *text, int64_t now_ms, enum config_start *kind,
-			int64_t *time_ms, struct error *err);
+bool config_start_parse(const char *text, int64_t now_ms, enum config_start *kind, int64_t *time_ms,
+			struct error *err);

@@ -2,6 +2,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/buf.h"
 #include "base/error.h"
 
 /* One setting: its name in the file, where it lives, what it may be, what it means. From these rows
@@ -19,7 +20,7 @@ enum option_type {
 enum {
 	OPTION_REQUIRED = 1, /* the file must give it */
 	OPTION_SECRET = 2,   /* printed as *** */
-	OPTION_TEMPLATE = 4, /* ${…} is a placeholder of the event; the environment is ${env:NAME} */
+	OPTION_TEMPLATE = 4, /* ${…} is the event's placeholder, the environment ${env:NAME} */
 	OPTION_RELOAD = 8,   /* read again on SIGHUP */
 };
 
@@ -29,7 +30,7 @@ struct option {
 	size_t offset;
 	const char *def;            /* as in the file; NULL: none (NULL, 0, false) */
 	long min, max;              /* INT, MS, BYTES; both 0: not bounded */
-	const char *const *choices; /* ENUM: ends with NULL */
+	const char *const *choices; /* ENUM, and TEXT that must be one of these: ends with NULL */
 	unsigned flags;
 	const char *help; /* one sentence */
 };
@@ -42,9 +43,41 @@ struct option_map {
 	size_t count;
 };
 
-/* One value into its field. `text` is kept, not copied (MAP rows are not for this). */
+/* One value into its field. `text` is kept, not copied (MAP rows are not for this). The message
+ * says what was expected and not the setting's name: the caller knows where it stands. */
 bool option_set(const struct option *o, void *base, const char *text, struct error *err) MUST_CHECK;
 /* Every row's default into its field. */
 bool option_defaults(const struct option *table, void *base, struct error *err) MUST_CHECK;
+/* The field as option_set reads it again, "2m" or "64KiB"; false where a text is not set. Not for
+ * MAP rows. Secrets come out as they are. */
+bool option_text(const struct option *o, const void *base, struct buf *out);
+/* What may be written, for people: "a duration of 1s to 10m". */
+void option_expected(const struct option *o, struct buf *out);
+/* Whether a MAP row's value under this key is to be printed as ***. */
+bool option_key_is_secret(const char *key);
+
 /* NULL, or the name nearest to `name`, for "did you mean". */
 const char *option_nearest(const struct option *table, const char *name);
+/* The same over any names: offer each, then look at `best`. */
+struct nearest {
+	const char *name, *best;
+	size_t distance;
+};
+void nearest_init(struct nearest *n, const char *name);
+void nearest_offer(struct nearest *n, const char *candidate);
+
+/* A duration such as 500ms, 2s, 5m, 24h in milliseconds. */
+bool option_parse_ms(const char *text, long *out);
+/* A size such as 64KiB, 256MiB, 1GiB or a number of bytes. */
+bool option_parse_bytes(const char *text, long *out);
+
+/* A table as the nested maps it is in the file: "roll.size" is `size` between enter("roll") and
+ * leave("roll"). Each group comes once, where its first row stands. `key` is valid during the call.
+ */
+struct option_visitor {
+	void (*row)(void *arg, const struct option *o, const char *key);
+	void (*enter)(void *arg, const char *key);
+	void (*leave)(void *arg, const char *key);
+	void *arg;
+};
+void option_visit(const struct option *table, const struct option_visitor *v);

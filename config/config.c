@@ -1,0 +1,334 @@
+#include "config/config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "config/expand.h"
+#include "config/fill.h"
+#include "config/machine.h"
+#include "config/sections.h"
+#include "config/yaml.h"
+
+#define STREAMS_MAX      1000
+#define STREAM_SINKS_MAX 32 /* of one stream; each has its own position per shard */
+#define MEMORY_MIN       (16L << 20)
+#define MEMORY_DEFAULT   (1L << 30)
+#define THREADS_MAX      256
+
+struct loader {
+	struct fill fill;
+	struct config *c;
+	const struct config_sink_type *types;
+};
+
+static const struct config_sink_type *type_find(const struct config_sink_type *types,
+						const char *name)
+{
+	for (; types->type; types++)
+		if (!strcmp(types->type, name))
+			return types;
+	return NULL;
+}
+
+static bool type_unknown(struct loader *l, const struct yaml_node *n, const char *name)
+{
+	struct nearest near;
+	struct buf known;
+	bool ok;
+
+	nearest_init(&near, name);
+	buf_init(&known, 0);
+	for (const struct config_sink_type *t = l->types; t->type; t++) {
+		nearest_offer(&near, t->type);
+		buf_printf(&known, "%s%s", t == l->types ? "" : t[1].type ? ", " : " or ", t->type);
+	}
+	ok = fill_fail(&l->fill, n, NULL, "expected %s, not '%.60s'%s%s%s", known.data, name,
+		       near.best ? "; did you mean '" : "", near.best ? near.best : "",
+		       near.best ? "'?" : "");
+	buf_release(&known);
+	return ok;
+}
+
+static bool load_sink(struct loader *l, const struct yaml_node *n, struct config_sink *s)
+{
+	const struct yaml_node *type;
+	const char *name;
+
+	s->name = n->key;
+	s->line = n->line;
+	if (!config_name_is_valid(s->name))
+		return fill_fail(&l->fill, n, NULL,
+				 "expected a name of 1 to 128 of a-z A-Z 0-9 _ . -");
+	if (n->kind != YAML_MAP)
+		return fill_fail(&l->fill, n, NULL, "expected a map of settings with a type");
+	type = yaml_find(n, "type");
+	if (!type || yaml_is_null(type))
+		return fill_fail(&l->fill, n, "type", "is required");
+	name = fill_text(&l->fill, type, false);
+	if (!name)
+		return false;
+	s->type = type_find(l->types, name);
+	if (!s->type)
+		return type_unknown(l, type, name);
+	s->settings = arena_alloc(&l->c->memory, s->type->settings_size);
+	memset(s->settings, 0, s->type->settings_size);
+	return fill_table(&l->fill, s->type->options, s->settings, n, "type") &&
+	       fill_check(&l->fill, s->type->options, s->settings, s->type->validate, n);
+}
+
+static bool load_sinks(struct loader *l, const struct yaml_node *sinks)
+{
+	struct config *c = l->c;
+
+	if (!sinks || yaml_is_null(sinks))
+		return true; /* each stream will miss its own */
+	if (sinks->kind != YAML_MAP)
+		return fill_fail(&l->fill, sinks, NULL, "expected a map of sinks by name");
+	c->sinks = arena_alloc(&c->memory, sinks->count * sizeof(c->sinks[0]));
+	for (const struct yaml_node *n = sinks->first; n; n = n->next) {
+		c->sinks[c->sink_count] = (struct config_sink){ 0 };
+		if (!load_sink(l, n, &c->sinks[c->sink_count]))
+			return false;
+		c->sink_count++;
+	}
+	return true;
+}
+
+/* `at` is where the name stands. */
+static bool sink_resolve(struct loader *l, const struct yaml_node *at, struct config_stream *s,
+			 struct config_stream_sink *use)
+{
+	struct nearest near;
+
+	nearest_init(&near, use->name);
+	for (size_t i = 0; i < s->sink_count; i++)
+		if (!strcmp(s->sinks[i].name, use->name))
+			return fill_fail(&l->fill, at, NULL, "the sink '%.60s' is named twice",
+					 use->name);
+	for (use->sink = 0; use->sink < l->c->sink_count; use->sink++) {
+		if (!strcmp(l->c->sinks[use->sink].name, use->name))
+			return true;
+		nearest_offer(&near, l->c->sinks[use->sink].name);
+	}
+	return fill_fail(&l->fill, at, NULL, "there is no sink '%.60s'%s%.128s%s", use->name,
+			 near.best ? "; did you mean '" : " in sinks", near.best ? near.best : "",
+			 near.best ? "'?" : "");
+}
+
+static bool load_stream_sink(struct loader *l, const struct yaml_node *n, struct config_stream *s)
+{
+	const struct section *section = &config_stream_sink_section;
+	struct config_stream_sink *use = &s->sinks[s->sink_count];
+	const struct yaml_node *at = n;
+
+	*use = (struct config_stream_sink){ 0 };
+	if (n->kind == YAML_MAP) {
+		if (!fill_table(&l->fill, section->options, use, n, NULL) ||
+		    !fill_check(&l->fill, section->options, use, section->check, n))
+			return false;
+		at = yaml_find(n, "name");
+	} else if (n->kind == YAML_LIST || yaml_is_null(n)) {
+		return fill_fail(&l->fill, n, NULL, "expected a sink's name, or { name, start }");
+	} else {
+		use->name = fill_text(&l->fill, n, false);
+	}
+	if (!use->name || !sink_resolve(l, at, s, use))
+		return false;
+	s->sink_count++;
+	return true;
+}
+
+static bool load_stream_sinks(struct loader *l, const struct yaml_node *stream,
+			      struct config_stream *s)
+{
+	const struct yaml_node *sinks = yaml_find(stream, "sinks");
+
+	if (!sinks || yaml_is_null(sinks))
+		return fill_fail(&l->fill, stream, "sinks", "is required: a list of sinks");
+	if (sinks->kind != YAML_LIST)
+		return fill_fail(&l->fill, sinks, NULL, "expected a list such as [events]");
+	if (sinks->count == 0)
+		return fill_fail(&l->fill, sinks, NULL, "expected at least one sink");
+	if (sinks->count > STREAM_SINKS_MAX)
+		return fill_fail(&l->fill, sinks, NULL, "expected at most %d sinks",
+				 STREAM_SINKS_MAX);
+	s->sinks = arena_alloc(&l->c->memory, sinks->count * sizeof(s->sinks[0]));
+	for (const struct yaml_node *n = sinks->first; n; n = n->next)
+		if (!load_stream_sink(l, n, s))
+			return false;
+	return true;
+}
+
+static bool load_stream(struct loader *l, const struct yaml_node *n, struct config_stream *s)
+{
+	const struct section *section = &config_stream_section;
+	const struct config *c = l->c;
+
+	s->line = n->line;
+	if (n->kind != YAML_MAP)
+		return fill_fail(&l->fill, n, NULL, "expected a map with a table and its sinks");
+	if (!fill_table(&l->fill, section->options, s, n, "sinks") ||
+	    !fill_check(&l->fill, section->options, s, section->check, n) ||
+	    !load_stream_sinks(l, n, s))
+		return false;
+	if (!s->name) {
+		struct str name = config_table_name(s->table);
+
+		s->name = arena_printf(&l->c->memory, "%.*s", STR_ARG(name));
+	}
+	for (size_t i = 0; i < c->stream_count; i++)
+		if (!strcmp(c->streams[i].name, s->name))
+			return fill_fail(&l->fill, n, "name",
+					 "the stream of line %d is called '%s', too; give one of "
+					 "them another name",
+					 c->streams[i].line, s->name);
+	return true;
+}
+
+static bool load_streams(struct loader *l, const struct yaml_node *root)
+{
+	const struct yaml_node *streams = yaml_find(root, "streams");
+	struct config *c = l->c;
+
+	if (!streams || yaml_is_null(streams))
+		return fill_fail(&l->fill, root, "streams",
+				 "is required: a list of tables to read");
+	if (streams->kind != YAML_LIST)
+		return fill_fail(&l->fill, streams, NULL, "expected a list of streams");
+	if (streams->count == 0 || streams->count > STREAMS_MAX)
+		return fill_fail(&l->fill, streams, NULL, "expected 1 to %d streams, not %zu",
+				 STREAMS_MAX, streams->count);
+	c->streams = arena_alloc(&c->memory, streams->count * sizeof(c->streams[0]));
+	for (const struct yaml_node *n = streams->first; n; n = n->next) {
+		c->streams[c->stream_count] = (struct config_stream){ 0 };
+		if (!load_stream(l, n, &c->streams[c->stream_count]))
+			return false;
+		c->stream_count++;
+	}
+	return true;
+}
+
+static bool load_sections(struct loader *l, const struct yaml_node *root)
+{
+	for (const struct section *s = config_sections; s->name; s++) {
+		const struct yaml_node *n = yaml_find(root, s->name);
+		void *settings = (char *)l->c + s->offset;
+
+		if (!fill_table(&l->fill, s->options, settings, n, NULL) ||
+		    !fill_check(&l->fill, s->options, settings, s->check, n ? n : root))
+			return false;
+	}
+	return true;
+}
+
+static bool check_keys(struct loader *l, const struct yaml_node *root)
+{
+	if (root->kind != YAML_MAP)
+		return fill_fail(&l->fill, root, NULL, "expected a map of settings");
+	for (const struct yaml_node *n = root->first; n; n = n->next) {
+		bool known = !strcmp(n->key, "streams") || !strcmp(n->key, "sinks");
+		struct nearest near;
+
+		nearest_init(&near, n->key);
+		nearest_offer(&near, "streams");
+		nearest_offer(&near, "sinks");
+		for (const struct section *s = config_sections; s->name; s++) {
+			known = known || !strcmp(n->key, s->name);
+			nearest_offer(&near, s->name);
+		}
+		if (!known)
+			return fill_unknown(&l->fill, n, &near);
+	}
+	return true;
+}
+
+/* What the file leaves to the machine. */
+static void fill_worker(struct config *c)
+{
+	struct config_worker *w = &c->worker;
+	const char *host = getenv("HOSTNAME");
+
+	if (!w->name && host && *host)
+		w->name = arena_printf(&c->memory, "%.255s", host);
+	if (!w->name) {
+		char name[256] = "";
+
+		gethostname(name, sizeof(name) - 1);
+		w->name = arena_printf(&c->memory, "%s", *name ? name : "localhost");
+	}
+	if (w->threads == 0) {
+		w->threads = machine_cpus("");
+		if (w->threads > THREADS_MAX)
+			w->threads = THREADS_MAX;
+	}
+	if (w->memory_bytes == 0) {
+		w->memory_bytes = machine_memory_bytes("") / 4;
+		if (w->memory_bytes > MEMORY_DEFAULT)
+			w->memory_bytes = MEMORY_DEFAULT;
+		if (w->memory_bytes < MEMORY_MIN)
+			w->memory_bytes = MEMORY_MIN;
+	}
+}
+
+struct config *config_parse(struct str bytes, const char *name,
+			    const struct config_sink_type *types, struct error *err)
+{
+	AUTO(config) struct config *c = memory_new(sizeof(*c));
+	struct loader l = { .c = c, .types = types };
+	const struct yaml_node *root;
+
+	arena_init(&c->memory);
+	c->path = arena_printf(&c->memory, "%s", name);
+	l.fill = (struct fill){
+		.arena = &c->memory, .file = c->path, .expand_left = EXPAND_BYTES_MAX, .err = err
+	};
+	root = yaml_parse(&c->memory, bytes, c->path, err);
+	if (!root || !check_keys(&l, root) || !load_sections(&l, root) ||
+	    !load_sinks(&l, yaml_find(root, "sinks")) || !load_streams(&l, root))
+		return NULL;
+	fill_worker(c);
+	return MOVE(c);
+}
+
+static bool read_all(FILE *f, struct buf *out)
+{
+	char data[8192];
+	size_t n;
+
+	while ((n = fread(data, 1, sizeof(data), f)) > 0)
+		if (!buf_add(out, data, n))
+			return true; /* longer than may be; parsing says so */
+	return !ferror(f);
+}
+
+struct config *config_load(const char *path, const struct config_sink_type *types,
+			   struct error *err)
+{
+	struct config *c = NULL;
+	struct buf bytes;
+	FILE *f = fopen(path, "re");
+
+	if (!f) {
+		error_set(err, ERROR_INVALID, "%.300s: cannot be read: %s", path, strerror(errno));
+		return NULL;
+	}
+	buf_init(&bytes, YAML_BYTES_MAX + 8192);
+	if (read_all(f, &bytes))
+		c = config_parse(buf_str(&bytes), path, types, err);
+	else
+		error_set(err, ERROR_INVALID, "%.300s: cannot be read: %s", path, strerror(errno));
+	fclose(f);
+	buf_release(&bytes);
+	return c;
+}
+
+void config_free(struct config *c)
+{
+	if (!c)
+		return;
+	arena_release(&c->memory);
+	free(c);
+}

@@ -1,0 +1,322 @@
+#include "config/sections.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+#define SECOND     1000L
+#define MINUTE     (60 * SECOND)
+#define MIB        (1L << 20)
+
+static const char *const level_choices[] = { "debug", "info", "warn", "error", NULL };
+static const char *const format_choices[] = { "text", "json", NULL };
+static const char *const gap_choices[] = { "stop", "oldest", NULL };
+static const char *const on_error_choices[] = { "dead_letter", "stop", "drop", NULL };
+static const char *const view_choices[] = { "NEW_AND_OLD_IMAGES", "NEW_IMAGE", "OLD_IMAGE",
+					    "KEYS_ONLY", NULL };
+
+#define ROW(struct_, name_, type_, field_, ...)                                                    \
+	{                                                                                          \
+		.name = (name_), .type = (type_), .offset = offsetof(struct struct_, field_),      \
+		__VA_ARGS__                                                                        \
+	}
+
+static const struct option worker_options[] = {
+	ROW(config_worker, "name", OPTION_TEXT, name,
+	    .help = "What this process is called in the store, in logs and in `status`; by default "
+		    "${HOSTNAME}, else the machine's name."),
+	ROW(config_worker, "threads", OPTION_INT, threads, .min = 1, .max = 256,
+	    .help = "Reader threads; by default the CPUs that the cgroup allows."),
+	ROW(config_worker, "memory", OPTION_BYTES, memory_bytes, .min = 16 * MIB, .max = 1L << 40,
+	    .help = "Bytes in flight, all streams together; by default a quarter of the cgroup's "
+		    "limit, at most 1GiB."),
+	ROW(config_worker, "max_shards", OPTION_INT, max_shards, .def = "10000", .min = 1,
+	    .max = 1000000, .help = "The most shards that this process reads at once."),
+	ROW(config_worker, "shutdown", OPTION_MS, shutdown_ms, .def = "20s", .min = 1 * SECOND,
+	    .max = 60 * MINUTE,
+	    .help = "A stop that takes longer than this ends without having delivered all."),
+	{ 0 },
+};
+
+static const struct option checkpoint_options[] = {
+	ROW(config_checkpoint, "store", OPTION_TEXT, store, .def = "sqlite:state.db",
+	    .help = "Where positions are kept: postgres://USER@HOST/DATABASE, or sqlite:PATH for "
+		    "one worker."),
+	ROW(config_checkpoint, "interval", OPTION_MS, interval_ms, .def = "1s", .min = 50,
+	    .max = 5 * MINUTE, .help = "How often positions are saved; less than the lease."),
+	ROW(config_checkpoint, "lease", OPTION_MS, lease_ms, .def = "10s", .min = 1 * SECOND,
+	    .max = 10 * MINUTE,
+	    .help = "A worker that shows no life for this long is declared dead and its shards go "
+		    "to others."),
+	{ 0 },
+};
+
+static const struct option aws_options[] = {
+	ROW(config_aws, "region", OPTION_TEXT, region,
+	    .help = "AWS region; by default AWS_REGION, the profile's, or the ARN's."),
+	ROW(config_aws, "endpoint.dynamodb", OPTION_TEXT, endpoint_dynamodb,
+	    .help = "URL of DynamoDB; by default AWS's, or AWS_ENDPOINT_URL_DYNAMODB."),
+	ROW(config_aws, "endpoint.streams", OPTION_TEXT, endpoint_streams,
+	    .help = "URL of DynamoDB Streams; by default AWS's, or "
+		    "AWS_ENDPOINT_URL_DYNAMODB_STREAMS."),
+	ROW(config_aws, "endpoint.s3", OPTION_TEXT, endpoint_s3,
+	    .help = "URL of S3; by default AWS's, or AWS_ENDPOINT_URL_S3."),
+	ROW(config_aws, "endpoint.sts", OPTION_TEXT, endpoint_sts,
+	    .help = "URL of STS; by default AWS's, or AWS_ENDPOINT_URL_STS."),
+	ROW(config_aws, "profile", OPTION_TEXT, profile,
+	    .help = "A profile of the shared AWS configuration; by default AWS_PROFILE."),
+	ROW(config_aws, "ca_bundle", OPTION_TEXT, ca_bundle,
+	    .help = "A file of certificates to trust; by default AWS_CA_BUNDLE, else the "
+		    "system's."),
+	{ 0 },
+};
+
+static const struct option dead_letter_options[] = {
+	ROW(config_dead_letter, "max_bytes", OPTION_BYTES, max_bytes, .def = "256MiB", .min = MIB,
+	    .max = 1L << 40,
+	    .help = "The most that the store keeps of records that could not be delivered; when "
+		    "full, the shard stops."),
+	{ 0 },
+};
+
+static const struct option http_options[] = {
+	ROW(config_http, "listen", OPTION_TEXT, listen, .def = "127.0.0.1:8080",
+	    .help = "HOST:PORT of /livez, /readyz, /metrics and /status; port 0 picks a free one, "
+		    "an empty text (\"\") switches it off."),
+	ROW(config_http, "shard_metrics", OPTION_BOOL, shard_metrics, .def = "false",
+	    .help = "Whether /metrics has series for each shard, too."),
+	{ 0 },
+};
+
+static const struct option log_options[] = {
+	ROW(config_log, "level", OPTION_ENUM, level, .def = "info", .choices = level_choices,
+	    .flags = OPTION_RELOAD, .help = "The least important lines that are written."),
+	ROW(config_log, "format", OPTION_ENUM, format, .def = "text", .choices = format_choices,
+	    .help = "One line an event, for people or as JSON."),
+	{ 0 },
+};
+
+static const struct option stream_options[] = {
+	ROW(config_stream, "table", OPTION_TEXT, table, .flags = OPTION_REQUIRED,
+	    .help = "The table's name or ARN, or its stream's ARN."),
+	ROW(config_stream, "name", OPTION_TEXT, name,
+	    .help = "The stream's name in the store, in metrics and events; by default the "
+		    "table's name."),
+	ROW(config_stream, "start", OPTION_TEXT, start, .def = "latest",
+	    .help = "Where to begin when nothing is saved yet: latest, oldest, an RFC 3339 time, "
+		    "or a time back such as -2h."),
+	ROW(config_stream, "enable_stream", OPTION_TEXT, enable_stream, .choices = view_choices,
+	    .help = "Switches the table's stream on with this view where it is off; by default it "
+		    "is never touched."),
+	ROW(config_stream, "gap", OPTION_ENUM, gap, .def = "stop", .choices = gap_choices,
+	    .help = "When records left the stream unread: stop the shard, or go on from the "
+		    "oldest record."),
+	ROW(config_stream, "on_error", OPTION_ENUM, on_error, .def = "dead_letter",
+	    .choices = on_error_choices,
+	    .help = "What happens to a record that can never be delivered."),
+	ROW(config_stream, "poll.min", OPTION_MS, poll_min_ms, .def = "100ms", .min = 10,
+	    .max = 60 * MINUTE, .help = "The shortest pause between two reads of a shard."),
+	ROW(config_stream, "poll.max", OPTION_MS, poll_max_ms, .def = "5s", .min = 10,
+	    .max = 60 * MINUTE, .help = "The longest pause between two reads of an idle shard."),
+	ROW(config_stream, "poll.budget", OPTION_INT, poll_budget, .def = "0", .min = 0,
+	    .max = 1000000, .help = "Reads a second for the whole stream; 0 is no limit."),
+	{ 0 },
+};
+
+static const struct option stream_sink_options[] = {
+	ROW(config_stream_sink, "name", OPTION_TEXT, name, .flags = OPTION_REQUIRED,
+	    .help = "A sink of `sinks`."),
+	ROW(config_stream_sink, "start", OPTION_TEXT, start,
+	    .help = "Where this sink begins when nothing is saved yet; by default as the stream."),
+	{ 0 },
+};
+
+bool config_name_is_valid(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n >= 1 && n <= 128 && strspn(name, NAME_CHARS) == n;
+}
+
+/* Cuts the part up to `separator` off; false where it is missing. */
+static bool part_cut(const char **p, char separator, struct str *part)
+{
+	const char *end = strchr(*p, separator);
+
+	if (!end)
+		return false;
+	*part = (struct str){ *p, (size_t)(end - *p) };
+	*p = end + 1;
+	return true;
+}
+
+struct str config_table_name(const char *table)
+{
+	const struct str none = { table, 0 };
+	struct str name = { table, strlen(table) };
+	const char *p = table;
+
+	if (!strncmp(table, "arn:", 4)) {
+		struct str arn, partition, service, region, account, kind;
+
+		if (!part_cut(&p, ':', &arn) || !part_cut(&p, ':', &partition) ||
+		    !part_cut(&p, ':', &service) || !part_cut(&p, ':', &region) ||
+		    !part_cut(&p, ':', &account) || !part_cut(&p, '/', &kind))
+			return none;
+		if (strncmp(partition.p, "aws", 3) != 0 || !str_equal(service, STR("dynamodb")) ||
+		    region.n == 0 || account.n == 0 || !str_equal(kind, STR("table")))
+			return none;
+		name = (struct str){ p, strcspn(p, "/") };
+		p += name.n;
+		if (*p && (strncmp(p, "/stream/", 8) != 0 || !p[8]))
+			return none;
+	}
+	return name.n >= 3 && name.n <= 255 && strspn(name.p, NAME_CHARS) >= name.n ? name : none;
+}
+
+static bool start_is_valid(const char *start, struct error *err)
+{
+	enum config_start kind;
+	int64_t time_ms;
+
+	/* Only its form is checked here, so any time of day will do. */
+	return !start || config_start_parse(start, 0, &kind, &time_ms, err) ||
+	       error_wrap(err, "start");
+}
+
+static bool worker_check(const void *settings, struct error *err)
+{
+	const struct config_worker *w = settings;
+
+	if (w->name && (!*w->name || strlen(w->name) > 255))
+		return error_set(err, ERROR_INVALID, "name: expected 1 to 255 bytes");
+	return true;
+}
+
+static bool checkpoint_check(const void *settings, struct error *err)
+{
+	const struct config_checkpoint *c = settings;
+	const char *s = c->store;
+
+	/* Its value is not shown: it may hold a password. */
+	if ((strncmp(s, "postgres://", 11) != 0 || !s[11]) &&
+	    (strncmp(s, "postgresql://", 13) != 0 || !s[13]) &&
+	    (strncmp(s, "sqlite:", 7) != 0 || !s[7]))
+		return error_set(err, ERROR_INVALID,
+				 "store: expected postgres://USER@HOST/DATABASE or sqlite:PATH");
+	if (c->interval_ms >= c->lease_ms)
+		return error_set(err, ERROR_INVALID,
+				 "interval: expected less than the lease (%ldms), not %ldms",
+				 c->lease_ms, c->interval_ms);
+	return true;
+}
+
+static bool aws_check(const void *settings, struct error *err)
+{
+	const struct config_aws *a = settings;
+	const struct {
+		const char *name, *url;
+	} endpoints[] = {
+		{ "endpoint.dynamodb", a->endpoint_dynamodb },
+		{ "endpoint.streams", a->endpoint_streams },
+		{ "endpoint.s3", a->endpoint_s3 },
+		{ "endpoint.sts", a->endpoint_sts },
+	};
+
+	for (size_t i = 0; i < sizeof(endpoints) / sizeof(endpoints[0]); i++) {
+		const char *url = endpoints[i].url, *host;
+
+		if (!url)
+			continue;
+		host = !strncmp(url, "http://", 7)    ? url + 7
+		       : !strncmp(url, "https://", 8) ? url + 8
+						      : "";
+		if (!*host || *host == '/')
+			return error_set(err, ERROR_INVALID,
+					 "%s: expected a URL such as http://127.0.0.1:8000",
+					 endpoints[i].name);
+	}
+	if (a->region && (!*a->region || strspn(a->region, NAME_CHARS) != strlen(a->region)))
+		return error_set(err, ERROR_INVALID,
+				 "region: expected a region such as eu-west-1, not '%.60s'",
+				 a->region);
+	return true;
+}
+
+static bool http_check(const void *settings, struct error *err)
+{
+	const struct config_http *h = settings;
+	const char *colon = strrchr(h->listen, ':');
+	char *end = NULL;
+	long port = -1;
+
+	if (!*h->listen)
+		return true;
+	if (colon && colon > h->listen && colon[1] >= '0' && colon[1] <= '9')
+		port = strtol(colon + 1, &end, 10);
+	if (port < 0 || port > 65535 || *end)
+		return error_set(err, ERROR_INVALID,
+				 "listen: expected HOST:PORT such as 127.0.0.1:8080, or \"\" for "
+				 "none, not '%.60s'",
+				 h->listen);
+	return true;
+}
+
+static bool stream_check(const void *settings, struct error *err)
+{
+	const struct config_stream *s = settings;
+
+	if (config_table_name(s->table).n == 0)
+		return error_set(err, ERROR_INVALID,
+				 "table: expected a table's name, its ARN or its stream's ARN, not "
+				 "'%.150s'",
+				 s->table);
+	if (s->name && !config_name_is_valid(s->name))
+		return error_set(err, ERROR_INVALID,
+				 "name: expected 1 to 128 of a-z A-Z 0-9 _ . -, not '%.60s'",
+				 s->name);
+	if (!s->name && config_table_name(s->table).n > 128)
+		return error_set(err, ERROR_INVALID,
+				 "name: the table's name is longer than 128; give the stream one");
+	if (s->poll_min_ms > s->poll_max_ms)
+		return error_set(err, ERROR_INVALID,
+				 "poll.min: expected at most poll.max (%ldms), not %ldms",
+				 s->poll_max_ms, s->poll_min_ms);
+	return start_is_valid(s->start, err);
+}
+
+static bool stream_sink_check(const void *settings, struct error *err)
+{
+	return start_is_valid(((const struct config_stream_sink *)settings)->start, err);
+}
+
+const struct section config_sections[] = {
+	{ "worker", worker_options, offsetof(struct config, worker), worker_check,
+	  "This process." },
+	{ "checkpoint", checkpoint_options, offsetof(struct config, checkpoint), checkpoint_check,
+	  "Where positions are kept, and who owns what." },
+	{ "aws", aws_options, offsetof(struct config, aws), aws_check, "How AWS is reached." },
+	{ "dead_letter", dead_letter_options, offsetof(struct config, dead_letter), NULL,
+	  "What becomes of records that cannot be delivered." },
+	{ "http", http_options, offsetof(struct config, http), http_check,
+	  "The port for health, metrics and status; it only reads." },
+	{ "log", log_options, offsetof(struct config, log), NULL, "Lines on stderr." },
+	{ 0 },
+};
+
+const struct section config_stream_section = {
+	"streams",
+	stream_options,
+	0,
+	stream_check,
+	"What is read: a list, one entry a table's stream.",
+};
+
+const struct section config_stream_sink_section = {
+	"sinks",
+	stream_sink_options,
+	0,
+	stream_sink_check,
+	"Where a stream's changes go: a list of names of `sinks`, or of maps:",
+};
