@@ -9,6 +9,8 @@ static const struct {
 	const struct store_ops *ops;
 } kinds[] = {
 	{ "sqlite:", &store_sqlite },
+	{ "postgres://", &store_postgres },
+	{ "postgresql://", &store_postgres },
 };
 
 static struct store *open_any(const char *url, int64_t timeout_ms, bool reader, struct error *err)

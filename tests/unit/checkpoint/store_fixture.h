@@ -51,14 +51,22 @@ FIXTURE const char *postgres_admin(void)
 	return url;
 }
 
+FIXTURE void postgres_quiet(void *arg, const char *message)
+{
+	(void)arg;
+	(void)message;
+}
+
 /* Runs one statement as an outsider; returns the first column of the first row ("" for none), to
  * be freed. */
 FIXTURE char *postgres_sql(const char *url, const char *sql)
 {
 	PGconn *conn = PQconnectdb(url);
-	PGresult *res = PQexec(conn, sql);
+	PGresult *res;
 	char *value;
 
+	PQsetNoticeProcessor(conn, postgres_quiet, NULL);
+	res = PQexec(conn, sql);
 	if (PQresultStatus(res) != PGRES_TUPLES_OK && PQresultStatus(res) != PGRES_COMMAND_OK)
 		fail_msg("%s: %s", sql, PQerrorMessage(conn));
 	value = memory_text(PQntuples(res) > 0 ? PQgetvalue(res, 0, 0) : "");
