@@ -83,6 +83,7 @@ void core_set_stream(struct core *c, uint32_t stream, const struct pacing_limits
 	s->limits = *limits;
 	memcpy(s->sinks, sinks, sink_count * sizeof(*sinks));
 	s->sink_count = sink_count;
+	s->discovering = 1;
 }
 
 uint32_t core_sink_slot(const struct core *c, uint32_t lane, uint32_t sink)
@@ -423,7 +424,7 @@ static bool core_idle(const struct core *c)
 	for (uint32_t i = 0; i < c->lane_count; i++)
 		if (!lane_idle(c, i))
 			return false;
-	return c->lane_count > 0;
+	return true;
 }
 
 static bool core_is_drained(const struct core *c)

@@ -42,7 +42,8 @@ enum core_event_type {
 	CORE_PREPARED,    /* sink, roll, deliveries */
 	CORE_FINISHED,    /* sink, roll */
 	CORE_SAVED,       /* the save that was asked for is in the store */
-	CORE_CHILDREN,    /* stream: the children of one ended shard are added, or it has none */
+	CORE_CHILDREN,    /* stream: the children of one closed shard are added, or it has none; or
+	                     the stream's first listing is here */
 	CORE_STOP,        /* fetch nothing more, bring what is in flight home, then CORE_DRAINED */
 };
 
@@ -109,7 +110,7 @@ struct core_stream {
 	struct pacing_budget budget;
 	uint32_t sinks[CORE_SINKS_MAX]; /* indices of core->sinks */
 	uint32_t sink_count;
-	uint32_t discovering; /* closed shards whose children are not known yet */
+	uint32_t discovering; /* closed shards whose children are not known yet; first listing */
 };
 
 struct core_sink {

@@ -257,9 +257,9 @@ static bool round_of_watching(struct waiting *w, bool *clear, struct error *err)
 				continue;
 			log_warn("a session is dead: its beat stood still for a whole lease",
 				 log_text("session", o->id), log_text("worker", o->worker));
-			if (!exclusive && !outlast_kafka(w, err))
-				return false;
 		}
+		if (!exclusive && !outlast_kafka(w, err))
+			return false;
 		if (!bury(s, o->id, w->id, err))
 			return false;
 	}
@@ -293,6 +293,8 @@ bool session_begin(const struct session_settings *s, char id[STORE_ID_SIZE], int
 			     .others = memory_array(SESSIONS_MAX, sizeof(*w.others)) };
 	bool ok = begin(&w, id, err), clear = false;
 
+	if (!ok)
+		id[0] = '\0'; /* nothing to end */
 	while (ok && !clear) {
 		ok = round_of_watching(&w, &clear, err);
 		if (!ok && error_passes(err->kind)) {

@@ -1,0 +1,254 @@
+#include "consumer/discover.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/memory.h"
+#include "base/rng.h"
+
+/* AWS's own adapter asks up to 10 times, 50 ms · 2^n up to 1 s (aws-semantics, 1.3). */
+#define CHILD_TRIES   10
+#define CHILD_BASE_MS 50
+#define CHILD_MAX_MS  1000
+/* The net under CHILD_SHARDS; DescribeStream is free, at 10 calls a second. */
+#define LIST_EVERY_MS 30000
+#define RETRY_BASE_MS 200
+#define RETRY_MAX_MS  10000
+/* 1,024 pages of 100: far over what a stream has; a listing without end is not followed. */
+#define LISTED_MAX   102400
+#define LOG_EVERY_MS 30000
+
+/* A closed shard whose children are looked for. */
+struct search {
+	struct discover *discover;
+	struct search *next;
+	struct loop_timer *timer;
+	uint32_t stream;
+	unsigned tries;
+	bool wants_listing; /* CHILD_SHARDS gave nothing: the next full listing decides */
+	bool in_listing;    /* the one that runs began after that */
+	char parent[STREAMS_SHARD_MAX + 1];
+};
+
+struct listing {
+	struct discover *discover;
+	struct loop_timer *timer;
+	uint32_t stream;
+	bool running;
+	bool again; /* asked for while one was running */
+	unsigned failures;
+	struct streams_shard *shards;
+	size_t count, capacity;
+	struct log_limit log;
+};
+
+struct discover {
+	struct discover_settings settings;
+	struct listing *listings;
+	struct search *searches;
+	struct rng rng;
+	bool no_child_filter; /* the service does not know CHILD_SHARDS */
+};
+
+static void list_page(struct listing *l, const char *after);
+
+static void search_free(struct search *s)
+{
+	struct search **at = &s->discover->searches;
+
+	while (*at != s)
+		at = &(*at)->next;
+	*at = s->next;
+	loop_timer_free(s->timer);
+	free(s);
+}
+
+static void search_done(struct search *s)
+{
+	s->discover->settings.done(s->discover->settings.arg, s->stream, s->parent);
+	search_free(s);
+}
+
+/* --- the full listing --- */
+
+static void list_start(void *arg)
+{
+	struct listing *l = arg;
+
+	if (l->running) {
+		l->again = true;
+		return;
+	}
+	l->running = true;
+	l->again = false;
+	l->count = 0;
+	for (struct search *s = l->discover->searches; s; s = s->next)
+		if (s->stream == l->stream)
+			s->in_listing = s->wants_listing;
+	list_page(l, "");
+}
+
+static void list_add(struct listing *l, const struct streams_description *d)
+{
+	if (l->count + d->shard_count > l->capacity) {
+		l->capacity = 2 * (l->count + d->shard_count);
+		l->shards = memory_resize(l->shards, l->capacity * sizeof(*l->shards));
+	}
+	memcpy(l->shards + l->count, d->shards, d->shard_count * sizeof(*l->shards));
+	l->count += d->shard_count;
+}
+
+static void list_failed(struct listing *l, const struct error *err)
+{
+	uint64_t repeated;
+	int64_t now_ms = loop_now_ms(aws_client_loop(l->discover->settings.client));
+
+	l->running = false;
+	if (err->kind == ERROR_CANCELLED)
+		return;
+	if (log_limit_pass(&l->log, now_ms, LOG_EVERY_MS, &repeated))
+		log_warn("the shards could not be listed, it is tried again",
+			 log_text("stream", l->discover->settings.names[l->stream]),
+			 log_text("error", err->message), log_int("repeated", (int64_t)repeated));
+	loop_timer_arm(l->timer, rng_backoff_ms(&l->discover->rng, l->failures++, RETRY_BASE_MS,
+						RETRY_MAX_MS));
+}
+
+static void list_complete(struct listing *l)
+{
+	struct discover *d = l->discover;
+
+	l->running = false;
+	l->failures = 0;
+	d->settings.found(d->settings.arg, l->stream, NULL, l->shards, l->count);
+	for (struct search *s = d->searches, *next; s; s = next) {
+		next = s->next;
+		if (s->stream == l->stream && s->in_listing)
+			search_done(s);
+	}
+	if (l->again)
+		list_start(l);
+	else
+		loop_timer_arm(l->timer, LIST_EVERY_MS / 2 +
+						 (int64_t)rng_below(&d->rng, LIST_EVERY_MS));
+}
+
+static void on_page(void *arg, const struct error *err, const struct streams_description *d)
+{
+	struct listing *l = arg;
+
+	if (err->kind != ERROR_NONE) {
+		list_failed(l, err);
+		return;
+	}
+	list_add(l, d);
+	if (*d->last_shard && l->count < LISTED_MAX)
+		list_page(l, d->last_shard);
+	else
+		list_complete(l);
+}
+
+static void list_page(struct listing *l, const char *after)
+{
+	const struct discover_settings *s = &l->discover->settings;
+
+	streams_describe(s->client, s->arns[l->stream], after, NULL, on_page, l);
+}
+
+void discover_list(struct discover *d, uint32_t stream)
+{
+	list_start(&d->listings[stream]);
+}
+
+/* --- children --- */
+
+static void search_by_listing(struct search *s)
+{
+	s->wants_listing = true;
+	discover_list(s->discover, s->stream);
+}
+
+static void on_children(void *arg, const struct error *err, const struct streams_description *d)
+{
+	struct search *s = arg;
+	struct discover *all = s->discover;
+
+	if (err->kind == ERROR_CANCELLED)
+		return;
+	if (err->kind == ERROR_NONE && d->shard_count > 0) {
+		all->settings.found(all->settings.arg, s->stream, s->parent, d->shards,
+				    d->shard_count);
+		search_done(s);
+		return;
+	}
+	if (err->kind == ERROR_INVALID)
+		all->no_child_filter = true;
+	s->tries++;
+	if (all->no_child_filter || s->tries >= CHILD_TRIES ||
+	    (err->kind == ERROR_NONE && d->status == STREAM_DISABLED)) {
+		search_by_listing(s);
+		return;
+	}
+
+	int64_t wait = (int64_t)CHILD_BASE_MS << s->tries;
+
+	if (wait > CHILD_MAX_MS)
+		wait = CHILD_MAX_MS;
+	loop_timer_arm(s->timer, wait / 2 + (int64_t)rng_below(&all->rng, (uint64_t)wait));
+}
+
+static void ask_children(void *arg)
+{
+	struct search *s = arg;
+	const struct discover_settings *o = &s->discover->settings;
+
+	streams_describe(o->client, o->arns[s->stream], "", s->parent, on_children, s);
+}
+
+void discover_children(struct discover *d, uint32_t stream, const char *parent)
+{
+	struct search *s = memory_new(sizeof(*s));
+
+	s->discover = d;
+	s->stream = stream;
+	strncpy(s->parent, parent, sizeof(s->parent) - 1);
+	s->timer = loop_timer_new(aws_client_loop(d->settings.client), ask_children, s);
+	s->next = d->searches;
+	d->searches = s;
+	if (d->no_child_filter)
+		search_by_listing(s);
+	else
+		ask_children(s);
+}
+
+struct discover *discover_new(const struct discover_settings *settings)
+{
+	struct discover *d = memory_new(sizeof(*d));
+	struct loop *loop = aws_client_loop(settings->client);
+
+	d->settings = *settings;
+	d->listings = memory_array(settings->stream_count, sizeof(*d->listings));
+	rng_seed(&d->rng, settings->seed);
+	for (uint32_t i = 0; i < settings->stream_count; i++) {
+		d->listings[i].discover = d;
+		d->listings[i].stream = i;
+		d->listings[i].timer = loop_timer_new(loop, list_start, &d->listings[i]);
+	}
+	return d;
+}
+
+void discover_free(struct discover *d)
+{
+	if (!d)
+		return;
+	while (d->searches)
+		search_free(d->searches);
+	for (uint32_t i = 0; i < d->settings.stream_count; i++) {
+		loop_timer_free(d->listings[i].timer);
+		free(d->listings[i].shards);
+	}
+	free(d->listings);
+	free(d);
+}

@@ -1,0 +1,25 @@
+#pragma once
+#include <stdbool.h>
+
+#include "aws/dynamodb.h"
+#include "aws/streams.h"
+#include "base/cleanup.h"
+
+/* From what a configuration names (a table, a table's ARN, a stream's ARN) to the stream that is
+ * read. Blocking; for starting up, `check` and `tail`. */
+struct resolved_stream {
+	char arn[STREAMS_ARN_MAX + 1]; /* of the stream */
+	char table[256];
+	char account[16], region[64]; /* out of the ARN; "" where it has none */
+	char key_hash[256], key_range[256];
+	char view_type[32];
+	bool new_images, old_images;
+	enum streams_status status;
+};
+
+/* `enable`: the view type to turn the stream on with where there is none, or NULL. NOT_FOUND: no
+ * such table or stream; INVALID: the table has no stream; the message says what to do. */
+bool resolve_stream(struct aws_client *c, const char *table, const char *enable,
+		    struct resolved_stream *out, struct error *err) MUST_CHECK;
+/* "arn:PARTITION:dynamodb:REGION:ACCOUNT:table/NAME/stream/LABEL" → region and account. */
+void resolve_arn_parts(const char *arn, char region[64], char account[16]);

@@ -1,0 +1,325 @@
+#include "consumer/worker.h"
+
+#include <stdlib.h>
+#include <sys/epoll.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/rng.h"
+#include "consumer/worker_internal.h"
+
+/* A pool of this many connections serves ten thousand shards (limits, 4). */
+#define CONNECTIONS_MAX 64
+/* Listing calls need few. */
+#define OWN_CONNECTIONS 4
+#define NOTES_MAX       1024
+
+static void on_wake(void *arg)
+{
+	struct worker *w = arg;
+	struct core_event e = { .type = CORE_TICK, .now_ms = loop_now_ms(w->loop) };
+
+	worker_feed(w, &e);
+}
+
+static void on_stop(void *arg, int fd, uint32_t events)
+{
+	struct worker *w = arg;
+	struct core_event e = { .type = CORE_STOP, .now_ms = loop_now_ms(w->loop) };
+
+	(void)events;
+	loop_watch(w->loop, fd, 0, NULL, NULL);
+	log_info("stopping: what is in flight is delivered and saved");
+	w->end = WORKER_STOPPED;
+	loop_timer_arm(w->deadline, w->settings.config->worker.shutdown_ms);
+	worker_feed(w, &e);
+}
+
+static void on_deadline(void *arg)
+{
+	struct worker *w = arg;
+
+	log_warn("not everything could be delivered within worker.shutdown; the rest is read again "
+		 "at the next start");
+	loop_stop(w->loop);
+}
+
+/* --- the saver's callbacks, on its thread --- */
+
+static void note(struct worker *w, struct worker_note n)
+{
+	if (!queue_push(w->notes, &n))
+		free(n.error);
+}
+
+static void on_saved(void *arg)
+{
+	note(arg, (struct worker_note){ .type = NOTE_SAVED });
+}
+
+static void on_lanes_added(void *arg, struct saver_lanes *job)
+{
+	note(arg, (struct worker_note){ .type = NOTE_LANES, .lanes = job });
+}
+
+static void on_lettered(void *arg, struct letter *l, bool stored)
+{
+	struct worker *w = arg;
+
+	reader_lettered(w->readers[l->lane->reader], l, stored);
+}
+
+static void on_hold(void *arg, bool hold)
+{
+	note(arg, (struct worker_note){ .type = NOTE_HOLD, .hold = hold });
+}
+
+static void on_lost(void *arg, const struct error *err)
+{
+	note(arg, (struct worker_note){ .type = NOTE_LOST, .error = memory_text(err->message) });
+}
+
+static void on_letter(void *arg, struct letter *l)
+{
+	struct worker *w = arg;
+
+	saver_letter(w->saver, l);
+}
+
+/* --- threads --- */
+
+static uint64_t seed(void)
+{
+	uint64_t s;
+
+	rng_random(&s, sizeof(s));
+	return s;
+}
+
+static uint32_t lanes_max(const struct worker *w)
+{
+	return (uint32_t)w->settings.config->worker.max_shards;
+}
+
+static void start_saver(struct worker *w)
+{
+	const struct config *c = w->settings.config;
+	struct saver_settings s = { .store = w->settings.store,
+				    .session = w->session,
+				    .lease_ms = c->checkpoint.lease_ms,
+				    .beat_from_ms = w->beat_from_ms,
+				    .letters_max_bytes = c->dead_letter.max_bytes,
+				    /* one save, a few additions, a letter a page or sink */
+				    .jobs_max = NOTES_MAX + lanes_max(w) * (CORE_SINKS_MAX + CORE_PAGES),
+				    .clock = w->settings.clock,
+				    .metrics = w->settings.metrics,
+				    .health = w->settings.health,
+				    .seed = seed(),
+				    .alive = worker_alive,
+				    .saved = on_saved,
+				    .lanes_added = on_lanes_added,
+				    .lettered = on_lettered,
+				    .hold = on_hold,
+				    .lost = on_lost,
+				    .arg = w };
+
+	w->saver = saver_start(&s);
+}
+
+static bool start_readers(struct worker *w)
+{
+	for (unsigned i = 0; i < w->reader_count; i++) {
+		struct reader_settings s = { .index = i,
+					     .aws = &w->reader_aws,
+					     .credentials = w->settings.credentials,
+					     .clock = w->settings.clock,
+					     .metrics = w->settings.metrics,
+					     .lanes_max = lanes_max(w),
+					     .fetches_max = CONNECTIONS_MAX,
+					     .core = w->events,
+					     .letter = on_letter,
+					     .arg = w,
+					     .seed = seed() };
+
+		w->readers[i] = reader_start(&s, &w->error);
+		if (!w->readers[i])
+			return false;
+	}
+	return true;
+}
+
+static void start_discovery(struct worker *w)
+{
+	struct discover_settings s = { .client = w->client,
+				       .arns = w->arns,
+				       .names = w->names,
+				       .stream_count = w->stream_count,
+				       .found = worker_found,
+				       .done = worker_discovered,
+				       .arg = w,
+				       .seed = seed() };
+
+	w->discover = discover_new(&s);
+	for (uint32_t i = 0; i < w->stream_count; i++)
+		discover_list(w->discover, i);
+}
+
+/* --- a life --- */
+
+static bool prepare(struct worker *w)
+{
+	const struct config *c = w->settings.config;
+	struct aws_settings own = *w->settings.aws;
+
+	own.connections_max = OWN_CONNECTIONS;
+	w->reader_aws = *w->settings.aws;
+	w->reader_aws.connections_max = (CONNECTIONS_MAX + c->worker.threads - 1) / c->worker.threads;
+	w->client = aws_client_new(w->loop, &own, w->settings.credentials, w->settings.clock,
+				   w->settings.metrics, &w->error);
+	return w->client != NULL;
+}
+
+static void prepare_core(struct worker *w)
+{
+	const struct config *c = w->settings.config;
+	struct core_settings s = { .memory_bytes = c->worker.memory_bytes,
+				   .save_interval_ms = c->checkpoint.interval_ms,
+				   .idle_ms = w->settings.idle_ms,
+				   .fetches_max = CONNECTIONS_MAX,
+				   .seed = seed() };
+
+	core_init(&w->core, &s, w->stream_count);
+	for (uint32_t i = 0; i < w->sink_count; i++) {
+		struct worker_sink *k = &w->sinks[i];
+
+		k->config = &c->sinks[i];
+		k->ops = sink_ops_find(k->config->type->type);
+		k->rolls = k->ops->commit(k->config->settings) == SINK_ROLL;
+		core_add_sink(&w->core, k->rolls);
+	}
+}
+
+/* Readers fetch only what the core tells them, so that lanes may be claimed after they started. */
+static bool begin(struct worker *w)
+{
+	return prepare(w) && worker_resolve(w) &&
+	       session_begin(&w->session_settings, w->session, &w->beat_from_ms, &w->error) &&
+	       worker_open_sinks(w) && start_readers(w) && worker_claim(w);
+}
+
+static void serve(struct worker *w)
+{
+	struct core_event first = { .type = CORE_TICK };
+
+	start_saver(w);
+	loop_watch(w->loop, queue_fd(w->events), EPOLLIN, worker_on_events, w);
+	loop_watch(w->loop, queue_fd(w->notes), EPOLLIN, worker_on_events, w);
+	loop_watch(w->loop, w->settings.stop_fd, EPOLLIN, on_stop, w);
+	log_info("session begun", log_text("session", w->session),
+		 log_text("store", store_describe(w->settings.store)),
+		 log_int("shards", w->core.lane_count));
+	health_set(w->settings.health, "session", NULL);
+	start_discovery(w);
+	worker_watch(w);
+	first.now_ms = loop_now_ms(w->loop);
+	worker_feed(w, &first);
+	loop_run(w->loop);
+}
+
+/* Readers first, so that nothing new is handed over; then the sinks answer what they have. */
+static void end(struct worker *w)
+{
+	struct error err = { 0 };
+	struct worker_note n;
+
+	for (unsigned i = 0; i < w->reader_count; i++)
+		if (w->readers[i])
+			reader_stop(w->readers[i]);
+	aws_client_free(w->client);
+	discover_free(w->discover);
+	if (w->saver)
+		saver_stop(w->saver);
+	worker_close_sinks(w);
+	while (queue_drain(w->notes, &n, 1) == 1) {
+		free((void *)(uintptr_t)n.blob.p);
+		free(n.error);
+		if (n.lanes)
+			worker_lanes_free(n.lanes);
+	}
+	if (*w->session && !session_end(&w->session_settings, w->session, &err))
+		log_warn("the session could not be ended in the store; the next one waits a lease",
+			 log_text("session", w->session), log_text("error", err.message));
+	for (unsigned i = 0; i < w->reader_count; i++)
+		reader_free(w->readers[i]);
+}
+
+static void release(struct worker *w)
+{
+	for (uint32_t i = 0; i < w->core.lane_count; i++)
+		lane_free(w->lanes[i]);
+	free(w->lanes);
+	free(w->moves);
+	free(w->reads);
+	worker_release_streams(w);
+	core_release(&w->core);
+	queue_free(w->events);
+	queue_free(w->notes);
+	loop_timer_free(w->wake);
+	loop_timer_free(w->tick);
+	loop_timer_free(w->deadline);
+	loop_free(w->loop);
+}
+
+static void init(struct worker *w, const struct worker_settings *settings)
+{
+	const struct config *c = settings->config;
+
+	w->settings = *settings;
+	w->session_settings = (struct session_settings){ .store = settings->store,
+							 .config = c,
+							 .aws = settings->aws,
+							 .credentials = settings->credentials,
+							 .clock = settings->clock,
+							 .metrics = settings->metrics,
+							 .health = settings->health,
+							 .stop = settings->stop };
+	w->stream_count = (uint32_t)c->stream_count;
+	w->sink_count = (uint32_t)c->sink_count;
+	w->reader_count = (unsigned)c->worker.threads;
+	w->streams = memory_array(w->stream_count, sizeof(*w->streams));
+	w->arns = memory_array(w->stream_count, sizeof(*w->arns));
+	w->names = memory_array(w->stream_count, sizeof(*w->names));
+	/* A page a fetch, an answer a lane, page and sink. */
+	w->events = queue_new(sizeof(struct core_event),
+			      CONNECTIONS_MAX + (size_t)c->worker.max_shards * CORE_SINKS_MAX);
+	w->notes = queue_new(sizeof(struct worker_note), NOTES_MAX);
+	w->loop = loop_new(settings->clock);
+	w->wake = loop_timer_new(w->loop, on_wake, w);
+	w->tick = loop_timer_new(w->loop, worker_watch, w);
+	w->deadline = loop_timer_new(w->loop, on_deadline, w);
+	w->inflight = metrics_cell(settings->metrics, METRIC_INFLIGHT_BYTES, NULL, NULL);
+	w->credit_waits = metrics_cell(settings->metrics, METRIC_CREDIT_WAITS, NULL, NULL);
+}
+
+enum worker_end worker_run(const struct worker_settings *settings, struct error *err)
+{
+	struct worker *w = memory_new(sizeof(*w));
+	enum worker_end how;
+
+	init(w, settings);
+	prepare_core(w);
+	if (begin(w))
+		serve(w);
+	else if (w->error.kind == ERROR_CANCELLED)
+		w->end = WORKER_STOPPED;
+	else
+		w->end = error_passes(w->error.kind) || w->error.kind == ERROR_FENCED
+				 ? WORKER_AGAIN
+				 : WORKER_FAILED;
+	end(w);
+	release(w);
+	*err = w->error;
+	how = w->end;
+	free(w);
+	return how;
+}

@@ -1,0 +1,221 @@
+/* The core's events and actions on the worker's thread. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "consumer/worker_internal.h"
+
+#define ACTIONS_MAX     128
+#define EVENTS_AT_ONCE  64
+
+void worker_end_with(struct worker *w, enum worker_end end, const struct error *err)
+{
+	w->end = end;
+	if (err)
+		w->error = *err;
+	loop_stop(w->loop);
+}
+
+static void reserve(struct worker *w, const struct core_save *from)
+{
+	if (from->move_count > w->move_capacity) {
+		w->move_capacity = 2 * from->move_count;
+		w->moves = memory_resize(w->moves, w->move_capacity * sizeof(*w->moves));
+	}
+	if (from->read_count > w->read_capacity) {
+		w->read_capacity = 2 * from->read_count;
+		w->reads = memory_resize(w->reads, w->read_capacity * sizeof(*w->reads));
+	}
+}
+
+/* Rolls of the save, with the blobs that the sinks gave. */
+static void save_rolls(struct worker *w, const struct core_save *from)
+{
+	for (size_t i = 0; i < from->roll_count; i++) {
+		const struct worker_sink *k = &w->sinks[from->rolls[i].sink];
+
+		assert(k->blob && k->blob_roll == from->rolls[i].roll);
+		w->rolls[i] = (struct store_roll){ .sink = k->store_id,
+						   .number = k->blob_roll,
+						   .blob = { k->blob, k->blob_size } };
+	}
+	for (size_t i = 0; i < from->finished_count; i++)
+		w->finished[i] = (struct store_roll){
+			.sink = w->sinks[from->finished[i].sink].store_id,
+			.number = from->finished[i].roll,
+		};
+}
+
+static void save(struct worker *w)
+{
+	const struct core_save *from = &w->core.save;
+
+	reserve(w, from);
+	for (size_t i = 0; i < from->move_count; i++) {
+		const struct core_move *m = &from->moves[i];
+
+		w->moves[i] = (struct store_move){ .lane = m->store_id,
+						   .sink = w->sinks[m->sink].store_id,
+						   .from = m->move.from,
+						   .to = m->move.to,
+						   .event_ms = m->move.event_ms,
+						   .done = m->move.done };
+	}
+	for (size_t i = 0; i < from->read_count; i++)
+		w->reads[i] = w->core.lanes[from->reads[i]].store_id;
+	save_rolls(w, from);
+	w->save = (struct store_save){ .session = w->session,
+				       .number = ++w->save_number,
+				       .moves = w->moves,
+				       .move_count = from->move_count,
+				       .rolls = w->rolls,
+				       .roll_count = from->roll_count,
+				       .finished = w->finished,
+				       .finished_count = from->finished_count,
+				       .read_lanes = w->reads,
+				       .read_count = from->read_count,
+				       .read_at_ms = clock_aws_ms(w->settings.clock) };
+	saver_save(w->saver, &w->save);
+}
+
+static void drained(struct worker *w)
+{
+	if (w->end == WORKER_IDLE) {
+		worker_name_standing(w, &w->error);
+		if (w->error.kind != ERROR_NONE)
+			w->end = WORKER_STANDS;
+	}
+	loop_stop(w->loop);
+}
+
+static void finish(struct worker *w, const struct core_action *a)
+{
+	struct worker_sink *k = &w->sinks[a->sink];
+
+	free(k->blob);
+	k->blob = NULL;
+	k->ops->finish(k->sink, a->roll);
+}
+
+/* True where the core is to stop because of it. */
+static bool act(struct worker *w, const struct core_action *a)
+{
+	struct lane *l;
+
+	switch (a->type) {
+	case CORE_FETCH:
+		l = w->lanes[a->lane];
+		reader_fetch(w->readers[l->reader], l);
+		break;
+	case CORE_DISCOVER:
+		l = w->lanes[a->lane];
+		log_info("shard closed", log_text("stream", l->stream->source.stream),
+			 log_text("shard", l->shard));
+		discover_children(w->discover, l->stream->index, l->shard);
+		break;
+	case CORE_PREPARE:
+		w->sinks[a->sink].ops->prepare(w->sinks[a->sink].sink);
+		break;
+	case CORE_SAVE:
+		save(w);
+		break;
+	case CORE_FINISH:
+		finish(w, a);
+		break;
+	case CORE_DRAINED:
+		drained(w);
+		break;
+	case CORE_IDLE:
+		w->end = WORKER_IDLE;
+		return true;
+	}
+	return false;
+}
+
+void worker_feed(struct worker *w, const struct core_event *event)
+{
+	struct core_action actions[ACTIONS_MAX];
+	struct core_event e = *event;
+	int64_t wake_ms, now_ms;
+	bool stop, more;
+
+	do {
+		size_t n = core_step(&w->core, &e, actions, ACTIONS_MAX);
+
+		stop = false;
+		for (size_t i = 0; i < n; i++)
+			stop = act(w, &actions[i]) || stop;
+		more = stop || n == ACTIONS_MAX;
+		e = (struct core_event){ .type = stop ? CORE_STOP : CORE_TICK,
+					 .now_ms = event->now_ms };
+	} while (more);
+	wake_ms = core_wake_ms(&w->core);
+	now_ms = loop_now_ms(w->loop);
+	loop_timer_arm(w->wake, wake_ms == INT64_MAX ? -1 : wake_ms > now_ms ? wake_ms - now_ms : 0);
+}
+
+/* --- notes of the saver and the sinks --- */
+
+static void on_prepared(struct worker *w, const struct worker_note *n)
+{
+	struct worker_sink *k = &w->sinks[n->sink];
+
+	assert(!k->blob);
+	k->blob = (char *)(uintptr_t)n->blob.p;
+	k->blob_size = n->blob.n;
+	k->blob_roll = n->roll;
+}
+
+static void on_note(struct worker *w, const struct worker_note *n)
+{
+	struct core_event e = { .now_ms = loop_now_ms(w->loop), .sink = n->sink, .roll = n->roll };
+	struct error lost = { .kind = ERROR_FENCED };
+
+	switch (n->type) {
+	case NOTE_SAVED:
+		e.type = CORE_SAVED;
+		worker_feed(w, &e);
+		break;
+	case NOTE_PREPARED:
+		on_prepared(w, n);
+		e.type = CORE_PREPARED;
+		e.deliveries = n->deliveries;
+		worker_feed(w, &e);
+		break;
+	case NOTE_FINISHED:
+		e.type = CORE_FINISHED;
+		worker_feed(w, &e);
+		break;
+	case NOTE_LANES:
+		worker_lanes_added(w, n->lanes);
+		break;
+	case NOTE_HOLD:
+		for (unsigned i = 0; i < w->reader_count; i++)
+			reader_hold(w->readers[i], n->hold);
+		for (uint32_t i = 0; n->hold && i < w->sink_count; i++)
+			w->sinks[i].ops->purge(w->sinks[i].sink);
+		break;
+	case NOTE_LOST:
+		error_set(&lost, ERROR_FENCED, "%s", n->error);
+		free(n->error);
+		worker_end_with(w, WORKER_AGAIN, &lost);
+		break;
+	}
+}
+
+void worker_on_events(void *arg, int fd, uint32_t events)
+{
+	struct worker *w = arg;
+	struct core_event some[EVENTS_AT_ONCE];
+	struct worker_note notes[EVENTS_AT_ONCE];
+	size_t count = queue_drain(w->events, some, EVENTS_AT_ONCE);
+
+	(void)fd;
+	(void)events;
+	for (size_t i = 0; i < count; i++)
+		worker_feed(w, &some[i]);
+	count = queue_drain(w->notes, notes, EVENTS_AT_ONCE);
+	for (size_t i = 0; i < count; i++)
+		on_note(w, &notes[i]);
+}

@@ -1,0 +1,192 @@
+/* Shards that were found become rows of the store, then lanes. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "consumer/worker_internal.h"
+
+/* What a job needs to find its way back. */
+struct addition {
+	struct worker_stream *stream;
+	uint32_t *in_lineage; /* by index of the job's lanes */
+};
+
+uint32_t worker_know(struct worker_stream *s, const char *shard, const char *parent)
+{
+	uint32_t at = *parent ? lineage_find(&s->lineage, parent) : LINEAGE_NONE;
+	uint32_t index = lineage_add(&s->lineage, shard, at);
+
+	if (index >= s->core_lane_capacity) {
+		s->core_lane_capacity = s->core_lane_capacity ? 2 * s->core_lane_capacity : 64;
+		s->core_lanes = memory_resize(s->core_lanes,
+					      s->core_lane_capacity * sizeof(*s->core_lanes));
+	}
+	s->core_lanes[index] = CORE_NONE;
+	return index;
+}
+
+void worker_add_lane(struct worker *w, struct worker_stream *s, const struct store_lane *stored,
+		     uint32_t in_lineage, const struct frontier_move *at)
+{
+	struct lane *l = lane_new(&s->lanes, stored->shard);
+	uint32_t parent = s->lineage.shards[in_lineage].parent;
+	struct core_lane_start start = { .stream = s->lanes.index,
+					 .parent = parent == LINEAGE_NONE ? CORE_NONE
+									  : s->core_lanes[parent],
+					 .store_id = stored->id };
+
+	l->store_id = stored->id;
+	l->root = stored->root;
+	l->starting = stored->starting;
+	l->reader = w->next_reader++ % w->reader_count;
+	lane_set_positions(l, at);
+	memcpy(start.at, at, s->lanes.sink_count * sizeof(*at));
+	l->index = core_add_lane(&w->core, &start, loop_now_ms(w->loop));
+	if (l->index >= w->lane_capacity) {
+		w->lane_capacity = w->lane_capacity ? 2 * w->lane_capacity : 64;
+		w->lanes = memory_resize(w->lanes, w->lane_capacity * sizeof(*w->lanes));
+	}
+	w->lanes[l->index] = l;
+	s->core_lanes[in_lineage] = l->index;
+}
+
+static void gap_before(struct worker_stream *s, const struct streams_shard *shard)
+{
+	metric_add(s->lanes.gaps, 1);
+	log_error(s->lanes.gap == GAP_OLDEST
+			  ? "gap: a shard's parent was never seen; it is read from its beginning"
+			  : "gap: a shard's parent was never seen; it stands still (gap: stop)",
+		  log_text("stream", s->lanes.source.stream), log_text("shard", shard->id),
+		  log_text("parent", shard->parent));
+}
+
+static void fill(struct store_lane *lane, const struct lineage_found *f)
+{
+	snprintf(lane->shard, sizeof(lane->shard), "%s", f->shard->id);
+	snprintf(lane->parent, sizeof(lane->parent), "%s", f->shard->parent);
+	lane->starting = f->shard->starting;
+	lane->root = f->kind == LINEAGE_ROOT || f->kind == LINEAGE_UNREAD;
+	lane->done_unread = f->kind == LINEAGE_UNREAD;
+}
+
+static void add_found(struct worker *w, struct worker_stream *s, const struct lineage_found *found,
+		      size_t count)
+{
+	struct addition *a = memory_new(sizeof(*a));
+	struct saver_lanes *job = memory_new(sizeof(*job));
+
+	a->stream = s;
+	a->in_lineage = memory_array(count + 1, sizeof(*a->in_lineage));
+	job->lanes = memory_array(count + 1, sizeof(*job->lanes));
+	for (size_t i = 0; i < count; i++) {
+		if (found[i].kind == LINEAGE_ORPHAN) {
+			gap_before(s, found[i].shard);
+			if (s->lanes.gap != GAP_OLDEST) {
+				worker_know(s, found[i].shard->id, found[i].shard->parent);
+				continue;
+			}
+		}
+		a->in_lineage[job->count] =
+			worker_know(s, found[i].shard->id, found[i].shard->parent);
+		fill(&job->lanes[job->count++], &found[i]);
+	}
+	job->stream = s->stored.id;
+	job->sinks = s->sink_ids;
+	job->sink_count = s->lanes.sink_count;
+	job->arg = a;
+	s->adding++;
+	saver_lanes(w->saver, job);
+}
+
+static void report_settled(struct worker *w, struct worker_stream *s)
+{
+	struct core_event e = { .type = CORE_CHILDREN,
+				.now_ms = loop_now_ms(w->loop),
+				.stream = s->lanes.index };
+
+	for (; s->adding == 0 && s->settled > 0; s->settled--)
+		worker_feed(w, &e);
+}
+
+void worker_found(void *arg, uint32_t stream, const char *parent,
+		  const struct streams_shard *shards, size_t count)
+{
+	struct worker *w = arg;
+	struct worker_stream *s = &w->streams[stream];
+	struct lineage_found *found = memory_array(count + 1, sizeof(*found));
+	bool first = !s->stored.rooted && !parent;
+	size_t n = lineage_diff(&s->lineage, shards, count, first, s->stored.start_ms,
+				clock_aws_ms(w->settings.clock), found);
+
+	if (n > 0) {
+		if (!parent)
+			s->stored.rooted = true;
+		add_found(w, s, found, n);
+	}
+	free(found);
+	if (!parent && !s->listed) {
+		s->listed = true;
+		s->settled++;
+	}
+	report_settled(w, s);
+}
+
+void worker_discovered(void *arg, uint32_t stream, const char *parent)
+{
+	struct worker *w = arg;
+	struct worker_stream *s = &w->streams[stream];
+
+	(void)parent;
+	s->settled++;
+	report_settled(w, s);
+}
+
+static void take_lanes(struct worker *w, struct worker_stream *s, const struct saver_lanes *job,
+		       const struct addition *a)
+{
+	struct core_event tick = { .type = CORE_TICK, .now_ms = loop_now_ms(w->loop) };
+
+	for (size_t i = 0; i < job->count; i++) {
+		struct frontier_move at[CORE_SINKS_MAX] = { 0 };
+
+		if (strcmp(job->lanes[i].owner, w->session) != 0) {
+			log_warn("a shard belongs to another session",
+				 log_text("shard", job->lanes[i].shard));
+			continue;
+		}
+		for (uint32_t slot = 0; slot < s->lanes.sink_count; slot++)
+			at[slot].done = job->lanes[i].done_unread;
+		worker_add_lane(w, s, &job->lanes[i], a->in_lineage[i], at);
+		if (!job->lanes[i].done_unread)
+			log_info("shard found", log_text("stream", s->lanes.source.stream),
+				 log_text("shard", job->lanes[i].shard),
+				 log_text("parent", job->lanes[i].parent));
+	}
+	worker_feed(w, &tick);
+}
+
+void worker_lanes_free(struct saver_lanes *job)
+{
+	struct addition *a = job->arg;
+
+	free(a->in_lineage);
+	free(a);
+	free(job->lanes);
+	free(job);
+}
+
+void worker_lanes_added(struct worker *w, struct saver_lanes *job)
+{
+	struct addition *a = job->arg;
+	struct worker_stream *s = a->stream;
+
+	if (job->ok)
+		take_lanes(w, s, job, a);
+	else if (job->error.kind != ERROR_CANCELLED && job->error.kind != ERROR_FENCED)
+		worker_end_with(w, WORKER_FAILED, &job->error);
+	worker_lanes_free(job);
+	s->adding--;
+	report_settled(w, s);
+}
