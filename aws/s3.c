@@ -209,10 +209,16 @@ static void completed(struct aws_call *call, const struct error *err, struct htt
 
 	if (err->kind == ERROR_NONE && !xml_next(&body, "CompleteMultipartUploadResult", &inner)) {
 		err = unreadable(&changed, upload_complete.name);
-	} else if (err->kind == ERROR_INVALID && strcmp(aws_call_code(call), "InvalidPart") != 0) {
-		/* Only InvalidPart is cured by a look at the parts. */
+	} else if (err->kind != ERROR_NONE) {
+		bool parts = strcmp(aws_call_code(call), "InvalidPart") == 0;
+
+		/* INVALID is what a look at the parts may cure, whatever status it came with, and
+		 * nothing else. */
 		changed = *err;
-		changed.kind = ERROR_REFUSED;
+		if (parts)
+			changed.kind = ERROR_INVALID;
+		else if (err->kind == ERROR_INVALID)
+			changed.kind = ERROR_REFUSED;
 		err = &changed;
 	}
 	state->fn.done(state->arg, judged(call, err, &changed));

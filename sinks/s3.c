@@ -1,0 +1,547 @@
+#include "aws/s3.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "sinks/object.h"
+
+/* A bucket as a place: a file is a multipart upload, whose parts no reader sees, until it is
+ * completed. Completing is what has to be repeatable by anyone, whatever became of the replies of
+ * earlier attempts (design, "S3 and directories"). */
+
+#define CALLS_MAX         8
+#define CHECK_MS          10000
+#define PARTS_LOOKS_MAX   3 /* at the parts, within one commit */
+#define BUCKET_OWNER_SIZE 12
+
+static const char *const encryption_names[] = { "none", "AES256", "aws:kms", "aws:kms:dsse", NULL };
+
+struct s3_settings {
+	struct object_settings object;
+	const char *bucket, *prefix, *bucket_owner;
+	long encryption; /* index into encryption_names; 0: the bucket's default */
+	const char *encryption_key;
+	const char *storage_class;
+};
+
+static const struct option s3_options[] = {
+	{ "bucket", OPTION_TEXT, offsetof(struct s3_settings, bucket), NULL, 0, 0, NULL,
+	  OPTION_REQUIRED, "The bucket." },
+	{ "prefix", OPTION_TEXT, offsetof(struct s3_settings, prefix), NULL, 0, 0, NULL, 0,
+	  "What every key begins with." },
+	{ "path", OPTION_TEXT, offsetof(struct object_settings, path),
+	  "${table}/date=${yyyy}-${MM}-${dd}/hour=${HH}/", 0, 0, NULL, OPTION_TEMPLATE,
+	  "The folders behind the prefix: ${table} ${stream} ${region} ${account}, and ${yyyy} "
+	  "${MM} ${dd} ${HH} ${mm} of the roll's start in UTC." },
+	OBJECT_OPTIONS,
+	{ "encryption.type", OPTION_ENUM, offsetof(struct s3_settings, encryption), "none", 0, 0,
+	  encryption_names, 0, "Server-side encryption; none: as the bucket does by default." },
+	{ "encryption.key", OPTION_TEXT, offsetof(struct s3_settings, encryption_key), NULL, 0, 0,
+	  NULL, 0, "The KMS key's ARN or id; without it the account's own S3 key." },
+	{ "storage_class", OPTION_TEXT, offsetof(struct s3_settings, storage_class), NULL, 0, 0,
+	  NULL, 0, "The objects' storage class; without it S3's default." },
+	{ "bucket_owner", OPTION_TEXT, offsetof(struct s3_settings, bucket_owner), NULL, 0, 0, NULL,
+	  0, "The 12 digits of the account that must own the bucket; else nothing is written." },
+	{ 0 },
+};
+
+struct s3_bucket {
+	struct place place;
+	const struct s3_settings *settings;
+	const struct sink_host *host;
+	struct aws_settings aws;
+	struct aws_client *client;
+};
+
+static struct s3_bucket *bucket_of(struct place *p)
+{
+	return (struct s3_bucket *)((char *)p - offsetof(struct s3_bucket, place));
+}
+
+/* --- one file's upload --- */
+
+/* A call under way; freed with its callback. */
+struct upload_call {
+	struct roll_file *file;
+	place_done_fn *done;
+	void *arg;
+};
+
+static struct upload_call *upload_call_new(struct roll_file *f, place_done_fn *done, void *arg)
+{
+	struct upload_call *call = memory_new(sizeof(*call));
+
+	*call = (struct upload_call){ f, done, arg };
+	return call;
+}
+
+static void upload_created(void *arg, const struct error *err, const char *upload_id)
+{
+	struct upload_call call = *(struct upload_call *)arg;
+
+	free(arg);
+	if (err->kind == ERROR_NONE)
+		call.file->pending = memory_text(upload_id);
+	call.done(call.arg, err);
+}
+
+static void s3_create(struct place *p, struct roll_file *f, place_done_fn *done, void *arg)
+{
+	struct s3_bucket *b = bucket_of(p);
+	const struct s3_settings *set = b->settings;
+	struct s3_place at = { p->name, f->path, p->owner };
+	struct s3_options o = {
+		.content_type = compression_content_type((enum compression)set->object.compression),
+		.encryption = set->encryption ? encryption_names[set->encryption] : NULL,
+		.kms_key = set->encryption_key,
+		.storage_class = set->storage_class,
+		.metadata_roll = f->mark,
+	};
+
+	s3_upload_create(b->client, &at, &o, upload_created, upload_call_new(f, done, arg));
+}
+
+static void part_stored(void *arg, const struct error *err, const struct s3_part *part)
+{
+	struct upload_call call = *(struct upload_call *)arg;
+
+	free(arg);
+	if (err->kind == ERROR_NONE)
+		roll_part_add(call.file, part);
+	call.done(call.arg, err);
+}
+
+static void s3_part(struct place *p, struct roll_file *f, int number, struct str body,
+		    place_done_fn *done, void *arg)
+{
+	struct s3_place at = { p->name, f->path, p->owner };
+
+	s3_upload_part(bucket_of(p)->client, &at, f->pending, number, body, part_stored,
+		       upload_call_new(f, done, arg));
+}
+
+/* A stored part is durable, and the upload was there before its first part. */
+static void s3_seal(struct place *p, struct roll_file *f, place_done_fn *done, void *arg)
+{
+	static const struct error none = { 0 };
+
+	(void)p;
+	(void)f;
+	done(arg, &none);
+}
+
+static void s3_drop(struct place *p, const struct roll_file *f, place_done_fn *done, void *arg)
+{
+	struct s3_place at = { p->name, f->path, p->owner };
+
+	s3_upload_abort(bucket_of(p)->client, &at, f->pending, done, arg);
+}
+
+/* --- commit --- */
+
+struct commit {
+	struct aws_client *client;
+	struct s3_place at;
+	const struct roll_file *file;
+	struct s3_part *parts; /* as they will be completed */
+	int looks;
+	place_done_fn *done;
+	void *arg;
+};
+
+static void commit_complete(struct commit *c);
+
+static void commit_end(struct commit *c, const struct error *err)
+{
+	struct commit copy = *c;
+
+	free(c->parts);
+	free(c);
+	copy.done(copy.arg, err);
+}
+
+/* There is no upload any more: it was completed earlier, or it is gone. */
+static void commit_headed(void *arg, const struct error *err, const struct s3_object *o)
+{
+	struct commit *c = arg;
+	const struct roll_file *f = c->file;
+	struct error said = *err;
+
+	if (err->kind == ERROR_NOT_FOUND)
+		error_set(&said, ERROR_NOT_FOUND,
+			  "lost?: the upload %.64s is gone and there is no object; its %" PRIu64
+			  " records are saved as delivered. Did a lifecycle rule abort the upload "
+			  "(it must wait 7 days), or was the object moved or deleted?",
+			  f->pending, f->records);
+	else if (err->kind == ERROR_NONE &&
+		 (o->size != f->bytes || strcmp(o->metadata_roll, f->mark) != 0))
+		error_set(&said, ERROR_INVALID,
+			  "lost?: the upload %.64s is gone and another object is at its key "
+			  "(%" PRIu64 " bytes, not %" PRIu64 "; x-amz-meta-sluice-roll is '%s', "
+			  "not '%s'): who wrote it?",
+			  f->pending, o->size, f->bytes, o->metadata_roll, f->mark);
+	commit_end(c, &said);
+}
+
+/* Are the parts that S3 has the ones that were sent, by size and checksum? Then its etags count: a
+ * part that was sent twice may have got another one, under KMS. */
+static bool parts_same(struct commit *c, const struct s3_part *listed, size_t count)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < c->file->part_count; i++) {
+		struct s3_part *part = &c->parts[i];
+
+		while (at < count && listed[at].number < part->number)
+			at++;
+		if (at == count || listed[at].number != part->number ||
+		    listed[at].size != part->size ||
+		    strcmp(listed[at].checksum, part->checksum) != 0)
+			return false;
+		memcpy(part->etag, listed[at].etag, sizeof(part->etag));
+	}
+	return true;
+}
+
+static void commit_listed(void *arg, const struct error *err, const struct s3_part *parts,
+			  size_t count)
+{
+	struct commit *c = arg;
+	struct error said = *err;
+
+	if (err->kind == ERROR_NOT_FOUND) {
+		s3_head(c->client, &c->at, commit_headed, c);
+		return;
+	}
+	if (err->kind == ERROR_NONE && parts_same(c, parts, count)) {
+		commit_complete(c);
+		return;
+	}
+	if (err->kind == ERROR_NONE)
+		error_set(
+			&said, ERROR_INVALID,
+			"the parts of upload %.64s are not the ones that were sent (S3 lists %zu, "
+			"sent were %zu): who else writes to it?",
+			c->file->pending, count, c->file->part_count);
+	commit_end(c, &said);
+}
+
+static void commit_completed(void *arg, const struct error *err)
+{
+	struct commit *c = arg;
+	struct error said = *err;
+
+	if (err->kind == ERROR_NOT_FOUND) {
+		s3_head(c->client, &c->at, commit_headed, c);
+		return;
+	}
+	if (err->kind == ERROR_INVALID && c->looks < PARTS_LOOKS_MAX) {
+		c->looks++;
+		s3_upload_parts(c->client, &c->at, c->file->pending, commit_listed, c);
+		return;
+	}
+	if (err->kind == ERROR_INVALID) /* the parts were right at each look */
+		said.kind = ERROR_RETRY;
+	commit_end(c, &said);
+}
+
+static void commit_complete(struct commit *c)
+{
+	s3_upload_complete(c->client, &c->at, c->file->pending, c->parts, c->file->part_count,
+			   commit_completed, c);
+}
+
+static void s3_commit(struct place *p, const struct roll *r, const struct roll_file *f,
+		      place_done_fn *done, void *arg)
+{
+	struct commit *c = memory_new(sizeof(*c));
+
+	/* Where the roll says, which need not be where the sink writes today. */
+	*c = (struct commit){ .client = bucket_of(p)->client,
+			      .at = { r->place, f->path, r->owner },
+			      .file = f,
+			      .done = done,
+			      .arg = arg };
+	c->parts = memory_array(f->part_count, sizeof(*c->parts));
+	memcpy(c->parts, f->parts, f->part_count * sizeof(*c->parts));
+	commit_complete(c);
+}
+
+/* --- the place --- */
+
+/* The prefix with its '/'. */
+static char *prefix_text(const struct s3_settings *set)
+{
+	const char *prefix = set->prefix ? set->prefix : "";
+	size_t n = strlen(prefix);
+	char *out = memory_new(n + 2);
+
+	snprintf(out, n + 2, "%s%s", prefix, n > 0 && prefix[n - 1] != '/' ? "/" : "");
+	return out;
+}
+
+static void s3_place_close(struct place *p)
+{
+	struct s3_bucket *b = bucket_of(p);
+
+	aws_client_free(b->client);
+	free(p->name);
+	free(p->owner);
+	free(p->prefix);
+	free(b);
+}
+
+static struct place *s3_place_open(const void *settings, const struct sink_host *host,
+				   struct loop *loop, struct error *err)
+{
+	const struct s3_settings *set = settings;
+	struct s3_bucket *b = memory_new(sizeof(*b));
+
+	assert(host->aws && host->credentials);
+	b->settings = set;
+	b->host = host;
+	b->aws = *host->aws;
+	b->aws.connections_max = CALLS_MAX;
+	b->place.name = memory_text(set->bucket);
+	b->place.owner = memory_text(set->bucket_owner);
+	b->place.prefix = prefix_text(set);
+	b->client =
+		aws_client_new(loop, &b->aws, host->credentials, host->clock, host->metrics, err);
+	if (b->client)
+		return &b->place;
+	s3_place_close(&b->place);
+	return NULL;
+}
+
+static const struct place_ops place_s3 = {
+	.kind = "s3",
+	.part_bytes = S3_PART_MIN,
+	.calls_max = CALLS_MAX,
+	.open = s3_place_open,
+	.close = s3_place_close,
+	.create = s3_create,
+	.part = s3_part,
+	.seal = s3_seal,
+	.commit = s3_commit,
+	.drop = s3_drop,
+};
+
+/* --- the sink --- */
+
+static struct sink *s3_open(const void *settings, const struct sink_host *host, struct error *err)
+{
+	return object_open(&place_s3, settings, host, err);
+}
+
+static bool s3_bury(const void *settings, const struct sink_host *host, struct str blob,
+		    struct error *err)
+{
+	return object_bury(&place_s3, settings, host, blob, err);
+}
+
+/* A conversation without a sink: its own loop, one step after the other. */
+struct visit {
+	struct loop *loop;
+	struct s3_bucket *bucket;
+	unsigned running;
+	struct error err; /* the first one */
+	const char *session;
+	struct roll *found; /* the uploads of the session */
+};
+
+static bool visit_open(struct visit *v, const void *settings, const struct sink_host *host,
+		       struct error *err)
+{
+	struct place *p;
+
+	*v = (struct visit){ .loop = loop_new(host->clock) };
+	p = s3_place_open(settings, host, v->loop, err);
+	if (p)
+		v->bucket = bucket_of(p);
+	else
+		loop_free(v->loop);
+	return p;
+}
+
+static void visit_close(struct visit *v)
+{
+	s3_place_close(&v->bucket->place);
+	loop_free(v->loop);
+}
+
+static void visit_done(void *arg, const struct error *err)
+{
+	struct visit *v = arg;
+
+	v->running--;
+	if (v->err.kind == ERROR_NONE)
+		v->err = *err;
+}
+
+/* Until all calls have answered, or the time is over. False: the first error of them. */
+static bool visit_wait(struct visit *v, int64_t max_ms)
+{
+	const struct clock *clock = v->bucket->host->clock;
+	int64_t end_ms = clock_boot_ms(clock) + max_ms;
+
+	while (v->running > 0) {
+		int64_t left_ms = end_ms - clock_boot_ms(clock);
+
+		if (left_ms <= 0)
+			return error_set(&v->err, ERROR_RETRY,
+					 "no answer from bucket %s within %d s",
+					 v->bucket->settings->bucket, (int)(max_ms / 1000));
+		loop_once(v->loop, (int)left_ms);
+	}
+	return v->err.kind == ERROR_NONE;
+}
+
+static void sweep_found(void *arg, const char *key, const char *upload_id)
+{
+	struct visit *v = arg;
+	const char *slash = strrchr(key, '/');
+
+	if (object_name_of(slash ? slash + 1 : key, v->session))
+		roll_file_add(v->found, key, "")->pending = memory_text(upload_id);
+}
+
+/* What all keys of the sink begin with. */
+static char *sweep_prefix(const struct s3_bucket *b)
+{
+	const char *path = b->settings->object.path;
+	int constant = (int)object_path_constant(path);
+	size_t size = strlen(b->place.prefix) + (size_t)constant + 1;
+	char *out = memory_new(size);
+
+	snprintf(out, size, "%s%.*s", b->place.prefix, constant, path);
+	return out;
+}
+
+#define SWEEP_MS (300 * INT64_C(1000))
+
+static bool s3_sweep(const void *settings, const struct sink_host *host, const char *session,
+		     struct error *err)
+{
+	struct visit v;
+	char *prefix;
+	bool ok;
+
+	if (!visit_open(&v, settings, host, err))
+		return error_wrap(err, "sink %s", host->name);
+	v.session = session;
+	v.found = roll_new(0, session, v.bucket->place.name, v.bucket->place.owner);
+	prefix = sweep_prefix(v.bucket);
+	v.running++;
+	s3_uploads(v.bucket->client, v.bucket->place.name, v.bucket->place.owner, prefix,
+		   sweep_found, visit_done, &v);
+	ok = visit_wait(&v, SWEEP_MS);
+	for (size_t i = 0; ok && i < v.found->file_count; i++) {
+		v.running++;
+		s3_drop(&v.bucket->place, v.found->files[i], visit_done, &v);
+	}
+	ok = ok && visit_wait(&v, SWEEP_MS);
+	if (!ok)
+		*err = v.err;
+	visit_close(&v);
+	roll_free(v.found);
+	free(prefix);
+	return ok || error_wrap(err, "sink %s", host->name);
+}
+
+static void probe_created(void *arg, const struct error *err, const char *upload_id)
+{
+	struct visit *v = arg;
+
+	if (err->kind == ERROR_NONE)
+		v->found->files[0]->pending = memory_text(upload_id);
+	visit_done(v, err);
+}
+
+/* An upload that is begun and aborted: shows the right to write and leaves nothing behind. */
+static bool check_steps(struct visit *v)
+{
+	struct s3_bucket *b = v->bucket;
+	struct s3_options o = { .content_type = "application/x-ndjson" };
+	struct s3_place at = { b->place.name, v->found->files[0]->path, b->place.owner };
+	int64_t end_ms = clock_boot_ms(b->host->clock) + CHECK_MS;
+
+	v->running++;
+	s3_bucket_check(b->client, b->place.name, b->place.owner, visit_done, v);
+	if (!visit_wait(v, end_ms - clock_boot_ms(b->host->clock)))
+		return false;
+	v->running++;
+	s3_upload_create(b->client, &at, &o, probe_created, v);
+	if (!visit_wait(v, end_ms - clock_boot_ms(b->host->clock)))
+		return false;
+	v->running++;
+	s3_drop(&b->place, v->found->files[0], visit_done, v);
+	return visit_wait(v, end_ms - clock_boot_ms(b->host->clock));
+}
+
+static bool s3_check(const void *settings, const struct sink_host *host, struct buf *said,
+		     struct error *err)
+{
+	const struct s3_settings *set = settings;
+	struct visit v;
+	char key[1024];
+	char *prefix;
+	bool ok;
+
+	if (!visit_open(&v, settings, host, err))
+		return error_wrap(err, "sink %s", host->name);
+	prefix = sweep_prefix(v.bucket);
+	snprintf(key, sizeof(key), "%s_check-%s", prefix, host->session);
+	v.found = roll_new(0, host->session, set->bucket, set->bucket_owner);
+	roll_file_add(v.found, key, "");
+	ok = check_steps(&v);
+	if (ok)
+		buf_printf(said, "s3 bucket %s: reachable, writing is allowed", set->bucket);
+	else
+		*err = v.err;
+	visit_close(&v);
+	roll_free(v.found);
+	free(prefix);
+	return ok || error_wrap(err, "sink %s", host->name);
+}
+
+static bool s3_validate(const void *settings, struct error *err)
+{
+	const struct s3_settings *set = settings;
+	const char *owner = set->bucket_owner;
+
+	if (set->bucket[0] == '\0')
+		return error_set(err, ERROR_INVALID, "bucket: must not be empty");
+	if (strchr(set->bucket, '/'))
+		return error_set(err, ERROR_INVALID,
+				 "bucket: '%s' is no bucket's name; folders go into prefix",
+				 set->bucket);
+	if (set->prefix && set->prefix[0] == '/')
+		return error_set(err, ERROR_INVALID, "prefix: must not begin with '/'");
+	if (owner && (strlen(owner) != BUCKET_OWNER_SIZE ||
+		      strspn(owner, "0123456789") != BUCKET_OWNER_SIZE))
+		return error_set(err, ERROR_INVALID,
+				 "bucket_owner: '%s' is no account; 12 digits, in quotes", owner);
+	if (set->encryption_key && strncmp(encryption_names[set->encryption], "aws:kms", 7) != 0)
+		return error_set(err, ERROR_INVALID,
+				 "encryption.key: needs encryption.type aws:kms or aws:kms:dsse");
+	return object_validate(settings, err);
+}
+
+const struct sink_ops sink_s3 = {
+	.config = { "s3", s3_options, sizeof(struct s3_settings), s3_validate },
+	.commit = object_commit,
+	.encoding = object_encoding,
+	.open = s3_open,
+	.write = object_write,
+	.prepare = object_prepare,
+	.finish = object_finish,
+	.bury = s3_bury,
+	.sweep = s3_sweep,
+	.purge = object_purge,
+	.check = s3_check,
+	.trouble = object_trouble,
+	.close = object_close,
+};
