@@ -26,7 +26,7 @@
 #define REFRESH_POLL_MS      100
 
 #define FIELDS_MAX           12
-#define SUBJECT_MAX          256 /* a table's ARN fits */
+#define SUBJECT_MAX          320 /* a table's ARN fits */
 #define SPARE_CALLS_MAX      64
 #define SPARE_BODY_BYTES_MAX ((size_t)4 << 10)
 

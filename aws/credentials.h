@@ -25,7 +25,8 @@ struct credentials_keys {
 };
 
 /* Makes the chain and gets the first keys (blocking). The error names the source that was tried and
- * what to set. `profile` NULL: AWS_PROFILE, else default. */
+ * what to set. `profile` NULL: AWS_PROFILE, else default. Settings, clock and metrics stay the
+ * caller's and outlive it. */
 struct credentials *credentials_open(const struct aws_settings *settings, const char *profile,
 				     struct clock *clock, struct metrics *metrics,
 				     struct error *err);
