@@ -1,0 +1,25 @@
+#pragma once
+#include <jansson.h>
+
+#include "tests/emulator/reply.h"
+#include "tests/emulator/world.h"
+
+/* One call of the API under the world's lock: its request and where its answer goes. The
+ * implementations are in streams.c (DynamoDB Streams) and tables.c (DynamoDB). */
+struct call {
+	struct world *world;
+	json_t *request;
+	struct reply *reply;
+};
+typedef void call_fn(struct call *c);
+call_fn call_list_streams, call_describe_stream, call_get_shard_iterator, call_get_records,
+	call_describe_table, call_update_table, call_list_tables;
+
+/* A text of min..max bytes; answers ValidationException and gives NULL where it is not that. With
+ * `optional` an absent one is "". */
+const char *call_text(struct call *c, const char *name, size_t min, size_t max, bool optional);
+/* 1..max; `missing` where absent. 0: answered with an error. */
+size_t call_limit(struct call *c, size_t max, size_t missing);
+void call_invalid(struct call *c, const char *fmt, ...) PRINTF(2, 3);
+void call_key_schema(struct buf *out, const struct table_spec *spec);
+void call_seconds(struct buf *out, int64_t ms);

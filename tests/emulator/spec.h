@@ -1,0 +1,45 @@
+#pragma once
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* What a table is made of: given on the command line ("NAME:shards=4:records=1000"), in a JSON file
+ * or over the control port, always by the same words (README.md lists them). A value. */
+
+#define SPEC_NAME_MAX   255
+#define SPEC_SHARDS_MAX 20000
+
+enum view { VIEW_KEYS_ONLY, VIEW_NEW_IMAGE, VIEW_OLD_IMAGE, VIEW_NEW_AND_OLD_IMAGES };
+
+struct key_attribute {
+	char name[SPEC_NAME_MAX + 1]; /* "" where the table has no range key */
+	char type;                    /* 'S', 'N' or 'B' */
+};
+
+struct table_spec {
+	char name[SPEC_NAME_MAX + 1];
+	struct key_attribute hash, range;
+	bool stream; /* enabled from the start */
+	enum view view;
+	uint64_t seed;
+	uint64_t shards;  /* roots */
+	uint64_t depth;   /* generations below the roots that exist from the start */
+	uint64_t fanout;  /* children of each of them: 1 rotates, 2 splits */
+	uint64_t hours;   /* between two generations, in the past; 0: all made now */
+	uint64_t records; /* of each shard */
+	uint64_t keys;    /* of each root shard; even */
+	uint64_t bytes;   /* of one record's JSON with both images */
+	uint64_t rate;    /* records a second of the whole table; 0: all there at once */
+	uint64_t page;    /* firehose: bytes of the page that is served over and over; 0: none */
+	uint64_t enabling_ms;
+	uint64_t empty_every; /* every n-th GetRecords of a shard answers an empty page */
+	uint64_t readers;     /* LimitExceededException above so many at once on one shard */
+	bool closed;          /* the last generation, too */
+};
+
+bool spec_parse(struct table_spec *out, const char *text, struct error *err) MUST_CHECK;
+bool spec_parse_json(struct table_spec *out, const json_t *object, struct error *err) MUST_CHECK;
+const char *view_name(enum view view);
+bool view_parse(const char *text, enum view *out);
