@@ -232,6 +232,7 @@ static void end(struct worker *w)
 	struct error err = { 0 };
 	struct worker_note n;
 
+	atomic_store(&w->settings.pulse->active, false);
 	for (unsigned i = 0; i < w->reader_count; i++)
 		if (w->readers[i])
 			reader_stop(w->readers[i]);

@@ -9,6 +9,18 @@
 #include "checkpoint/store.h"
 #include "config/config.h"
 
+/* When the worker's loops last turned, for /livez: outlives the sessions. Atomic. */
+#define WORKER_READERS_MAX 256
+struct worker_pulse {
+	_Atomic bool active; /* a session is at work */
+	_Atomic int64_t core_ms;
+	_Atomic unsigned readers;
+	_Atomic int64_t reader_ms[WORKER_READERS_MAX];
+};
+/* False where a loop of a session at work stands still; names it. */
+bool worker_pulse_ok(const struct worker_pulse *p, const struct clock *clock, char *stuck,
+		     size_t size);
+
 /* One session at work: from resolving the streams to releasing the lanes. It owns the core, the
  * readers, the saver and the sinks, and runs the core on the calling thread. */
 struct worker_settings {
@@ -22,6 +34,7 @@ struct worker_settings {
 	int64_t idle_ms;           /* --until-idle; 0: serve until asked to stop */
 	const _Atomic bool *stop; /* set when the process shall end … */
 	int stop_fd;              /* … and then readable */
+	struct worker_pulse *pulse;
 };
 
 enum worker_end {

@@ -16,8 +16,6 @@
  * store), worker_lanes.c (shards found), worker_core.c (events and actions), worker_watch.c (metrics
  * and health). */
 
-#define WORKER_READERS_MAX 256
-
 struct worker_stream {
 	const struct config_stream *config;
 	struct resolved_stream resolved;

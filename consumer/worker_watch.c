@@ -7,6 +7,8 @@
 /* DynamoDB keeps a stream's records for 24 hours. */
 #define RETENTION_MS (24 * 60 * 60 * 1000)
 #define NAMED_MAX    3
+/* Far over what a busy machine makes a healthy loop wait, well under what an operator would. */
+#define STUCK_MS 30000
 
 bool worker_alive(void *arg)
 {
@@ -19,6 +21,36 @@ bool worker_alive(void *arg)
 	for (unsigned i = 0; i < w->reader_count; i++)
 		if (reader_beat_ms(w->readers[i]) < since)
 			return false;
+	return true;
+}
+
+static void note_pulse(struct worker *w)
+{
+	struct worker_pulse *p = w->settings.pulse;
+
+	for (unsigned i = 0; i < w->reader_count; i++)
+		atomic_store(&p->reader_ms[i], reader_beat_ms(w->readers[i]));
+	atomic_store(&p->readers, w->reader_count);
+	atomic_store(&p->core_ms, loop_now_ms(w->loop));
+	atomic_store(&p->active, true);
+}
+
+bool worker_pulse_ok(const struct worker_pulse *p, const struct clock *clock, char *stuck,
+		     size_t size)
+{
+	int64_t since = clock_boot_ms(clock) - STUCK_MS;
+
+	if (!atomic_load(&p->active))
+		return true;
+	if (atomic_load(&p->core_ms) < since) {
+		snprintf(stuck, size, "core");
+		return false;
+	}
+	for (unsigned i = 0; i < atomic_load(&p->readers); i++)
+		if (atomic_load(&p->reader_ms[i]) < since) {
+			snprintf(stuck, size, "reader %u", i);
+			return false;
+		}
 	return true;
 }
 
@@ -55,6 +87,7 @@ void worker_watch(void *arg)
 		watch_stream(w, &w->streams[i]);
 	for (uint32_t i = 0; i < w->sink_count; i++)
 		watch_sink(w, &w->sinks[i]);
+	note_pulse(w);
 	metric_set(w->inflight, w->core.charged);
 	metric_set(w->credit_waits, (int64_t)w->core.credit_waits);
 	loop_timer_arm(w->tick, WATCH_EVERY_MS);

@@ -1,0 +1,94 @@
+#include "ops/signals.h"
+
+#include <assert.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+
+struct signals {
+	pthread_t thread;
+	int signal_fd, stop_fd, end_fd;
+	_Atomic bool stop;
+	void (*hangup)(void *arg);
+	void *arg;
+};
+
+static void on_signal(struct signals *s, int number)
+{
+	if (number == SIGHUP) {
+		s->hangup(s->arg);
+		return;
+	}
+	if (atomic_exchange(&s->stop, true)) {
+		log_warn("stopped at once by a second signal");
+		_exit(1);
+	}
+	eventfd_write(s->stop_fd, 1);
+}
+
+static void *signals_main(void *arg)
+{
+	struct signals *s = arg;
+	struct pollfd p[2] = { { .fd = s->signal_fd, .events = POLLIN },
+			       { .fd = s->end_fd, .events = POLLIN } };
+	struct signalfd_siginfo info;
+
+	for (;;) {
+		poll(p, 2, -1);
+		if (p[1].revents)
+			return NULL;
+		if (read(s->signal_fd, &info, sizeof(info)) == sizeof(info))
+			on_signal(s, (int)info.ssi_signo);
+	}
+}
+
+struct signals *signals_start(void (*hangup)(void *arg), void *arg)
+{
+	struct signals *s = memory_new(sizeof(*s));
+	sigset_t set;
+	int failed;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	s->hangup = hangup;
+	s->arg = arg;
+	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	s->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	failed = pthread_create(&s->thread, NULL, signals_main, s);
+	assert(!failed && s->signal_fd >= 0 && s->stop_fd >= 0 && s->end_fd >= 0);
+	return s;
+}
+
+void signals_stop(struct signals *s)
+{
+	if (!s)
+		return;
+	eventfd_write(s->end_fd, 1);
+	pthread_join(s->thread, NULL);
+	close(s->signal_fd);
+	close(s->stop_fd);
+	close(s->end_fd);
+	free(s);
+}
+
+const _Atomic bool *signals_flag(const struct signals *s)
+{
+	return &s->stop;
+}
+
+int signals_fd(const struct signals *s)
+{
+	return s->stop_fd;
+}
