@@ -68,13 +68,13 @@ void roll_part_add(struct roll_file *f, const struct s3_part *part)
 	f->part_count++;
 }
 
+/* NULL: left out. */
 static void member_encode(struct buf *out, const char *name, const char *value)
 {
+	if (!value)
+		return;
 	buf_printf(out, ",\"%s\":", name);
-	if (value)
-		buf_json_text(out, str_of(value));
-	else
-		buf_text(out, "null");
+	buf_json_text(out, str_of(value));
 }
 
 static void file_encode(const struct roll_file *f, struct buf *out)

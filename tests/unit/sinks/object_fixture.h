@@ -231,7 +231,7 @@ static inline void ungzip(struct str in, struct buf *out)
 		z.next_out = room;
 		z.avail_out = sizeof(room);
 		assert_int_equal(isal_inflate(&z), ISAL_DECOMP_OK);
-		assert_true(z.avail_out < sizeof(room));
+		assert_true(z.avail_out < sizeof(room) || z.block_state == ISAL_BLOCK_FINISH);
 		assert_true(buf_add(out, room, sizeof(room) - z.avail_out));
 	}
 	assert_int_equal(z.avail_in, 0);
