@@ -679,8 +679,7 @@ static int run(const char *name)
 
 int main(void)
 {
-	const char *postgres = getenv("SLUICE_TEST_POSTGRES");
-	const char *must = getenv("SLUICE_TEST_REQUIRE_POSTGRES");
+	const char *admin;
 	int failed;
 
 	snprintf(store_url, sizeof(store_url), "sqlite::memory:");
@@ -693,12 +692,11 @@ int main(void)
 	failed += run("sqlite file");
 	rmdir(directory);
 
-	if (!postgres) {
-		fprintf(stderr, "SLUICE_TEST_POSTGRES is not set: Postgres was not tested\n");
-		return failed || (must && strcmp(must, "1") == 0);
-	}
-	postgres_create(postgres, store_url, sizeof(store_url));
+	admin = postgres_admin(&failed);
+	if (!admin)
+		return failed;
+	postgres_create(admin, store_url, sizeof(store_url));
 	failed += run("postgres");
-	postgres_drop(postgres);
+	postgres_drop(admin);
 	return failed;
 }

@@ -1,0 +1,323 @@
+/* What only Postgres has: several workers at once. Needs SLUICE_TEST_POSTGRES. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/wait.h>
+
+#include "tests/unit/checkpoint/store_fixture.h"
+
+static char url[600];
+
+static int schema_down(void **state)
+{
+	(void)state;
+	postgres_run(url, "DROP SCHEMA IF EXISTS sluice CASCADE");
+	return 0;
+}
+
+/* --- the schema --- */
+static void many_processes_migrate_at_once(void **state)
+{
+	enum { COUNT = 4 };
+	pid_t children[COUNT];
+	int gate[2], status;
+	char *said;
+
+	(void)state;
+	assert_int_equal(pipe(gate), 0);
+	for (int i = 0; i < COUNT; i++) {
+		children[i] = fork();
+		if (children[i] == 0) {
+			struct error err = { 0 };
+			struct store *s;
+			char c;
+
+			close(gate[1]);
+			if (read(gate[0], &c, 1) != 0) /* until the parent closes it */
+				_exit(2);
+			s = store_open(url, TIMEOUT_MS, &err);
+			if (!s)
+				fprintf(stderr, "%s\n", err.message);
+			store_close(s);
+			_exit(s ? 0 : 1);
+		}
+	}
+	close(gate[0]);
+	close(gate[1]);
+	for (int i = 0; i < COUNT; i++) {
+		assert_int_equal(waitpid(children[i], &status, 0), children[i]);
+		assert_int_equal(status, 0);
+	}
+	said = postgres_sql(url, "SELECT count(*) || ' ' || max(major) FROM sluice.version");
+	assert_string_equal(said, "1 1");
+	free(said);
+}
+
+static void a_newer_minor_is_fine_a_newer_major_is_not(void **state)
+{
+	char *said;
+
+	(void)state;
+	store_close(opened(url));
+	postgres_run(url, "UPDATE sluice.version SET minor = 999");
+	store_close(opened(url));
+	store_close(opened_reader(url));
+	said = postgres_sql(url, "SELECT minor FROM sluice.version");
+	assert_string_equal(said, "999");
+	free(said);
+	postgres_run(url, "UPDATE sluice.version SET major = 99, minor = 0");
+	assert_not_opened(store_open, url, ERROR_INVALID, "run a newer sluice");
+	assert_not_opened(store_open_reader, url, ERROR_INVALID, "run a newer sluice");
+	postgres_run(url, "UPDATE sluice.version SET major = 0, minor = 1");
+	assert_not_opened(store_open_reader, url, ERROR_INVALID, "start a worker");
+}
+
+static void a_reader_makes_no_schema(void **state)
+{
+	char *said;
+
+	(void)state;
+	assert_not_opened(store_open_reader, url, ERROR_NOT_FOUND, "sluice run");
+	said = postgres_sql(url, "SELECT coalesce(to_regnamespace('sluice')::text, 'none')");
+	assert_string_equal(said, "none");
+	free(said);
+}
+
+static void a_wrong_url_says_so(void **state)
+{
+	char other[700];
+
+	(void)state;
+	assert_not_opened(store_open, "postgres://u:hidden@[h/d", ERROR_INVALID, "cannot be read");
+	assert_not_opened(store_open, "postgres://u:hidden@127.0.0.1:1/d", ERROR_RETRY,
+			  "postgres 127.0.0.1/d");
+	postgres_url(url, "no_such_database", other, sizeof(other));
+	assert_not_opened(store_open, other, ERROR_REFUSED, "no_such_database");
+}
+
+/* --- several at once --- */
+struct saver {
+	struct store *s;
+	int64_t lane;
+	int32_t sink;
+	atomic_int saved;
+	struct error last;
+};
+
+/* Moves its lane 1, 2, 3, … until it is fenced. */
+static void *save_until_fenced(void *arg)
+{
+	struct saver *v = arg;
+	char text[24];
+
+	for (int n = 1;; n++) {
+		struct store_move m = { .lane = v->lane, .sink = v->sink, .event_ms = n };
+		struct store_save save = {
+			.session = SESSION_A, .number = (uint64_t)n, .moves = &m, .move_count = 1
+		};
+
+		snprintf(text, sizeof(text), "%d", n - 1);
+		m.from = n > 1 ? seq(text) : SEQUENCE_NONE;
+		snprintf(text, sizeof(text), "%d", n);
+		m.to = seq(text);
+		if (!store_save(v->s, &save, &v->last))
+			return NULL;
+		atomic_store(&v->saved, n);
+	}
+}
+
+static void *beat_until_fenced(void *arg)
+{
+	struct saver *v = arg;
+
+	while (store_session_beat(v->s, SESSION_A, &v->last))
+		atomic_fetch_add(&v->saved, 1);
+	return NULL;
+}
+
+static void a_kill_orders_itself_with_beats_and_saves(void **state)
+{
+	struct saver saver = { .s = opened(url) }, beater = { .s = opened(url) };
+	struct store *watcher = opened(url);
+	struct store_lane lane = lane_named(1);
+	struct store_session all[4];
+	struct seen seen = { 0 };
+	int64_t stream = stream_named(watcher, "orders");
+	char text[SEQUENCE_TEXT_SIZE];
+	pthread_t threads[2];
+	size_t count;
+	bool done = false;
+
+	(void)state;
+	saver.sink = sink_named(watcher, "events");
+	assert_ok(store_session_begin(saver.s, SESSION_A, "a", "", err));
+	assert_ok(store_session_begin(watcher, SESSION_B, "b", "", err));
+	assert_ok(store_lanes_add(saver.s, SESSION_A, stream, &lane, 1, &saver.sink, 1, err));
+	saver.lane = lane.id;
+	pthread_create(&threads[0], NULL, save_until_fenced, &saver);
+	pthread_create(&threads[1], NULL, beat_until_fenced, &beater);
+	while (atomic_load(&saver.saved) < 20 || atomic_load(&beater.saved) < 20)
+		sched_yield();
+	while (!done) { /* the beat moves all the time: it takes some tries */
+		assert_ok(store_sessions(watcher, all, 4, &count, err));
+		assert_ok(store_session_kill(watcher, SESSION_A, all[0].beat, &done, err));
+	}
+	assert_ok(store_session_bury(watcher, SESSION_A, err));
+	assert_ok(store_lanes_claim(watcher, SESSION_B, stream, &saver.sink, 1, seen_lane,
+				    seen_position, &seen, err));
+	assert_int_equal(seen.lane_count, 1);
+	pthread_join(threads[0], NULL);
+	pthread_join(threads[1], NULL);
+	assert_int_equal(saver.last.kind, ERROR_FENCED);
+	assert_int_equal(beater.last.kind, ERROR_FENCED);
+	/* What the new owner sees is what the old one was told, no less and no more. */
+	assert_int_equal(atoi(sequence_text(&seen.positions[0].sequence, text)),
+			 atomic_load(&saver.saved));
+	seen_release(&seen);
+	store_close(saver.s);
+	store_close(beater.s);
+	store_close(watcher);
+}
+
+struct claimer {
+	struct store *s;
+	char session[STORE_ID_SIZE];
+	int64_t stream;
+	int32_t sink;
+	struct seen seen;
+	struct error err;
+	bool ok;
+};
+
+static void *claim_once(void *arg)
+{
+	struct claimer *c = arg;
+
+	c->ok = store_lanes_claim(c->s, c->session, c->stream, &c->sink, 1, seen_lane,
+				  seen_position, &c->seen, &c->err);
+	return NULL;
+}
+
+static void a_free_lane_goes_to_one(void **state)
+{
+	enum { LANES = 300, CLAIMERS = 4, ROUNDS = 5 };
+	struct store *s = opened(url);
+	int64_t stream = stream_named(s, "orders");
+	int32_t sink = sink_named(s, "events");
+	struct store_lane lanes[LANES];
+	struct claimer claimers[CLAIMERS] = { 0 };
+	pthread_t threads[CLAIMERS];
+
+	(void)state;
+	for (int i = 0; i < LANES; i++)
+		lanes[i] = lane_named(i);
+	assert_ok(store_session_begin(s, SESSION_A, "a", "", err));
+	assert_ok(store_lanes_add(s, SESSION_A, stream, lanes, LANES, &sink, 1, err));
+	assert_ok(store_session_bury(s, SESSION_A, err));
+	for (int round = 0; round < ROUNDS; round++) {
+		size_t total = 0;
+
+		for (int i = 0; i < CLAIMERS; i++) {
+			struct claimer *c = &claimers[i];
+
+			if (!c->s)
+				c->s = opened(url);
+			c->stream = stream;
+			c->sink = sink;
+			snprintf(c->session, sizeof(c->session), "cccccccc-0000-4000-8000-%06d%06d",
+				 round, i);
+			assert_ok(store_session_begin(c->s, c->session, "c", "", err));
+		}
+		for (int i = 0; i < CLAIMERS; i++)
+			pthread_create(&threads[i], NULL, claim_once, &claimers[i]);
+		for (int i = 0; i < CLAIMERS; i++) {
+			pthread_join(threads[i], NULL);
+			if (!claimers[i].ok)
+				fail_msg("%s", claimers[i].err.message);
+			total += claimers[i].seen.lane_count;
+			seen_release(&claimers[i].seen);
+		}
+		assert_int_equal(total, LANES);
+		for (int i = 0; i < CLAIMERS; i++)
+			assert_ok(store_session_bury(claimers[i].s, claimers[i].session, err));
+	}
+	for (int i = 0; i < CLAIMERS; i++)
+		store_close(claimers[i].s);
+	store_close(s);
+}
+
+/* The old backend still has the save, the new connection sends it again. */
+static void one_save_over_two_connections_counts_once(void **state)
+{
+	struct store *one = opened(url), *two = opened(url);
+	int64_t stream = stream_named(one, "orders");
+	int32_t sink = sink_named(one, "events");
+	struct store_lane lane = lane_named(1);
+	struct store_roll roll = { .sink = sink, .number = 1, .blob = STR("blob") };
+	struct store_move m = { .sink = sink, .to = seq("5") };
+	struct store_save save = { .session = SESSION_A,
+				   .number = 1,
+				   .moves = &m,
+				   .move_count = 1,
+				   .rolls = &roll,
+				   .roll_count = 1 };
+
+	(void)state;
+	assert_ok(store_session_begin(one, SESSION_A, "a", "", err));
+	assert_ok(store_lanes_add(one, SESSION_A, stream, &lane, 1, &sink, 1, err));
+	m.lane = lane.id;
+	assert_ok(store_save(one, &save, err));
+	assert_ok(store_save(two, &save, err));
+	m.to = seq("6"); /* read again after the cut, and saved under the next number from the old
+			    place */
+	save.number = 2;
+	save.roll_count = 0;
+	assert_kind(ERROR_FENCED, store_save(two, &save, err));
+	assert_at(one, stream, lane.id, sink, "5");
+	store_close(one);
+	store_close(two);
+}
+
+/* Nothing of ours stays in the database's session: the next client of a pooler gets it clean. */
+static void the_session_stays_clean(void **state)
+{
+	struct store *s = opened(url);
+	char *said;
+
+	(void)state;
+	assert_ok(store_session_begin(s, SESSION_A, "a", "", err));
+	said = postgres_sql(url, "SELECT count(*) FILTER (WHERE state <> 'idle') || ' ' || "
+				 "count(*) FROM pg_stat_activity WHERE application_name = 'sluice' "
+				 "AND datname = current_database()");
+	assert_string_equal(said, "0 1");
+	free(said);
+	said = postgres_sql(url, "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a "
+				 "USING (pid) WHERE a.application_name = 'sluice' "
+				 "AND a.datname = current_database()");
+	assert_string_equal(said, "0");
+	free(said);
+	store_close(s);
+}
+
+int main(void)
+{
+#define T(test) cmocka_unit_test_teardown(test, schema_down)
+	const struct CMUnitTest tests[] = {
+		T(many_processes_migrate_at_once),
+		T(a_newer_minor_is_fine_a_newer_major_is_not),
+		T(a_reader_makes_no_schema),
+		T(a_wrong_url_says_so),
+		T(a_kill_orders_itself_with_beats_and_saves),
+		T(a_free_lane_goes_to_one),
+		T(one_save_over_two_connections_counts_once),
+		T(the_session_stays_clean),
+	};
+	int failed = 0;
+	const char *admin = postgres_admin(&failed);
+
+	if (!admin)
+		return failed;
+	postgres_create(admin, url, sizeof(url));
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	postgres_drop(admin);
+	return failed;
+}
