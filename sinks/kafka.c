@@ -8,22 +8,45 @@
 
 /* At close: what may still arrive is waited for so long, then dropped and answered. */
 #define CLOSE_FLUSH_MS 1000
+/* Trouble may come and go with each batch, where one of several topics is refused. */
+#define LOG_EVERY_MS 10000
 
 void kafka_trouble_set(struct sink *s, const char *text)
 {
 	struct kafka_trouble *t = &s->trouble;
-	bool was;
+	uint64_t repeated = 0;
+	bool say = false;
 
 	pthread_mutex_lock(&t->lock);
-	was = atomic_load_explicit(&t->is, memory_order_relaxed);
-	if (!was)
+	if (!t->final) {
+		snprintf(t->text, sizeof(t->text), "%s", text);
+		if (!atomic_load_explicit(&t->is, memory_order_relaxed)) {
+			t->since_ms = clock_aws_ms(s->host->clock);
+			say = log_limit_pass(&t->log_limit, clock_boot_ms(s->host->clock),
+					     LOG_EVERY_MS, &repeated);
+			t->said = say;
+		}
+		atomic_store_explicit(&t->is, true, memory_order_relaxed);
+	}
+	pthread_mutex_unlock(&t->lock);
+	if (say)
+		log_warn("Kafka does not take records; trying again",
+			 log_text("sink", s->host->name), log_text("error", text),
+			 log_int("repeated", (int64_t)repeated));
+}
+
+/* The core hears of it in an answer and logs that. */
+static void trouble_end(struct sink *s, const char *text)
+{
+	struct kafka_trouble *t = &s->trouble;
+
+	pthread_mutex_lock(&t->lock);
+	if (!atomic_load_explicit(&t->is, memory_order_relaxed))
 		t->since_ms = clock_aws_ms(s->host->clock);
 	snprintf(t->text, sizeof(t->text), "%s", text);
+	t->final = true;
 	atomic_store_explicit(&t->is, true, memory_order_relaxed);
 	pthread_mutex_unlock(&t->lock);
-	if (!was)
-		log_warn("Kafka does not take records; trying again",
-			 log_text("sink", s->host->name), log_text("error", text));
 }
 
 void kafka_trouble_broker(struct sink *s, const char *text)
@@ -37,16 +60,20 @@ void kafka_trouble_clear(struct sink *s)
 {
 	struct kafka_trouble *t = &s->trouble;
 	int64_t away_ms;
+	bool say;
 
 	if (!atomic_load_explicit(&t->is, memory_order_relaxed))
 		return;
 	pthread_mutex_lock(&t->lock);
 	away_ms = clock_aws_ms(s->host->clock) - t->since_ms;
-	atomic_store_explicit(&t->is, false, memory_order_relaxed);
+	say = t->said && !t->final;
+	t->said = false;
 	t->broker[0] = '\0';
+	atomic_store_explicit(&t->is, t->final, memory_order_relaxed);
 	pthread_mutex_unlock(&t->lock);
-	log_info("Kafka takes records again", log_text("sink", s->host->name),
-		 log_int("away_ms", away_ms));
+	if (say)
+		log_info("Kafka takes records again", log_text("sink", s->host->name),
+			 log_int("away_ms", away_ms));
 }
 
 void kafka_trouble_explain(struct sink *s, struct error *err)
@@ -82,7 +109,7 @@ void kafka_fatal(struct sink *s, const char *text)
 	if (atomic_exchange(&s->fatal, true))
 		return;
 	error_set(&a.err, ERROR_FENCED, "librdkafka gave the producer up: %s", text);
-	kafka_trouble_set(s, a.err.message);
+	trouble_end(s, a.err.message);
 	/* The channels' threads drop and answer what they hold. */
 	atomic_store(&s->purged, true);
 	s->host->answer(s->host->arg, &a);

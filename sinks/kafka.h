@@ -55,6 +55,8 @@ enum error_kind kafka_error_kind(rd_kafka_resp_err_t code);
 bool kafka_error_is_records(rd_kafka_resp_err_t code);
 /* What to do about it, as "; …", or "". */
 const char *kafka_error_advice(rd_kafka_resp_err_t code);
+/* Kind, text and advice. topic NULL: of none. Always false. */
+bool kafka_error(struct error *err, rd_kafka_resp_err_t code, const char *topic);
 /* For the label `reason`: "msg_timed_out". Returns out. */
 char *kafka_error_reason(rd_kafka_resp_err_t code, char *out, size_t size);
 
@@ -97,9 +99,12 @@ rd_kafka_topic_t *kafka_channel_topic(struct kafka_channel *c, const struct sour
 /* What the process may see of it: NULL text while all is well. */
 struct kafka_trouble {
 	pthread_mutex_t lock;
-	_Atomic bool is;  /* so that a report need not take the lock */
+	_Atomic bool is; /* so that a report need not take the lock */
+	bool said;       /* in the log */
+	bool final;      /* fatal: this text stays */
+	struct log_limit log_limit;
 	int64_t since_ms; /* AWS time */
-	char text[320];
+	char text[sizeof(((struct error *)NULL)->message)];
 	char broker[200]; /* the brokers' last error */
 };
 

@@ -50,8 +50,7 @@ static bool say_topic(const struct rd_kafka_metadata *m, const char *name, struc
 		return true;
 	}
 	if (t->err)
-		return error_set(err, kafka_error_kind(t->err), "topic %s: %s%s", name,
-				 rd_kafka_err2str(t->err), kafka_error_advice(t->err));
+		return kafka_error(err, t->err, name);
 	buf_printf(said, ", topic %s with %d partitions", name, t->partition_cnt);
 	return true;
 }

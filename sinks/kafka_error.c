@@ -31,7 +31,7 @@ static const struct code {
 	{ RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, ERROR_NOT_FOUND, false, "; create the topic" },
 	{ RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, ERROR_NOT_FOUND, false, "; create the topic" },
 	{ RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, ERROR_NOT_FOUND, false, "" },
-	{ RD_KAFKA_RESP_ERR__QUEUE_FULL, ERROR_THROTTLED, false, "" },
+	{ RD_KAFKA_RESP_ERR__QUEUE_FULL, ERROR_THROTTLED, false, "; the brokers are slower" },
 	{ RD_KAFKA_RESP_ERR_THROTTLING_QUOTA_EXCEEDED, ERROR_THROTTLED, false, "" },
 	{ RD_KAFKA_RESP_ERR__PURGE_QUEUE, ERROR_CANCELLED, false, "" },
 	{ RD_KAFKA_RESP_ERR__PURGE_INFLIGHT, ERROR_CANCELLED, false, "" },
@@ -62,6 +62,13 @@ bool kafka_error_is_records(rd_kafka_resp_err_t code)
 const char *kafka_error_advice(rd_kafka_resp_err_t code)
 {
 	return find(code)->advice;
+}
+
+bool kafka_error(struct error *err, rd_kafka_resp_err_t code, const char *topic)
+{
+	return error_set(err, kafka_error_kind(code), "%s%s%s%s%s", topic ? "topic " : "",
+			 topic ? topic : "", topic ? ": " : "", rd_kafka_err2str(code),
+			 kafka_error_advice(code));
 }
 
 char *kafka_error_reason(rd_kafka_resp_err_t code, char *out, size_t size)

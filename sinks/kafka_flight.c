@@ -1,4 +1,3 @@
-#include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -20,9 +19,11 @@ struct flight {
 	size_t next;   /* alone: the record after the one in flight */
 	size_t failed; /* first record with a bad report; NONE */
 	rd_kafka_resp_err_t failed_code;
+	const rd_kafka_topic_t *failed_topic;
 	size_t stopped; /* first record that librdkafka did not take; NONE */
 	rd_kafka_resp_err_t stopped_code;
-	struct error stopped_err; /* where no code says it: the topic's name */
+	const rd_kafka_topic_t *stopped_topic;
+	struct error stopped_err; /* where no code says it */
 	struct flight *marks[];   /* batch->count, each the flight itself */
 };
 #define NONE SIZE_MAX
@@ -82,9 +83,10 @@ static rd_kafka_resp_err_t send_message(struct producing *p, size_t i, rd_kafka_
 	return code;
 }
 
-static bool stop(struct flight *f, size_t i, rd_kafka_resp_err_t code)
+static bool stop(struct flight *f, size_t i, rd_kafka_topic_t *topic, rd_kafka_resp_err_t code)
 {
 	f->stopped = i;
+	f->stopped_topic = topic;
 	f->stopped_code = code;
 	return false;
 }
@@ -98,14 +100,14 @@ static bool produce(struct producing *p, size_t i)
 	rd_kafka_resp_err_t code;
 
 	if (atomic_load_explicit(&f->sink->purged, memory_order_relaxed))
-		return stop(f, i, RD_KAFKA_RESP_ERR__PURGE_QUEUE);
+		return stop(f, i, NULL, RD_KAFKA_RESP_ERR__PURGE_QUEUE);
 	topic = topic_of(p, e->op, &f->stopped_err);
 	if (!topic)
-		return stop(f, i, RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION);
+		return stop(f, i, NULL, RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION);
 	code = send_message(p, i, topic, f->delivery->payloads[i]);
 	if (!code && e->op == EVENT_DELETE && f->sink->settings->tombstones)
 		code = send_message(p, i, topic, (struct str){ NULL, 0 });
-	return !code || stop(f, i, code);
+	return !code || stop(f, i, topic, code);
 }
 
 /* How many records with a payload stand in [from, to), and their bytes with the keys. */
@@ -155,27 +157,33 @@ static void answer_taken(struct flight *f)
 	answer(f, SINK_TAKEN, f->delivery->batch->count, NULL);
 }
 
-static void answer_bad(struct flight *f, enum sink_answer_kind kind, size_t i,
-		       rd_kafka_resp_err_t code)
+static void count_retry(struct sink *s, rd_kafka_resp_err_t code)
 {
-	struct sink *s = f->sink;
-	struct error err = { 0 };
 	char reason[64];
 
-	if (f->stopped_err.kind && i == f->stopped)
+	kafka_error_reason(code, reason, sizeof(reason));
+	metric_add(metrics_cell(s->host->metrics, METRIC_SINK_RETRIES, s->host->name, reason), 1);
+}
+
+static void answer_bad(struct flight *f, enum sink_answer_kind kind, size_t i)
+{
+	struct sink *s = f->sink;
+	bool stopped = i == f->stopped;
+	rd_kafka_resp_err_t code = stopped ? f->stopped_code : f->failed_code;
+	const rd_kafka_topic_t *topic = stopped ? f->stopped_topic : f->failed_topic;
+	struct error err = { 0 };
+
+	if (stopped && f->stopped_err.kind)
 		err = f->stopped_err;
 	else
-		error_set(&err, kafka_error_kind(code), "%s%s", rd_kafka_err2str(code),
-			  kafka_error_advice(code));
+		kafka_error(&err, code, topic ? rd_kafka_topic_name(topic) : NULL);
 	if (code == RD_KAFKA_RESP_ERR__MSG_TIMED_OUT)
 		kafka_trouble_explain(s, &err);
-	if (kind == SINK_FAILED && err.kind != ERROR_CANCELLED) {
+	if (kind == SINK_FAILED && err.kind != ERROR_CANCELLED)
+		count_retry(s, code);
+	/* Ours to slow down, or the end of the session: not the brokers' trouble. */
+	if (kind == SINK_FAILED && err.kind != ERROR_CANCELLED && err.kind != ERROR_THROTTLED)
 		kafka_trouble_set(s, err.message);
-		kafka_error_reason(code, reason, sizeof(reason));
-		metric_add(
-			metrics_cell(s->host->metrics, METRIC_SINK_RETRIES, s->host->name, reason),
-			1);
-	}
 	answer(f, kind, i, &err);
 }
 
@@ -200,7 +208,7 @@ static bool alone_next(struct flight *f)
 		producing_init(&p, f, c);
 		(void)produce(&p, f->next);
 	} else {
-		(void)stop(f, f->next, RD_KAFKA_RESP_ERR__FAIL);
+		(void)stop(f, f->next, NULL, RD_KAFKA_RESP_ERR__FAIL);
 	}
 	f->next++;
 	return true;
@@ -218,9 +226,9 @@ static bool land(struct flight *f)
 	if (first == NONE) {
 		answer_taken(f);
 	} else if (!kafka_error_is_records(code)) {
-		answer_bad(f, SINK_FAILED, first, code);
+		answer_bad(f, SINK_FAILED, first);
 	} else if (stopped_first || f->alone) {
-		answer_bad(f, SINK_REFUSED, first, code);
+		answer_bad(f, SINK_REFUSED, first);
 	} else {
 		f->alone = true;
 		f->next = first;
@@ -245,6 +253,7 @@ void kafka_flight_report(const rd_kafka_message_t *m)
 	} else if (i < f->failed) {
 		f->failed = i;
 		f->failed_code = m->err;
+		f->failed_topic = m->rkt;
 	}
 	release(f);
 }

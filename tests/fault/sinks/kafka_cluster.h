@@ -17,6 +17,7 @@
 
 #include "base/memory.h"
 #include "sinks/kafka.h"
+#include "tests/fault/sinks/c11_threads.h"
 
 #define ANSWERS_MAX 256
 /* Only so that a test that hangs ends. */
