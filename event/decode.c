@@ -45,25 +45,29 @@ static void pad(struct buf *body)
 
 static void page_init(struct page *page, struct batch *b, const struct decode_options *o)
 {
+	struct value_style style = { 0 };
+	char *scratch;
+
 	*page = (struct page){ .batch = b, .options = o };
 	pad(&b->body);
 	page->end = b->body.data + b->body.size;
 	key_shape_init(&page->key_shape, b->source, &b->arena);
 	assert(o->encoding_count <= BATCH_ENCODINGS_MAX);
 	for (size_t i = 0; i < o->encoding_count; i++) {
-		struct value_style style;
+		struct value_style wanted;
 
 		encoder_init(&page->encoders[i], o->encodings[i], b->source, b->shard, o->now_ms,
 			     &b->arena);
-		style = encoder_style(&page->encoders[i]);
+		wanted = encoder_style(&page->encoders[i]);
 		if (i == 0)
-			page->reader.style = style;
+			style = wanted;
 		else
-			page->reader.style.escape_names &= style.escape_names;
+			style.escape_names &= wanted.escape_names;
 	}
 	/* The items of a record are no longer than the record. Not of the batch: it is free again
 	 * when the page is decoded. */
-	page->reader.scratch = memory_resize(NULL, b->body.size + 2 * (size_t)SCAN_PADDING);
+	scratch = memory_resize(NULL, b->body.size + 2 * (size_t)SCAN_PADDING);
+	record_reader_init(&page->reader, style, scratch);
 	b->encoding_count = o->encoding_count;
 	b->count = b->bad_count = 0;
 	b->closed = true;
@@ -154,7 +158,7 @@ static bool add_record(struct page *page, const struct record *r)
 	e->ttl = r->ttl;
 	e->sequence = r->sequence;
 	e->time_ms = r->time_ms;
-	e->id = r->id;
+	e->id = r->id.p ? r->id : (struct str){ 0 };
 	e->key = (struct str){ key, key_n };
 	e->raw = r->raw;
 	e->bad = NULL;

@@ -11,16 +11,22 @@ enum dynamodb_text { DYNAMODB_ARN };
 /* Digits, commas and names around them; more than any format has. */
 #define VARIABLE_MAX 256
 
+/* Long or of any length. */
 static inline char *put(char *o, struct str s)
 {
 	memcpy(o, s.p, s.n);
 	return o + s.n;
 }
 #define PUT(o, literal) put((o), STR(literal))
+/* Short, with padding behind. */
+static inline char *put_short(char *o, struct str s)
+{
+	return scan_copy(o, s.p, s.n);
+}
 
 static void take(struct encoder *e, unsigned text, struct buf *b, struct arena *arena)
 {
-	e->texts[text] = arena_copy(arena, buf_str(b));
+	e->texts[text] = scan_keep(buf_str(b), arena);
 	e->fixed += e->texts[text].n;
 	buf_clear(b);
 }
@@ -96,7 +102,7 @@ size_t encoder_bound(const struct encoder *e, const struct record *r)
 static char *put_time(struct encoder *e, int64_t time_ms, char *o)
 {
 	if (time_ms != e->time_ms) {
-		char *p = e->digits + sizeof(e->digits);
+		char *end = e->digits + sizeof(e->digits) - SCAN_PADDING, *p = end;
 		uint64_t v = (uint64_t)time_ms;
 
 		do {
@@ -104,9 +110,9 @@ static char *put_time(struct encoder *e, int64_t time_ms, char *o)
 			v /= 10;
 		} while (v > 0);
 		e->time_ms = time_ms;
-		e->time = (struct str){ p, (size_t)(e->digits + sizeof(e->digits) - p) };
+		e->time = (struct str){ p, (size_t)(end - p) };
 	}
-	return put(o, e->time);
+	return put_short(o, e->time);
 }
 
 static char *put_sequence(const struct sequence *s, char *o)
@@ -135,7 +141,7 @@ static char *put_item(const struct encoder *e, const struct record *r, const str
 		have = (struct value_style){ 0 };
 	if (LIKELY(serves(item, have, want)))
 		return put(o, item->text);
-	return value_item(&scan, want, item->raw.p, o).out;
+	return value_item(&scan, want, NULL, item->raw.p, o).out;
 }
 
 /* What the item is like after the change; its keys are all that some streams tell. */
@@ -154,21 +160,21 @@ static char *debezium(struct encoder *e, const struct record *r, struct value_st
 	o = before ? put_item(e, r, before, style, o) : PUT(o, "null");
 	o = PUT(o, ",\"after\":");
 	o = r->op != EVENT_DELETE ? put_item(e, r, after(r), style, o) : PUT(o, "null");
-	o = put(o, e->texts[DEBEZIUM_SOURCE]);
+	o = put_short(o, e->texts[DEBEZIUM_SOURCE]);
 	o = put_time(e, r->time_ms, o);
-	o = put(o, e->texts[DEBEZIUM_PLACE]);
+	o = put_short(o, e->texts[DEBEZIUM_PLACE]);
 	o = put_sequence(&r->sequence, o);
-	o = put(o, e->texts[DEBEZIUM_ID]);
+	o = put_short(o, e->texts[DEBEZIUM_ID]);
 	if (r->id.p) {
 		*o++ = '"';
-		o = put(o, r->id);
+		o = put_short(o, r->id);
 		*o++ = '"';
 	} else {
 		o = PUT(o, "null");
 	}
 	o = r->ttl ? PUT(o, ",\"ttl\":true},\"op\":\"") : PUT(o, ",\"ttl\":false},\"op\":\"");
 	*o++ = event_op_letter(r->op);
-	return put(o, e->texts[DEBEZIUM_END]);
+	return put_short(o, e->texts[DEBEZIUM_END]);
 }
 
 static char *plain(struct encoder *e, const struct record *r, struct value_style style, char *o)
@@ -182,7 +188,7 @@ static char *plain(struct encoder *e, const struct record *r, struct value_style
 	o = put_time(e, r->time_ms, o);
 	o = PUT(o, ",\"_seq\":\"");
 	o = put_sequence(&r->sequence, o);
-	o = put(o, e->texts[PLAIN_GENERATION]);
+	o = put_short(o, e->texts[PLAIN_GENERATION]);
 	event_order_text(e->generation, &r->sequence, o);
 	o += EVENT_ORDER_SIZE - 1;
 	return PUT(o, "\"}");
@@ -237,7 +243,7 @@ static char *dynamodb(const struct encoder *e, const struct record *r, char *o)
 	if (!r->has_source_arn) {
 		if (o[-1] != '{')
 			*o++ = ',';
-		o = put(o, e->texts[DYNAMODB_ARN]);
+		o = put_short(o, e->texts[DYNAMODB_ARN]);
 	}
 	*o++ = '}';
 	return o;

@@ -11,7 +11,7 @@ struct encoder {
 	uint64_t generation;
 	int64_t time_ms; /* of the record before, */
 	struct str time; /* and its digits */
-	char digits[24];
+	char digits[24 + SCAN_PADDING];
 };
 
 void encoder_init(struct encoder *e, struct encoding encoding, const struct source *source,

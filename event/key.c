@@ -5,14 +5,16 @@
 #include "event/number.h"
 #include "event/scan.h"
 
-static struct str json_name(const char *name, struct arena *arena)
+static struct str head(char before, const char *name, struct arena *arena)
 {
 	struct buf text;
 	struct str copy;
 
 	buf_init(&text, 0);
+	buf_printf(&text, "%c", before);
 	buf_json_text(&text, str_of(name));
-	copy = arena_copy(arena, buf_str(&text));
+	buf_text(&text, ":");
+	copy = scan_keep(buf_str(&text), arena);
 	buf_release(&text);
 	return copy;
 }
@@ -21,15 +23,16 @@ void key_shape_init(struct key_shape *k, const struct source *source, struct are
 {
 	bool range = source->key_range[0] != '\0';
 
-	k->hash = json_name(source->key_hash, arena);
-	k->range = range ? json_name(source->key_range, arena) : (struct str){ 0 };
+	k->heads[0] = head('{', source->key_hash, arena);
+	k->heads[1] = range ? head(',', source->key_range, arena) : (struct str){ 0 };
 	k->expected = arena_printf(arena, "Keys with %s%s%s as S, N or B", source->key_hash,
 				   range ? " and " : "", source->key_range);
 }
 
 size_t key_bound(const struct key_shape *k, struct str keys)
 {
-	return keys.n + k->hash.n + k->range.n + 2 * (size_t)NUMBER_CANONICAL_MAX;
+	return keys.n + k->heads[0].n + k->heads[1].n + 2 * (size_t)NUMBER_CANONICAL_MAX +
+	       SCAN_PADDING;
 }
 
 /* A valid string with its quotes, in its one spelling: not longer. */
@@ -90,10 +93,11 @@ static const char *value_end(const char *p, const char *end)
 	return scan_border(p, end);
 }
 
-size_t key_make(const struct key_shape *k, struct str keys, char *out)
+/* Any spelling in any order. */
+static size_t make_any(const struct key_shape *k, struct str keys, char *out)
 {
 	const char *p = keys.p + 1, *end = keys.p + keys.n;
-	const char *values[2] = { 0 }, *ends[2] = { 0 };
+	struct str values[2] = { 0 };
 	char *o = out;
 
 	while (*p == '"') {
@@ -104,29 +108,67 @@ size_t key_make(const struct key_shape *k, struct str keys, char *out)
 		/* No other place is needed for the canonical name: the key is written later. */
 		name = (struct str){ out, (size_t)(canonical_string(name, out) - out) };
 		for (unsigned i = 0; i < 2; i++)
-			if (str_equal(name, i ? k->range : k->hash)) {
-				values[i] = value;
-				ends[i] = p;
-			}
+			if (k->heads[i].n == name.n + 2 &&
+			    memcmp(k->heads[i].p + 1, name.p, name.n) == 0)
+				values[i] = (struct str){ value, (size_t)(p - value) };
 		p += *p == ',';
 	}
-	*o++ = '{';
-	for (unsigned i = 0; i < 2; i++) {
-		struct str name = i ? k->range : k->hash;
-
-		if (name.n == 0)
-			break;
-		if (i)
-			*o++ = ',';
-		memcpy(o, name.p, name.n);
-		o += name.n;
-		*o++ = ':';
-		if (values[i] && *values[i] == '"')
-			o = canonical_string(
-				(struct str){ values[i], (size_t)(ends[i] - values[i]) }, o);
-		else if (!values[i] || !(o = number_canonical(values[i], o).out))
+	for (unsigned i = 0; i < 2 && k->heads[i].n > 0; i++) {
+		memcpy(o, k->heads[i].p, k->heads[i].n);
+		o += k->heads[i].n;
+		if (values[i].p && *values[i].p == '"')
+			o = canonical_string(values[i], o);
+		else if (!values[i].p || !(o = number_canonical(values[i].p, o).out))
 			return 0;
 	}
 	*o++ = '}';
 	return (size_t)(o - out);
+}
+
+/* A value that is canonical as it stands: a string without escapes, ASCII alone; or whole digits.
+ * in NULL: it is another. */
+static inline struct span usual_value(const char *p, char *o)
+{
+	uint32_t other;
+	unsigned n;
+
+	if (*p != '"') {
+		other = scan_not_digits(p);
+		n = other ? (unsigned)__builtin_ctz(other) : 0;
+		if (n == 0 || (n > 1 && *p == '0') || (p[n] != ',' && p[n] != '}'))
+			return (struct span){ NULL, NULL };
+		memcpy(o, p, 32);
+		return (struct span){ p + n, o + n };
+	}
+	*o++ = *p++;
+	do {
+		n = scan_copy_block(p, o);
+		p += n;
+		o += n;
+		if (LIKELY(*p == '"')) {
+			*o = '"';
+			return (struct span){ p + 1, o + 1 };
+		}
+	} while (n == SCAN_BLOCK);
+	return (struct span){ NULL, NULL };
+}
+
+size_t key_make(const struct key_shape *k, struct str keys, char *out)
+{
+	struct span t = { keys.p, out };
+
+	for (unsigned i = 0; i < 2 && k->heads[i].n > 0; i++) {
+		size_t n = k->heads[i].n;
+
+		if (UNLIKELY(n > 32 || scan_common(t.in, k->heads[i].p) < n))
+			return make_any(k, keys, out);
+		scan_copy(t.out, k->heads[i].p, n);
+		t = usual_value(t.in + n, t.out + n);
+		if (UNLIKELY(!t.in))
+			return make_any(k, keys, out);
+	}
+	if (UNLIKELY(*t.in != '}'))
+		return make_any(k, keys, out);
+	*t.out++ = '}';
+	return (size_t)(t.out - out);
 }

@@ -4,8 +4,10 @@
 /* The canonical key of an item: {"pk":"a","sk":1}, the same bytes for the same item for ever
  * (contract, "Events"). */
 struct key_shape {
-	struct str hash, range; /* the names as JSON strings in their canonical spelling */
-	const char *expected;   /* for faults: what Keys should have been */
+	/* The names as JSON strings in their canonical spelling, with what stands around them:
+	 * {"pk": and ,"sk": as scan_keep gives them. n 0: no range key. */
+	struct str heads[2];
+	const char *expected; /* for faults: what Keys should have been */
 };
 struct arena;
 void key_shape_init(struct key_shape *k, const struct source *source, struct arena *arena);

@@ -43,13 +43,14 @@ void decode_letter_record(const struct source *source, struct str raw, struct bu
 {
 	struct encoding lambda = { .format = FORMAT_DYNAMODB };
 	char *padded = memory_new(raw.n + SCAN_PADDING);
-	struct record_reader reader = { 0 };
+	struct record_reader reader;
 	struct encoder encoder;
 	struct record record;
 	struct arena arena;
 	const char *p, *end;
 	char *text;
 
+	record_reader_init(&reader, (struct value_style){ 0 }, NULL);
 	if (raw.n)
 		memcpy(padded, raw.p, raw.n);
 	p = scan_space(&reader.scan, padded);

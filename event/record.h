@@ -26,14 +26,29 @@ struct record {
 	struct item keys, new_image, old_image;
 };
 
+/* A member as it stood in the last record: the next has mostly the same names in the same order,
+ * and much of the same values. */
+#define RECORD_MEMORY_MAX 12
+struct record_seen {
+	const char *in;
+	uint32_t head_n; /* its name and colon */
+	uint32_t n; /* all of it and the byte behind, where that is short and may be compared */
+	unsigned member;
+};
 struct record_reader {
 	struct scan scan;
 	struct value_style style;
-	/* Holds the items' texts of one record: as many bytes as the page, SCAN_PADDING and more.
-	 */
+	struct value_memory images, keys;
+	struct record_seen record[RECORD_MEMORY_MAX];
+	struct record_seen change[RECORD_MEMORY_MAX];
+	struct record_seen identity[RECORD_MEMORY_MAX];
+	int64_t time_ms; /* the last time that was read */
+	/* Holds the items' texts of one record. */
 	char *scratch;
 };
 
+/* For one page. scratch: of the caller, as many bytes as the page and 2 * SCAN_PADDING. */
+void record_reader_init(struct record_reader *r, struct value_style style, char *scratch);
 /* p at the record's '{'; the place behind it, or NULL: see scan.fault. */
 const char *record_read(struct record_reader *r, const char *p, struct record *out);
 /* Only what the `dynamodb` form changes (raw, identity, has_source_arn, spaced), of any valid JSON

@@ -1,5 +1,7 @@
 #include "event/scan.h"
 
+#include "base/arena.h"
+
 const char *scan_fail(struct scan *s, const char *p, const char *expected)
 {
 	s->fault_at = p;
@@ -231,6 +233,15 @@ const char *scan_border(const char *p, const char *end)
 		}
 	}
 	return NULL;
+}
+
+struct str scan_keep(struct str s, struct arena *arena)
+{
+	char *p = arena_alloc(arena, s.n + SCAN_PADDING);
+
+	memcpy(p, s.p, s.n);
+	memset(p + s.n, 0, SCAN_PADDING);
+	return (struct str){ p, s.n };
 }
 
 static size_t utf8(unsigned code, char *out)

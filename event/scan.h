@@ -17,6 +17,7 @@
 #define SCAN_PADDING   64
 #define SCAN_DEPTH_MAX 128 /* containers inside each other, of values that are only skipped */
 
+struct arena;
 struct scan {
 	const char *fault_at; /* the first byte that does not fit */
 	const char *fault;    /* what was expected instead: "a string" */
@@ -50,6 +51,8 @@ const char *scan_space_rare(struct scan *s, const char *p);
 /* The end of a number, string or container whose bytes may be wrong inside: only quotes,
  * backslashes and brackets are looked at. NULL where it does not end before `end`. */
 const char *scan_border(const char *p, const char *end);
+/* A copy in the arena with SCAN_PADDING bytes behind it that may be read. */
+struct str scan_keep(struct str s, struct arena *arena);
 /* What a valid string without its quotes says, in UTF-8; not longer than it. */
 size_t scan_unescape(struct str text, char *out);
 
@@ -103,6 +106,19 @@ static inline unsigned scan_block(const char *p)
 					 (uint64_t)1 << SCAN_BLOCK);
 }
 
+/* How many of the first 32 bytes are the same. */
+static inline unsigned scan_common(const char *p, const char *q)
+{
+	__m128i a = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(const void *)p),
+				   _mm_loadu_si128((const __m128i *)(const void *)q));
+	__m128i b = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(const void *)(p + 16)),
+				   _mm_loadu_si128((const __m128i *)(const void *)(q + 16)));
+	uint64_t same = (uint64_t)(unsigned)_mm_movemask_epi8(a) |
+			(uint64_t)(unsigned)_mm_movemask_epi8(b) << 16;
+
+	return (unsigned)__builtin_ctzll(~same);
+}
+
 /* A bit for each of 32 bytes that is no decimal digit. */
 static inline uint32_t scan_not_digits(const char *p)
 {
@@ -141,6 +157,15 @@ static inline unsigned scan_copy_block(const char *p, char *o)
 	return scan_block(p);
 }
 
+static inline unsigned scan_common(const char *p, const char *q)
+{
+	unsigned n = 0;
+
+	while (n < 32 && p[n] == q[n])
+		n++;
+	return n;
+}
+
 static inline uint32_t scan_not_digits(const char *p)
 {
 	uint32_t bits = 0;
@@ -150,6 +175,17 @@ static inline uint32_t scan_not_digits(const char *p)
 	return bits;
 }
 #endif
+
+/* Whole blocks: for what is short and may be read and spoilt up to 31 bytes behind its end. */
+static inline char *scan_copy(char *o, const char *p, size_t n)
+{
+	size_t i = 0;
+
+	do
+		memcpy(o + i, p + i, 32);
+	while ((i += 32) < n);
+	return o + n;
+}
 
 /* A string from behind its opening quote; the place of the closing one. */
 static inline const char *scan_string(struct scan *s, const char *p)
@@ -187,4 +223,19 @@ static inline struct span scan_string_copy(struct scan *s, const char *p, char *
 			o += n;
 		}
 	}
+}
+
+/* Any value; strings and whole numbers at once. */
+static inline const char *scan_value(struct scan *s, const char *p)
+{
+	unsigned n;
+
+	if (*p == '"') {
+		p = scan_string(s, p + 1);
+		return LIKELY(p) ? p + 1 : NULL;
+	}
+	n = (unsigned)__builtin_ctzll(scan_not_digits(p) | (uint64_t)1 << 32);
+	if ((p[n] == ',' || p[n] == '}') && (n == 1 || (n > 1 && *p != '0')))
+		return p + n;
+	return scan_skip(s, p);
 }

@@ -10,13 +10,16 @@ struct pass {
 
 static const struct span none = { NULL, NULL };
 
-static struct span value(struct pass *pass, const char *p, char *o, unsigned depth);
+static struct span map(struct pass *pass, const char *p, char *o, unsigned depth);
+static struct span list(struct pass *pass, const char *p, char *o, unsigned depth);
 
-/* The first six bytes of a value, as scan_load gives them. */
-#define HEAD(a, b, c, d, e, f)                                                                     \
+/* The bytes a value begins with, as scan_load gives them. */
+#define HEAD(a, b, c, d, e, f, g, h)                                                               \
 	((uint64_t)(a) | (uint64_t)(b) << 8 | (uint64_t)(c) << 16 | (uint64_t)(d) << 24 |          \
-	 (uint64_t)(e) << 32 | (uint64_t)(f) << 40)
-#define HEAD_MASK 0xFFFFFFFFFFFFu
+	 (uint64_t)(e) << 32 | (uint64_t)(f) << 40 | (uint64_t)(g) << 48 | (uint64_t)(h) << 56)
+/* {"S":" {"M":{ {"L":[ and the like. */
+#define HEAD6(type, open) HEAD('{', '"', type, '"', ':', open, 0, 0)
+#define HEAD6_MASK        HEAD(0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0)
 
 /* Bytes from p on of base64's alphabet; at most 16 at a time where there is SSE2. */
 static size_t base64_run(const char *p)
@@ -71,7 +74,8 @@ static struct span binary(struct pass *pass, const char *p, char *o)
 }
 
 /* The text of an S, N or B from behind its opening quote; in: the place of the closing one. */
-static struct span text(struct pass *pass, char type, const char *p, char *o)
+static inline __attribute__((always_inline)) struct span text(struct pass *pass, char type,
+							      const char *p, char *o)
 {
 	struct span t;
 
@@ -107,6 +111,122 @@ static struct span set(struct pass *pass, char type, const char *p, char *o)
 	if (*p != ']')
 		return span_fail(pass->scan, p, "',' or ']'");
 	return (struct span){ p + 1, o };
+}
+
+/* The '}' behind a value whose last byte stands before t.in. */
+static inline struct span closed(struct pass *pass, struct span t)
+{
+	if (UNLIKELY(!t.in))
+		return none;
+	if (UNLIKELY(*t.in != '}'))
+		t.in = scan_space(pass->scan, t.in);
+	if (UNLIKELY(*t.in != '}'))
+		return span_fail(pass->scan, t.in, "'}' after the one type of a value");
+	return (struct span){ t.in + 1, t.out };
+}
+
+/* The same for an S, N or B, from its text's closing quote. */
+static inline struct span unquoted(struct pass *pass, struct span t)
+{
+	return closed(pass, t.in ? (struct span){ t.in + 1, t.out } : none);
+}
+
+static struct span boolean(struct pass *pass, const char *p, char *o)
+{
+	size_t n = *p == 't' ? 4 : 5;
+
+	if (memcmp(p, n == 4 ? "true" : "false", n) != 0)
+		return span_fail(pass->scan, p, "true or false");
+	memcpy(o, p, 5);
+	return (struct span){ p + n, o + n };
+}
+
+/* The value of a type from its first byte; `type` is the type's name with its closing quote. */
+static struct span typed(struct pass *pass, const char *type, size_t n, const char *p, char *o,
+			 unsigned depth)
+{
+	struct span t;
+
+	if (n == 1 && (*type == 'S' || *type == 'N' || *type == 'B')) {
+		if (*p != '"')
+			return span_fail(pass->scan, p, "a string");
+		t = text(pass, *type, p + 1, o);
+		return t.in ? (struct span){ t.in + 1, t.out } : t;
+	}
+	if (n == 1 && *type == 'M')
+		return *p == '{' ? map(pass, p, o, depth + 1) : span_fail(pass->scan, p, "'{'");
+	if (n == 1 && *type == 'L')
+		return *p == '[' ? list(pass, p, o, depth + 1) : span_fail(pass->scan, p, "'['");
+	if (n == 2 && type[1] == 'S' && (*type == 'S' || *type == 'N' || *type == 'B'))
+		return set(pass, *type, p, o);
+	if (n == 4 && memcmp(type, "BOOL", 4) == 0)
+		return boolean(pass, p, o);
+	if (n == 4 && memcmp(type, "NULL", 4) == 0) {
+		if (memcmp(p, "true", 4) != 0)
+			return span_fail(pass->scan, p, "true");
+		memcpy(o, "null", 4);
+		return (struct span){ p + 4, o + 4 };
+	}
+	return span_fail(pass->scan, type, "one of the types S N B BOOL NULL M L SS NS BS");
+}
+
+/* Any value in any spelling. depth: lists and maps around it. */
+static struct span value_any(struct pass *pass, const char *p, char *o, unsigned depth)
+{
+	const char *type;
+	struct span t;
+	size_t n;
+
+	if (*p != '{')
+		return span_fail(pass->scan, p, "an attribute value, '{'");
+	type = scan_space(pass->scan, p + 1);
+	if (*type != '"')
+		return span_fail(pass->scan, type, "the type of an attribute value");
+	p = scan_string(pass->scan, ++type);
+	if (!p)
+		return none;
+	n = (size_t)(p - type);
+	p = scan_space(pass->scan, p + 1);
+	if (*p != ':')
+		return span_fail(pass->scan, p, "':'");
+	t = typed(pass, type, n, scan_space(pass->scan, p + 1), o, depth);
+	return closed(pass, t);
+}
+
+/* What value() leaves over, first what is spelled in the usual way. */
+static __attribute__((noinline)) struct span value_rare(struct pass *pass, const char *p, char *o,
+							unsigned depth)
+{
+	switch (scan_load(p)) {
+	case HEAD('{', '"', 'B', 'O', 'O', 'L', '"', ':'):
+		return closed(pass, boolean(pass, p + 8, o));
+	case HEAD('{', '"', 'S', 'S', '"', ':', '[', '"'):
+		return closed(pass, set(pass, 'S', p + 6, o));
+	case HEAD('{', '"', 'N', 'S', '"', ':', '[', '"'):
+		return closed(pass, set(pass, 'N', p + 6, o));
+	default:
+		break;
+	}
+	if ((scan_load(p) & HEAD6_MASK) == HEAD6('B', '"'))
+		return unquoted(pass, text(pass, 'B', p + 6, o));
+	return value_any(pass, p, o, depth);
+}
+
+/* Values that are spelled in the usual way: the head is compared whole. */
+static inline __attribute__((always_inline)) struct span value(struct pass *pass, const char *p,
+							       char *o, unsigned depth)
+{
+	uint64_t head = scan_load(p), six = head & HEAD6_MASK;
+
+	if (six == HEAD6('S', '"'))
+		return unquoted(pass, text(pass, 'S', p + 6, o));
+	if (six == HEAD6('N', '"'))
+		return unquoted(pass, text(pass, 'N', p + 6, o));
+	if (six == HEAD6('M', '{'))
+		return closed(pass, map(pass, p + 5, o, depth + 1));
+	if (six == HEAD6('L', '['))
+		return closed(pass, list(pass, p + 5, o, depth + 1));
+	return value_rare(pass, p, o, depth);
 }
 
 static struct span list(struct pass *pass, const char *p, char *o, unsigned depth)
@@ -193,99 +313,125 @@ static struct span map(struct pass *pass, const char *p, char *o, unsigned depth
 	}
 }
 
-/* The value of a type from its first byte; `type` is the type's name with its closing quote. */
-static struct span typed(struct pass *pass, const char *type, size_t n, const char *p, char *o,
-			 unsigned depth)
+/* Whether the attribute at p is all of `seen`, whose first bytes were compared already. */
+static inline bool same(const struct value_seen *seen, const char *p, unsigned common)
 {
-	struct span t;
-	bool is_true = memcmp(p, "true", 4) == 0;
-
-	if (n == 1 && (*type == 'S' || *type == 'N' || *type == 'B')) {
-		if (*p != '"')
-			return span_fail(pass->scan, p, "a string");
-		t = text(pass, *type, p + 1, o);
-		return t.in ? (struct span){ t.in + 1, t.out } : t;
-	}
-	if (n == 1 && *type == 'M')
-		return *p == '{' ? map(pass, p, o, depth + 1) : span_fail(pass->scan, p, "'{'");
-	if (n == 1 && *type == 'L')
-		return *p == '[' ? list(pass, p, o, depth + 1) : span_fail(pass->scan, p, "'['");
-	if (n == 2 && type[1] == 'S' && (*type == 'S' || *type == 'N' || *type == 'B'))
-		return set(pass, *type, p, o);
-	if (n == 4 && memcmp(type, "BOOL", 4) == 0) {
-		if (!is_true && memcmp(p, "false", 5) != 0)
-			return span_fail(pass->scan, p, "true or false");
-		memcpy(o, p, 5);
-		return (struct span){ p + 5 - is_true, o + 5 - is_true };
-	}
-	if (n == 4 && memcmp(type, "NULL", 4) == 0) {
-		if (!is_true)
-			return span_fail(pass->scan, p, "true");
-		memcpy(o, "null", 4);
-		return (struct span){ p + 4, o + 4 };
-	}
-	return span_fail(pass->scan, type, "one of the types S N B BOOL NULL M L SS NS BS");
+	if (LIKELY(seen->in_n <= 32))
+		return common >= seen->in_n;
+	return common == 32 && memcmp(p + 32, seen->in + 32, seen->in_n - 32) == 0;
 }
 
-/* depth: lists and maps around the value. Any value in any spelling; what the short way of value()
- * does not know. */
-static struct span value_any(struct pass *pass, const char *p, char *o, unsigned depth)
+/* An attribute whose name and type are those of `seen`: only the value is new. */
+static inline struct span like(struct pass *pass, const struct value_seen *seen, const char *p,
+			       char *o)
 {
-	const char *type;
-	struct span t;
+	size_t n = seen->head_n;
+
+	memcpy(o, p, 32);
+	p += n;
+	switch (seen->type) {
+	case 'S':
+		return unquoted(pass, text(pass, 'S', p, o + n - 6));
+	case 'N':
+		return unquoted(pass, text(pass, 'N', p, o + n - 6));
+	case 'M':
+		return closed(pass, map(pass, p - 1, o + n - 6, 1));
+	case 'L':
+		return closed(pass, list(pass, p - 1, o + n - 6, 1));
+	default:
+		return value(pass, p, o + n, 0);
+	}
+}
+
+/* An attribute of which nothing is known. `seen` learns its head. */
+static inline struct span unlike(struct pass *pass, struct value_seen *seen, const char *p, char *o)
+{
+	struct span t = name(pass, p, o, pass->style.escape_names);
+	uint64_t six;
 	size_t n;
 
-	if (*p != '{')
-		return span_fail(pass->scan, p, "an attribute value, '{'");
-	type = scan_space(pass->scan, p + 1);
-	if (*type != '"')
-		return span_fail(pass->scan, type, "the type of an attribute value");
-	p = scan_string(pass->scan, ++type);
-	if (!p)
-		return none;
-	n = (size_t)(p - type);
-	p = scan_space(pass->scan, p + 1);
-	if (*p != ':')
-		return span_fail(pass->scan, p, "':'");
-	t = typed(pass, type, n, scan_space(pass->scan, p + 1), o, depth);
-	if (!t.in)
-		return none;
-	p = scan_space(pass->scan, t.in);
-	if (*p != '}')
-		return span_fail(pass->scan, p, "'}' after the one type of a value");
-	return (struct span){ p + 1, t.out };
-}
-
-/* Nearly every value is spelled one of these ways; the heads are compared whole. */
-static inline struct span value(struct pass *pass, const char *p, char *o, unsigned depth)
-{
-	struct span t;
-
-	switch (scan_load(p) & HEAD_MASK) {
-	case HEAD('{', '"', 'S', '"', ':', '"'):
-		t = text(pass, 'S', p + 6, o);
-		break;
-	case HEAD('{', '"', 'N', '"', ':', '"'):
-		t = text(pass, 'N', p + 6, o);
-		break;
-	default:
-		return value_any(pass, p, o, depth);
-	}
 	if (UNLIKELY(!t.in))
-		return none;
-	p = scan_space(pass->scan, t.in + 1);
-	if (UNLIKELY(*p != '}'))
-		return span_fail(pass->scan, p, "'}' after the one type of a value");
-	return (struct span){ p + 1, t.out };
+		return t;
+	n = (size_t)(t.in - p);
+	six = scan_load(t.in) & HEAD6_MASK;
+	seen->type = t.in[2];
+	if (six == HEAD6('S', '"') || six == HEAD6('N', '"') || six == HEAD6('M', '{') ||
+	    six == HEAD6('L', '['))
+		n += 6;
+	else
+		seen->type = 0;
+	/* Heads are compared and copied as one block, and only where the name goes out as it is. */
+	seen->head_n = n <= 32 && t.out - o == t.in - p ? (uint32_t)n : UINT32_MAX;
+	return value(pass, t.in, t.out, 0);
 }
 
-struct span value_item(struct scan *s, struct value_style style, const char *p, char *o)
+/* The attribute at p, read with the help of the one that stood there in the last item, or of the
+ * next if that one is gone now. *at: the first of them that was not met yet. */
+static inline struct span attribute(struct pass *pass, const struct value_memory *m, unsigned *at,
+				    struct value_seen *new, const char *p, char *o)
+{
+	for (unsigned i = *at; i < *at + 2 && i < m->count; i++) {
+		const struct value_seen *old = &m->seen[m->last][i];
+		unsigned common = scan_common(p, old->in);
+
+		if (m->fresh && same(old, p, common)) {
+			*at = i + 1;
+			new->type = old->type;
+			new->head_n = old->head_n;
+			scan_copy(o, old->out, old->out_n);
+			return (struct span){ p + old->in_n, o + old->out_n };
+		}
+		if (LIKELY(common >= old->head_n)) {
+			*at = i + 1;
+			new->type = old->type;
+			new->head_n = old->head_n;
+			return like(pass, old, p, o);
+		}
+	}
+	return unlike(pass, new, p, o);
+}
+
+static struct span item(struct pass *pass, struct value_memory *m, const char *p, char *o)
+{
+	struct value_seen *seen = m->seen[!m->last], spare;
+	unsigned count = 0, at = 0;
+
+	*o++ = '{';
+	p = scan_space(pass->scan, p + 1);
+	while (*p != '}' || count > 0) {
+		struct value_seen *new = count < VALUE_MEMORY_MAX ? &seen[count++] : &spare;
+		struct span t = attribute(pass, m, &at, new, p, o);
+
+		if (UNLIKELY(!t.in))
+			return none;
+		new->in = p;
+		new->in_n = (uint32_t)(t.in - p);
+		new->out = o;
+		new->out_n = (uint32_t)(t.out - o);
+		p = scan_space(pass->scan, t.in);
+		o = t.out;
+		if (*p == '}')
+			break;
+		if (UNLIKELY(*p != ','))
+			return span_fail(pass->scan, p, "',' or '}'");
+		*o++ = ',';
+		p = scan_space(pass->scan, p + 1);
+	}
+	*o++ = '}';
+	m->last = !m->last;
+	m->count = count;
+	m->fresh = true;
+	return (struct span){ p + 1, o };
+}
+
+struct span value_item(struct scan *s, struct value_style style, struct value_memory *memory,
+		       const char *p, char *o)
 {
 	struct pass pass = { .scan = s, .style = style };
 
 	if (*p != '{')
 		return span_fail(s, p, "an item, '{'");
-	return map(&pass, p, o, 0);
+	return memory ? item(&pass, memory, p, o) : map(&pass, p, o, 0);
 }
 
 bool value_name_reserved(struct str name)

@@ -1,5 +1,6 @@
 #pragma once
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "event/scan.h"
 
@@ -17,7 +18,27 @@ struct value_style {
 	bool escape_names;
 };
 
-/* p at the item's '{'. */
-struct span value_item(struct scan *s, struct value_style style, const char *p, char *o);
+/* Attributes of the items read last, in their order: what comes next is mostly like them. The same
+ * names and types come again in item after item, and the two images of an update differ in a few
+ * attributes. A guess that is wrong costs a comparison; the output is the same. Zeroed at first,
+ * and for one style and one page. */
+#define VALUE_MEMORY_MAX 64
+struct value_seen {
+	const char *in, *out; /* the attribute from its name's quote to its value's end */
+	uint32_t in_n, out_n;
+	uint32_t head_n; /* of in, what announces the type: "name":{"S":" or "name": */
+	char type;       /* S N M L; else only the name is of use */
+};
+struct value_memory {
+	struct value_seen seen[2][VALUE_MEMORY_MAX]; /* of the last item, and of this one */
+	unsigned count, last;
+	/* Of the last item: `out` still holds what it held. Cleared by who moves or overwrites it.
+	 */
+	bool fresh;
+};
+
+/* p at the item's '{'. memory may be NULL. */
+struct span value_item(struct scan *s, struct value_style style, struct value_memory *memory,
+		       const char *p, char *o);
 /* Whether `name`, as it stands in the JSON, is one that escape_names is about. */
 bool value_name_reserved(struct str name);

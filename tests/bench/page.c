@@ -6,20 +6,37 @@
 
 const char page_shard[] = "shardId-00000001763700000000-0a1b2c3d";
 
-const struct source page_source = {
-	.stream = "orders",
-	.table = "orders",
-	.arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders/stream/"
-	       "2026-11-20T21:21:33.291",
-	.account = "123456789012",
-	.region = "eu-west-1",
-	.key_hash = "pk",
-	.key_range = "sk",
-	.version = "0.1.0",
-	.generation = 1,
-	.new_images = true,
-	.old_images = true,
-};
+#define ARN "arn:aws:dynamodb:eu-west-1:123456789012:table/orders/stream/2026-11-20T21:21:33.291"
+
+const struct source *page_source(enum page_shape shape)
+{
+	static const struct source orders = {
+		.stream = "orders",
+		.table = "orders",
+		.arn = ARN,
+		.account = "123456789012",
+		.region = "eu-west-1",
+		.key_hash = "pk",
+		.key_range = "sk",
+		.version = "0.1.0",
+		.generation = 1,
+		.new_images = true,
+		.old_images = true,
+	};
+	static const struct source users = {
+		.stream = "users",
+		.table = "users",
+		.arn = ARN,
+		.account = "123456789012",
+		.region = "eu-west-1",
+		.key_hash = "pk",
+		.key_range = "",
+		.version = "0.1.0",
+		.generation = 1,
+	};
+
+	return shape == PAGE_SMALL ? &users : &orders;
+}
 
 const char *page_shape_name(enum page_shape shape)
 {
@@ -104,8 +121,11 @@ static void add_order(uint64_t steady_seed, uint64_t moving_seed, uint64_t numbe
 	buf_printf(out, ",\"address\":{\"M\":{\"town\":{\"S\":\"%s\"},\"zip\":{\"S\":\"%05u\"}}}",
 		   PICK(&steady, towns), (unsigned)rng_below(&steady, 100000));
 	buf_printf(out, ",\"tags\":{\"SS\":[\"%s\"]}", PICK(&steady, tags));
+	buf_text(out, ",\"token\":{\"B\":\"");
+	add_hex(&steady, out, 24);
+	buf_printf(out, "\"},\"warehouse\":{\"S\":\"RTM-%02u\"}", (unsigned)rng_below(&steady, 20));
 	buf_text(out, ",\"note\":{\"S\":\"");
-	add_words(&steady, out, (unsigned)rng_below(&steady, 7));
+	add_words(&steady, out, (unsigned)rng_below(&steady, 11));
 	buf_text(out, "\"}}");
 }
 
@@ -150,9 +170,9 @@ static void add_tree(uint64_t seed, uint64_t number, struct buf *out)
 	rng_seed(&r, seed);
 	buf_printf(out, "{\"pk\":{\"S\":\"tree\"},\"sk\":{\"S\":\"%llu\"}",
 		   (unsigned long long)number);
-	for (unsigned i = 0; i < 4; i++) {
+	for (unsigned i = 0; i < 3; i++) {
 		buf_printf(out, ",\"branch_%u\":", i);
-		add_nested(&r, (unsigned)rng_below(&r, 12) + 4, out);
+		add_nested(&r, (unsigned)rng_below(&r, 8) + 3, out);
 	}
 	buf_text(out, "}");
 }
@@ -163,8 +183,7 @@ static void add_images(struct rng *r, enum page_shape shape, uint64_t number, st
 
 	buf_text(out, "\"Keys\":{\"pk\":{\"S\":\"");
 	if (shape == PAGE_SMALL) {
-		buf_printf(out, "u%u\"},\"sk\":{\"N\":\"%llu\"}},", (unsigned)rng_below(r, 100000),
-			   (unsigned long long)number);
+		buf_printf(out, "u%u\"}},", (unsigned)rng_below(r, 100000));
 		return;
 	}
 	if (shape == PAGE_DEEP) {
@@ -215,6 +234,6 @@ void page_make(uint64_t seed, enum page_shape shape, size_t target_bytes, struct
 		buf_text(out, number == 1 ? "" : ",");
 		add_record(&r, shape, number, out);
 	}
-	buf_printf(out, "],\"NextShardIterator\":\"%s|1|AAAA%016llx\"}", page_source.arn,
+	buf_printf(out, "],\"NextShardIterator\":\"%s|1|AAAA%016llx\"}", ARN,
 		   (unsigned long long)seed);
 }

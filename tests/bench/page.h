@@ -9,7 +9,7 @@
  * ever. For benches and tests. */
 enum page_shape {
 	PAGE_MAIN,     /* updates, 1,570 bytes a record with both images; few attributes differ */
-	PAGE_SMALL,    /* 300 bytes a record: keys alone */
+	PAGE_SMALL,    /* 310 bytes a record: keys alone, no range key */
 	PAGE_DEEP,     /* lists and maps inside each other, both images */
 	PAGE_REPLACED, /* as MAIN, but the two images have nothing but the keys in common */
 	PAGE_SHAPES,
@@ -18,6 +18,6 @@ const char *page_shape_name(enum page_shape shape);
 
 /* Appends a page of about target_bytes, with an iterator. */
 void page_make(uint64_t seed, enum page_shape shape, size_t target_bytes, struct buf *out);
-/* The stream that these records come from, and their shard. */
-extern const struct source page_source;
+/* The stream that such records come from, and their shard. */
+const struct source *page_source(enum page_shape shape);
 extern const char page_shard[];
