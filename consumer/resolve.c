@@ -160,3 +160,14 @@ bool resolve_stream(struct aws_client *c, const char *table, const char *enable,
 			  strcmp(out->view_type, "OLD_IMAGE") == 0;
 	return true;
 }
+
+bool resolve_images_fit(const struct resolved_stream *r, const char *stream, const char *sink,
+			struct encoding encoding, struct error *err)
+{
+	if (r->new_images || encoding.format == FORMAT_DYNAMODB)
+		return true;
+	return error_set(err, ERROR_INVALID,
+			 "stream %s gives %s, but the sink '%s' needs new images: turn the stream off "
+			 "and on again with NEW_AND_OLD_IMAGES, or give the sink 'format: dynamodb'",
+			 stream, r->view_type, sink);
+}

@@ -4,6 +4,7 @@
 #include "aws/dynamodb.h"
 #include "aws/streams.h"
 #include "base/cleanup.h"
+#include "event/event.h"
 
 /* From what a configuration names (a table, a table's ARN, a stream's ARN) to the stream that is
  * read. Blocking; for starting up, `check` and `tail`. */
@@ -23,3 +24,6 @@ bool resolve_stream(struct aws_client *c, const char *table, const char *enable,
 		    struct resolved_stream *out, struct error *err) MUST_CHECK;
 /* "arn:PARTITION:dynamodb:REGION:ACCOUNT:table/NAME/stream/LABEL" → region and account. */
 void resolve_arn_parts(const char *arn, char region[64], char account[16]);
+/* Does the stream carry the images that this encoding needs? INVALID says how to get them. */
+bool resolve_images_fit(const struct resolved_stream *r, const char *stream, const char *sink,
+			struct encoding encoding, struct error *err) MUST_CHECK;

@@ -12,18 +12,6 @@
 
 /* --- streams --- */
 
-static bool formats_fit(const struct worker_stream *s, const struct worker_sink *k,
-			struct error *err)
-{
-	if (s->resolved.new_images ||
-	    k->ops->encoding(k->config->settings).format == FORMAT_DYNAMODB)
-		return true;
-	return error_set(err, ERROR_INVALID,
-			 "stream %s gives %s, but the sink '%s' needs new images: turn the stream off "
-			 "and on again with NEW_AND_OLD_IMAGES, or give the sink 'format: dynamodb'",
-			 s->config->name, s->resolved.view_type, k->config->name);
-}
-
 /* A neighbour that is away at the start is waited for; what only a person can change is not. */
 static bool resolve_patiently(struct worker *w, struct worker_stream *s)
 {
@@ -96,6 +84,13 @@ static void describe_source(struct worker_stream *s)
 	l->on_error = (enum config_on_error)s->config->on_error;
 }
 
+static bool images_fit(const struct worker_stream *s, const struct worker_sink *k,
+		       struct error *err)
+{
+	return resolve_images_fit(&s->resolved, s->config->name, k->config->name,
+				  k->ops->encoding(k->config->settings), err);
+}
+
 bool worker_resolve(struct worker *w)
 {
 	for (uint32_t i = 0; i < w->stream_count; i++) {
@@ -111,7 +106,7 @@ bool worker_resolve(struct worker *w)
 		w->arns[i] = s->resolved.arn;
 		w->names[i] = s->config->name;
 		for (size_t k = 0; k < s->config->sink_count; k++)
-			if (!formats_fit(s, &w->sinks[s->config->sinks[k].sink], &w->error))
+			if (!images_fit(s, &w->sinks[s->config->sinks[k].sink], &w->error))
 				return false;
 		log_info("stream", log_text("stream", s->config->name),
 			 log_text("arn", s->resolved.arn), log_text("view", s->resolved.view_type));

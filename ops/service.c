@@ -214,6 +214,10 @@ static int sessions(struct service *s, const struct service_options *o)
 			fprintf(stderr, "sluice run: %s\n", err.message);
 			return EXIT_FAILED;
 		case WORKER_AGAIN:
+			if (o->once) {
+				fprintf(stderr, "sluice: %s\n", err.message);
+				return EXIT_FAILED;
+			}
 			log_warn("the session ended, a new one begins", log_text("error", err.message));
 			if (!pause_between(s, rng_backoff_ms(&rng, again, AGAIN_BASE_MS, AGAIN_MAX_MS)))
 				return EXIT_DONE;

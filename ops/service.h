@@ -24,6 +24,7 @@ void service_aws_close(struct service_aws *a);
 
 struct service_options {
 	long idle_ms; /* --until-idle; 0: serve */
+	bool once;    /* a session that had to end is not followed by another */
 };
 /* Runs until it is told to stop; returns the exit code. */
 int service_run(const struct config *c, const struct service_options *o);

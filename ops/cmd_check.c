@@ -1,0 +1,223 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "aws/credentials.h"
+#include "base/loop.h"
+#include "checkpoint/store.h"
+#include "consumer/resolve.h"
+#include "ops/arguments.h"
+#include "ops/command.h"
+#include "ops/service.h"
+#include "sinks/sink.h"
+
+/* A line each for everything that `run` will need, and what to do about what is not there. */
+
+static const struct flag flags[] = {
+	{ .name = "config", .letter = 'c', .value = "FILE", .help = "the configuration", .required = true },
+	{ 0 },
+};
+
+struct check {
+	const struct config *config;
+	struct clock clock;
+	struct metrics *metrics;
+	struct service_aws aws;
+	unsigned failed;
+};
+
+static void say(struct check *k, bool ok, const char *part, const char *name, const char *text)
+{
+	printf("%-4s  %-11s %s%s%s\n", ok ? "ok" : "FAIL", part, name, *name ? ": " : "", text);
+	k->failed += !ok;
+}
+
+static void check_credentials(struct check *k)
+{
+	struct error err = { 0 };
+	bool ok = service_aws_open(&k->aws, k->config, &k->clock, k->metrics, &err);
+	char text[256];
+
+	if (ok)
+		snprintf(text, sizeof(text), "%s, region %s", credentials_source(k->aws.credentials),
+			 k->aws.region);
+	say(k, ok, "credentials", "", ok ? text : err.message);
+}
+
+static void check_store(struct check *k)
+{
+	struct error err = { 0 };
+	AUTO(store) struct store *s =
+		store_open(k->config->checkpoint.store, k->config->checkpoint.lease_ms / 2 - 1, &err);
+
+	say(k, s != NULL, "store", "", s ? store_describe(s) : err.message);
+}
+
+struct first_page {
+	bool done;
+	struct error err;
+	size_t shards;
+	char shard[STREAMS_SHARD_MAX + 1];
+	char iterator[STREAMS_ITERATOR_MAX + 1];
+};
+
+static void on_describe(void *arg, const struct error *err, const struct streams_description *d)
+{
+	struct first_page *p = arg;
+
+	p->err = *err;
+	p->done = true;
+	if (err->kind == ERROR_NONE && d->shard_count > 0) {
+		p->shards = d->shard_count;
+		snprintf(p->shard, sizeof(p->shard), "%s", d->shards[d->shard_count - 1].id);
+	}
+}
+
+static void on_iterator(void *arg, const struct error *err, const char *iterator)
+{
+	struct first_page *p = arg;
+
+	p->err = *err;
+	p->done = true;
+	if (err->kind == ERROR_NONE)
+		snprintf(p->iterator, sizeof(p->iterator), "%s", iterator);
+}
+
+static void on_records(void *arg, const struct error *err, struct streams_records *r)
+{
+	struct first_page *p = arg;
+
+	(void)r;
+	p->err = *err;
+	p->done = true;
+}
+
+static bool step(struct aws_client *c, struct first_page *p, struct error *err)
+{
+	aws_wait(c, &p->done);
+	p->done = false;
+	*err = p->err;
+	return p->err.kind == ERROR_NONE;
+}
+
+/* One call of each operation that reading needs: permissions differ between them. */
+static bool read_once(struct aws_client *c, const struct resolved_stream *s, struct error *err)
+{
+	struct first_page p = { 0 };
+
+	streams_describe(c, s->arn, "", NULL, on_describe, &p);
+	if (!step(c, &p, err) || p.shards == 0)
+		return err->kind == ERROR_NONE;
+	streams_iterator(c, s->arn, p.shard, ITERATOR_LATEST, NULL, 0, on_iterator, &p);
+	if (!step(c, &p, err))
+		return false;
+	streams_records(c, p.iterator, 1, (size_t)16 << 20, on_records, &p);
+	return step(c, &p, err);
+}
+
+static bool images_fit(const struct check *k, const struct config_stream *s,
+		       const struct resolved_stream *r, struct error *err)
+{
+	for (size_t i = 0; i < s->sink_count; i++) {
+		const struct config_sink *sink = &k->config->sinks[s->sinks[i].sink];
+		const struct sink_ops *ops = sink_ops_find(sink->type->type);
+
+		if (!resolve_images_fit(r, s->name, sink->name, ops->encoding(sink->settings), err))
+			return false;
+	}
+	return true;
+}
+
+static void check_stream(struct check *k, struct aws_client *c, const struct config_stream *s)
+{
+	struct resolved_stream r;
+	struct error err = { 0 };
+	char text[1400];
+	/* A check changes nothing: a stream that would be turned on is only told of. */
+	bool ok = resolve_stream(c, s->table, NULL, &r, &err);
+
+	if (!ok && s->enable_stream && err.kind == ERROR_INVALID) {
+		snprintf(text, sizeof(text), "has no stream yet; run turns it on with %s",
+			 s->enable_stream);
+		say(k, true, "stream", s->name, text);
+		return;
+	}
+	ok = ok && images_fit(k, s, &r, &err) && read_once(c, &r, &err);
+	if (ok)
+		snprintf(text, sizeof(text), "%s, %s%s", r.arn, r.view_type,
+			 r.old_images ? ""
+				      : " (no old images: updates are 'r', deletes carry their keys)");
+	say(k, ok, "stream", s->name, ok ? text : err.message);
+}
+
+static void check_streams(struct check *k)
+{
+	struct loop *loop = loop_new(&k->clock);
+	struct error err = { 0 };
+	struct aws_client *c = aws_client_new(loop, &k->aws.settings, k->aws.credentials, &k->clock,
+					      k->metrics, &err);
+
+	if (!c)
+		say(k, false, "aws", "", err.message);
+	for (size_t i = 0; c && i < k->config->stream_count; i++)
+		check_stream(k, c, &k->config->streams[i]);
+	aws_client_free(c);
+	loop_free(loop);
+}
+
+static void check_sink(struct check *k, const struct config_sink *sink, unsigned index)
+{
+	struct sink_host host = { .index = index,
+				  .name = sink->name,
+				  .session = "check",
+				  .readers = 1,
+				  .lease_ms = k->config->checkpoint.lease_ms,
+				  .memory_bytes = (size_t)k->config->worker.memory_bytes,
+				  .clock = &k->clock,
+				  .metrics = k->metrics,
+				  .aws = &k->aws.settings,
+				  .credentials = k->aws.credentials };
+	struct buf said = { 0 };
+	struct error err = { 0 };
+	bool ok = sink_ops_find(sink->type->type)->check(sink->settings, &host, &said, &err);
+
+	buf_text(&said, "");
+	say(k, ok, "sink", sink->name, ok ? said.data : err.message);
+	buf_release(&said);
+}
+
+static int run(const struct arguments *a)
+{
+	struct error err = { 0 };
+	struct check k = { 0 };
+	AUTO(config) struct config *c =
+		config_load(arguments_get(a, "config"), sink_config_types(), &err);
+
+	if (a->word_count > 0)
+		return command_usage_error(&command_check, "not understood: %s", a->words[0]);
+	if (!c) {
+		fprintf(stderr, "sluice check: %s\n", err.message);
+		return EXIT_USAGE;
+	}
+	log_setup(LOG_ERROR, LOG_TEXT);
+	k.config = c;
+	clock_init(&k.clock);
+	k.metrics = metrics_new();
+	say(&k, true, "config", "", c->path);
+	check_credentials(&k);
+	if (k.aws.credentials)
+		check_streams(&k);
+	check_store(&k);
+	for (size_t i = 0; i < c->sink_count; i++)
+		check_sink(&k, &c->sinks[i], (unsigned)i);
+	service_aws_close(&k.aws);
+	metrics_free(k.metrics);
+	return k.failed ? EXIT_FAILED : EXIT_DONE;
+}
+
+const struct command command_check = {
+	.name = "check",
+	.usage = "-c FILE",
+	.help = "Validate the configuration, then reach each part: a line each.",
+	.flags = flags,
+	.run = run,
+};

@@ -1,0 +1,294 @@
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "checkpoint/store.h"
+#include "ops/arguments.h"
+#include "ops/command.h"
+#include "sinks/sink.h"
+
+/* What the store knows: it works beside running workers, and when there are none. */
+
+#define STORE_TIMEOUT_MS 10000
+#define SESSIONS_MAX     256
+#define WATCH_MS         2000
+/* DynamoDB keeps a stream's records for 24 hours. */
+#define RETENTION_MS (24 * 60 * 60 * 1000)
+
+static const struct flag flags[] = {
+	{ .name = "config", .letter = 'c', .value = "FILE", .help = "the configuration", .required = true },
+	{ .name = "json", .help = "one JSON object" },
+	{ .name = "watch", .help = "again every two seconds" },
+	{ 0 },
+};
+
+struct lane_row {
+	struct store_lane lane;
+	bool done, known;
+	int64_t event_ms;
+	struct sequence sequence;
+};
+
+struct stream_row {
+	char name[STORE_NAME_MAX + 1];
+	char arn[1025];
+	struct store_stream stream;
+	struct lane_row *lanes;
+	size_t lane_count;
+};
+
+struct status {
+	struct store *store;
+	struct store_session sessions[SESSIONS_MAX];
+	size_t session_count;
+	struct stream_row *streams;
+	size_t stream_count;
+	struct stream_row *filling;
+	uint64_t letters;
+	int64_t now_ms;
+};
+
+static void on_stream(void *arg, const char *name, const char *arn, const struct store_stream *s)
+{
+	struct status *t = arg;
+	struct stream_row *row;
+
+	t->streams = memory_resize(t->streams, (t->stream_count + 1) * sizeof(*t->streams));
+	row = &t->streams[t->stream_count++];
+	*row = (struct stream_row){ .stream = *s };
+	snprintf(row->name, sizeof(row->name), "%s", name);
+	snprintf(row->arn, sizeof(row->arn), "%s", arn);
+}
+
+static void on_lane(void *arg, const struct store_lane *lane)
+{
+	struct status *t = arg;
+	struct stream_row *row = t->filling;
+
+	row->lanes = memory_resize(row->lanes, (row->lane_count + 1) * sizeof(*row->lanes));
+	row->lanes[row->lane_count++] = (struct lane_row){ .lane = *lane, .done = true };
+}
+
+static struct lane_row *lane_of(struct stream_row *row, int64_t id)
+{
+	for (size_t i = 0; i < row->lane_count; i++)
+		if (row->lanes[i].lane.id == id)
+			return &row->lanes[i];
+	return NULL;
+}
+
+/* A lane is as far as the sink that is furthest behind. */
+static void on_position(void *arg, const struct store_position *p)
+{
+	struct status *t = arg;
+	struct lane_row *l = lane_of(t->filling, p->lane);
+
+	if (!l)
+		return;
+	if (!l->known || sequence_compare(&p->sequence, &l->sequence) < 0) {
+		l->sequence = p->sequence;
+		l->event_ms = p->event_ms;
+	}
+	l->known = true;
+	l->done = l->done && p->done;
+}
+
+static void on_letter(void *arg, int64_t id, struct str json)
+{
+	struct status *t = arg;
+
+	(void)id;
+	(void)json;
+	t->letters++;
+}
+
+static bool collect(struct status *t, struct error *err)
+{
+	struct clock clock;
+
+	clock_init(&clock);
+	t->now_ms = clock_aws_ms(&clock);
+	if (!store_sessions(t->store, t->sessions, SESSIONS_MAX, &t->session_count, err) ||
+	    !store_streams(t->store, on_stream, t, err) ||
+	    !store_letters(t->store, on_letter, t, err))
+		return false;
+	for (size_t i = 0; i < t->stream_count; i++) {
+		t->filling = &t->streams[i];
+		if (!store_lanes_list(t->store, t->streams[i].stream.id, on_lane, on_position, t, err))
+			return false;
+	}
+	return true;
+}
+
+static const char *lane_state(const struct lane_row *l)
+{
+	return !l->known ? "new" : l->done ? "done" : *l->lane.owner ? "open" : "free";
+}
+
+/* The oldest place of a lane that is not done; 0: nothing was read yet. */
+static int64_t oldest_ms(const struct stream_row *s)
+{
+	int64_t oldest = 0;
+
+	for (size_t i = 0; i < s->lane_count; i++)
+		if (!s->lanes[i].done && s->lanes[i].event_ms > 0 &&
+		    (oldest == 0 || s->lanes[i].event_ms < oldest))
+			oldest = s->lanes[i].event_ms;
+	return oldest;
+}
+
+static size_t open_lanes(const struct stream_row *s)
+{
+	size_t open = 0;
+
+	for (size_t i = 0; i < s->lane_count; i++)
+		open += !s->lanes[i].done;
+	return open;
+}
+
+static void print_text(const struct status *t)
+{
+	char time[CLOCK_TEXT_SIZE], sequence[SEQUENCE_TEXT_SIZE];
+
+	printf("store    %s\n", store_describe(t->store));
+	for (size_t i = 0; i < t->session_count; i++)
+		printf("worker   %s  %s  %s  beat %" PRId64 "\n", t->sessions[i].worker,
+		       t->sessions[i].state == SESSION_LIVE ? "live" : "dead", t->sessions[i].id,
+		       t->sessions[i].beat);
+	for (size_t i = 0; i < t->stream_count; i++) {
+		const struct stream_row *s = &t->streams[i];
+		int64_t oldest = oldest_ms(s);
+
+		printf("stream   %s  generation %" PRIu64 "  shards %zu open, %zu done  last event %s\n",
+		       s->name, s->stream.generation, open_lanes(s), s->lane_count - open_lanes(s),
+		       oldest ? clock_text(oldest, time) : "none yet");
+		printf("         %s\n", s->arn);
+		for (size_t n = 0; n < s->lane_count; n++) {
+			const struct lane_row *l = &s->lanes[n];
+
+			printf("  shard  %s  %-4s  at %s  %s\n", l->lane.shard, lane_state(l),
+			       sequence_is_none(&l->sequence) ? "its beginning"
+							      : sequence_text(&l->sequence, sequence),
+			       l->event_ms ? clock_text(l->event_ms, time) : "");
+		}
+	}
+	printf("dead letters %" PRIu64 "\n", t->letters);
+}
+
+static void json_member(struct buf *b, const char *name, const char *value)
+{
+	buf_printf(b, "\"%s\":", name);
+	buf_json_text(b, str_of(value));
+}
+
+static void json_lane(struct buf *b, const struct lane_row *l)
+{
+	char sequence[SEQUENCE_TEXT_SIZE];
+
+	buf_text(b, "{");
+	json_member(b, "shard", l->lane.shard);
+	buf_text(b, ",");
+	json_member(b, "parent", l->lane.parent);
+	buf_text(b, ",");
+	json_member(b, "state", lane_state(l));
+	buf_text(b, ",");
+	json_member(b, "owner", l->lane.owner);
+	buf_text(b, ",");
+	json_member(b, "sequence", sequence_text(&l->sequence, sequence));
+	buf_printf(b, ",\"event_ms\":%" PRId64 "}", l->event_ms);
+}
+
+static void json_stream(struct buf *b, const struct stream_row *s, int64_t now_ms)
+{
+	int64_t oldest = oldest_ms(s);
+
+	buf_text(b, "{");
+	json_member(b, "stream", s->name);
+	buf_text(b, ",");
+	json_member(b, "arn", s->arn);
+	buf_printf(b, ",\"generation\":%" PRIu64 ",\"last_event_ms\":%" PRId64,
+		   s->stream.generation, oldest);
+	buf_printf(b, ",\"age_of_last_event_seconds\":%" PRId64 ",\"retention_seconds\":%d",
+		   oldest ? (now_ms - oldest) / 1000 : 0, RETENTION_MS / 1000);
+	buf_text(b, ",\"shards\":[");
+	for (size_t i = 0; i < s->lane_count; i++) {
+		buf_text(b, i ? "," : "");
+		json_lane(b, &s->lanes[i]);
+	}
+	buf_text(b, "]}");
+}
+
+static void print_json(const struct status *t)
+{
+	struct buf b = { 0 };
+
+	buf_text(&b, "{");
+	json_member(&b, "store", store_describe(t->store));
+	buf_text(&b, ",\"workers\":[");
+	for (size_t i = 0; i < t->session_count; i++) {
+		buf_text(&b, i ? ",{" : "{");
+		json_member(&b, "worker", t->sessions[i].worker);
+		buf_text(&b, ",");
+		json_member(&b, "session", t->sessions[i].id);
+		buf_text(&b, ",");
+		json_member(&b, "state", t->sessions[i].state == SESSION_LIVE ? "live" : "dead");
+		buf_printf(&b, ",\"beat\":%" PRId64 "}", t->sessions[i].beat);
+	}
+	buf_text(&b, "],\"streams\":[");
+	for (size_t i = 0; i < t->stream_count; i++) {
+		buf_text(&b, i ? "," : "");
+		json_stream(&b, &t->streams[i], t->now_ms);
+	}
+	buf_printf(&b, "],\"dead_letters\":%" PRIu64 "}", t->letters);
+	puts(b.data);
+	buf_release(&b);
+}
+
+static bool show(const struct arguments *a, struct store *store, struct error *err)
+{
+	struct status t = { .store = store };
+	bool ok = collect(&t, err);
+
+	if (ok && arguments_get(a, "json"))
+		print_json(&t);
+	else if (ok)
+		print_text(&t);
+	fflush(stdout);
+	for (size_t i = 0; i < t.stream_count; i++)
+		free(t.streams[i].lanes);
+	free(t.streams);
+	return ok;
+}
+
+static int run(const struct arguments *a)
+{
+	struct error err = { 0 };
+	AUTO(config) struct config *c =
+		config_load(arguments_get(a, "config"), sink_config_types(), &err);
+	AUTO(store) struct store *store = NULL;
+
+	if (!c) {
+		fprintf(stderr, "sluice status: %s\n", err.message);
+		return EXIT_USAGE;
+	}
+	store = store_open_reader(c->checkpoint.store, STORE_TIMEOUT_MS, &err);
+	while (store && show(a, store, &err)) {
+		if (!arguments_get(a, "watch"))
+			return EXIT_DONE;
+		nanosleep(&(struct timespec){ .tv_sec = WATCH_MS / 1000 }, NULL);
+	}
+	fprintf(stderr, "sluice status: %s\n", err.message);
+	return EXIT_FAILED;
+}
+
+const struct command command_status = {
+	.name = "status",
+	.usage = "-c FILE [--json|--watch]",
+	.help = "Streams, shards and where they are, workers, dead letters: out of the store.",
+	.flags = flags,
+	.run = run,
+};
