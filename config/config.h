@@ -69,8 +69,8 @@ struct config_sink_type {
 	const char *type; /* "kafka", "s3", "directory", "stdout" */
 	const struct option *options;
 	size_t settings_size;
-	/* What no single row can check. The message begins with the setting's name ("roll.size:
-	 * …"), and file, line and sink are put before it. May be NULL. */
+	/* What no single row can check. The message begins with the setting's name ("roll.size: …",
+	 * "properties.acks: …"), and file, line and sink are put before it. May be NULL. */
 	bool (*validate)(const void *settings, struct error *err);
 };
 

@@ -6,15 +6,26 @@
 
 #include "config/expand.h"
 
+static const struct yaml_node *child_of(const struct yaml_node *map, const char *key, size_t length)
+{
+	for (const struct yaml_node *n = map->first; n; n = n->next)
+		if (strlen(n->key) == length && !memcmp(n->key, key, length))
+			return n;
+	return NULL;
+}
+
 /* The deepest node of a dotted name that is there. */
 static const struct yaml_node *node_of(const struct yaml_node *n, const char *key)
 {
 	while (key && *key && n->kind == YAML_MAP) {
-		size_t length = strcspn(key, ".");
-		const struct yaml_node *child = n->first;
+		/* A free key may have dots of its own. */
+		size_t length = strlen(key);
+		const struct yaml_node *child = child_of(n, key, length);
 
-		while (child && (strncmp(child->key, key, length) != 0 || child->key[length]))
-			child = child->next;
+		if (!child) {
+			length = strcspn(key, ".");
+			child = child_of(n, key, length);
+		}
 		if (!child)
 			break;
 		n = child;
@@ -178,12 +189,12 @@ static bool fill_level(struct fill *f, const struct option *table, void *base,
 static bool is_given(const struct yaml_node *map, const char *name)
 {
 	size_t length = strcspn(name, ".");
+	const struct yaml_node *n = child_of(map, name, length);
 
-	for (const struct yaml_node *n = map->first; n; n = n->next)
-		if (!strncmp(n->key, name, length) && !n->key[length])
-			return name[length] ? n->kind == YAML_MAP && is_given(n, name + length + 1)
-					    : !yaml_is_null(n);
-	return false;
+	if (!n)
+		return false;
+	return name[length] ? n->kind == YAML_MAP && is_given(n, name + length + 1)
+			    : !yaml_is_null(n);
 }
 
 bool fill_table(struct fill *f, const struct option *table, void *base, const struct yaml_node *map,
@@ -211,10 +222,16 @@ bool fill_check(struct fill *f, const struct option *table, const void *base,
 	if (!check || check(base, &inner))
 		return true;
 	length = strcspn(inner.message, ":");
-	for (const struct option *o = table; o->name; o++)
-		if (strlen(o->name) == length && !strncmp(o->name, inner.message, length))
-			return fill_fail(f, map, o->name, "%s",
-					 inner.message + length +
-						 strspn(inner.message + length, ": "));
+	for (const struct option *o = table; o->name; o++) {
+		size_t name = strlen(o->name);
+
+		if (strncmp(o->name, inner.message, name) != 0)
+			continue;
+		if (name == length || (o->type == OPTION_MAP && inner.message[name] == '.'))
+			return fill_fail(
+				f, map, arena_printf(f->arena, "%.*s", (int)length, inner.message),
+				"%s",
+				inner.message + length + strspn(inner.message + length, ": "));
+	}
 	return fill_fail(f, map, NULL, "%s", inner.message);
 }

@@ -24,9 +24,8 @@ bool fill_fail(struct fill *f, const struct yaml_node *n, const char *key, const
 bool fill_unknown(struct fill *f, const struct yaml_node *n, const struct nearest *near);
 /* The expanded text of a scalar; NULL on error. */
 const char *fill_text(struct fill *f, const struct yaml_node *n, bool is_template);
-/* Defaults, then what the map gives, then what is required. `map` NULL or nothing: an empty one.
- * `other` is a key that belongs to the caller, or NULL; `where` stands for the map in messages when
- * it is not there. */
+/* Defaults, then what the map gives, then what is required. `map` NULL: only defaults, and nothing
+ * is required. `other` is a key that belongs to the caller, or NULL. */
 bool fill_table(struct fill *f, const struct option *table, void *base, const struct yaml_node *map,
 		const char *other) MUST_CHECK;
 /* Runs a check whose message begins with the setting's name ("topic: …"), and adds file and line.

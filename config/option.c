@@ -218,6 +218,9 @@ bool option_text(const struct option *o, const void *base, struct buf *out)
 	case OPTION_INT:
 	case OPTION_MS:
 	case OPTION_BYTES:
+		/* Without a default, 0 is "not given" where it could not have been given. */
+		if (*(const long *)field == 0 && !o->def && o->min > 0)
+			return false;
 		number_print(*(const long *)field, units_of(o->type), out);
 		return true;
 	case OPTION_ENUM:

@@ -48,7 +48,7 @@ struct option_map {
 bool option_set(const struct option *o, void *base, const char *text, struct error *err) MUST_CHECK;
 /* Every row's default into its field. */
 bool option_defaults(const struct option *table, void *base, struct error *err) MUST_CHECK;
-/* The field as option_set reads it again, "2m" or "64KiB"; false where a text is not set. Not for
+/* The field as option_set reads it again, "2m" or "64KiB"; false where nothing is set. Not for
  * MAP rows. Secrets come out as they are. */
 bool option_text(const struct option *o, const void *base, struct buf *out);
 /* What may be written, for people: "a duration of 1s to 10m". */

@@ -83,6 +83,21 @@ static void map_print(struct buf *out, const struct option_map *map, int indent)
 	}
 }
 
+static void value_print(struct buf *out, const struct option *o, const char *value)
+{
+	char *masked;
+
+	if (o->flags & OPTION_SECRET) {
+		buf_text(out, "\"" SECRET "\"");
+	} else if (o->type == OPTION_TEXT) {
+		masked = url_masked(value);
+		text_print(out, masked, o->flags & OPTION_TEMPLATE);
+		free(masked);
+	} else {
+		buf_text(out, value);
+	}
+}
+
 /* One table being printed. A group without a row that is set leaves nothing behind. */
 struct printer {
 	struct buf *out;
@@ -96,27 +111,20 @@ static void row_print(void *arg, const struct option *o, const char *key)
 {
 	struct printer *p = arg;
 	const void *field = (const char *)p->base + o->offset;
-	bool is_text = o->type == OPTION_TEXT;
+	struct buf value;
 
-	if (is_text && !*(const char *const *)field)
-		return;
-	indent_print(p->out, p->indent);
-	buf_printf(p->out, "%s:%s", key, o->type == OPTION_MAP ? "" : " ");
+	buf_init(&value, 0);
 	if (o->type == OPTION_MAP) {
+		indent_print(p->out, p->indent);
+		buf_printf(p->out, "%s:", key);
 		map_print(p->out, field, p->indent);
-		return;
+	} else if (option_text(o, p->base, &value)) {
+		indent_print(p->out, p->indent);
+		buf_printf(p->out, "%s: ", key);
+		value_print(p->out, o, buf_str(&value).p);
+		buf_text(p->out, "\n");
 	}
-	if (o->flags & OPTION_SECRET) {
-		buf_text(p->out, "\"" SECRET "\"");
-	} else if (is_text) {
-		char *masked = url_masked(*(const char *const *)field);
-
-		text_print(p->out, masked, o->flags & OPTION_TEMPLATE);
-		free(masked);
-	} else {
-		option_text(o, p->base, p->out);
-	}
-	buf_text(p->out, "\n");
+	buf_release(&value);
 }
 
 static void group_enter(void *arg, const char *key)
@@ -148,19 +156,25 @@ static void table_print(struct buf *out, const struct option *table, const void 
 	option_visit(table, &(struct option_visitor){ row_print, group_enter, group_leave, &p });
 }
 
+/* An entry of a list: its first row, which is required, stands behind the dash. */
+static void item_print(struct buf *out, const struct option *table, const void *base, int indent)
+{
+	size_t start = out->size;
+
+	table_print(out, table, base, indent);
+	out->data[start + (size_t)indent - 2] = '-';
+}
+
 static void streams_print(struct buf *out, const struct config *c)
 {
 	buf_text(out, "streams:\n");
 	for (size_t i = 0; i < c->stream_count; i++) {
 		const struct config_stream *s = &c->streams[i];
 
-		buf_text(out, "  -\n");
-		table_print(out, config_stream_section.options, s, 4);
+		item_print(out, config_stream_section.options, s, 4);
 		buf_text(out, "    sinks:\n");
-		for (size_t k = 0; k < s->sink_count; k++) {
-			buf_text(out, "      -\n");
-			table_print(out, config_stream_sink_section.options, &s->sinks[k], 8);
-		}
+		for (size_t k = 0; k < s->sink_count; k++)
+			item_print(out, config_stream_sink_section.options, &s->sinks[k], 8);
 	}
 }
 

@@ -30,7 +30,9 @@ static void row_print(struct buf *out, const struct option *o)
 	if (o->flags & OPTION_TEMPLATE)
 		buf_text(out, " `${…}` are placeholders of the event; the environment is "
 			      "`${env:NAME}`.");
-	if (o->flags & OPTION_SECRET)
+	if (o->type == OPTION_MAP)
+		buf_text(out, " Values whose key looks secret are printed as `***`.");
+	else if (o->flags & OPTION_SECRET)
 		buf_text(out, " A secret: printed as `***`.");
 	if (o->flags & OPTION_RELOAD)
 		buf_text(out, " Read again on SIGHUP.");

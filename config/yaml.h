@@ -9,8 +9,8 @@
 #include "base/str.h"
 
 /* A YAML document as a tree of texts, lists and maps, each with its line. Everything lives in the
- * arena it was parsed into. Refused: anchors, aliases, tags, merge keys' effect, a second document,
- * a key given twice, and what passes the limits below. */
+ * arena it was parsed into. Refused: anchors, aliases, tags, a second document, a key
+ * given twice, and what passes the limits below. */
 #define YAML_BYTES_MAX ((size_t)1 << 20)
 #define YAML_DEPTH_MAX 20
 #define YAML_NODES_MAX 100000
