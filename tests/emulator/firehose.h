@@ -2,8 +2,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/buf.h"
-#include "tests/emulator/generate.h"
+#include "tests/bench/page.h"
 
 /* The benchmarks' source: one prepared page that is served over and over, with the page's number
  * written into its sequence numbers, so that they grow. Its event ids and images repeat. Copies of
@@ -23,11 +22,15 @@ struct firehose_page {
 	char *bytes;  /* the answer up to the end of the last record; FIREHOSE_ROOM around it */
 };
 
-struct firehose *firehose_new(const struct generator *g, size_t page_bytes);
+/* The records were made at now_ms. */
+struct firehose *firehose_new(uint64_t seed, enum page_shape shape, size_t page_bytes,
+			      int64_t now_ms);
 void firehose_free(struct firehose *f);
 uint64_t firehose_page_records(const struct firehose *f);
 size_t firehose_page_size(const struct firehose *f);
-/* Where record `index` of a page begins; of the count: behind the last record. */
+/* Record i of page p has the sequence number first + p · FIREHOSE_PAGE_STEP + i + 1. */
+unsigned __int128 firehose_first(const struct firehose *f);
+/* Where record `index` of a page begins; of the count: one behind the last record's end. */
 size_t firehose_offset(const struct firehose *f, uint64_t index);
 struct firehose_page *firehose_take(struct firehose *f, uint64_t number);
 void firehose_give(struct firehose_page *page);

@@ -318,7 +318,7 @@ static size_t envelope_size(const struct generator *g, const struct change *c, s
 	if (gives_old(g))
 		size += sizeof(OLD_IMAGE) - 1;
 	return size + ID_DIGITS + strlen("MODIFY") + strlen(c->region) + 10 + keys +
-	       GENERATE_PAGE_DIGITS + 4 + strlen(view_name(g->view));
+	       GENERATE_SEQUENCE_DIGITS + 4 + strlen(view_name(g->view));
 }
 
 static void add_time(struct buf *out, const struct change *c)
@@ -383,31 +383,4 @@ size_t generate_record(struct buf *out, const struct generator *g, const struct 
 			 "\"dynamodb.amazonaws.com\"}");
 	ADD(out, "}");
 	return size;
-}
-
-void generate_page(struct buf *out, const struct generator *g, size_t count, size_t *offsets)
-{
-	ADD(out, "{\"Records\":[");
-	for (size_t i = 0; i < count; i++) {
-		char sequence[GENERATE_PAGE_DIGITS + 1];
-		struct change c = { .key = i,
-				    .n = 2,
-				    .sequence = sequence,
-				    .region = "us-east-1",
-				    .created_ms = g->created_ms };
-
-		generate_page_sequence(sequence, 0, i);
-		if (i)
-			ADD(out, ",");
-		if (offsets)
-			offsets[i] = out->size;
-		generate_record(out, g, &c);
-	}
-}
-
-void generate_page_sequence(char *out, uint64_t page, uint64_t index)
-{
-	/* 100, the page's number, the record's in it: fixed width, so that it can be patched. */
-	snprintf(out, GENERATE_PAGE_DIGITS + 1, "100%09llu%09llu",
-		 (unsigned long long)page % 1000000000u, (unsigned long long)index + 1);
 }

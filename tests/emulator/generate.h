@@ -19,7 +19,6 @@ struct generator {
 	size_t bytes; /* of a record with two images, exactly, where there is room for the keys */
 	enum view view;
 	const struct key_attribute *hash, *range;
-	int64_t created_ms; /* of generate_page's records */
 };
 
 struct change {
@@ -30,6 +29,7 @@ struct change {
 	const char *region;
 };
 
+#define GENERATE_SEQUENCE_DIGITS 21 /* with which a record has its size exactly */
 /* Adds one record's JSON and returns the size that DynamoDB would account for it. */
 size_t generate_record(struct buf *out, const struct generator *g, const struct change *c);
 /* The primary key as `{"pk":"a","sk":1}`, the way Sluice writes a Kafka key (binary as base64). */
@@ -38,12 +38,4 @@ static inline bool generate_exists(uint64_t n)
 {
 	return n % GENERATE_LIFE != 0;
 }
-/* A page of `count` MODIFY records of keys 0, 1, …, as GetRecords answers it up to the bracket that
- * ends the records, with the sequence numbers of page 0. The benchmarks' main page is seed 1, bytes
- * 1570. Where each record begins goes to offsets[count] if that is not NULL. */
-void generate_page(struct buf *out, const struct generator *g, size_t count, size_t *offsets);
-/* The sequence number of a record of a page: as many digits each time, so that it can be patched.
- * `out` gets GENERATE_PAGE_DIGITS digits and a zero byte. */
-#define GENERATE_PAGE_DIGITS 21
-void generate_page_sequence(char *out, uint64_t page, uint64_t index);
 uint64_t generate_mix(uint64_t seed, uint64_t a, uint64_t b);

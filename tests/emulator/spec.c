@@ -29,7 +29,7 @@ bool view_parse(const char *text, enum view *out)
 	return false;
 }
 
-enum word_type { WORD_NUMBER, WORD_FLAG, WORD_VIEW, WORD_KEY };
+enum word_type { WORD_NUMBER, WORD_FLAG, WORD_VIEW, WORD_SHAPE, WORD_KEY };
 
 static const struct word {
 	const char *name;
@@ -43,6 +43,7 @@ static const struct word {
 	}
 	WORD("hash", WORD_KEY, hash, 0, 0),
 	WORD("range", WORD_KEY, range, 0, 0),
+	WORD("shape", WORD_SHAPE, shape, 0, 0),
 	WORD("stream", WORD_FLAG, stream, 0, 1),
 	WORD("view", WORD_VIEW, view, 0, 0),
 	WORD("seed", WORD_NUMBER, seed, 0, UINT64_MAX),
@@ -61,6 +62,17 @@ static const struct word {
 	WORD("closed", WORD_FLAG, closed, 0, 1),
 #undef WORD
 };
+
+static bool shape_parse(const char *text, enum page_shape *out)
+{
+	for (enum page_shape i = 0; i < PAGE_SHAPES; i++) {
+		if (strcmp(text, page_shape_name(i)) == 0) {
+			*out = i;
+			return true;
+		}
+	}
+	return false;
+}
 
 static bool key_parse(struct key_attribute *out, const char *text, struct error *err)
 {
@@ -88,8 +100,18 @@ static bool spec_set(struct table_spec *spec, const char *name, const char *valu
 
 		if (strcmp(w->name, name) != 0)
 			continue;
+		if (w->type == WORD_KEY && member == &spec->range && !*value) {
+			spec->range.name[0] = '\0';
+			return true;
+		}
 		if (w->type == WORD_KEY)
 			return key_parse(member, value, err);
+		if (w->type == WORD_SHAPE) {
+			if (!shape_parse(value, member))
+				return error_set(err, ERROR_INVALID, "shape \"%s\" is unknown",
+						 value);
+			return true;
+		}
 		if (w->type == WORD_VIEW) {
 			if (!view_parse(value, member))
 				return error_set(err, ERROR_INVALID, "view \"%s\" is unknown",
@@ -137,11 +159,18 @@ static bool spec_check(struct table_spec *spec, const char *name, struct error *
 	memcpy(spec->name, name, length + 1);
 	if (spec->keys % 2)
 		return error_set(err, ERROR_INVALID, "table %s: keys must be even", name);
-	if (spec->page && (spec->depth || spec->rate || spec->page < 2 * spec->bytes))
+	if (spec->page && (spec->depth || spec->rate))
 		return error_set(err, ERROR_INVALID,
-				 "table %s: a firehose (page) has neither depth nor rate, and "
-				 "holds two records at least",
-				 name);
+				 "table %s: a firehose (page) has neither depth nor rate", name);
+	if (spec->page) {
+		/* The prepared records' own. */
+		const struct source *source = page_source(spec->shape);
+
+		snprintf(spec->hash.name, sizeof(spec->hash.name), "%s", source->key_hash);
+		snprintf(spec->range.name, sizeof(spec->range.name), "%s", source->key_range);
+		spec->hash.type = spec->range.type = 'S';
+		spec->view = source->new_images ? VIEW_NEW_AND_OLD_IMAGES : VIEW_KEYS_ONLY;
+	}
 	if (spec->depth &&
 	    (spec->shards << (spec->fanout == 2 ? spec->depth : 0)) > SPEC_SHARDS_MAX)
 		return error_set(err, ERROR_INVALID, "table %s: more than %d shards", name,

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "tests/bench/page.h"
 
 /* What a table is made of: given on the command line ("NAME:shards=4:records=1000"), in a JSON file
  * or over the control port, always by the same words (README.md lists them). A value. */
@@ -24,15 +25,16 @@ struct table_spec {
 	bool stream; /* enabled from the start */
 	enum view view;
 	uint64_t seed;
-	uint64_t shards;  /* roots */
-	uint64_t depth;   /* generations below the roots that exist from the start */
-	uint64_t fanout;  /* children of each of them: 1 rotates, 2 splits */
-	uint64_t hours;   /* between two generations, in the past; 0: all made now */
-	uint64_t records; /* of each shard */
-	uint64_t keys;    /* of each root shard; even */
-	uint64_t bytes;   /* of one record's JSON with both images */
-	uint64_t rate;    /* records a second of the whole table; 0: all there at once */
-	uint64_t page;    /* firehose: bytes of the page that is served over and over; 0: none */
+	uint64_t shards;       /* roots */
+	uint64_t depth;        /* generations below the roots that exist from the start */
+	uint64_t fanout;       /* children of each of them: 1 rotates, 2 splits */
+	uint64_t hours;        /* between two generations, in the past; 0: all made now */
+	uint64_t records;      /* of each shard */
+	uint64_t keys;         /* of each root shard; even */
+	uint64_t bytes;        /* of one record's JSON with both images */
+	uint64_t rate;         /* records a second of the whole table; 0: all there at once */
+	enum page_shape shape; /* of the firehose's records */
+	uint64_t page; /* firehose: bytes of the page that is served over and over; 0: none */
 	uint64_t enabling_ms;
 	uint64_t empty_every; /* every n-th GetRecords of a shard answers an empty page */
 	uint64_t readers;     /* LimitExceededException above so many at once on one shard */

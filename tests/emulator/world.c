@@ -160,7 +160,7 @@ static void stream_first_root(struct stream *st, size_t i, int64_t created_ms, d
 
 	if (st->firehose) {
 		s->firehose = st->firehose;
-		s->first = (sequence_number)100 * FIREHOSE_PAGE_STEP * FIREHOSE_PAGE_STEP;
+		s->first = firehose_first(st->firehose);
 		s->total = (spec->records + firehose_page_records(st->firehose) - 1) /
 			   firehose_page_records(st->firehose);
 		s->closed = spec->closed;
@@ -241,10 +241,9 @@ static struct stream *stream_new(struct table *t, enum view view)
 					    .bytes = t->spec.bytes,
 					    .view = view,
 					    .hash = &t->spec.hash,
-					    .range = &t->spec.range,
-					    .created_ms = now_ms };
+					    .range = &t->spec.range };
 	if (t->spec.page)
-		st->firehose = firehose_new(&st->generator, t->spec.page);
+		st->firehose = firehose_new(t->spec.seed, t->spec.shape, t->spec.page, now_ms);
 	t->streams = memory_resize(t->streams, (t->stream_count + 1) * sizeof(st));
 	t->streams[t->stream_count++] = st;
 	return st;

@@ -18,7 +18,7 @@
  * is answered under it, only a firehose's pages are made outside. Nothing is freed before the
  * world. */
 
-#define WORLD_REGION  "us-east-1"
+#define WORLD_REGION  "eu-west-1"
 #define WORLD_ACCOUNT "123456789012"
 #define ARN_SIZE      400
 #define RETENTION_MS  ((int64_t)24 * 3600 * 1000)
