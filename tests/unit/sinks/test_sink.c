@@ -1,0 +1,83 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "sinks/sink.h"
+
+static const char *const names[] = { "kafka", "s3", "directory", "stdout" };
+#define NAMES (sizeof(names) / sizeof(names[0]))
+
+static void test_find(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < NAMES; i++) {
+		const struct sink_ops *ops = sink_ops_find(names[i]);
+
+		assert_non_null(ops);
+		assert_string_equal(ops->config.type, names[i]);
+	}
+	assert_null(sink_ops_find("Kafka"));
+	assert_null(sink_ops_find(""));
+}
+
+static void test_config_types(void **state)
+{
+	const struct config_sink_type *types = sink_config_types();
+
+	(void)state;
+	for (size_t i = 0; i < NAMES; i++) {
+		assert_string_equal(types[i].type, names[i]);
+		assert_non_null(types[i].options);
+	}
+	assert_null(types[NAMES].type);
+	assert_ptr_equal(types, sink_config_types());
+}
+
+/* What the contract asks of every kind, and of those that have rolls. */
+static void test_every_function_is_there(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < NAMES; i++) {
+		const struct sink_ops *o = sink_ops_find(names[i]);
+		bool rolls = i == 1 || i == 2;
+
+		assert_true(o->commit && o->encoding && o->open && o->write && o->purge);
+		assert_true(o->check && o->trouble && o->close);
+		assert_true(!rolls || (o->prepare && o->finish && o->bury && o->sweep));
+	}
+}
+
+/* Rows inside the settings, defaults that their own rows take, a sentence of help each. */
+static void test_options(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < NAMES; i++) {
+		const struct config_sink_type *t = &sink_config_types()[i];
+		_Alignas(max_align_t) char settings[1024];
+		struct error err = { 0 };
+
+		assert_true(t->settings_size <= sizeof(settings));
+		if (!option_defaults(t->options, settings, &err))
+			fail_msg("%s: %s", t->type, err.message);
+		for (const struct option *o = t->options; o->name; o++) {
+			assert_true(o->offset < t->settings_size);
+			assert_non_null(o->help);
+		}
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_find),
+		cmocka_unit_test(test_config_types),
+		cmocka_unit_test(test_every_function_is_there),
+		cmocka_unit_test(test_options),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
