@@ -9,6 +9,13 @@
 
 #include "base/memory.h"
 
+#if __has_include(<sanitizer/asan_interface.h>)
+#include <sanitizer/asan_interface.h> /* its macros do nothing in other builds */
+#else
+#define ASAN_POISON_MEMORY_REGION(p, size)   ((void)(p), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(p, size) ((void)(p), (void)(size))
+#endif
+
 #define ARENA_ALIGN ((size_t)16)
 #define CHUNK_MIN   ((size_t)64 << 10)
 #define CHUNK_MAX   ((size_t)4 << 20)
@@ -57,6 +64,7 @@ static void arena_grow(struct arena *a, size_t rounded)
 	a->at = c->data;
 	a->end = (char *)c + size;
 	a->bytes += size;
+	ASAN_POISON_MEMORY_REGION(a->at, (size_t)(a->end - a->at));
 }
 
 char *arena_reserve(struct arena *a, size_t size)
@@ -65,15 +73,17 @@ char *arena_reserve(struct arena *a, size_t size)
 
 	if (!a->at || (size_t)(a->end - a->at) < rounded)
 		arena_grow(a, rounded);
+	ASAN_UNPOISON_MEMORY_REGION(a->at, size);
+	a->reserved = size;
 	return a->at;
 }
 
 void arena_take(struct arena *a, size_t used)
 {
-	size_t rounded = arena_round(used);
-
-	assert(rounded <= (size_t)(a->end - a->at));
-	a->at += rounded;
+	assert(used <= a->reserved);
+	ASAN_POISON_MEMORY_REGION(a->at + used, a->reserved - used);
+	a->at += arena_round(used);
+	a->reserved = 0;
 }
 
 void *arena_alloc(struct arena *a, size_t size)

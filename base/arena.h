@@ -9,7 +9,8 @@ struct arena_chunk;
 struct arena {
 	struct arena_chunk *chunks; /* newest first */
 	char *at, *end;
-	size_t bytes; /* taken from the system */
+	size_t reserved; /* by the last arena_reserve, not yet taken */
+	size_t bytes;    /* taken from the system */
 };
 
 void arena_init(struct arena *a);
@@ -17,7 +18,8 @@ void arena_release(struct arena *a);
 /* 16-byte aligned, not zeroed; aborts where the system has no memory. */
 void *arena_alloc(struct arena *a, size_t size);
 /* For output of a size not known before: makes sure of `size` contiguous bytes at the returned
- * pointer without taking them; arena_take(a, used) takes what was really used (<= size). */
+ * pointer without taking them; arena_take(a, used) takes what was really used (<= size) and ends
+ * the reservation. Under AddressSanitizer everything that was not asked for is out of bounds. */
 char *arena_reserve(struct arena *a, size_t size);
 void arena_take(struct arena *a, size_t used);
 struct str arena_copy(struct arena *a, struct str s);

@@ -94,6 +94,7 @@ static void reserve_takes_nothing_until_take(void **state)
 	memset(p, 2, bytes);
 	arena_take(&a, bytes);
 	assert_ptr_not_equal(arena_alloc(&a, 1), p);
+	arena_reserve(&a, 10);
 	arena_take(&a, 0);
 	arena_release(&a);
 }
