@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """A folder of the program includes only folders below it, and never a test.
 
-    base  <-  config, aws, event  <-  checkpoint, sinks  <-  consumer  <-  export  <-  ops  <-  main.c
+    base <- config, aws, event <- checkpoint, sinks <- consumer <- export <- ops <- main.c
 
 Folders of one level know nothing of each other.
 """

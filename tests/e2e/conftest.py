@@ -1,12 +1,13 @@
 """Fixtures: each server once a session, started together before the first test that wants one; the
-program under test as often as a test likes. A failed test shows the end of its logs, and the session's
-folder stays."""
+program under test as often as a test likes. A failed test shows the end of its logs, and the
+session's folder stays."""
 
 import signal
 
 import pytest
 
-from sluice import BINARY, Sluice
+import emulator as emulated
+import sluice as program
 from stack import SERVERS, Stack
 
 
@@ -74,17 +75,38 @@ def bucket(s3):
     return s3.new_bucket()
 
 
+def require(binary):
+    if not binary.exists():
+        pytest.fail(f"{binary} is missing: run ./dev build")
+
+
+@pytest.fixture
+def emulator(tmp_path):
+    """emulator("orders:shards=4", …) starts one (see Emulator), which ends with the test."""
+    require(emulated.PROGRAM)
+    started = []
+
+    def start(*tables, options=()):
+        server = emulated.Emulator(tmp_path / f"emulator{len(started)}", *tables, options=options)
+        started.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in started:
+        server.stop()
+
+
 @pytest.fixture
 def sluice(request, tmp_path):
     """sluice(config, name="a", …) makes a worker (see Sluice), which ends with the test."""
-    if not BINARY.exists():
-        pytest.fail(f"{BINARY} is missing: run ./dev build")
+    require(program.BINARY)
     workers = []
 
     def make(config, name=None, **keywords):
-        worker = Sluice(tmp_path / (name or f"worker{len(workers)}"), config, **keywords)
-        workers.append(worker)
-        return worker
+        folder = tmp_path / (name or f"worker{len(workers)}")
+        workers.append(program.Sluice(folder, config, **keywords))
+        return workers[-1]
 
     request.node.workers = workers
     yield make

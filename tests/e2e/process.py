@@ -101,7 +101,7 @@ class Process:
         try:
             self.popen.wait(deadline)
         except subprocess.TimeoutExpired:
-            raise TimeoutError(f"{self.describe()} did not end within {deadline:g} s\n{self.tail()}")
+            raise TimeoutError(f"{self.describe()} has not ended in {deadline:g} s\n{self.tail()}")
         return self.exit_code()
 
     def stop(self, number=signal.SIGTERM, deadline=20.0):

@@ -18,7 +18,7 @@ LABEL = re.compile(r'([a-z0-9_]+)="((?:[^"\\]|\\.)*)"')
 class Sluice:
     """One worker with a folder of its own. `config` is the configuration file as nested dicts; where
     it does not say, the status port is a free one. `environment` adds to a clean environment, in
-    which only the access key is set. It may be started again after it ended: one log for all lives."""
+    which only the access key is set. It may be started again after its end: one log for all."""
 
     def __init__(self, folder, config, access_key="sluicetest", secret_key="sluicetestsecret",
                  environment=None):
@@ -61,7 +61,8 @@ class Sluice:
         def probe():
             value = condition()
             if not value and self.process and not self.process.running():
-                raise AssertionError(f"sluice ended with {self.process.exit_code()} before: {what}\n"
+                code = self.process.exit_code()
+                raise AssertionError(f"sluice ended with {code} before: {what}\n"
                                      f"{self.process.tail()}")
             return value
 
@@ -94,8 +95,8 @@ class Sluice:
         return json.loads(self.get("/status.json")[1])
 
     def run(self, *arguments, deadline=30.0, check=True, config=True):
-        """Another subcommand, for instance run("status", "--json"); returns what subprocess.run does.
-        With config, `-c FILE` is added."""
+        """Another subcommand, for instance run("status", "--json"); returns what subprocess.run
+        does. With config, `-c FILE` is added."""
         self.write_config()
         environment = {**os.environ, **self.environment}
         command = [BINARY, *arguments, *(["-c", self.file] if config else [])]

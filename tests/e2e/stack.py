@@ -1,10 +1,10 @@
-"""The real servers that tests run against, on free loopback ports, with data thrown away at the end.
+"""The real servers that tests run against, on free loopback ports; their data goes with them.
 
     python tests/e2e/stack.py with postgres s3 -- ctest …    runs a command beside them
-    python tests/e2e/stack.py serve dynamodb kafka           prints how to reach them, until a signal
+    python tests/e2e/stack.py serve dynamodb kafka           says how to reach them; ends by a signal
 
-`./dev deps` installs them. A server has three steps: prepare (any thread), spawn (a thread that lives
-as long as the server), ready (a probe, asked until it answers).
+`./dev deps` installs them. A server has three steps: prepare (any thread), spawn (a thread that
+lives as long as the server), ready (a probe, asked until it answers).
 """
 
 import http.client
@@ -98,7 +98,8 @@ class Server:
                 raise RuntimeError(f"{self.name} ended at its start; {self.process.tail()}")
             return self.ready()
 
-        wait_until(probe, lambda: f"{self.name} answers; {self.process.tail()}", self.start_deadline)
+        wait_until(probe, lambda: f"{self.name} answers; {self.process.tail()}",
+                   self.start_deadline)
 
     def start(self):
         """All three steps, for a server that is started by itself."""
@@ -127,7 +128,7 @@ class Server:
 
 
 class DynamoDB(Server):
-    """DynamoDB Local with its test control. An access key is a database of its own: take one a test."""
+    """DynamoDB Local with its test control. An access key is a database of its own: one a test."""
 
     name = "dynamodb"
 
@@ -235,8 +236,8 @@ class Kafka(Server):
     def create_topic(self, name, partitions=1, **config):
         from confluent_kafka.admin import AdminClient, NewTopic
         admin = AdminClient({"bootstrap.servers": self.brokers})
-        topic = NewTopic(name, num_partitions=partitions, replication_factor=1,
-                         config={key.replace("_", "."): str(value) for key, value in config.items()})
+        settings = {key.replace("_", "."): str(value) for key, value in config.items()}
+        topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=settings)
         admin.create_topics([topic])[name].result(30)
 
     def read(self, topic, isolation="read_committed", deadline=30.0):

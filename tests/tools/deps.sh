@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what building or testing needs and is missing: deps.sh build|test.
-# Everything is pinned; a second run finds all in place and changes nothing. Servers and tools of the
-# tests go to $SLUICE_DEPS, outside the checkout, each into a folder that names its version.
+# Everything is pinned; a second run finds all in place and changes nothing. Servers and tools of
+# the tests go to $SLUICE_DEPS, outside the checkout, each into a folder that names its version.
 set -euo pipefail
 shopt -s inherit_errexit
 
@@ -33,7 +33,7 @@ as_root() {
     elif command -v sudo > /dev/null; then
         sudo "$@"
     else
-        die "installing packages needs root: run as root, install sudo, or install them yourself: $*"
+        die "installing packages needs root or sudo; the command was: $*"
     fi
 }
 
@@ -43,7 +43,8 @@ package_list() {
 
 missing_packages() {
     local installed
-    installed=$(dpkg-query -W -f='${db:Status-Abbrev} ${Package}\n' 2> /dev/null | sed -n 's/^ii  *//p')
+    installed=$(dpkg-query -W -f='${db:Status-Abbrev} ${Package}\n' 2> /dev/null |
+        sed -n 's/^ii  *//p')
     package_list "$1" | grep -vxF -f <(printf '%s\n' "$installed") || true
 }
 

@@ -1,8 +1,8 @@
 """The documentation holds what the program prints about itself: docs.py PROGRAM.
 
-Between `<!-- COMMAND -->` and `<!-- end -->` in a page of docs/ stands the output of that command, for
-instance `<!-- sluice config reference -->`. A file docs/NAME.schema.json is `sluice config schema`.
-With --write the pages are brought up to date.
+Between `<!-- COMMAND -->` and `<!-- end -->` in a page of docs/ stands the output of that command,
+for instance `<!-- sluice config reference -->`. A file docs/NAME.schema.json is the output of
+`sluice config schema`. With --write the pages are brought up to date.
 """
 
 import re

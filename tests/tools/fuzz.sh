@@ -1,6 +1,6 @@
 #!/bin/bash
-# ./dev fuzz [NAME] [SECONDS]: one fuzzer or all. What was found is kept in build/fuzz-found/NAME: corpus,
-# and inputs that crashed. An input worth keeping for good goes to tests/fuzz/corpus/NAME.
+# ./dev fuzz [NAME] [SECONDS]: one fuzzer or all. What was found is kept in build/fuzz-found/NAME:
+# the corpus, and inputs that crashed. One worth keeping for good goes to tests/fuzz/corpus/NAME.
 set -euo pipefail
 shopt -s inherit_errexit
 
@@ -22,7 +22,7 @@ run_fuzzer() {
     [[ -d $seeds ]] && folders+=("$seeds")
     if "build/fuzz/tests/fuzz/fuzz_$1" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
         -artifact_prefix="$found/crashes/" -print_final_stats=1 "${folders[@]}" > "$log" 2>&1; then
-        say "fuzz $1: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") runs, nothing found"
+        say "fuzz $1: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") runs, no crash"
     else
         tail -n 60 "$log"
         say "fuzz $1: FAILED; the input is in $found/crashes, the whole log in $log"

@@ -1,4 +1,4 @@
-# Shared by dev and the scripts beside this file, which have set $root, the checkout, and stand in it.
+# Shared by dev and the scripts beside this file. They have set $root, the checkout, and stand in it.
 # shellcheck shell=bash disable=SC2034,SC2154
 
 deps=${SLUICE_DEPS:-${XDG_CACHE_HOME:-$HOME/.cache}/sluice}
@@ -22,7 +22,7 @@ python() {
     "$(venv_path)/bin/python" "$@"
 }
 
-# with_servers SERVER… -- COMMAND…: runs the command beside servers of the tests, told by environment.
+# with_servers SERVER… -- COMMAND…: runs the command beside servers, which its environment names.
 with_servers() {
     python tests/e2e/stack.py with "$@"
 }

@@ -90,7 +90,8 @@ tidy_one() {
     fi
 }
 
-# The program and the emulator; not what is generated into build/, nor the tests, which take as long again.
+# The program and the emulator; not what is generated into build/, nor the tests, which would take
+# as long again.
 compiled_files() {
     sed -n "s|^ *\"file\": \"$root/\(.*\)\".*|\1|p" build/dev/compile_commands.json |
         grep -vE '^(build|tests/(unit|fault|sim|fuzz|bench))/' | sort -u
@@ -105,7 +106,7 @@ for argument in "$@"; do
     case $argument in
     --write) write=yes ;;
     layers | format | size | shell | docker | docs | tidy) checks+=("$argument") ;;
-    *) die "lint knows layers, format, size, shell, docker, docs, tidy and --write, not $argument" ;;
+    *) die "lint knows no check $argument; see ./dev help" ;;
     esac
 done
 ((${#checks[@]} > 0)) || checks=(layers format size shell docker docs tidy)

@@ -1,8 +1,8 @@
 """Adds up what ./dev test ran: tally.py FOLDER.
 
-The folder holds one NAME.exit a step, its exit code, and NAME.xml (JUnit) where the step counted its
-tests itself. A step without such a file is one test; building and running are only counted when they
-fail. The exit code says whether anything failed.
+The folder holds one NAME.exit a step, its exit code, and NAME.xml (JUnit) where the step counted
+its tests itself. A step without such a file is one test; a build counts only when it fails. The exit
+code says whether anything failed.
 """
 
 import sys

@@ -1,5 +1,5 @@
 #!/bin/bash
-# ./dev test: builds what a part of the tests needs, runs it beside its servers, adds up the results.
+# ./dev test: builds what a part of the tests needs, runs it beside its servers, adds up.
 set -euo pipefail
 shopt -s inherit_errexit
 
@@ -46,7 +46,7 @@ run_ctest() {
         --output-junit "$results/$1 $2.xml"
 }
 
-# build_label PRESET LABEL: the test programs of one label alone, of these what has $name in its name.
+# build_label PRESET LABEL: the test programs of one label, of these what has $name in its name.
 build_label() {
     local wanted any='[A-Za-z0-9_]*'
     configure "$1"
@@ -60,8 +60,10 @@ one_label() {
 }
 
 run_e2e() {
-    SLUICE_BIN=$root/build/release/sluice python -m pytest tests/e2e -q -ra --durations=10 \
-        -p no:cacheprovider --junitxml="$results/e2e.xml" ${name:+-k "$name"}
+    SLUICE_BIN=$root/build/release/sluice \
+        SLUICE_EMULATOR=$root/build/release/tests/emulator/sluice-emulator \
+        python -m pytest tests/e2e tests/emulator -q -ra --durations=10 -p no:cacheprovider \
+        --junitxml="$results/e2e.xml" ${name:+-k "$name"}
 }
 
 e2e() {
