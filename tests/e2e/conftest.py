@@ -83,7 +83,7 @@ def require(binary):
 @pytest.fixture
 def emulator(tmp_path):
     """emulator("orders:shards=4", …) starts one (see Emulator), which ends with the test."""
-    require(emulated.PROGRAM)
+    require(emulated.BINARY)
     started = []
 
     def start(*tables, options=()):

@@ -1,5 +1,5 @@
-"""Our emulator of DynamoDB Streams: shards that split, faults on order, records that prove that they
-are complete (tests/emulator/README.md says what the calls mean)."""
+"""Our emulator of DynamoDB Streams: shards that split, faults on order, records that prove
+to be complete (tests/emulator/README.md says what the calls mean)."""
 
 import json
 import os
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from stack import REGION, ROOT, Server, http_status
 
-PROGRAM = Path(os.environ.get("SLUICE_EMULATOR")
-               or ROOT / "build/release/tests/emulator/sluice-emulator")
+BINARY = Path(os.environ.get("SLUICE_EMULATOR")
+              or ROOT / "build/release/tests/emulator/sluice-emulator")
 
 
 class Emulator(Server):
@@ -40,7 +40,7 @@ class Emulator(Server):
 
     def command(self):
         tables = [part for table in self.tables for part in ("--table", table)]
-        return [PROGRAM, "--port", self.port, *tables, *self.options], {}
+        return [BINARY, "--port", self.port, *tables, *self.options], {}
 
     def ready(self):
         return "listening" in self.process.text()

@@ -16,8 +16,8 @@ LABEL = re.compile(r'([a-z0-9_]+)="((?:[^"\\]|\\.)*)"')
 
 
 class Sluice:
-    """One worker with a folder of its own. `config` is the configuration file as nested dicts; where
-    it does not say, the status port is a free one. `environment` adds to a clean environment, in
+    """One worker with a folder of its own. `config` is the configuration file as nested dicts;
+    where it does not say, the status port is a free one. `environment` adds to a clean environment, in
     which only the access key is set. It may be started again after its end: one log for all."""
 
     def __init__(self, folder, config, access_key="sluicetest", secret_key="sluicetestsecret",

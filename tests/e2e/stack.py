@@ -1,7 +1,7 @@
 """The real servers that tests run against, on free loopback ports; their data goes with them.
 
     python tests/e2e/stack.py with postgres s3 -- ctest …    runs a command beside them
-    python tests/e2e/stack.py serve dynamodb kafka           says how to reach them; ends by a signal
+    python tests/e2e/stack.py serve dynamodb kafka           says how to reach them, until a signal
 
 `./dev deps` installs them. A server has three steps: prepare (any thread), spawn (a thread that
 lives as long as the server), ready (a probe, asked until it answers).

@@ -1,4 +1,4 @@
-# Shared by dev and the scripts beside this file. They have set $root, the checkout, and stand in it.
+# Shared by dev and the scripts beside this file. They have set $root and stand in it.
 # shellcheck shell=bash disable=SC2034,SC2154
 
 deps=${SLUICE_DEPS:-${XDG_CACHE_HOME:-$HOME/.cache}/sluice}

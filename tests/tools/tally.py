@@ -1,8 +1,8 @@
 """Adds up what ./dev test ran: tally.py FOLDER.
 
 The folder holds one NAME.exit a step, its exit code, and NAME.xml (JUnit) where the step counted
-its tests itself. A step without such a file is one test; a build counts only when it fails. The exit
-code says whether anything failed.
+its tests itself. A step without such a file is one test; a build counts only when it fails. The
+exit code says whether anything failed.
 """
 
 import sys
