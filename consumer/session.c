@@ -223,8 +223,18 @@ static bool outlast_kafka(struct waiting *w, struct error *err)
 	return true;
 }
 
-/* One round over the sessions before ours; *clear when none is left. */
-static bool round_of_watching(struct waiting *w, bool *clear, struct error *err)
+static void log_dead(const struct store_session *o, bool exclusive)
+{
+	if (exclusive)
+		log_info("the last session did not end itself, it is buried",
+			 log_text("session", o->id), log_text("worker", o->worker));
+	else
+		log_warn("a session is dead: its beat stood still for a whole lease",
+			 log_text("session", o->id), log_text("worker", o->worker));
+}
+
+/* One round over the sessions before ours; *waiting while one of them may still live. */
+static bool round_of_watching(struct waiting *w, bool *waiting, struct error *err)
 {
 	const struct session_settings *s = w->s;
 	bool exclusive = store_exclusive(s->store), killed;
@@ -235,11 +245,10 @@ static bool round_of_watching(struct waiting *w, bool *clear, struct error *err)
 	if (!store_session_beat(s->store, w->id, err) ||
 	    !store_sessions(s->store, w->others, SESSIONS_MAX, &count, err))
 		return false;
-	*clear = true;
+	*waiting = false;
 	for (size_t i = 0; i < count && strcmp(w->others[i].id, w->id) != 0; i++) {
 		struct store_session *o = &w->others[i];
 
-		*clear = false;
 		if (o->state == SESSION_LIVE) {
 			if (!exclusive &&
 			    !session_watch(&w->seen[i], o, clock_boot_ms(s->clock),
@@ -249,14 +258,16 @@ static bool round_of_watching(struct waiting *w, bool *clear, struct error *err)
 					log_info("waiting for another session to end",
 						 log_text("session", o->id),
 						 log_text("worker", o->worker));
+				*waiting = true;
 				continue;
 			}
 			if (!store_session_kill(s->store, o->id, o->beat, &killed, err))
 				return false;
-			if (!killed)
+			if (!killed) {
+				*waiting = true;
 				continue;
-			log_warn("a session is dead: its beat stood still for a whole lease",
-				 log_text("session", o->id), log_text("worker", o->worker));
+			}
+			log_dead(o, exclusive);
 		}
 		if (!exclusive && !outlast_kafka(w, err))
 			return false;
@@ -291,19 +302,19 @@ bool session_begin(const struct session_settings *s, char id[STORE_ID_SIZE], int
 			     .id = id,
 			     .seen = memory_array(SESSIONS_MAX, sizeof(*w.seen)),
 			     .others = memory_array(SESSIONS_MAX, sizeof(*w.others)) };
-	bool ok = begin(&w, id, err), clear = false;
+	bool ok = begin(&w, id, err), waiting = true;
 
 	if (!ok)
 		id[0] = '\0'; /* nothing to end */
-	while (ok && !clear) {
-		ok = round_of_watching(&w, &clear, err);
+	while (ok && waiting) {
+		ok = round_of_watching(&w, &waiting, err);
 		if (!ok && error_passes(err->kind)) {
 			health_set(s->health, "store", err->message);
-			ok = true;
+			ok = waiting = true;
 		} else if (ok) {
 			health_set(s->health, "store", NULL);
 		}
-		if (ok && !clear)
+		if (ok && waiting)
 			ok = pause_ms(s, s->config->checkpoint.lease_ms / BEATS_A_LEASE, err);
 	}
 	*beat_from_ms = w.beat_from_ms;
