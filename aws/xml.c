@@ -34,15 +34,15 @@ bool xml_next(struct str *rest, const char *tag, struct str *inner)
 		return false;
 	text++;
 	if (text[-2] == '/') { /* <tag/> */
-		*inner = (struct str){ text, 0 };
 		*rest = (struct str){ text, (size_t)(end - text) };
+		*inner = (struct str){ text, 0 };
 		return true;
 	}
 	for (const char *at = text; (at = memmem(at, (size_t)(end - at), "</", 2)); at += 2) {
 		if ((size_t)(end - at) < n + 3 || memcmp(at + 2, tag, n) != 0 || at[n + 2] != '>')
 			continue;
-		*inner = (struct str){ text, (size_t)(at - text) };
 		*rest = (struct str){ at + n + 3, (size_t)(end - at) - n - 3 };
+		*inner = (struct str){ text, (size_t)(at - text) };
 		return true;
 	}
 	return false;

@@ -149,7 +149,8 @@ static void test_whole_life(void **state)
 	sink_s3.close(s);
 	expect_object("deep/" KEY("1", "0"), p, SESSION "/1/0");
 	assert_int_equal(server.uploads[0].part_count, 3);
-	assert_int_equal(server.uploads[0].parts[0].body.size, 5 << 20);
+	assert_int_equal(s3_part_slot(&server.uploads[0], 1)->body.size, 5 << 20);
+	assert_int_equal(s3_part_slot(&server.uploads[0], 2)->body.size, 5 << 20);
 	assert_true(was_sent("x-amz-checksum-algorithm: CRC32C"));
 	assert_true(was_sent("x-amz-server-side-encryption: aws:kms"));
 	assert_true(was_sent("x-amz-server-side-encryption-aws-kms-key-id: key-1"));
