@@ -16,8 +16,8 @@ LABEL = re.compile(r'([a-z0-9_]+)="((?:[^"\\]|\\.)*)"')
 
 
 class Sluice:
-    """One worker with a folder of its own. `config` is the configuration file as nested dicts; where
-    it does not say, the status port is a free one. `environment` adds to a clean environment that
+    """One worker with a folder of its own. `config` is the configuration file as nested dicts; the
+    status port is a free one where it does not say. `environment` adds to a clean environment that
     has the access key alone. It may be started again after its end: one log for all lives."""
 
     def __init__(self, folder, config, access_key="sluicetest", secret_key="sluicetestsecret",

@@ -37,20 +37,17 @@ as_root() {
     fi
 }
 
-package_list() {
-    grep -hv '^#' "$here/packages-$1.txt"
-}
-
+# missing_packages LIST…: of packages-LIST.txt.
 missing_packages() {
-    local installed
+    local installed files=("${@/#/$here/packages-}")
     installed=$(dpkg-query -W -f='${db:Status-Abbrev} ${Package}\n' 2> /dev/null |
         sed -n 's/^ii  *//p')
-    package_list "$1" | grep -vxF -f <(printf '%s\n' "$installed") || true
+    grep -hv '^#' "${files[@]/%/.txt}" | grep -vxF -f <(printf '%s\n' "$installed") || true
 }
 
 install_packages() {
     local missing
-    mapfile -t missing < <(missing_packages "$1")
+    mapfile -t missing < <(missing_packages "$@")
     ((${#missing[@]} == 0)) && return 0
     command -v apt-get > /dev/null || die "this needs Debian 12; install by hand: ${missing[*]}"
     say "Debian packages: ${missing[*]}"
@@ -189,8 +186,7 @@ build)
     install_packages build
     ;;
 test)
-    install_packages build
-    install_packages test
+    install_packages build test
     install_side_by_side install_java_servers install_go_servers install_python
     ;;
 *)
