@@ -204,6 +204,14 @@ const char *aws_call_code(const struct aws_call *call)
 	return call->code;
 }
 
+bool aws_call_wrap(const struct aws_call *call, struct error *err)
+{
+	if (!call->subject_kind)
+		return error_wrap(err, "%s", call->operation->name);
+	return error_wrap(err, "%s on %s %s", call->operation->name, call->subject_kind,
+			  call->subject);
+}
+
 struct aws_client *aws_call_client(const struct aws_call *call)
 {
 	return call->client;
@@ -437,11 +445,8 @@ static bool note_time(struct aws_client *c, const struct http_response *r, bool 
 static void call_end(struct aws_call *call, struct error *err, struct http_response *r)
 {
 	client_count(call->client, call->operation, err->kind);
-	if (err->kind != ERROR_NONE && call->subject_kind)
-		error_wrap(err, "%s on %s %s", call->operation->name, call->subject_kind,
-			   call->subject);
-	else if (err->kind != ERROR_NONE)
-		error_wrap(err, "%s", call->operation->name);
+	if (err->kind != ERROR_NONE)
+		aws_call_wrap(call, err);
 	call->fn(call, err, r);
 	call_spare(call);
 }

@@ -56,6 +56,9 @@ void aws_call_send(struct aws_call *call, aws_call_fn *fn);
 
 /* AWS's error code ("NoSuchUpload", "ResourceNotFoundException"); "" where there was none. */
 const char *aws_call_code(const struct aws_call *call);
+/* Puts operation and subject before an error that the typed layer found in the answer itself, as
+ * the call's own errors have them. Returns false. */
+bool aws_call_wrap(const struct aws_call *call, struct error *err);
 /* AWS's time, at the callback that of the answer. */
 int64_t aws_call_now_ms(const struct aws_call *call);
 struct aws_client *aws_call_client(const struct aws_call *call);

@@ -62,22 +62,25 @@ static bool parse_table(const json_t *table, struct dynamodb_table *out, struct 
 }
 
 /* `member` is where the answer has the table. */
-static void table_answer(const struct table_call *state, const char *member,
-			 const struct error *failed, const struct http_response *r)
+static void table_answer(struct aws_call *call, const char *member, const struct error *failed,
+			 const struct http_response *r)
 {
+	const struct table_call *state = aws_call_state(call);
 	struct dynamodb_table table = { 0 };
 	struct error err = *failed;
 	json_t *root = NULL;
+	bool ok = err.kind == ERROR_NONE && (root = answer_json(buf_str(r->body), &err)) &&
+		  parse_table(json_object_get(root, member), &table, &err);
 
-	if (err.kind == ERROR_NONE && (root = answer_json(buf_str(r->body), &err)))
-		parse_table(json_object_get(root, member), &table, &err);
-	state->fn(state->arg, &err, err.kind == ERROR_NONE ? &table : NULL);
+	if (failed->kind == ERROR_NONE && !ok)
+		aws_call_wrap(call, &err);
+	state->fn(state->arg, &err, ok ? &table : NULL);
 	json_decref(root);
 }
 
 static void described(struct aws_call *call, const struct error *err, struct http_response *r)
 {
-	table_answer(aws_call_state(call), "Table", err, r);
+	table_answer(call, "Table", err, r);
 }
 
 static struct aws_call *table_call(struct aws_client *c, const struct aws_operation *op,
@@ -128,7 +131,7 @@ static void updated(struct aws_call *call, const struct error *err, struct http_
 
 	if (strcmp(aws_call_code(call), "ValidationException") != 0 &&
 	    strcmp(aws_call_code(call), "ResourceInUseException") != 0) {
-		table_answer(state, "TableDescription", err, r);
+		table_answer(call, "TableDescription", err, r);
 		return;
 	}
 	e = memory_new(sizeof(*e));

@@ -127,17 +127,19 @@ static bool parse_description(const json_t *root, struct streams_description *ou
 static void described(struct aws_call *call, const struct error *failed, struct http_response *r)
 {
 	const struct describe_call *state = aws_call_state(call);
-	struct streams_description description = { 0 };
+	struct streams_description description = { 0 }, *answer = NULL;
 	struct error err = *failed;
 	struct streams_shard *shards = NULL;
 	json_t *root = NULL;
 
 	if (err.kind == ERROR_NONE && (root = answer_json(buf_str(r->body), &err))) {
 		shards = memory_array(SHARDS_PAGE_MAX, sizeof(shards[0]));
-		if (!parse_description(root, &description, shards, &err))
-			error_wrap(&err, "DescribeStream");
+		if (parse_description(root, &description, shards, &err))
+			answer = &description;
 	}
-	state->fn(state->arg, &err, err.kind == ERROR_NONE ? &description : NULL);
+	if (failed->kind == ERROR_NONE && !answer)
+		aws_call_wrap(call, &err);
+	state->fn(state->arg, &err, answer);
 	json_decref(root);
 	free(shards);
 }
@@ -177,11 +179,12 @@ static void iterator_got(struct aws_call *call, const struct error *failed, stru
 	if (err.kind == ERROR_NONE && (root = answer_json(buf_str(r->body), &err))) {
 		iterator = json_string_value(json_object_get(root, "ShardIterator"));
 		if (!iterator || !*iterator || strlen(iterator) > STREAMS_ITERATOR_MAX) {
-			error_set(&err, ERROR_INVALID,
-				  "GetShardIterator: an answer without an iterator");
+			error_set(&err, ERROR_INVALID, "an answer without an iterator");
 			iterator = NULL;
 		}
 	}
+	if (failed->kind == ERROR_NONE && !iterator)
+		aws_call_wrap(call, &err);
 	state->fn(state->arg, &err, iterator);
 	json_decref(root);
 }

@@ -206,6 +206,17 @@ static inline void server_stop(struct server *s)
 	buf_release(&s->log);
 }
 
+/* What it was asked so far. */
+static inline const char *server_log(struct server *s)
+{
+	const char *text;
+
+	pthread_mutex_lock(&s->lock);
+	text = buf_str(&s->log).p;
+	pthread_mutex_unlock(&s->lock);
+	return text;
+}
+
 /* A certificate for 127.0.0.1 that signs itself; its PEM goes to `path`. */
 static inline SSL_CTX *server_tls(const char *path)
 {

@@ -68,7 +68,7 @@ static void test_answer_is_handed_over(void **state)
 	assert_int_equal(g.err.kind, ERROR_NONE);
 	assert_string_equal(g.page, PAGE);
 	free(g.page);
-	log = w.server.log.data;
+	log = server_log(&w.server);
 	assert_non_null(strstr(log, "POST / HTTP/1.1\r\n"));
 	assert_non_null(strstr(log, "x-amz-target: DynamoDBStreams_20120810.GetRecords\r\n"));
 	assert_non_null(strstr(log, "content-type: application/x-amz-json-1.0\r\n"));
@@ -262,7 +262,7 @@ static void test_skewed_clock_is_corrected(void **state)
 	assert_int_equal(g.err.kind, ERROR_NONE);
 	free(g.page);
 	assert_int_equal(w.server.requests, 2);
-	assert_non_null(strstr(w.server.log.data, "x-amz-date: 20380119T0314"));
+	assert_non_null(strstr(server_log(&w.server), "x-amz-date: 20380119T0314"));
 	assert_int_equal(metric_get(metrics_cell(w.metrics, METRIC_AWS_CLOCK_OFFSET, NULL, NULL)),
 			 atomic_load(&w.clock.aws_offset_ms));
 	world_close(&w);

@@ -16,7 +16,7 @@
 /* A client, its loop and its keys, in front of a scripted server. */
 struct world {
 	struct server server;
-	struct clock clock;
+	struct clock clock, credentials_clock;
 	struct metrics *metrics;
 	struct credentials *credentials;
 	struct loop *loop;
@@ -24,8 +24,10 @@ struct world {
 	bool done;
 };
 
-static inline void world_open(struct world *w, const struct reply *script, size_t size,
-			      long connections, SSL_CTX *tls, const char *ca_bundle)
+/* `boot_ms` is the time of the credentials; the loop has the machine's. */
+static inline void world_open_timed(struct world *w, const struct reply *script, size_t size,
+				    long connections, SSL_CTX *tls, const char *ca_bundle,
+				    int64_t (*boot_ms)(const struct clock *))
 {
 	struct error err = { 0 };
 	struct aws_settings settings = { .region = "eu-west-1",
@@ -38,13 +40,22 @@ static inline void world_open(struct world *w, const struct reply *script, size_
 		settings.endpoints[i] = w->server.url;
 	clock_init(&w->clock);
 	w->metrics = metrics_new();
-	w->credentials = credentials_open(&settings, NULL, &w->clock, w->metrics, &err);
+	w->credentials_clock = w->clock;
+	if (boot_ms)
+		w->credentials_clock.boot_ms = boot_ms;
+	w->credentials = credentials_open(&settings, NULL, &w->credentials_clock, w->metrics, &err);
 	if (!w->credentials)
 		fail_msg("%s", err.message);
 	w->loop = loop_new(&w->clock);
 	w->client = aws_client_new(w->loop, &settings, w->credentials, &w->clock, w->metrics, &err);
 	if (!w->client)
 		fail_msg("%s", err.message);
+}
+
+static inline void world_open(struct world *w, const struct reply *script, size_t size,
+			      long connections, SSL_CTX *tls, const char *ca_bundle)
+{
+	world_open_timed(w, script, size, connections, tls, ca_bundle, NULL);
 }
 
 static inline void world_close(struct world *w)
