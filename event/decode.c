@@ -22,12 +22,11 @@ struct page {
 	struct encoder encoders[BATCH_ENCODINGS_MAX];
 	struct run payloads[BATCH_ENCODINGS_MAX];
 	struct run keys;
-	size_t capacity; /* of events and payloads */
-	const char *end; /* of the body */
+	size_t key_bytes; /* of all keys so far */
+	size_t capacity;  /* of events and payloads */
+	const char *end;  /* of the body */
 	bool records_seen, iterator_seen;
 };
-
-#define KEYS_RUN ((size_t)8 << 10)
 
 /* The body with zero bytes behind it that count to neither its size nor its limit. */
 static void pad(struct buf *body)
@@ -71,7 +70,7 @@ static void page_init(struct page *page, struct batch *b, const struct decode_op
 	b->encoding_count = o->encoding_count;
 	b->count = b->bad_count = 0;
 	b->closed = true;
-	b->next_iterator = (struct str){ 0 };
+	b->next_iterator = STR("");
 }
 
 /* What n for the part of the page before p makes for all of it, and a little more. */
@@ -107,16 +106,17 @@ static void reserve_event(struct page *page, const char *p)
 
 /* Payloads of one encoding stand one behind the other, so all of them move when their run is full.
  */
-static void reserve_payload(struct page *page, size_t encoding, const char *p, size_t n)
+static void reserve_payload(struct page *page, size_t encoding, const struct record *r)
 {
+	struct encoder *encoder = &page->encoders[encoding];
 	struct run *run = &page->payloads[encoding];
 	struct batch *b = page->batch;
-	size_t used = (size_t)(run->at - run->begin), size;
+	size_t n = encoder_bound(encoder, r), used = (size_t)(run->at - run->begin), size;
 	char *begin;
 
 	if (LIKELY((size_t)(run->end - run->at) >= n))
 		return;
-	size = extrapolate(page, p, used + n) + n;
+	size = extrapolate(page, r->raw.p + r->raw.n, used + encoder_guess(encoder, r)) + n;
 	begin = regrow(&b->arena, run->begin, used, size, 1);
 	for (size_t i = 0; i < b->count; i++)
 		if (b->payloads[encoding][i].p)
@@ -125,13 +125,15 @@ static void reserve_payload(struct page *page, size_t encoding, const char *p, s
 	*run = (struct run){ begin, begin + used, begin + size };
 }
 
-static char *reserve_key(struct page *page, size_t n)
+/* Keys already made stay where they are. */
+static char *reserve_key(struct page *page, const struct record *r)
 {
+	size_t n = key_bound(&page->key_shape, r->keys.text), size;
 	struct run *run = &page->keys;
 
-	if ((size_t)(run->end - run->at) < n) {
-		size_t size = n > KEYS_RUN ? n : KEYS_RUN;
-
+	if (UNLIKELY((size_t)(run->end - run->at) < n)) {
+		size = extrapolate(page, r->raw.p + r->raw.n, page->key_bytes + r->keys.text.n) -
+		       page->key_bytes + n;
 		run->at = arena_alloc(&page->batch->arena, size);
 		run->end = run->at + size;
 	}
@@ -142,9 +144,8 @@ static char *reserve_key(struct page *page, size_t n)
 static bool add_record(struct page *page, const struct record *r)
 {
 	struct batch *b = page->batch;
-	const char *behind = r->raw.p + r->raw.n;
 	struct event *e;
-	char *key = reserve_key(page, key_bound(&page->key_shape, r->keys.text));
+	char *key = reserve_key(page, r);
 	size_t key_n = key_make(&page->key_shape, r->keys.text, key);
 
 	if (key_n == 0) {
@@ -152,7 +153,8 @@ static bool add_record(struct page *page, const struct record *r)
 		return false;
 	}
 	page->keys.at += key_n;
-	reserve_event(page, behind);
+	page->key_bytes += key_n;
+	reserve_event(page, r->raw.p + r->raw.n);
 	e = &b->events[b->count];
 	e->op = r->op;
 	e->ttl = r->ttl;
@@ -166,7 +168,7 @@ static bool add_record(struct page *page, const struct record *r)
 		struct run *run = &page->payloads[i];
 		struct str *payload = &b->payloads[i][b->count];
 
-		reserve_payload(page, i, behind, encoder_bound(&page->encoders[i], r));
+		reserve_payload(page, i, r);
 		payload->p = run->at;
 		run->at = encoder_write(&page->encoders[i], r, page->reader.style, run->at);
 		payload->n = (size_t)(run->at - payload->p);
@@ -270,7 +272,6 @@ static const char *iterator(struct page *page, const char *p)
 	struct scan *s = &page->reader.scan;
 	struct str text;
 	const char *end;
-	char *plain;
 
 	if (page->iterator_seen)
 		return scan_fail(s, p, "one NextShardIterator");
@@ -283,8 +284,12 @@ static const char *iterator(struct page *page, const char *p)
 	if (!end)
 		return NULL;
 	text = (struct str){ p + 1, (size_t)(end - p - 1) };
-	plain = arena_alloc(&b->arena, text.n);
-	b->next_iterator = (struct str){ plain, scan_unescape(text, plain) };
+	if (memchr(text.p, '\\', text.n)) {
+		char *plain = arena_alloc(&b->arena, text.n);
+
+		text = (struct str){ plain, scan_unescape(text, plain) };
+	}
+	b->next_iterator = text;
 	b->closed = false;
 	return end + 1;
 }

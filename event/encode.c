@@ -98,6 +98,23 @@ size_t encoder_bound(const struct encoder *e, const struct record *r)
 	return e->fixed + r->raw.n;
 }
 
+/* What the item is like after the change; its keys are all that some streams tell. */
+static const struct item *after(const struct record *r)
+{
+	return r->new_image.raw.p ? &r->new_image : &r->keys;
+}
+
+size_t encoder_guess(const struct encoder *e, const struct record *r)
+{
+	size_t texts = e->fixed - VARIABLE_MAX / 2 - SCAN_PADDING;
+
+	if (e->encoding.format == FORMAT_DYNAMODB)
+		return texts + r->raw.n;
+	if (e->encoding.format == FORMAT_PLAIN || !r->old_image.raw.p)
+		return texts + after(r)->text.n;
+	return texts + after(r)->text.n + r->old_image.text.n;
+}
+
 /* Records of one page share few times. */
 static char *put_time(struct encoder *e, int64_t time_ms, char *o)
 {
@@ -142,12 +159,6 @@ static char *put_item(const struct encoder *e, const struct record *r, const str
 	if (LIKELY(serves(item, have, want)))
 		return put(o, item->text);
 	return value_item(&scan, want, NULL, item->raw.p, o).out;
-}
-
-/* What the item is like after the change; its keys are all that some streams tell. */
-static const struct item *after(const struct record *r)
-{
-	return r->new_image.raw.p ? &r->new_image : &r->keys;
 }
 
 static char *debezium(struct encoder *e, const struct record *r, struct value_style style, char *o)

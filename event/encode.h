@@ -20,6 +20,8 @@ void encoder_init(struct encoder *e, struct encoding encoding, const struct sour
 struct value_style encoder_style(const struct encoder *e);
 /* The most that encoder_write writes, with all that it may spoil behind. */
 size_t encoder_bound(const struct encoder *e, const struct record *r);
+/* About what it writes. */
+size_t encoder_guess(const struct encoder *e, const struct record *r);
 /* One payload without its '\n'; its end. `style` is the one that r was read with: items are read
  * anew where it is another than this encoder's. */
 char *encoder_write(struct encoder *e, const struct record *r, struct value_style style, char *o);

@@ -88,7 +88,7 @@ one_member(struct reading *r, const char *p, struct record_seen *seen, member_fi
 			r->record->time_ms = r->reader->time_ms;
 			return p + seen->n - 1;
 		}
-		p += seen->head_n;
+		p = scan_space(r->scan, p + seen->head_n);
 	} else {
 		struct str name;
 

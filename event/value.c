@@ -339,7 +339,7 @@ static inline struct span like(struct pass *pass, const struct value_seen *seen,
 	case 'L':
 		return closed(pass, list(pass, p - 1, o + n - 6, 1));
 	default:
-		return value(pass, p, o + n, 0);
+		return value(pass, scan_space(pass->scan, p), o + n, 0);
 	}
 }
 

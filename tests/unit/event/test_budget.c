@@ -1,0 +1,89 @@
+/* What a page may cost in memory: a handful of allocations; body and arena, four times its size. */
+#include "tests/unit/event/decoding.h"
+
+#include "tests/bench/page.h"
+
+static size_t allocations;
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *p, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *p, size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+	allocations++;
+	return __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+	allocations++;
+	return __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *p, size_t size)
+{
+	allocations++;
+	return __real_realloc(p, size);
+}
+
+/* Allocations of decoding one page; bytes: of the arena, for each byte of the page. */
+static size_t decode_count(enum page_shape shape, size_t page_bytes, double *bytes)
+{
+	const struct encoding encoding = { .format = FORMAT_DEBEZIUM };
+	struct decode_options o = { &encoding, 1, false, 1 };
+	struct batch *b = batch_new();
+	struct error err;
+	size_t n;
+
+	b->source = page_source(shape);
+	b->shard = page_shard;
+	page_make(1, shape, page_bytes, &b->body);
+	allocations = 0;
+	assert_true(decode_page(b, &o, &err));
+	n = allocations;
+	assert_true(b->count > 0);
+	*bytes = (double)b->arena.bytes / (double)b->body.size;
+	batch_free(b);
+	return n;
+}
+
+static void allocations_do_not_grow_with_records(void **state)
+{
+	(void)state;
+	for (enum page_shape shape = 0; shape < PAGE_SHAPES; shape++) {
+		double bytes;
+		size_t few = decode_count(shape, 1000, &bytes);
+		size_t many = decode_count(shape, 1 << 20, &bytes);
+
+		/* Chunks of the arena grow as they are asked for, so a thousand times the records
+		 * take a few more. */
+		assert_in_range(few, 1, 16);
+		assert_in_range(many, 1, 24);
+	}
+}
+
+static void an_arena_is_at_most_three_times_its_page(void **state)
+{
+	(void)state;
+	for (enum page_shape shape = 0; shape < PAGE_SHAPES; shape++) {
+		double bytes;
+
+		decode_count(shape, 1 << 20, &bytes);
+		if (bytes > 3)
+			fail_msg("%s: %.2f times the page", page_shape_name(shape), bytes);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(allocations_do_not_grow_with_records),
+		cmocka_unit_test(an_arena_is_at_most_three_times_its_page),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
