@@ -20,11 +20,11 @@ static void add_shard(struct buf *out, const struct shard *s, int64_t now_ms, bo
 	buf_printf(out,
 		   "%s\"%s\":{\"records\":%llu,\"trimmed\":%llu,\"closed\":%s,\"gone\":%s,"
 		   "\"depth\":%u,\"starting\":\"%s\",\"calls\":%llu,\"served\":%llu,"
-		   "\"readers_most\":%u",
+		   "\"readers\":%u,\"readers_most\":%u",
 		   first ? "" : ",", s->id, (unsigned long long)shard_count(s, now_ms),
 		   (unsigned long long)s->trimmed, s->closed ? "true" : "false",
 		   s->gone ? "true" : "false", s->depth, sequence_number_text(s->first, starting),
-		   (unsigned long long)s->calls, (unsigned long long)s->records_served,
+		   (unsigned long long)s->calls, (unsigned long long)s->records_served, s->readers,
 		   s->readers_most);
 	if (s->parent)
 		buf_printf(out, ",\"parent\":\"%s\"", s->parent->id);
