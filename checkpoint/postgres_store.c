@@ -6,7 +6,7 @@
 #include "checkpoint/postgres.h"
 
 #define LETTERS_PAGE    32 /* a letter holds a whole record, up to 400 KB and more */
-#define ARRAY_BYTES_MAX ((size_t)512 << 20)
+#define ARRAY_BYTES_MAX ((size_t)512 << 20) /* ten million moves */
 
 static struct postgres *postgres_of(struct store *s)
 {

@@ -141,11 +141,15 @@ bool store_lanes_forget(struct store *s, const char *session, const int64_t *lan
 
 bool store_save(struct store *s, const struct store_save *save, struct error *err)
 {
+	size_t bytes = 0;
+
 	assert(save->number > 0);
 	for (size_t i = 0; i < save->roll_count; i++)
-		if (save->rolls[i].blob.n > STORE_ROLL_MAX)
-			return error_set(err, ERROR_INVALID, "%s: a roll of %zu bytes is over %zu",
-					 s->describe, save->rolls[i].blob.n, STORE_ROLL_MAX);
+		bytes += save->rolls[i].blob.n;
+	if (bytes > STORE_ROLLS_MAX)
+		return error_set(err, ERROR_INVALID,
+				 "%s: rolls of %zu bytes are over %zu: roll more often",
+				 s->describe, bytes, STORE_ROLLS_MAX);
 	return named(s, s->ops->save(s, save, err), err);
 }
 

@@ -24,7 +24,7 @@ struct store;
 #define STORE_ID_SIZE    37 /* UUID text and the zero byte */
 #define STORE_NAME_MAX   255
 #define STORE_SHARD_SIZE 66
-#define STORE_ROLL_MAX   ((size_t)16 << 20) /* bytes of one roll's blob */
+#define STORE_ROLLS_MAX  ((size_t)16 << 20) /* bytes of the blobs of one save */
 
 /* `url`: postgres://… or sqlite:PATH (":memory:" too). Opens, brings the schema up to date under a
  * lock. timeout_ms bounds every statement (under half a lease); connecting to one host may take as

@@ -536,8 +536,8 @@ static void collect_bytes(void *arg, const char *sink, uint64_t number, struct s
 static void a_blob_is_bytes(void **state)
 {
 	struct world *w = *state;
-	char *bytes = memory_new(STORE_ROLL_MAX + 1);
-	struct store_roll roll = { w->sink, 1, { bytes, STORE_ROLL_MAX + 1 } };
+	char *bytes = memory_new(STORE_ROLLS_MAX + 1);
+	struct store_roll roll = { w->sink, 1, { bytes, STORE_ROLLS_MAX + 1 } };
 	struct store_save save = save_of(SESSION_A, 1, NULL, 0);
 
 	for (size_t i = 0; i < roll.blob.n; i++)

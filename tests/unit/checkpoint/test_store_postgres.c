@@ -223,8 +223,9 @@ static void a_free_lane_goes_to_one(void **state)
 				c->s = opened(url);
 			c->stream = stream;
 			c->sink = sink;
-			snprintf(c->session, sizeof(c->session), "cccccccc-0000-4000-8000-%06d%06d",
-				 round, i);
+			snprintf(c->session, sizeof(c->session),
+				 "cccccccc-0000-4000-8000-0000000000%02x",
+				 (unsigned char)(round * CLAIMERS + i));
 			assert_ok(store_session_begin(c->s, c->session, "c", "", err));
 		}
 		for (int i = 0; i < CLAIMERS; i++)
