@@ -60,16 +60,41 @@ bool kafka_error(struct error *err, rd_kafka_resp_err_t code, const char *topic)
 /* For the label `reason`: "msg_timed_out". Returns out. */
 char *kafka_error_reason(rd_kafka_resp_err_t code, char *out, size_t size);
 
-/* Values of headers that are the same for a whole delivery, and the scratch for the others. */
+#define KAFKA_HEADERS 7
+/* The values of one message's headers; those that are the same for a whole batch stay. */
 struct kafka_headers {
 	const struct batch *batch;
+	char op;
 	char generation[24];
 	char order[64]; /* "GGGGGGGGGG-" and room for the sequence */
-	size_t generation_n, order_prefix_n;
+	size_t order_prefix_n;
+	struct str values[KAFKA_HEADERS];
 };
 void kafka_headers_init(struct kafka_headers *h, const struct batch *b);
-/* The headers of event i, the caller's; values are copied. */
-rd_kafka_headers_t *kafka_headers_of(struct kafka_headers *h, size_t i);
+/* The headers of event i, the caller's. `used`: NULL, or those of an earlier message, which are
+ * taken and, where they fit, come back with new values. */
+rd_kafka_headers_t *kafka_headers_of(struct kafka_headers *h, size_t i, rd_kafka_headers_t *used);
+
+/* A record's place in its flight, and what its message's opaque points to. */
+struct kafka_mark {
+	struct flight *flight;
+	rd_kafka_headers_t *used; /* of an earlier message; NULL while the record is in flight */
+};
+
+/* Used headers of a channel, some pages' worth: about 700 bytes each. Given and taken a delivery at
+ * a time, by the writer and by the reporting thread: hence the lock. */
+#define KAFKA_USED_MAX 4096
+struct kafka_used {
+	pthread_mutex_t lock;
+	size_t count;
+	rd_kafka_headers_t *lists[KAFKA_USED_MAX];
+};
+void kafka_used_init(struct kafka_used *u);
+void kafka_used_release(struct kafka_used *u);
+/* As many as there are. */
+void kafka_used_take(struct kafka_used *u, struct kafka_mark *marks, size_t count);
+/* What finds no place is destroyed; the marks are not to be used any more. */
+void kafka_used_give(struct kafka_used *u, struct kafka_mark *marks, size_t count);
 
 /* One producer with the thread that serves its reports, logs and errors. */
 struct kafka_topic;
@@ -85,6 +110,7 @@ struct kafka_channel {
 	pthread_mutex_t topics_lock;
 	struct kafka_topic *topics; /* sorted by name */
 	size_t topic_count, topic_capacity;
+	struct kafka_used used;
 };
 
 /* Opens the producer and starts its thread. */
@@ -126,7 +152,7 @@ struct sink {
 /* Flights (kafka_flight.c). */
 void kafka_flight_begin(struct sink *s, struct delivery *d);
 /* A message's report, on its channel's thread. */
-void kafka_flight_report(const rd_kafka_message_t *m);
+void kafka_flight_report(rd_kafka_message_t *m);
 
 /* The sink as its parts see it (kafka.c). */
 struct kafka_channel *kafka_alone(struct sink *s, struct error *err);

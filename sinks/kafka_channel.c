@@ -18,7 +18,8 @@ static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
 {
 	(void)rk;
 	(void)opaque;
-	kafka_flight_report(m);
+	/* The message is librdkafka's and not const: its headers may be detached here. */
+	kafka_flight_report((rd_kafka_message_t *)(uintptr_t)m);
 }
 
 static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
@@ -83,6 +84,7 @@ static void channel_free(struct kafka_channel *c)
 	free(c->topics);
 	if (c->rk)
 		rd_kafka_destroy(c->rk);
+	kafka_used_release(&c->used);
 	pthread_mutex_destroy(&c->topics_lock);
 	free(c);
 }
@@ -99,6 +101,7 @@ struct kafka_channel *kafka_channel_open(struct sink *s, enum kafka_purpose purp
 	c = memory_new(sizeof(*c));
 	c->sink = s;
 	pthread_mutex_init(&c->topics_lock, NULL);
+	kafka_used_init(&c->used);
 	rd_kafka_conf_set_opaque(conf, c);
 	rd_kafka_conf_set_dr_msg_cb(conf, on_report);
 	rd_kafka_conf_set_error_cb(conf, on_error);

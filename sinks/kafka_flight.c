@@ -23,8 +23,8 @@ struct flight {
 	size_t stopped; /* first record that librdkafka did not take; NONE */
 	rd_kafka_resp_err_t stopped_code;
 	const rd_kafka_topic_t *stopped_topic;
-	struct error stopped_err; /* where no code says it */
-	struct flight *marks[];   /* batch->count, each the flight itself */
+	struct error stopped_err;  /* where no code says it */
+	struct kafka_mark marks[]; /* batch->count */
 };
 #define NONE SIZE_MAX
 
@@ -54,12 +54,13 @@ static rd_kafka_topic_t *topic_of(struct producing *p, enum event_op op, struct 
 	return *topic;
 }
 
+/* `used`: headers to take, or NULL. */
 static rd_kafka_resp_err_t send_message(struct producing *p, size_t i, rd_kafka_topic_t *topic,
-					struct str value)
+					struct str value, rd_kafka_headers_t *used)
 {
 	struct flight *f = p->flight;
 	struct str key = f->delivery->batch->events[i].key;
-	rd_kafka_headers_t *headers = kafka_headers_of(&p->headers, i);
+	rd_kafka_headers_t *headers = kafka_headers_of(&p->headers, i, used);
 	/* librdkafka reads the payload and never writes it; its interface is not const. */
 	const rd_kafka_vu_t message[] = {
 		{ .vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = topic },
@@ -96,6 +97,7 @@ static bool produce(struct producing *p, size_t i)
 {
 	struct flight *f = p->flight;
 	const struct event *e = &f->delivery->batch->events[i];
+	rd_kafka_headers_t *used;
 	rd_kafka_topic_t *topic;
 	rd_kafka_resp_err_t code;
 
@@ -104,9 +106,11 @@ static bool produce(struct producing *p, size_t i)
 	topic = topic_of(p, e->op, &f->stopped_err);
 	if (!topic)
 		return stop(f, i, NULL, RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION);
-	code = send_message(p, i, topic, f->delivery->payloads[i]);
+	used = f->marks[i].used;
+	f->marks[i].used = NULL; /* the report's from here on */
+	code = send_message(p, i, topic, f->delivery->payloads[i], used);
 	if (!code && e->op == EVENT_DELETE && f->sink->settings->tombstones)
-		code = send_message(p, i, topic, (struct str){ NULL, 0 });
+		code = send_message(p, i, topic, (struct str){ NULL, 0 }, NULL);
 	return !code || stop(f, i, topic, code);
 }
 
@@ -144,6 +148,7 @@ static void answer(struct flight *f, enum sink_answer_kind kind, size_t first,
 	metric_add(s->unanswered_bytes, -(int64_t)f->bytes);
 	if (err)
 		a.err = *err;
+	kafka_used_give(&s->channels[d->reader]->used, f->marks, d->batch->count);
 	free(f);
 	s->host->answer(s->host->arg, &a);
 	pthread_mutex_lock(&s->lock);
@@ -243,11 +248,14 @@ static void release(struct flight *f)
 		;
 }
 
-void kafka_flight_report(const rd_kafka_message_t *m)
+void kafka_flight_report(rd_kafka_message_t *m)
 {
-	struct flight **mark = m->_private, *f = *mark;
+	struct kafka_mark *mark = m->_private;
+	struct flight *f = mark->flight;
 	size_t i = (size_t)(mark - f->marks);
 
+	if (!mark->used)
+		(void)rd_kafka_message_detach_headers(m, &mark->used);
 	if (!m->err) {
 		kafka_trouble_clear(f->sink);
 	} else if (i < f->failed) {
@@ -271,7 +279,8 @@ void kafka_flight_begin(struct sink *s, struct delivery *d)
 	f->delivery = d;
 	f->failed = f->stopped = NONE;
 	for (size_t i = d->first; i < count; i++)
-		f->marks[i] = f;
+		f->marks[i].flight = f;
+	kafka_used_take(&s->channels[d->reader]->used, f->marks + d->first, count - d->first);
 	measure(d, d->first, count, &bytes, &keys);
 	f->bytes = bytes + keys;
 	metric_add(s->unanswered_bytes, (int64_t)f->bytes);

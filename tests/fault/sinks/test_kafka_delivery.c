@@ -43,6 +43,53 @@ static void test_order_keys_headers(void **state)
 	delivery_free(d);
 }
 
+/* Headers are used again by later messages, whatever those look like. */
+static void test_headers_of_later_messages(void **state)
+{
+	struct world *w = world_new(1);
+	struct source rewound = orders;
+	struct delivery *d[4];
+	struct seen *seen;
+	size_t count;
+
+	(void)state;
+	rewound.generation = 12;
+	for (size_t i = 0; i < 4; i++)
+		d[i] = delivery_new(i == 1 ? 5000 : 100 + i, 3, 5, 20);
+	d[1]->batch->source = &rewound;
+	d[2]->batch->shard = NULL;
+	d[2]->batch->events[1].op = EVENT_DELETE;
+	d[3]->batch->events[1].id = STR("di");
+	world_topic(w, "t", 1);
+	world_open(w);
+	for (size_t i = 0; i < 4; i++) {
+		sink_kafka.write(w->sink, d[i]);
+		expect_taken(w, i, d[i]);
+	}
+	seen = world_consume(w, "t", 1, &count);
+	assert_int_equal(count, 13);
+	assert_string_equal(seen[4].headers,
+			    "sluice.op=c;sluice.stream=shop;sluice.shard=shardId-1;"
+			    "sluice.sequence=5001;sluice.generation=12;"
+			    "sluice.order=0000000012-0000000000000000000000000000000000005001;"
+			    "sluice.event_id=id;");
+	assert_string_equal(seen[7].headers,
+			    "sluice.op=d;sluice.stream=shop;sluice.sequence=103;"
+			    "sluice.generation=7;"
+			    "sluice.order=0000000007-0000000000000000000000000000000000000103;"
+			    "sluice.event_id=id;");
+	assert_string_equal(seen[8].headers, seen[7].headers);
+	assert_string_equal(seen[11].headers,
+			    "sluice.op=c;sluice.stream=shop;sluice.shard=shardId-1;"
+			    "sluice.sequence=104;sluice.generation=7;"
+			    "sluice.order=0000000007-0000000000000000000000000000000000000104;"
+			    "sluice.event_id=di;");
+	free(seen);
+	world_free(w);
+	for (size_t i = 0; i < 4; i++)
+		delivery_free(d[i]);
+}
+
 /* Rows of an export have no shard and no event id. */
 static void test_header_without_value_is_absent(void **state)
 {
@@ -290,6 +337,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_order_keys_headers),
+		cmocka_unit_test(test_headers_of_later_messages),
 		cmocka_unit_test(test_header_without_value_is_absent),
 		cmocka_unit_test(test_tombstones),
 		cmocka_unit_test(test_begins_at_first_and_skips_what_is_not_for_it),
