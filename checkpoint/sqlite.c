@@ -119,6 +119,29 @@ bool sqlite_end(struct sqlite *s, bool ok, struct error *err)
 	return false;
 }
 
+bool sqlite_not_live(const char *id, struct error *err)
+{
+	return error_set(err, ERROR_FENCED, "session %s is not live", id);
+}
+
+bool sqlite_session_live(struct sqlite *s, const char *id, uint64_t *saves, struct error *err)
+{
+	AUTO(sqlite3_stmt)
+	sqlite3_stmt *st =
+		sqlite_prepare(s, "SELECT saves FROM session WHERE id = ? AND state = 'live'", err);
+	bool row;
+
+	if (!st)
+		return false;
+	sqlite_bind(st, "t", id);
+	if (!sqlite_step(s, st, &row, err))
+		return false;
+	if (!row)
+		return sqlite_not_live(id, err);
+	*saves = (uint64_t)sqlite3_column_int64(st, 0);
+	return true;
+}
+
 static bool version(struct sqlite *s, int *major, int *minor, struct error *err)
 {
 	AUTO(sqlite3_stmt) sqlite3_stmt *st = sqlite_prepare(s, "PRAGMA user_version", err);

@@ -38,3 +38,38 @@ void sqlite_bind(sqlite3_stmt *st, const char *types, ...);
 bool sqlite_step(struct sqlite *s, sqlite3_stmt *st, bool *row, struct error *err) MUST_CHECK;
 /* A bound statement without rows; *changed (may be NULL): rows it touched. */
 bool sqlite_finish(struct sqlite *s, sqlite3_stmt *st, int *changed, struct error *err) MUST_CHECK;
+
+/* One statement, bound and run; *changed may be NULL. */
+#define sqlite_run(s, changed, err, sql, types, ...)                                               \
+	({                                                                                         \
+		AUTO(sqlite3_stmt) sqlite3_stmt *run_ = sqlite_prepare(s, sql, err);               \
+		if (run_)                                                                          \
+			sqlite_bind(run_, types __VA_OPT__(, ) __VA_ARGS__);                       \
+		run_ &&sqlite_finish(s, run_, changed, err);                                       \
+	})
+
+static inline struct sqlite *sqlite_of(struct store *s)
+{
+	return (struct sqlite *)s;
+}
+/* NULL where the column is. */
+static inline const char *sqlite_text(sqlite3_stmt *st, int column)
+{
+	return (const char *)sqlite3_column_text(st, column);
+}
+
+/* FENCED where the session is not live. *saves: number of its last save. */
+bool sqlite_session_live(struct sqlite *s, const char *id, uint64_t *saves,
+			 struct error *err) MUST_CHECK;
+bool sqlite_not_live(const char *id, struct error *err);
+
+/* Of struct store_ops, in sqlite_lanes.c. */
+bool sqlite_lanes_add(struct store *s, const char *session, int64_t stream,
+		      struct store_lane *lanes, size_t count, const int32_t *sinks,
+		      size_t sink_count, struct error *err);
+bool sqlite_lanes_claim(struct store *s, const char *session, int64_t stream, const int32_t *sinks,
+			size_t sink_count, struct error *err);
+bool sqlite_lanes_list(struct store *s, int64_t stream, const char *owner, store_lane_fn *lane,
+		       store_position_fn *position, void *arg, struct error *err);
+bool sqlite_lanes_forget(struct store *s, const char *session, const int64_t *lanes, size_t count,
+			 struct error *err);
