@@ -428,18 +428,6 @@ static bool answer_check(struct aws_call *call, struct http_response *r, enum an
 	return refuse(call, &e, verdict, r, err);
 }
 
-/* Only what AWS itself answered says AWS's time: a proxy's error page does not. */
-static bool note_time(struct aws_client *c, const struct http_response *r, bool refused)
-{
-	int64_t date_ms;
-
-	if (!r->headers[HTTP_REQUEST_ID].n || !answer_date(r->headers[HTTP_DATE], &date_ms) ||
-	    !skew_note(&c->skew, c->clock, date_ms, r->elapsed_ms, refused))
-		return false;
-	metric_set(c->clock_offset, atomic_load(&c->clock->aws_offset_ms));
-	return true;
-}
-
 /* ---- attempts ---- */
 
 static void call_end(struct aws_call *call, struct error *err, struct http_response *r)
@@ -531,7 +519,7 @@ static bool call_again(struct aws_call *call, enum answer_remedy remedy, enum er
 	switch (remedy) {
 	case ANSWER_NO_REMEDY:
 		return false;
-	case ANSWER_CLOCK: /* note_time has corrected it, if it could */
+	case ANSWER_CLOCK: /* client_note_time has corrected it, if it could */
 		if (call->clock_corrected)
 			return false;
 		call->clock_corrected = true;
@@ -570,7 +558,7 @@ static void call_answered(void *arg, const struct error *transport, struct http_
 		if (c->retry_tokens > RETRY_TOKENS_MAX)
 			c->retry_tokens = RETRY_TOKENS_MAX;
 	}
-	if (r->status && !note_time(c, r, remedy == ANSWER_CLOCK) && remedy == ANSWER_CLOCK)
+	if (r->status && !client_note_time(c, r, remedy == ANSWER_CLOCK) && remedy == ANSWER_CLOCK)
 		remedy = ANSWER_NO_REMEDY;
 	if (!c->closing && call_again(call, remedy, err.kind, r))
 		return;

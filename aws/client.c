@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "aws/answer.h"
 #include "aws/parts.h"
 #include "aws/profile.h"
 #include "base/clock.h"
@@ -98,6 +99,28 @@ const char *client_date(struct aws_client *c)
 		sign_date(now_ms, c->date);
 	}
 	return c->date;
+}
+
+static bool date_known(struct aws_client *c, struct str date)
+{
+	if (str_equal(date, str_of(c->answer_date)))
+		return date.n > 0;
+	c->answer_date[0] = '\0';
+	if (date.n >= sizeof(c->answer_date) || !answer_date(date, &c->answer_ms))
+		return false;
+	memcpy(c->answer_date, date.p, date.n);
+	c->answer_date[date.n] = '\0';
+	return true;
+}
+
+/* Only what AWS itself answered says AWS's time: a proxy's error page does not. */
+bool client_note_time(struct aws_client *c, const struct http_response *r, bool refused)
+{
+	if (!r->headers[HTTP_REQUEST_ID].n || !date_known(c, r->headers[HTTP_DATE]) ||
+	    !skew_note(&c->skew, c->clock, c->answer_ms, r->elapsed_ms, refused))
+		return false;
+	metric_set(c->clock_offset, atomic_load(&c->clock->aws_offset_ms));
+	return true;
 }
 
 void client_count(struct aws_client *c, const struct aws_operation *op, enum error_kind kind)

@@ -36,6 +36,8 @@ struct aws_client {
 	int64_t date_second;          /* what `date` says */
 	char date[SIGN_DATE_SIZE];
 	struct buf host, path, query, authorization; /* scratch of one request's head */
+	char answer_date[32]; /* the last Date, which is the same for many answers */
+	int64_t answer_ms;
 	struct skew skew;
 	struct rng rng;
 	int retry_tokens;                         /* a storm of retries ends when they do */
@@ -51,6 +53,8 @@ struct aws_client {
 bool client_keys(struct aws_client *c);
 /* Now, as signatures write it. */
 const char *client_date(struct aws_client *c);
+/* Learns from an answer's Date; true where AWS's time is now another. `refused` as skew_note. */
+bool client_note_time(struct aws_client *c, const struct http_response *r, bool refused);
 void client_count(struct aws_client *c, const struct aws_operation *op, enum error_kind kind);
 /* Ends each waiting call with ERROR_CANCELLED, and frees the spare ones. */
 void calls_cancel(struct aws_client *c);

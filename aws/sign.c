@@ -24,6 +24,7 @@ struct pads {
 	char day[DAY_SIZE];
 	char region[64];
 	char service[16];
+	char scope[112]; /* 20150830/us-east-1/service/aws4_request */
 };
 
 struct signer {
@@ -167,6 +168,8 @@ static struct pads *pads_find(struct signer *s, const struct credentials_keys *k
 	assert(strlen(r->service) < sizeof(oldest->service));
 	snprintf(oldest->region, sizeof(oldest->region), "%s", r->region);
 	snprintf(oldest->service, sizeof(oldest->service), "%s", r->service);
+	snprintf(oldest->scope, sizeof(oldest->scope), "%s/%s/%s/aws4_request", oldest->day,
+		 r->region, r->service);
 	pads_derive(s, oldest, keys);
 	return oldest;
 }
@@ -208,7 +211,8 @@ static void add_value(struct buf *out, struct str v)
 		v = (struct str){ v.p + 1, v.n - 1 };
 	while (v.n && v.p[v.n - 1] == ' ')
 		v.n--;
-	for (const char *run; (run = memmem(v.p, v.n, "  ", 2));) {
+	/* Nearly no value has a blank at all, and memchr finds that out faster. */
+	for (const char *run; memchr(v.p, ' ', v.n) && (run = memmem(v.p, v.n, "  ", 2));) {
 		size_t kept = (size_t)(run - v.p) + 1;
 
 		add(out, (struct str){ v.p, kept });
@@ -256,20 +260,19 @@ void signer_sign(struct signer *s, const struct credentials_keys *keys,
 	struct sign_field headers[SIGN_HEADERS_MAX];
 	const struct pads *p = pads_find(s, keys, r);
 	unsigned char bytes[HASH_BYTES];
-	char scope[128], text[SIGN_HASH_SIZE];
+	char text[SIGN_HASH_SIZE];
 
 	assert(r->header_count <= SIGN_HEADERS_MAX);
 	memcpy(headers, r->headers, r->header_count * sizeof(headers[0]));
 	fields_sort(headers, r->header_count);
 	canonical_write(&s->canonical, r, headers);
 	signer_hash(s, buf_str(&s->canonical), text);
-	snprintf(scope, sizeof(scope), "%s/%s/%s/aws4_request", p->day, p->region, p->service);
 
 	buf_clear(&s->canonical);
 	add(&s->canonical, STR("AWS4-HMAC-SHA256\n"));
 	buf_text(&s->canonical, r->date);
 	add(&s->canonical, STR("\n"));
-	buf_text(&s->canonical, scope);
+	buf_text(&s->canonical, p->scope);
 	add(&s->canonical, STR("\n"));
 	buf_text(&s->canonical, text);
 	pads_hmac(s, p, buf_str(&s->canonical), bytes);
@@ -278,7 +281,7 @@ void signer_sign(struct signer *s, const struct credentials_keys *keys,
 	add(out, STR("AWS4-HMAC-SHA256 Credential="));
 	buf_text(out, keys->access_key);
 	add(out, STR("/"));
-	buf_text(out, scope);
+	buf_text(out, p->scope);
 	add(out, STR(", SignedHeaders="));
 	add_names(out, headers, r->header_count);
 	add(out, STR(", Signature="));
