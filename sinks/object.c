@@ -80,34 +80,36 @@ static void count_roll(struct sink *s, const char *result)
 
 /* --- rolls --- */
 
+static int64_t age_ms(const struct sink *s, const struct object_roll *r)
+{
+	return r ? clock_boot_ms(s->host.clock) - r->began_ms : 0;
+}
+
+/* Turns the thread when the open roll is old enough, and now and then to say how old what readers
+ * cannot see yet is: a closing roll that grows old is an alarm. */
+static void tick(void *arg)
+{
+	struct sink *s = arg;
+	int64_t left_ms = s->settings->roll_age_ms - age_ms(s, s->open);
+
+	metric_set(s->roll_age, age_ms(s, s->closing ? s->closing : s->open));
+	if (s->open || s->closing)
+		loop_timer_arm(s->tick,
+			       s->open && left_ms > 0 && left_ms < TICK_MS ? left_ms : TICK_MS);
+}
+
 static void open_begin(struct sink *s)
 {
 	if (s->open)
 		return;
 	s->open = object_roll_new(&s->writer, ++s->last_roll);
-	loop_timer_arm(s->tick,
-		       s->settings->roll_age_ms < TICK_MS ? s->settings->roll_age_ms : TICK_MS);
-}
-
-static int64_t open_age_ms(const struct sink *s)
-{
-	return s->open ? clock_boot_ms(s->host.clock) - s->open->began_ms : 0;
-}
-
-static void tick(void *arg)
-{
-	struct sink *s = arg;
-	int64_t left_ms = s->settings->roll_age_ms - open_age_ms(s);
-
-	metric_set(s->roll_age, open_age_ms(s));
-	if (s->open)
-		loop_timer_arm(s->tick, left_ms > 0 && left_ms < TICK_MS ? left_ms : TICK_MS);
+	tick(s);
 }
 
 static bool open_is_due(const struct sink *s)
 {
 	return s->open->wanted || s->open->largest_bytes >= (size_t)s->settings->roll_bytes ||
-	       open_age_ms(s) >= s->settings->roll_age_ms;
+	       age_ms(s, s->open) >= s->settings->roll_age_ms;
 }
 
 static void open_seal(struct sink *s)
@@ -115,7 +117,6 @@ static void open_seal(struct sink *s)
 	assert(!s->closing);
 	s->closing = MOVE(s->open);
 	s->closing_state = CLOSING_SEALS;
-	metric_set(s->roll_age, 0);
 	object_roll_seal(s->closing);
 }
 
@@ -140,6 +141,7 @@ static void closing_finished(struct sink *s)
 	metric_add(s->delivered_bytes, (int64_t)s->closing->bytes);
 	count_roll(s, "finished");
 	object_roll_free(MOVE(s->closing));
+	tick(s);
 	answer(s, &a);
 }
 

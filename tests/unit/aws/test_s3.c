@@ -1,0 +1,302 @@
+#include "tests/unit/aws/s3_server.h"
+
+#include <signal.h>
+
+#include "aws/credentials.h"
+#include "aws/s3.h"
+#include "base/clock.h"
+#include "base/loop.h"
+#include "base/metrics.h"
+
+/* The S3 calls and their answers, one by one. */
+
+static struct s3_server server;
+static struct clock clock_;
+static struct metrics *metrics;
+static struct credentials *credentials;
+static struct aws_settings settings;
+static struct loop *loop;
+static struct aws_client *client;
+static const struct s3_place at = { S3_BUCKET, "a b/\xc3\xa9\"<&>.zst", NULL };
+
+static int setup(void **state)
+{
+	struct error err = { 0 };
+
+	(void)state;
+	signal(SIGPIPE, SIG_IGN);
+	setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE", 1);
+	setenv("AWS_SECRET_ACCESS_KEY", "secret", 1);
+	s3_server_start(&server);
+	clock_init(&clock_);
+	metrics = metrics_new();
+	settings = (struct aws_settings){ .region = "us-east-1", .connections_max = 2 };
+	settings.endpoints[AWS_S3] = server.url;
+	credentials = credentials_open(&settings, NULL, &clock_, metrics, &err);
+	assert_non_null(credentials);
+	loop = loop_new(&clock_);
+	client = aws_client_new(loop, &settings, credentials, &clock_, metrics, &err);
+	assert_non_null(client);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	aws_client_free(client);
+	loop_free(loop);
+	credentials_close(credentials);
+	metrics_free(metrics);
+	s3_server_stop(&server);
+	return 0;
+}
+
+/* What a callback was told. */
+struct told {
+	bool done;
+	struct error err;
+	char upload_id[S3_UPLOAD_ID_MAX];
+	struct s3_part parts[16];
+	size_t count;
+	struct s3_object object;
+	char uploads[1024];
+};
+
+static void told_upload(void *arg, const struct error *err, const char *upload_id)
+{
+	struct told *t = arg;
+
+	t->err = *err;
+	if (upload_id)
+		snprintf(t->upload_id, sizeof(t->upload_id), "%s", upload_id);
+	t->done = true;
+}
+
+static void told_part(void *arg, const struct error *err, const struct s3_part *part)
+{
+	struct told *t = arg;
+
+	t->err = *err;
+	if (part)
+		t->parts[t->count++] = *part;
+	t->done = true;
+}
+
+static void told_parts(void *arg, const struct error *err, const struct s3_part *parts,
+		       size_t count)
+{
+	struct told *t = arg;
+
+	t->err = *err;
+	assert_true(count <= 16);
+	if (count > 0)
+		memcpy(t->parts, parts, count * sizeof(*parts));
+	t->count = count;
+	t->done = true;
+}
+
+static void told_done(void *arg, const struct error *err)
+{
+	struct told *t = arg;
+
+	t->err = *err;
+	t->done = true;
+}
+
+static void told_head(void *arg, const struct error *err, const struct s3_object *o)
+{
+	struct told *t = arg;
+
+	t->err = *err;
+	if (o)
+		t->object = *o;
+	t->done = true;
+}
+
+static void told_each(void *arg, const char *key, const char *upload_id)
+{
+	struct told *t = arg;
+	size_t n = strlen(t->uploads);
+
+	snprintf(t->uploads + n, sizeof(t->uploads) - n, "%s %s;", key, upload_id);
+}
+
+static void wait_told(struct told *t, enum error_kind kind)
+{
+	aws_wait(client, &t->done);
+	if (t->err.kind != kind)
+		fail_msg("%s", t->err.message);
+	t->done = false;
+}
+
+static void create(struct told *t, const struct s3_place *place)
+{
+	const struct s3_options o = { .metadata_roll = "s/1/0" };
+
+	s3_upload_create(client, place, &o, told_upload, t);
+	wait_told(t, ERROR_NONE);
+}
+
+static void send_parts(struct told *t, int count)
+{
+	static const char *const bodies[] = { "123456789", "two", "three", "four", "five" };
+
+	for (int i = 0; i < count; i++) {
+		s3_upload_part(client, &at, t->upload_id, i + 1, str_of(bodies[i]), told_part, t);
+		wait_told(t, ERROR_NONE);
+	}
+}
+
+static void test_upload(void **state)
+{
+	struct told t = { 0 };
+
+	(void)state;
+	create(&t, &at);
+	assert_string_equal(t.upload_id, "upload-1+/=");
+	send_parts(&t, 2);
+	/* CRC32C's check value, as base64 of its four bytes. */
+	assert_string_equal(t.parts[0].checksum, "4waSgw==");
+	assert_int_equal(t.parts[0].size, 9);
+	assert_int_equal(t.parts[1].number, 2);
+	assert_string_equal(t.parts[1].etag, "etag-2-2");
+	s3_upload_complete(client, &at, t.upload_id, t.parts, 2, told_done, &t);
+	wait_told(&t, ERROR_NONE);
+	s3_head(client, &at, told_head, &t);
+	wait_told(&t, ERROR_NONE);
+	assert_int_equal(t.object.size, 12);
+	assert_string_equal(t.object.metadata_roll, "s/1/0");
+	assert_string_equal(t.object.etag, "whole");
+	s3_upload_complete(client, &at, t.upload_id, t.parts, 2, told_done, &t);
+	wait_told(&t, ERROR_NOT_FOUND);
+	s3_upload_abort(client, &at, t.upload_id, told_done, &t);
+	wait_told(&t, ERROR_NONE);
+}
+
+static void test_pages(void **state)
+{
+	struct told t = { 0 };
+	const struct s3_place other = { S3_BUCKET, "other", NULL };
+
+	(void)state;
+	create(&t, &at);
+	send_parts(&t, 5);
+	s3_upload_parts(client, &at, t.upload_id, told_parts, &t);
+	wait_told(&t, ERROR_NONE);
+	assert_int_equal(t.count, 5);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(t.parts[i].number, i + 1);
+	assert_string_equal(t.parts[0].checksum, "4waSgw==");
+	assert_int_equal(t.parts[4].size, 4);
+	for (int i = 0; i < 4; i++)
+		create(&t, &other);
+	s3_uploads(client, S3_BUCKET, NULL, "oth", told_each, told_done, &t);
+	wait_told(&t, ERROR_NONE);
+	assert_string_equal(t.uploads, "other upload-2+/=;other upload-3+/=;other upload-4+/=;"
+				       "other upload-5+/=;");
+}
+
+static void test_invalid_part(void **state)
+{
+	struct told t = { 0 };
+
+	(void)state;
+	create(&t, &at);
+	send_parts(&t, 2);
+	t.parts[0].etag[0] = 'x';
+	s3_upload_complete(client, &at, t.upload_id, t.parts, 2, told_done, &t);
+	wait_told(&t, ERROR_INVALID);
+	/* The same within a 200, and what is not cured by a look at the parts. */
+	s3_server_fault(&server, (struct s3_fault){ "POST", "", S3_IN_200, .code = "InvalidPart",
+						    .times = 4 });
+	s3_upload_complete(client, &at, t.upload_id, t.parts, 2, told_done, &t);
+	wait_told(&t, ERROR_INVALID);
+	s3_server_let_go(&server);
+	s3_server_fault(&server,
+			(struct s3_fault){ "POST", "", S3_ANSWER, 400, "EntityTooSmall", 1 });
+	s3_upload_complete(client, &at, t.upload_id, t.parts, 2, told_done, &t);
+	wait_told(&t, ERROR_REFUSED);
+}
+
+static void test_no_bucket_is_not_no_upload(void **state)
+{
+	const struct s3_place nowhere = { "nowhere", "k", NULL };
+	struct told t = { 0 };
+
+	(void)state;
+	s3_upload_complete(client, &nowhere, "id", NULL, 0, told_done, &t);
+	wait_told(&t, ERROR_REFUSED);
+	s3_upload_parts(client, &nowhere, "id", told_parts, &t);
+	wait_told(&t, ERROR_REFUSED);
+	s3_bucket_check(client, "nowhere", NULL, told_done, &t);
+	wait_told(&t, ERROR_NOT_FOUND);
+	s3_head(client, &at, told_head, &t);
+	wait_told(&t, ERROR_NOT_FOUND);
+}
+
+/* Answers that are not S3's are faults of the way there, and pass. */
+static void test_answers_of_others(void **state)
+{
+	struct told t = { 0 };
+
+	(void)state;
+	create(&t, &at);
+	send_parts(&t, 1);
+	s3_server_fault(&server, (struct s3_fault){ "POST", "", S3_GARBLE, .times = 2 });
+	s3_upload_create(client, &at, &(struct s3_options){ 0 }, told_upload, &t);
+	wait_told(&t, ERROR_RETRY);
+	s3_upload_complete(client, &at, t.upload_id, t.parts, 1, told_done, &t);
+	wait_told(&t, ERROR_RETRY);
+	s3_server_fault(&server, (struct s3_fault){ "GET", "", S3_GARBLE, .times = 1 });
+	s3_uploads(client, S3_BUCKET, NULL, "", told_each, told_done, &t);
+	wait_told(&t, ERROR_RETRY);
+	/* A part whose answer has no etag cannot be completed later. */
+	s3_server_fault(&server, (struct s3_fault){ "PUT", "", S3_GARBLE, .times = 1 });
+	t.count = 0;
+	s3_upload_part(client, &at, t.upload_id, 1, STR("x"), told_part, &t);
+	wait_told(&t, ERROR_RETRY);
+	assert_int_equal(t.count, 0);
+}
+
+static void test_region_is_named(void **state)
+{
+	struct told t = { 0 };
+
+	(void)state;
+	s3_server_fault(&server, (struct s3_fault){ "POST", "uploads", S3_ANSWER, 301,
+						    "PermanentRedirect", 1 });
+	s3_upload_create(client, &at, &(struct s3_options){ 0 }, told_upload, &t);
+	aws_wait(client, &t.done);
+	assert_non_null(strstr(t.err.message, "region"));
+}
+
+static void test_cancelled(void **state)
+{
+	struct told t = { 0 };
+	struct error err = { 0 };
+
+	(void)state;
+	s3_uploads(client, S3_BUCKET, NULL, "", told_each, told_done, &t);
+	aws_client_free(client);
+	assert_true(t.done);
+	assert_int_equal(t.err.kind, ERROR_CANCELLED);
+	client = aws_client_new(loop, &settings, credentials, &clock_, metrics, &err);
+	assert_non_null(client);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_upload),
+		TEST(test_pages),
+		TEST(test_invalid_part),
+		TEST(test_no_bucket_is_not_no_upload),
+		TEST(test_answers_of_others),
+		TEST(test_region_is_named),
+		TEST(test_cancelled),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
