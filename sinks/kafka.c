@@ -95,9 +95,12 @@ static const char *kafka_trouble(struct sink *s, char *out, size_t size)
 
 	pthread_mutex_lock(&t->lock);
 	is = atomic_load_explicit(&t->is, memory_order_relaxed);
-	if (is)
+	if (is) {
+		bool more = t->broker[0] && !strstr(t->text, t->broker);
+
 		snprintf(out, size, "since %s: %s%s%s", clock_text(t->since_ms, since), t->text,
-			 t->broker[0] ? ", last error: " : "", t->broker);
+			 more ? ", last error: " : "", more ? t->broker : "");
+	}
 	pthread_mutex_unlock(&t->lock);
 	return is ? out : NULL;
 }

@@ -51,7 +51,8 @@ static bool say_topic(const struct rd_kafka_metadata *m, const char *name, struc
 	}
 	if (t->err)
 		return kafka_error(err, t->err, name);
-	buf_printf(said, ", topic %s with %d partitions", name, t->partition_cnt);
+	buf_printf(said, ", topic %s with %d partition%s", name, t->partition_cnt,
+		   t->partition_cnt == 1 ? "" : "s");
 	return true;
 }
 
@@ -77,14 +78,14 @@ static bool ask(rd_kafka_t *rk, const struct kafka_settings *s, const struct tem
 		return error_set(err, kafka_error_kind(code), "brokers %s: %s%s", s->brokers,
 				 told->text, kafka_error_advice(code));
 	}
-	buf_printf(said, "%d brokers", m->broker_cnt);
+	buf_printf(said, "%d broker%s", m->broker_cnt, m->broker_cnt == 1 ? "" : "s");
 	if (template_needs(topic) == 0) {
 		ok = template_render(topic, &(struct template_values){ 0 }, &name, err) &&
 		     say_topic(m, name.data, said, err);
 		buf_release(&name);
 	} else {
-		buf_printf(said, ", %d topics to be seen, %s is known with the records",
-			   m->topic_cnt, s->topic);
+		buf_printf(said, ", %d topic%s to be seen; %s takes its names from the records",
+			   m->topic_cnt, m->topic_cnt == 1 ? "" : "s", s->topic);
 	}
 	rd_kafka_metadata_destroy(m);
 	return ok;

@@ -325,7 +325,7 @@ static void test_check(void **state)
 	buf_clear(&said);
 	w->settings.topic = "dynamodb.${table}";
 	assert_true(check(w, &said, &err));
-	assert_non_null(strstr(said.data, "2 brokers, 1 topics to be seen"));
+	assert_non_null(strstr(said.data, "2 brokers, 1 topic to be seen"));
 	w->settings.brokers = "127.0.0.1:1";
 	assert_false(check(w, &said, &err));
 	assert_non_null(strstr(err.message, "127.0.0.1:1"));
