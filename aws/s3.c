@@ -348,21 +348,19 @@ static void parts_listed(struct aws_call *call, const struct error *err, struct 
 {
 	struct s3_call *state = aws_call_state(call);
 	struct parts_walk *w = state->arg;
-	struct str body = buf_str(r->body), result;
+	struct str body = buf_str(r->body), result = { "", 0 };
 	struct error changed;
 	size_t before = w->count;
 
-	if (err->kind != ERROR_NONE) {
-		parts_end(w, judged(call, err, &changed));
-	} else if (!xml_next(&body, "ListPartsResult", &result) || !parts_page(w, result)) {
-		parts_end(w, unreadable(&changed, upload_parts.name));
-	} else if (!is_truncated(result)) {
-		parts_end(w, err);
-	} else if (w->count == before) {
-		parts_end(w, unreadable(&changed, upload_parts.name));
-	} else {
+	/* A page that is not the last and has nothing would be asked for for ever. */
+	if (err->kind == ERROR_NONE &&
+	    !(xml_next(&body, "ListPartsResult", &result) && parts_page(w, result) &&
+	      (!is_truncated(result) || w->count > before)))
+		err = unreadable(&changed, upload_parts.name);
+	if (err->kind == ERROR_NONE && is_truncated(result))
 		parts_ask(w);
-	}
+	else
+		parts_end(w, judged(call, err, &changed));
 }
 
 static void parts_ask(struct parts_walk *w)
@@ -443,21 +441,17 @@ static void uploads_listed(struct aws_call *call, const struct error *err, struc
 {
 	struct s3_call *state = aws_call_state(call);
 	struct uploads_walk *w = state->arg;
-	struct str body = buf_str(r->body), result;
+	struct str body = buf_str(r->body), result = { "", 0 };
 	struct error changed;
 
-	if (err->kind != ERROR_NONE) {
-		uploads_end(w, judged(call, err, &changed));
-	} else if (!xml_next(&body, "ListMultipartUploadsResult", &result) ||
-		   !uploads_page(w, result)) {
-		uploads_end(w, unreadable(&changed, uploads_list.name));
-	} else if (!is_truncated(result)) {
-		uploads_end(w, err);
-	} else if (!uploads_next(w, result)) {
-		uploads_end(w, unreadable(&changed, uploads_list.name));
-	} else {
+	if (err->kind == ERROR_NONE &&
+	    !(xml_next(&body, "ListMultipartUploadsResult", &result) && uploads_page(w, result) &&
+	      (!is_truncated(result) || uploads_next(w, result))))
+		err = unreadable(&changed, uploads_list.name);
+	if (err->kind == ERROR_NONE && is_truncated(result))
 		uploads_ask(w);
-	}
+	else
+		uploads_end(w, judged(call, err, &changed));
 }
 
 static void uploads_ask(struct uploads_walk *w)

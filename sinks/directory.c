@@ -262,35 +262,35 @@ static void directory_close(struct place *p)
 
 /* What stands before a configured path: rolls are written down with absolute paths, so that they
  * can be finished from anywhere on this machine. */
-static bool directory_prefix(const char *path, char **out, struct error *err)
+static char *directory_prefix(const char *path, struct error *err)
 {
-	char *cwd;
+	char *cwd, *out;
 	size_t length;
 
-	if (path[0] == '/') {
-		*out = memory_text("");
-		return true;
-	}
+	if (path[0] == '/')
+		return memory_text("");
 	cwd = getcwd(NULL, 0);
-	if (!cwd)
-		return failed(err, "find", "the working directory");
+	if (!cwd) {
+		failed(err, "find", "the working directory");
+		return NULL;
+	}
 	length = strlen(cwd) + 2;
-	*out = memory_new(length);
-	snprintf(*out, length, "%s/", cwd);
+	out = memory_new(length);
+	snprintf(out, length, "%s/", cwd);
 	free(cwd);
-	return true;
+	return out;
 }
 
 static struct place *directory_place_open(const void *settings, const struct sink_host *host,
 					  struct loop *loop, struct error *err)
 {
 	const struct object_settings *o = settings;
-	char *prefix;
+	char *prefix = directory_prefix(o->path, err);
 	struct place *p;
 
 	(void)host;
 	(void)loop;
-	if (!directory_prefix(o->path, &prefix, err))
+	if (!prefix)
 		return NULL;
 	p = memory_new(sizeof(*p));
 	p->name = memory_text("");
@@ -314,21 +314,21 @@ static const struct place_ops place_directory = {
 /* --- the sink --- */
 
 /* The folder that holds all of the sink's files, with its last '/'. */
-static bool directory_base(const struct object_settings *o, char **out, struct error *err)
+static char *directory_base(const struct object_settings *o, struct error *err)
 {
 	size_t head = object_path_constant(o->path), length;
-	char *prefix;
+	char *prefix = directory_prefix(o->path, err), *out;
 
-	if (!directory_prefix(o->path, &prefix, err))
-		return false;
+	if (!prefix)
+		return NULL;
 	while (o->path[head] != '\0' && head > 0 && o->path[head - 1] != '/')
 		head--;
 	length = strlen(prefix) + head + 2;
-	*out = memory_new(length);
-	snprintf(*out, length, "%s%.*s%s", prefix, (int)head, o->path,
+	out = memory_new(length);
+	snprintf(out, length, "%s%.*s%s", prefix, (int)head, o->path,
 		 head > 0 && o->path[head - 1] != '/' ? "/" : "");
 	free(prefix);
-	return true;
+	return out;
 }
 
 static struct sink *directory_open(const void *settings, const struct sink_host *host,
@@ -378,11 +378,11 @@ static bool sweep_tree(char *base, const char *session, struct error *err)
 static bool directory_sweep(const void *settings, const struct sink_host *host, const char *session,
 			    struct error *err)
 {
+	char *base = directory_base(settings, err);
 	int64_t size;
-	char *base;
 	bool ok;
 
-	if (!directory_base(settings, &base, err))
+	if (!base)
 		return error_wrap(err, "sink %s", host->name);
 	/* Nothing was ever written: there is no directory. */
 	ok = file_size(base, &size, err) && (size < 0 || sweep_tree(base, session, err));
@@ -407,11 +407,11 @@ static bool check_write(char *base, const char *session, struct error *err)
 static bool directory_check(const void *settings, const struct sink_host *host, struct buf *said,
 			    struct error *err)
 {
+	char *base = directory_base(settings, err);
 	struct statvfs fs;
-	char *base;
 	bool ok;
 
-	if (!directory_base(settings, &base, err))
+	if (!base)
 		return error_wrap(err, "sink %s", host->name);
 	ok = check_write(base, host->session, err) || error_wrap(err, "sink %s", host->name);
 	if (ok) {
