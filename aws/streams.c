@@ -189,6 +189,17 @@ static void iterator_got(struct aws_call *call, const struct error *failed, stru
 	json_decref(root);
 }
 
+/* No number may be shorter than 21 digits. AWS's are not; DynamoDB Local gives zeros in front,
+ * which we do not keep, and wants them back. */
+static void put_sequence(struct buf *body, const struct sequence *s)
+{
+	static const char zeros[] = "000000000000000000000";
+	size_t present = s->length < sizeof(zeros) - 1 ? s->length : sizeof(zeros) - 1;
+	char digits[SEQUENCE_TEXT_SIZE];
+
+	buf_printf(body, ",\"SequenceNumber\":\"%s%s\"", zeros + present, sequence_text(s, digits));
+}
+
 void streams_iterator(struct aws_client *c, const char *arn, const char *shard,
 		      enum streams_iterator_type type, const struct sequence *sequence,
 		      int64_t time_ms, streams_iterator_fn *fn, void *arg)
@@ -202,7 +213,6 @@ void streams_iterator(struct aws_client *c, const char *arn, const char *shard,
 	};
 	struct aws_call *call = aws_call_new(c, &get_shard_iterator);
 	struct buf *body = aws_call_body(call);
-	char digits[SEQUENCE_TEXT_SIZE];
 
 	*(struct iterator_call *)aws_call_state(call) = (struct iterator_call){ fn, arg };
 	aws_call_subject(call, "shard", str_of(shard));
@@ -212,7 +222,7 @@ void streams_iterator(struct aws_client *c, const char *arn, const char *shard,
 	buf_json_text(body, str_of(shard));
 	buf_printf(body, ",\"ShardIteratorType\":\"%s\"", types[type]);
 	if (type == ITERATOR_AT_SEQUENCE || type == ITERATOR_AFTER_SEQUENCE)
-		buf_printf(body, ",\"SequenceNumber\":\"%s\"", sequence_text(sequence, digits));
+		put_sequence(body, sequence);
 	if (type == ITERATOR_AT_TIMESTAMP) {
 		assert(time_ms >= 0);
 		buf_printf(body, ",\"Timestamp\":%lld.%03lld", (long long)time_ms / 1000,

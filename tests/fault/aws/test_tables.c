@@ -149,9 +149,9 @@ static void test_iterators(void **state)
 		{ ITERATOR_TRIM_HORIZON, "\"ShardIteratorType\":\"TRIM_HORIZON\"}" },
 		{ ITERATOR_LATEST, "\"ShardIteratorType\":\"LATEST\"}" },
 		{ ITERATOR_AT_SEQUENCE, "\"ShardIteratorType\":\"AT_SEQUENCE_NUMBER\","
-					"\"SequenceNumber\":\"123\"}" },
+					"\"SequenceNumber\":\"000000000000000000123\"}" },
 		{ ITERATOR_AFTER_SEQUENCE, "\"ShardIteratorType\":\"AFTER_SEQUENCE_NUMBER\","
-					   "\"SequenceNumber\":\"123\"}" },
+					   "\"SequenceNumber\":\"000000000000000000123\"}" },
 		{ ITERATOR_AT_TIMESTAMP, "\"ShardIteratorType\":\"AT_TIMESTAMP\","
 					 "\"Timestamp\":1795255872.007}" },
 	};
