@@ -214,7 +214,8 @@ class Reader:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_reader_gets_everything_through_splits_and_faults(emulator, seed):
-    server = emulator(f"orders:shards=3:records=400:keys=20:depth=1:hours=1:seed={seed}:empty_every=4",
+    server = emulator(f"orders:shards=3:records=400:keys=20:depth=1:hours=1:"
+                      f"seed={seed}:empty_every=4",
                       seed=seed, threads=2)
     chances = {"throttle": 0.05, "internal": 0.05, "unavailable": 0.03, "cut": 0.03, "cut_body": 0.03,
                "malformed": 0.03, "duplicate": 0.1, "delay": 0.05}
@@ -531,6 +532,27 @@ def test_the_firehose_grows_its_sequence_numbers(emulator):
         assert sequences(rest) == [n for n in found if n > middle][:len(rest["Records"])]
         few = read(server, iterator(server, "orders", shard["ShardId"]), Limit=5)
         assert sequences(few) == found[:5]
+
+
+def test_describing_is_throttled(emulator):
+    server = emulator("orders:describes=3")
+    streams, arn = server.client(), server.arn("orders")
+    codes = []
+    while "ThrottlingException" not in codes:
+        try:
+            streams.describe_stream(StreamArn=arn)
+            codes.append("")
+        except ClientError as error:
+            codes.append(error.response["Error"]["Code"])
+    assert codes[0] == "" and set(codes) == {"", "ThrottlingException"}
+
+
+def test_a_table_with_a_past_has_lost_what_is_too_old(emulator):
+    server = emulator("orders:depth=6:fanout=1:hours=5:records=10")
+    lineage = shards_of(server, "orders")
+    assert [s["gone"] for s in lineage] == [True] + [False] * 6
+    assert 0 < lineage[1]["trimmed"] <= 10 and lineage[2]["trimmed"] == 0
+    assert shards(server, "orders")[0]["ParentShardId"] == lineage[0]["ShardId"]
 
 
 def test_readers_of_a_shard_are_counted_and_limited(emulator):

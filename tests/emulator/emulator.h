@@ -22,7 +22,8 @@ struct emulator_options {
 };
 
 struct emulator;
-/* Starts its threads; NULL with err where it cannot. The options' texts may go afterwards. */
+/* Starts its threads and ignores SIGPIPE; NULL with err where it cannot. The options' texts may go
+ * afterwards. */
 struct emulator *emulator_start(const struct emulator_options *options, struct error *err);
 int emulator_port(const struct emulator *e);
 /* Cuts all connections and joins the threads. NULL is fine. */

@@ -57,6 +57,7 @@ static const struct word {
 	WORD("rate", WORD_NUMBER, rate, 0, 10000000),
 	WORD("page", WORD_NUMBER, page, 0, 16 << 20),
 	WORD("enabling_ms", WORD_NUMBER, enabling_ms, 0, 600000),
+	WORD("describes", WORD_NUMBER, describes, 0, 100000),
 	WORD("empty_every", WORD_NUMBER, empty_every, 0, UINT64_MAX),
 	WORD("readers", WORD_NUMBER, readers, 0, 1000),
 	WORD("closed", WORD_FLAG, closed, 0, 1),

@@ -36,6 +36,7 @@ struct table_spec {
 	enum page_shape shape; /* of the firehose's records */
 	uint64_t page; /* firehose: bytes of the page that is served over and over; 0: none */
 	uint64_t enabling_ms;
+	uint64_t describes;   /* DescribeStream calls a second; more are throttled. 0: no limit */
 	uint64_t empty_every; /* every n-th GetRecords of a shard answers an empty page */
 	uint64_t readers;     /* LimitExceededException above so many at once on one shard */
 	bool closed;          /* the last generation, too */

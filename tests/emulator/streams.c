@@ -152,6 +152,11 @@ void call_describe_stream(struct call *c)
 
 	if (!parent)
 		return;
+	if (!stream_describe_allowed(s)) {
+		reply_error(c->reply, 400, "ThrottlingException",
+			    "Rate of requests exceeds the allowed throughput.");
+		return;
+	}
 	fault_listing(&c->world->faults, s->table->spec.name);
 	buf_printf(out,
 		   "{\"StreamDescription\":{\"StreamArn\":\"%s\",\"StreamLabel\":\"%s\","

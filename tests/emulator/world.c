@@ -219,6 +219,21 @@ static void stream_populate(struct stream *st)
 			shard_close(st->shards[i], st->created_ms);
 }
 
+/* What is older than the retention goes: records, closed shards with all their data, streams'. */
+static void stream_expire(struct stream *st, int64_t horizon_ms)
+{
+	for (size_t i = 0; i < st->shard_count; i++) {
+		struct shard *s = st->shards[i];
+		uint64_t count = shard_count(s, horizon_ms + RETENTION_MS);
+		uint64_t old = shard_find_time(s, horizon_ms, count);
+
+		if (old > s->trimmed)
+			s->trimmed = old;
+		if (s->closed && s->trimmed == count && s->closed_ms < horizon_ms)
+			s->gone = true;
+	}
+}
+
 static struct stream *stream_new(struct table *t, enum view view)
 {
 	struct stream *st = memory_new(sizeof(*st));
@@ -255,6 +270,7 @@ void table_enable(struct table *t, enum view view)
 
 	if (!old || t->spec.page) {
 		stream_populate(st);
+		stream_expire(st, st->created_ms - RETENTION_MS);
 		return;
 	}
 	for (size_t i = 0; i < old->shard_count; i++) {
@@ -329,6 +345,23 @@ struct stream *world_stream(struct world *w, const char *arn)
 	return NULL;
 }
 
+bool stream_describe_allowed(struct stream *s)
+{
+	int64_t now_ms = clock_boot_ms(&s->table->world->clock);
+	double rate = (double)s->table->spec.describes;
+
+	if (rate == 0)
+		return true;
+	s->describes_left += (double)(now_ms - s->describes_ms) * rate / 1000;
+	if (s->describes_left > rate)
+		s->describes_left = rate;
+	s->describes_ms = now_ms;
+	if (s->describes_left < 1)
+		return false;
+	s->describes_left--;
+	return true;
+}
+
 bool stream_enabling(const struct stream *s)
 {
 	return !s->disabled &&
@@ -393,21 +426,6 @@ struct shard *stream_route(const struct stream *st, const char *key)
 		s = s->children[h % s->child_count];
 	}
 	return s->closed ? NULL : s;
-}
-
-/* What is older than the retention goes: records, closed shards with all their data, streams'. */
-static void stream_expire(struct stream *st, int64_t horizon_ms)
-{
-	for (size_t i = 0; i < st->shard_count; i++) {
-		struct shard *s = st->shards[i];
-		uint64_t count = shard_count(s, horizon_ms + RETENTION_MS);
-		uint64_t old = shard_find_time(s, horizon_ms, count);
-
-		if (old > s->trimmed)
-			s->trimmed = old;
-		if (s->closed && s->trimmed == count && s->closed_ms < horizon_ms)
-			s->gone = true;
-	}
 }
 
 void world_advance(struct world *w, int64_t ms)

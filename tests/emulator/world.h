@@ -37,6 +37,8 @@ struct stream {
 	struct shard **roots;
 	size_t root_count;
 	struct generator generator;
+	double describes_left; /* calls that may come now */
+	int64_t describes_ms;
 	struct firehose *firehose;
 };
 
@@ -93,6 +95,8 @@ void table_arn(const struct table *t, char out[ARN_SIZE]);
 void table_enable(struct table *t, enum view view);
 void table_disable(struct table *t);
 
+/* Takes one of the DescribeStream calls of this second. */
+bool stream_describe_allowed(struct stream *s);
 bool stream_enabling(const struct stream *s);                       /* no shard is listed yet */
 struct shard *stream_shard(const struct stream *s, const char *id); /* NULL: not there (any more) */
 /* The number of the first listed shard whose id is > `after` ("" for the first). */
