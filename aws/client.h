@@ -21,10 +21,10 @@ enum aws_service { AWS_DYNAMODB, AWS_STREAMS, AWS_S3, AWS_STS, AWS_SERVICES };
 
 struct aws_settings {
 	const char *region; /* resolved; never NULL for a client */
-	const char
-		*endpoints[AWS_SERVICES]; /* overrides; NULL: the environment's, else AWS's own */
-	const char *ca_bundle;            /* NULL: AWS_CA_BUNDLE, else the system's bundle */
-	long connections_max;             /* of this client */
+	/* Overrides; NULL: the environment's or the profile's, else AWS's own. */
+	const char *endpoints[AWS_SERVICES];
+	const char *ca_bundle; /* NULL: AWS_CA_BUNDLE, else the system's bundle */
+	long connections_max;  /* of this client */
 };
 
 /* The settings, the credentials, the clock and the metrics stay the caller's and outlive it. */

@@ -24,21 +24,21 @@ static const struct partition {
 	{ "", "amazonaws.com", "api.aws" },
 };
 
-/* %s: region, suffix. */
+/* A host is NAME.REGION.SUFFIX; the last four are its names. */
 static const struct service {
 	const char *signing, *variable, *section;
 	const char *standard, *fips, *dual, *fips_dual;
 	bool dual_keeps_suffix; /* S3 had dual stack before the other suffix came up */
 } services[AWS_SERVICES] = {
-	[AWS_DYNAMODB] = { "dynamodb", "AWS_ENDPOINT_URL_DYNAMODB", "dynamodb", "dynamodb.%s.%s",
-			   "dynamodb-fips.%s.%s", "dynamodb.%s.%s", "dynamodb-fips.%s.%s", false },
+	[AWS_DYNAMODB] = { "dynamodb", "AWS_ENDPOINT_URL_DYNAMODB", "dynamodb", "dynamodb",
+			   "dynamodb-fips", "dynamodb", "dynamodb-fips", false },
 	[AWS_STREAMS] = { "dynamodb", "AWS_ENDPOINT_URL_DYNAMODB_STREAMS", "dynamodb_streams",
-			  "streams.dynamodb.%s.%s", "streams.dynamodb-fips.%s.%s",
-			  "streams-dynamodb.%s.%s", "streams-dynamodb-fips.%s.%s", false },
-	[AWS_S3] = { "s3", "AWS_ENDPOINT_URL_S3", "s3", "s3.%s.%s", "s3-fips.%s.%s",
-		     "s3.dualstack.%s.%s", "s3-fips.dualstack.%s.%s", true },
-	[AWS_STS] = { "sts", "AWS_ENDPOINT_URL_STS", "sts", "sts.%s.%s", "sts-fips.%s.%s",
-		      "sts.%s.%s", "sts-fips.%s.%s", false },
+			  "streams.dynamodb", "streams.dynamodb-fips", "streams-dynamodb",
+			  "streams-dynamodb-fips", false },
+	[AWS_S3] = { "s3", "AWS_ENDPOINT_URL_S3", "s3", "s3", "s3-fips", "s3.dualstack",
+		     "s3-fips.dualstack", true },
+	[AWS_STS] = { "sts", "AWS_ENDPOINT_URL_STS", "sts", "sts", "sts-fips", "sts", "sts-fips",
+		      false },
 };
 
 const char *endpoint_signing_name(enum aws_service service)
@@ -137,24 +137,15 @@ static void own_host(struct endpoint *out, const struct service *s, const char *
 		     bool dual)
 {
 	const struct partition *p = partitions;
-	const char *pattern =
-		dual ? (fips ? s->fips_dual : s->dual) : (fips ? s->fips : s->standard);
-	char *host = NULL;
+	const char *name = dual ? (fips ? s->fips_dual : s->dual) : (fips ? s->fips : s->standard);
 
 	while (strncmp(region, p->prefix, strlen(p->prefix)) != 0)
 		p++;
-	/* GovCloud's ordinary hosts are the FIPS ones, but for S3 and for DynamoDB's tables. */
+	/* GovCloud's ordinary hosts are the FIPS ones, but for S3. */
 	if (fips && !dual && strcmp(p->prefix, "us-gov-") == 0 && s != &services[AWS_S3])
-		pattern = s->standard;
-	snprintf(out->host, sizeof(out->host), "%s", "");
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-	if (asprintf(&host, pattern, region,
-		     dual && !s->dual_keeps_suffix ? p->dual_suffix : p->suffix) < 0)
-		abort();
-#pragma GCC diagnostic pop
-	snprintf(out->host, sizeof(out->host), "%s", host);
-	free(host);
+		name = s->standard;
+	snprintf(out->host, sizeof(out->host), "%s.%s.%s", name, region,
+		 dual && !s->dual_keeps_suffix ? p->dual_suffix : p->suffix);
 	out->tls = true;
 }
 

@@ -131,6 +131,11 @@ static void fail(struct error *err, CURLcode code, const char *url, const char *
 		  *message ? message : curl_easy_strerror(code), advice, *advice ? bundle : "");
 }
 
+static void fail_too_large(struct error *err, size_t limit)
+{
+	error_set(err, ERROR_INVALID, "the answer is larger than the limit of %zu bytes", limit);
+}
+
 /* ---- the answer ---- */
 
 static size_t on_header(char *line, size_t size, size_t n, void *arg)
@@ -344,8 +349,7 @@ static void transfer_done(struct transfer *t, CURLcode code)
 	t->response.elapsed_ms = elapsed_us / 1000;
 	if (t->response.too_large) {
 		t->response.status = (int)status;
-		error_set(&err, ERROR_INVALID, "the answer is larger than the limit of %zu bytes",
-			  t->body.limit);
+		fail_too_large(&err, t->body.limit);
 	} else if (code != CURLE_OK) {
 		fail(&err, code, t->head.url.data, t->message, t->http->ca_bundle);
 	} else {
@@ -541,10 +545,18 @@ void http_free(struct http *h)
 
 /* ---- blocking ---- */
 
+struct fetched {
+	struct buf *body;
+	bool too_large;
+};
+
 static size_t on_fetched(char *data, size_t size, size_t n, void *arg)
 {
+	struct fetched *f = arg;
+
 	(void)size;
-	return buf_add(arg, data, n) ? n : 0;
+	f->too_large = !buf_add(f->body, data, n);
+	return f->too_large ? 0 : n;
 }
 
 bool http_fetch(const struct http_fetch *f, int *status, struct buf *body, struct error *err)
@@ -552,6 +564,7 @@ bool http_fetch(const struct http_fetch *f, int *status, struct buf *body, struc
 	char message[CURL_ERROR_SIZE] = "";
 	const char *bundle = bundle_of(f->ca_bundle);
 	CURL *easy = easy_new(bundle, message);
+	struct fetched fetched = { .body = body };
 	struct curl_slist *list = NULL;
 	CURLcode code;
 	long answered = 0;
@@ -562,7 +575,7 @@ bool http_fetch(const struct http_fetch *f, int *status, struct buf *body, struc
 	curl_easy_setopt(easy, CURLOPT_URL, f->url);
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, list);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_fetched);
-	curl_easy_setopt(easy, CURLOPT_WRITEDATA, body);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, &fetched);
 	if (f->direct)
 		curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
 	easy_method(easy, f->method, f->body);
@@ -570,7 +583,9 @@ bool http_fetch(const struct http_fetch *f, int *status, struct buf *body, struc
 	code = curl_easy_perform(easy);
 	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &answered);
 	*status = (int)answered;
-	if (code != CURLE_OK)
+	if (fetched.too_large)
+		fail_too_large(err, f->body_max);
+	else if (code != CURLE_OK)
 		fail(err, code, f->url, message, bundle);
 	curl_slist_free_all(list);
 	curl_easy_cleanup(easy);

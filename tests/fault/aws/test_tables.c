@@ -328,6 +328,8 @@ static void test_fetch(void **state)
 	f.body_max = 3;
 	buf_clear(&body);
 	assert_false(http_fetch(&f, &status, &body, &err));
+	assert_int_equal(err.kind, ERROR_INVALID);
+	assert_non_null(strstr(err.message, "limit of 3 bytes"));
 	server_stop(&s);
 	buf_release(&body);
 	assert_false(http_fetch(&f, &status, &body, &err));
