@@ -66,7 +66,7 @@ static void page_init(struct page *page, struct batch *b, const struct decode_op
 	/* The items of a record are no longer than the record. Not of the batch: it is free again
 	 * when the page is decoded. */
 	scratch = memory_resize(NULL, b->body.size + 2 * (size_t)SCAN_PADDING);
-	record_reader_init(&page->reader, style, scratch);
+	record_reader_init(&page->reader, style, b->body.data, scratch);
 	b->encoding_count = o->encoding_count;
 	b->count = b->bad_count = 0;
 	b->closed = true;
@@ -296,24 +296,16 @@ static const char *iterator(struct page *page, const char *p)
 
 static const char *member(struct page *page, const char *p)
 {
-	struct scan *s = &page->reader.scan;
-	struct str name = { p + 1, 0 };
+	struct str name;
 
-	if (*p != '"')
-		return scan_fail(s, p, "a member of the page");
-	p = scan_string(s, name.p);
+	p = scan_name(&page->reader.scan, p, &name);
 	if (!p)
 		return NULL;
-	name.n = (size_t)(p - name.p);
-	p = scan_space(s, p + 1);
-	if (*p != ':')
-		return scan_fail(s, p, "':'");
-	p = scan_space(s, p + 1);
 	if (str_equal(name, STR("Records")))
 		return records(page, p);
 	if (str_equal(name, STR("NextShardIterator")))
 		return iterator(page, p);
-	return scan_skip(s, p);
+	return scan_skip(&page->reader.scan, p);
 }
 
 static const char *whole_page(struct page *page)
@@ -332,7 +324,7 @@ static const char *whole_page(struct page *page)
 		if (*p == ',') {
 			p = scan_space(s, p + 1);
 			if (*p == '}')
-				return scan_fail(s, p, "a member of the page");
+				return scan_fail(s, p, "a member's name");
 		} else if (*p != '}') {
 			return scan_fail(s, p, "',' or '}'");
 		}

@@ -50,7 +50,7 @@ void decode_letter_record(const struct source *source, struct str raw, struct bu
 	const char *p, *end;
 	char *text;
 
-	record_reader_init(&reader, (struct value_style){ 0 }, NULL);
+	record_reader_init(&reader, (struct value_style){ 0 }, padded, NULL);
 	if (raw.n)
 		memcpy(padded, raw.p, raw.n);
 	p = scan_space(&reader.scan, padded);

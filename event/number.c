@@ -39,6 +39,7 @@ static bool split(const char *p, struct parts *parts)
 	}
 	if (parts->whole_n + parts->fraction_n == 0)
 		return false;
+	parts->exponent = p;
 	if (*p == 'e' || *p == 'E') {
 		size_t sign = p[1] == '-' || p[1] == '+', n = digits(p + 1 + sign);
 

@@ -7,136 +7,32 @@ struct reading {
 	struct record_reader *reader;
 	struct scan *scan;
 	struct record *record;
-	char *text;    /* where the next item's text goes */
-	unsigned seen; /* bits of enum member */
+	char *text;     /* where the next item's text goes */
+	unsigned state; /* a bit for each member that there was, and STATE_INSIDE */
 };
 
-/* Members that mean something to us; bits of `seen`. */
+/* Members that mean something to us. */
 enum member {
-	MEMBER_OTHER = 0,
-	MEMBER_ID = 1 << 0,
-	MEMBER_NAME = 1 << 1,
-	MEMBER_DYNAMODB = 1 << 2,
-	MEMBER_IDENTITY = 1 << 3,
-	MEMBER_ARN = 1 << 4,
-	MEMBER_TIME = 1 << 5,
-	MEMBER_KEYS = 1 << 6,
-	MEMBER_NEW = 1 << 7,
-	MEMBER_OLD = 1 << 8,
-	MEMBER_SEQUENCE = 1 << 9,
-	MEMBER_TYPE = 1 << 10,
-	MEMBER_PRINCIPAL = 1 << 11,
+	MEMBER_OTHER,
+	MEMBER_NUMBER, /* another, that changes from record to record */
+	MEMBER_END,    /* of the record */
+	MEMBER_ID,
+	MEMBER_NAME,
+	MEMBER_DYNAMODB,
+	MEMBER_IDENTITY,
+	MEMBER_ARN,
+	MEMBER_TIME,
+	MEMBER_KEYS,
+	MEMBER_NEW,
+	MEMBER_OLD,
+	MEMBER_SEQUENCE,
 };
+#define BIT(member) (1u << (member))
+/* Of "dynamodb", not of the record itself. */
+#define STATE_INSIDE BIT(MEMBER_OTHER)
 
-typedef enum member member_find(struct str name);
-typedef const char *member_read(struct reading *r, enum member m, const char *p);
-
-/* A member's name and colon, from its first byte; the place of the value. */
-static const char *member_name(struct scan *s, const char *p, struct str *name)
-{
-	if (UNLIKELY(*p != '"'))
-		return scan_fail(s, p, "a member's name");
-	name->p = p + 1;
-	p = scan_string(s, name->p);
-	if (UNLIKELY(!p))
-		return NULL;
-	name->n = (size_t)(p - name->p);
-	p = scan_space(s, p + 1);
-	if (UNLIKELY(*p != ':'))
-		return scan_fail(s, p, "':'");
-	return scan_space(s, p + 1);
-}
-
-/* Whether the member at p is `seen` as a whole, up to what stands behind it. */
-static inline bool same(const struct record_seen *seen, const char *p, unsigned common)
-{
-	if (LIKELY(common < 32))
-		return common >= seen->n;
-	return 32 + scan_common(p + 32, seen->in + 32) >= seen->n;
-}
-
-static inline bool once(struct reading *r, enum member m, const char *p);
-
-/* Notes the name from p to value as what stands here. Names are compared as one block. White space
- * is not learned: it has to be seen in each record. */
-static void learn(const struct reading *r, struct record_seen *seen, enum member m, const char *p,
-		  const char *value)
-{
-	bool usual = value - p <= 32 && !r->scan->spaced;
-
-	seen->in = p;
-	seen->member = m;
-	seen->head_n = usual ? (uint32_t)(value - p) : UINT32_MAX;
-	seen->n = UINT32_MAX;
-}
-
-/* One member from its name. `seen`: what stood here in the last record, and what stands here now.
- */
-static inline __attribute__((always_inline)) const char *
-one_member(struct reading *r, const char *p, struct record_seen *seen, member_find *find,
-	   member_read *read)
-{
-	unsigned common = scan_common(p, seen->in);
-	const char *begin = p;
-	enum member m;
-
-	if (LIKELY(common >= seen->head_n)) {
-		m = seen->member;
-		if (m == MEMBER_OTHER && same(seen, p, common))
-			return p + seen->n - 1;
-		if (m == MEMBER_TIME && same(seen, p, common) && once(r, m, p)) {
-			r->record->time_ms = r->reader->time_ms;
-			return p + seen->n - 1;
-		}
-		p = scan_space(r->scan, p + seen->head_n);
-	} else {
-		struct str name;
-
-		p = member_name(r->scan, p, &name);
-		if (UNLIKELY(!p))
-			return NULL;
-		m = find(name);
-		learn(r, seen, m, begin, p);
-	}
-	if (m != MEMBER_OTHER && UNLIKELY(!once(r, m, p)))
-		return NULL;
-	p = read(r, m, p);
-	if (UNLIKELY(!p))
-		return NULL;
-	if (LIKELY(p - begin < 64 && !r->scan->spaced)) {
-		seen->in = begin;
-		seen->n = (uint32_t)(p - begin) + 1;
-	}
-	return p;
-}
-
-/* The members of an object from its '{'. */
-static inline __attribute__((always_inline)) const char *object(struct reading *r, const char *p,
-								struct record_seen *seen,
-								member_find *find,
-								member_read *read)
-{
-	struct record_seen *end = seen + RECORD_MEMORY_MAX - 1;
-	struct scan *s = r->scan;
-
-	if (UNLIKELY(*p != '{'))
-		return scan_fail(s, p, "'{'");
-	p = scan_space(s, p + 1);
-	if (*p == '}')
-		return p + 1;
-	for (;;) {
-		p = one_member(r, p, seen, find, read);
-		if (UNLIKELY(!p))
-			return NULL;
-		p = scan_space(s, p);
-		if (*p == '}')
-			return p + 1;
-		if (UNLIKELY(*p != ','))
-			return scan_fail(s, p, "',' or '}'");
-		p = scan_space(s, p + 1);
-		seen += seen < end;
-	}
-}
+/* The longest gap worth comparing: one between two records with all that AWS puts there. */
+#define GAP_MAX 192
 
 static bool null(const char *p)
 {
@@ -148,17 +44,6 @@ static bool is(struct str name, const char *word, size_t n)
 	return name.n == n && memcmp(name.p, word, n) == 0;
 }
 #define IS(name, literal) is(name, literal, sizeof(literal) - 1)
-
-/* False, with a fault: it was there before. */
-static inline bool once(struct reading *r, enum member m, const char *p)
-{
-	if (UNLIKELY(r->seen & m)) {
-		scan_fail(r->scan, p, "each member of a record once");
-		return false;
-	}
-	r->seen |= m;
-	return true;
-}
 
 /* A string with its quotes. */
 static const char *string(struct reading *r, const char *p, struct str *out)
@@ -192,11 +77,19 @@ static const char *item(struct reading *r, struct value_style style, struct valu
 
 static const char *time_read(struct reading *r, const char *p)
 {
-	const char *end = scan_number(r->scan, p);
+	struct record_reader *reader = r->reader;
+	const char *end;
 
-	if (end && !number_milliseconds(p, &r->reader->time_ms))
+	if (LIKELY(scan_common(p, reader->time.p) >= reader->time.n)) {
+		r->record->time_ms = reader->time_ms;
+		return p + reader->time.n - 1;
+	}
+	end = scan_number(r->scan, p);
+	if (end && !number_milliseconds(p, &reader->time_ms))
 		return scan_fail(r->scan, p, "epoch seconds between 1970 and 9999");
-	r->record->time_ms = r->reader->time_ms;
+	if (end)
+		reader->time = (struct str){ p, (size_t)(end - p) + 1 };
+	r->record->time_ms = reader->time_ms;
 	return end;
 }
 
@@ -232,62 +125,37 @@ static const char *sequence_read(struct reading *r, const char *p)
 		   : scan_fail(r->scan, p, "a sequence number, a string of at most 40 digits");
 }
 
-static enum member change_find(struct str name)
+/* The members of an object from its '{'. */
+typedef const char *member_read(struct reading *r, struct str name, const char *p);
+static const char *object(struct reading *r, const char *p, member_read *read)
 {
-	if (IS(name, "NewImage"))
-		return MEMBER_NEW;
-	if (IS(name, "OldImage"))
-		return MEMBER_OLD;
-	if (IS(name, "Keys"))
-		return MEMBER_KEYS;
-	if (IS(name, "SequenceNumber"))
-		return MEMBER_SEQUENCE;
-	if (IS(name, "ApproximateCreationDateTime"))
-		return MEMBER_TIME;
-	return MEMBER_OTHER;
-}
+	struct scan *s = r->scan;
+	struct str name;
 
-static inline const char *change_member(struct reading *r, enum member m, const char *p)
-{
-	struct record_reader *reader = r->reader;
-	/* What the key is made of, whatever the style of the images. */
-	const struct value_style exact = { 0 };
-
-	switch (m) {
-	case MEMBER_NEW:
-		return item(r, reader->style, &reader->images, p, &r->record->new_image);
-	case MEMBER_OLD:
-		return item(r, reader->style, &reader->images, p, &r->record->old_image);
-	case MEMBER_KEYS:
-		return item(r, exact, &reader->keys, p, &r->record->keys);
-	case MEMBER_SEQUENCE:
-		return sequence_read(r, p);
-	case MEMBER_TIME:
-		return time_read(r, p);
-	default:
-		return scan_value(r->scan, p);
+	if (*p != '{')
+		return scan_fail(s, p, "'{'");
+	p = scan_space(s, p + 1);
+	if (*p == '}')
+		return p + 1;
+	for (;;) {
+		p = scan_name(s, p, &name);
+		p = p ? read(r, name, p) : NULL;
+		if (!p)
+			return NULL;
+		p = scan_space(s, p);
+		if (*p == '}')
+			return p + 1;
+		if (*p != ',')
+			return scan_fail(s, p, "',' or '}'");
+		p = scan_space(s, p + 1);
 	}
 }
 
-static const char *change_read(struct reading *r, const char *p)
-{
-	return object(r, p, r->reader->change, change_find, change_member);
-}
-
-static enum member identity_find(struct str name)
+static const char *identity_member(struct reading *r, struct str name, const char *p)
 {
 	if (IS(name, "Type") || IS(name, "type"))
-		return MEMBER_TYPE;
-	if (IS(name, "PrincipalId") || IS(name, "principalId"))
-		return MEMBER_PRINCIPAL;
-	return MEMBER_OTHER;
-}
-
-static const char *identity_member(struct reading *r, enum member m, const char *p)
-{
-	if (m == MEMBER_TYPE)
 		return string(r, p, &r->record->identity_type);
-	if (m == MEMBER_PRINCIPAL)
+	if (IS(name, "PrincipalId") || IS(name, "principalId"))
 		return string(r, p, &r->record->identity_principal);
 	return scan_skip(r->scan, p);
 }
@@ -298,23 +166,27 @@ static const char *identity_read(struct reading *r, const char *p)
 
 	if (null(p))
 		return p + 4;
-	end = object(r, p, r->reader->identity, identity_find, identity_member);
+	end = object(r, p, identity_member);
 	if (end)
 		r->record->identity = (struct str){ p, (size_t)(end - p) };
 	return end;
 }
 
+/* "INSERT", "MODIFY" or "REMOVE" in one comparison: which one it is cannot be foretold. */
 static const char *name_read(struct reading *r, const char *p)
 {
-	static const char names[][9] = { "\"INSERT\"", "\"MODIFY\"", "\"REMOVE\"" };
-	static const enum event_op ops[] = { EVENT_CREATE, EVENT_UPDATE, EVENT_DELETE };
+	static const struct {
+		char text[9];
+		enum event_op op;
+	} names[16] = { ['I' - 'I'] = { "\"INSERT\"", EVENT_CREATE },
+			['M' - 'I'] = { "\"MODIFY\"", EVENT_UPDATE },
+			['R' - 'I'] = { "\"REMOVE\"", EVENT_DELETE } };
+	unsigned i = (unsigned)(p[1] - 'I') & 15;
 
-	for (unsigned i = 0; i < 3; i++)
-		if (memcmp(p, names[i], 8) == 0) {
-			r->record->op = ops[i];
-			return p + 8;
-		}
-	return scan_fail(r->scan, p, "INSERT, MODIFY or REMOVE");
+	if (scan_load(p) != scan_load(names[i].text))
+		return scan_fail(r->scan, p, "INSERT, MODIFY or REMOVE");
+	r->record->op = names[i].op;
+	return p + 8;
 }
 
 static const char *id_read(struct reading *r, const char *p)
@@ -330,59 +202,176 @@ static const char *id_read(struct reading *r, const char *p)
 	return end;
 }
 
-static enum member record_find(struct str name)
+static enum member find(bool inside, struct str name)
 {
-	if (IS(name, "eventID"))
-		return MEMBER_ID;
-	if (IS(name, "eventName"))
-		return MEMBER_NAME;
-	if (IS(name, "dynamodb"))
-		return MEMBER_DYNAMODB;
-	if (IS(name, "userIdentity"))
-		return MEMBER_IDENTITY;
-	if (IS(name, "eventSourceARN"))
-		return MEMBER_ARN;
+	static const struct {
+		struct str name;
+		enum member member;
+		bool inside;
+	} rows[] = {
+		{ { "eventID", 7 }, MEMBER_ID, false },
+		{ { "eventName", 9 }, MEMBER_NAME, false },
+		{ { "dynamodb", 8 }, MEMBER_DYNAMODB, false },
+		{ { "userIdentity", 12 }, MEMBER_IDENTITY, false },
+		{ { "eventSourceARN", 14 }, MEMBER_ARN, false },
+		{ { "ApproximateCreationDateTime", 27 }, MEMBER_TIME, true },
+		{ { "Keys", 4 }, MEMBER_KEYS, true },
+		{ { "NewImage", 8 }, MEMBER_NEW, true },
+		{ { "OldImage", 8 }, MEMBER_OLD, true },
+		{ { "SequenceNumber", 14 }, MEMBER_SEQUENCE, true },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (rows[i].inside == inside && str_equal(rows[i].name, name))
+			return rows[i].member;
 	return MEMBER_OTHER;
 }
 
-static const char *record_member(struct reading *r, enum member m, const char *p)
+/* Reads the gap at p, from the record's '{' or behind a value, to the next value that matters or
+ * behind the record's end. */
+static const char *gap_read(struct reading *r, const char *p, bool opened, struct record_step *step)
 {
+	struct scan *s = r->scan;
+	struct str name;
+	enum member m;
+
+	for (;;) {
+		if (opened && *p != '{')
+			return scan_fail(s, p, "'{'");
+		p = scan_space(s, p + opened);
+		if (*p == '}') {
+			p++;
+			step->member = MEMBER_END;
+			if (!(r->state & STATE_INSIDE))
+				return p;
+			r->state &= ~STATE_INSIDE;
+			opened = false;
+			continue;
+		}
+		if (!opened && *p != ',')
+			return scan_fail(s, p, "',' or '}'");
+		p = scan_name(s, opened ? p : scan_space(s, p + 1), &name);
+		if (!p)
+			return NULL;
+		m = find(r->state & STATE_INSIDE, name);
+		if (m != MEMBER_OTHER && r->state & BIT(m))
+			return scan_fail(s, name.p, "each member of a record once");
+		opened = m == MEMBER_DYNAMODB;
+		if (m != MEMBER_OTHER)
+			r->state |= opened ? BIT(m) | STATE_INSIDE : BIT(m);
+		step->member = m == MEMBER_OTHER && *p != '"' ? MEMBER_NUMBER : m;
+		if (step->member != MEMBER_OTHER && !opened)
+			return p;
+		p = opened ? p : scan_value(s, p);
+		if (!p)
+			return NULL;
+	}
+}
+
+/* White space is not remembered: it has to be seen in each record. */
+static const char *gap_learn(struct reading *r, const char *p, struct record_step *step)
+{
+	const char *end;
+	bool usual;
+
+	step->state[0] = r->state;
+	end = gap_read(r, p, step == r->reader->steps && !r->state, step);
+	usual = end && end - p <= GAP_MAX && !r->scan->spaced;
+	step->gap = p;
+	step->n = usual ? (uint32_t)(end - p) : UINT32_MAX;
+	step->state[1] = r->state;
+	return end;
+}
+
+static inline bool gap_same(const char *p, const struct record_step *step)
+{
+	uint32_t n = step->n, i = 32;
+	unsigned common = scan_common(p, step->gap);
+
+	if (LIKELY(n <= 32))
+		return common >= n;
+	/* As far as they are the same, there is no end of the page within reach. */
+	for (; common == 32 && i < n; i += 32)
+		common = scan_common(p + i, step->gap + i);
+	return i - 32 + common >= n;
+}
+
+static inline const char *value_read(struct reading *r, enum member m, const char *p)
+{
+	/* What the key is made of, whatever the style of the images. */
+	const struct value_style exact = { 0 };
+	struct record_reader *reader = r->reader;
+
 	switch (m) {
 	case MEMBER_ID:
 		return id_read(r, p);
 	case MEMBER_NAME:
 		return name_read(r, p);
-	case MEMBER_DYNAMODB:
-		return change_read(r, p);
 	case MEMBER_IDENTITY:
 		return identity_read(r, p);
+	case MEMBER_TIME:
+		return time_read(r, p);
+	case MEMBER_KEYS:
+		return item(r, exact, &reader->keys, p, &r->record->keys);
+	case MEMBER_NEW:
+		return item(r, reader->style, &reader->images, p, &r->record->new_image);
+	case MEMBER_OLD:
+		return item(r, reader->style, &reader->images, p, &r->record->old_image);
+	case MEMBER_SEQUENCE:
+		return sequence_read(r, p);
 	default:
 		return scan_value(r->scan, p);
+	}
+}
+
+/* The record from its '{', step by step. */
+static const char *steps(struct reading *r, const char *p)
+{
+	struct record_step *first = r->reader->steps, *step = first;
+
+	for (;;) {
+		if (LIKELY(step->state[0] == r->state && gap_same(p, step))) {
+			p += step->n;
+			r->state = step->state[1];
+		} else {
+			p = gap_learn(r, p, step);
+			if (UNLIKELY(!p))
+				return NULL;
+		}
+		if (step->member == MEMBER_END)
+			return p;
+		p = value_read(r, step->member, scan_space(r->scan, p));
+		if (UNLIKELY(!p))
+			return NULL;
+		step += step < first + RECORD_STEPS_MAX - 1;
 	}
 }
 
 /* What every record has; NULL: it is all there. */
 static const char *missing(const struct reading *r)
 {
-	if (!(r->seen & MEMBER_NAME))
+	if (!(r->state & BIT(MEMBER_NAME)))
 		return "a record with an eventName";
 	if (!r->record->keys.raw.p)
 		return "a record with dynamodb.Keys";
-	if (!(r->seen & MEMBER_SEQUENCE))
+	if (!(r->state & BIT(MEMBER_SEQUENCE)))
 		return "a record with a dynamodb.SequenceNumber";
-	if (!(r->seen & MEMBER_TIME))
+	if (!(r->state & BIT(MEMBER_TIME)))
 		return "a record with a dynamodb.ApproximateCreationDateTime";
 	return NULL;
 }
 
-void record_reader_init(struct record_reader *r, struct value_style style, char *scratch)
+void record_reader_init(struct record_reader *r, struct value_style style, const char *page,
+			char *scratch)
 {
-	static const char nothing[SCAN_PADDING];
-	static const struct record_seen unknown = { nothing, UINT32_MAX, UINT32_MAX, 0 };
-
-	*r = (struct record_reader){ .style = style, .scratch = scratch };
-	for (unsigned i = 0; i < RECORD_MEMORY_MAX; i++)
-		r->record[i] = r->change[i] = r->identity[i] = unknown;
+	r->scan = (struct scan){ 0 };
+	r->style = style;
+	r->scratch = scratch;
+	value_memory_init(&r->images, page);
+	value_memory_init(&r->keys, page);
+	for (unsigned i = 0; i < RECORD_STEPS_MAX; i++)
+		r->steps[i] = (struct record_step){ .gap = page, .n = UINT32_MAX };
+	r->time = (struct str){ page, SIZE_MAX };
 }
 
 /* What a record need not have, and what is asked for by its pointer; the rest is always set. */
@@ -402,8 +391,8 @@ const char *record_read(struct record_reader *reader, const char *p, struct reco
 	r.text = reader->scratch;
 	reader->scan.spaced = false;
 	/* The last record's texts are overwritten now. */
-	reader->images.fresh = reader->keys.fresh = false;
-	end = object(&r, p, reader->record, record_find, record_member);
+	reader->images.since = reader->keys.since = p;
+	end = steps(&r, p);
 	if (UNLIKELY(!end))
 		return NULL;
 	lacks = missing(&r);
@@ -411,7 +400,7 @@ const char *record_read(struct record_reader *reader, const char *p, struct reco
 		return scan_fail(r.scan, p, lacks);
 	out->raw = (struct str){ p, (size_t)(end - p) };
 	out->spaced = reader->scan.spaced;
-	out->has_source_arn = r.seen & MEMBER_ARN;
+	out->has_source_arn = r.state & BIT(MEMBER_ARN);
 	if (out->op == EVENT_UPDATE && !out->old_image.raw.p)
 		out->op = EVENT_READ;
 	out->ttl = out->op == EVENT_DELETE && str_equal(out->identity_type, STR("\"Service\"")) &&
@@ -419,10 +408,14 @@ const char *record_read(struct record_reader *reader, const char *p, struct reco
 	return end;
 }
 
-static const char *outline_member(struct reading *r, enum member m, const char *p)
+static const char *outline_member(struct reading *r, struct str name, const char *p)
 {
-	const char *end = m == MEMBER_IDENTITY ? identity_read(r, p) : NULL;
+	const char *end = NULL;
 
+	if (IS(name, "eventSourceARN"))
+		r->record->has_source_arn = true;
+	if (IS(name, "userIdentity") && !r->record->identity.p)
+		end = identity_read(r, p);
 	return end ? end : scan_skip(r->scan, p);
 }
 
@@ -433,13 +426,7 @@ const char *record_outline(struct record_reader *reader, const char *p, struct r
 
 	*out = (struct record){ 0 };
 	reader->scan.spaced = false;
-	end = object(&r, p, reader->record, record_find, outline_member);
-	out->has_source_arn = r.seen & MEMBER_ARN;
-	if (!end) {
-		/* A member twice, say: still JSON, but nothing of it is to be touched. */
-		*out = (struct record){ .has_source_arn = true };
-		end = scan_skip(&reader->scan, p);
-	}
+	end = object(&r, p, outline_member);
 	if (end)
 		out->raw = (struct str){ p, (size_t)(end - p) };
 	out->spaced = reader->scan.spaced;

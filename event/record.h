@@ -26,29 +26,32 @@ struct record {
 	struct item keys, new_image, old_image;
 };
 
-/* A member as it stood in the last record: the next has mostly the same names in the same order,
- * and much of the same values. */
-#define RECORD_MEMORY_MAX 12
-struct record_seen {
-	const char *in;
-	uint32_t head_n; /* its name and colon */
-	uint32_t n; /* all of it and the byte behind, where that is short and may be compared */
-	unsigned member;
+/* What a record consists of: values that matter, and gaps between them that hold names, punctuation
+ * and members that nobody asks for. The gaps are mostly the same in record after record, so each is
+ * compared with the last one at its place before it is read. */
+#define RECORD_STEPS_MAX 16
+struct record_step {
+	const char *gap;   /* in the page; the value or the record's end stands behind it */
+	uint32_t n;        /* UINT32_MAX: not known, or too long to be remembered */
+	unsigned member;   /* which value */
+	unsigned state[2]; /* which members there were and where we stand, before the gap and behind
+			    */
 };
 struct record_reader {
 	struct scan scan;
 	struct value_style style;
 	struct value_memory images, keys;
-	struct record_seen record[RECORD_MEMORY_MAX];
-	struct record_seen change[RECORD_MEMORY_MAX];
-	struct record_seen identity[RECORD_MEMORY_MAX];
-	int64_t time_ms; /* the last time that was read */
+	struct record_step steps[RECORD_STEPS_MAX];
+	struct str time; /* the last time's text, what stands behind it included, */
+	int64_t time_ms; /* and what it says */
 	/* Holds the items' texts of one record. */
 	char *scratch;
 };
 
-/* For one page. scratch: of the caller, as many bytes as the page and 2 * SCAN_PADDING. */
-void record_reader_init(struct record_reader *r, struct value_style style, char *scratch);
+/* For one page, padded, which begins before its first record. scratch: of the caller, as many bytes
+ * as the page and 2 * SCAN_PADDING. */
+void record_reader_init(struct record_reader *r, struct value_style style, const char *page,
+			char *scratch);
 /* p at the record's '{'; the place behind it, or NULL: see scan.fault. */
 const char *record_read(struct record_reader *r, const char *p, struct record *out);
 /* Only what the `dynamodb` form changes (raw, identity, has_source_arn, spaced), of any valid JSON

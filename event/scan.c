@@ -152,14 +152,15 @@ static const char *scalar(struct scan *s, const char *p)
 	return word(s, p);
 }
 
-/* From a member's name to its value. */
-static const char *name(struct scan *s, const char *p)
+const char *scan_name(struct scan *s, const char *p, struct str *name)
 {
 	if (*p != '"')
 		return scan_fail(s, p, "a member's name");
-	p = scan_string(s, p + 1);
+	name->p = p + 1;
+	p = scan_string(s, name->p);
 	if (!p)
 		return NULL;
+	name->n = (size_t)(p - name->p);
 	p = scan_space(s, p + 1);
 	if (*p != ':')
 		return scan_fail(s, p, "':'");
@@ -169,6 +170,7 @@ static const char *name(struct scan *s, const char *p)
 const char *scan_skip(struct scan *s, const char *p)
 {
 	char closing[SCAN_DEPTH_MAX];
+	struct str name;
 	unsigned depth = 0;
 
 	for (;;) {
@@ -181,7 +183,7 @@ const char *scan_skip(struct scan *s, const char *p)
 			p = scan_space(s, p + 1);
 			if (*p != close) {
 				depth++;
-				p = close == '}' ? name(s, p) : p;
+				p = close == '}' ? scan_name(s, p, &name) : p;
 				if (!p)
 					return NULL;
 				continue;
@@ -203,7 +205,7 @@ const char *scan_skip(struct scan *s, const char *p)
 		if (*p != ',')
 			return scan_fail(s, p, "',' or the end of the container");
 		p = scan_space(s, p + 1);
-		p = closing[depth - 1] == '}' ? name(s, p) : p;
+		p = closing[depth - 1] == '}' ? scan_name(s, p, &name) : p;
 		if (!p)
 			return NULL;
 	}

@@ -41,6 +41,8 @@ static inline struct span span_fail(struct scan *s, const char *p, const char *e
 
 /* Any value: checked, not kept. */
 const char *scan_skip(struct scan *s, const char *p);
+/* A member's name without its quotes; the place of its value. */
+const char *scan_name(struct scan *s, const char *p, struct str *name);
 /* A number as JSON writes them. */
 const char *scan_number(struct scan *s, const char *p);
 /* p at a byte inside a string that is no plain ASCII and no quote: the length of the escape, of the
@@ -176,14 +178,17 @@ static inline uint32_t scan_not_digits(const char *p)
 }
 #endif
 
-/* Whole blocks: for what is short and may be read and spoilt up to 31 bytes behind its end. */
+/* Whole blocks: for what is short and may be read and spoilt up to 31 bytes behind its end. The
+ * blocks may overlap, the n bytes themselves not. */
 static inline char *scan_copy(char *o, const char *p, size_t n)
 {
+	char block[32];
 	size_t i = 0;
 
-	do
-		memcpy(o + i, p + i, 32);
-	while ((i += 32) < n);
+	do {
+		memcpy(block, p + i, sizeof(block));
+		memcpy(o + i, block, sizeof(block));
+	} while ((i += sizeof(block)) < n);
 	return o + n;
 }
 

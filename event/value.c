@@ -199,7 +199,7 @@ static __attribute__((noinline)) struct span value_rare(struct pass *pass, const
 {
 	switch (scan_load(p)) {
 	case HEAD('{', '"', 'B', 'O', 'O', 'L', '"', ':'):
-		return closed(pass, boolean(pass, p + 8, o));
+		return closed(pass, boolean(pass, scan_space(pass->scan, p + 8), o));
 	case HEAD('{', '"', 'S', 'S', '"', ':', '[', '"'):
 		return closed(pass, set(pass, 'S', p + 6, o));
 	case HEAD('{', '"', 'N', 'S', '"', ':', '[', '"'):
@@ -313,6 +313,13 @@ static struct span map(struct pass *pass, const char *p, char *o, unsigned depth
 	}
 }
 
+void value_memory_init(struct value_memory *m, const char *page)
+{
+	for (unsigned i = 0; i < VALUE_MEMORY_MAX; i++)
+		m->seen[i] = (struct value_seen){ .in = page, .head_n = UINT32_MAX };
+	m->since = page + 1;
+}
+
 /* Whether the attribute at p is all of `seen`, whose first bytes were compared already. */
 static inline bool same(const struct value_seen *seen, const char *p, unsigned common)
 {
@@ -322,106 +329,106 @@ static inline bool same(const struct value_seen *seen, const char *p, unsigned c
 }
 
 /* An attribute whose name and type are those of `seen`: only the value is new. */
-static inline struct span like(struct pass *pass, const struct value_seen *seen, const char *p,
-			       char *o)
+static inline __attribute__((always_inline)) struct span
+like(struct pass *pass, const struct value_seen *seen, const char *p, char *o)
 {
 	size_t n = seen->head_n;
 
 	memcpy(o, p, 32);
 	p += n;
-	switch (seen->type) {
-	case 'S':
+	if (seen->type == 'S')
 		return unquoted(pass, text(pass, 'S', p, o + n - 6));
-	case 'N':
+	if (seen->type == 'N')
 		return unquoted(pass, text(pass, 'N', p, o + n - 6));
-	case 'M':
+	if (seen->type == 'M')
 		return closed(pass, map(pass, p - 1, o + n - 6, 1));
-	case 'L':
+	if (seen->type == 'L')
 		return closed(pass, list(pass, p - 1, o + n - 6, 1));
-	default:
-		return value(pass, scan_space(pass->scan, p), o + n, 0);
-	}
+	return value(pass, scan_space(pass->scan, p), o + n, 0);
 }
 
 /* An attribute of which nothing is known. `seen` learns its head. */
-static inline struct span unlike(struct pass *pass, struct value_seen *seen, const char *p, char *o)
+static struct span unlike(struct pass *pass, struct value_seen *seen, const char *p, char *o)
 {
 	struct span t = name(pass, p, o, pass->style.escape_names);
 	uint64_t six;
 	size_t n;
 
+	/* Whatever comes of it, what was here is no longer. */
+	seen->in = p;
+	seen->head_n = UINT32_MAX;
 	if (UNLIKELY(!t.in))
 		return t;
 	n = (size_t)(t.in - p);
 	six = scan_load(t.in) & HEAD6_MASK;
-	seen->type = t.in[2];
+	seen->type = (unsigned char)t.in[2];
 	if (six == HEAD6('S', '"') || six == HEAD6('N', '"') || six == HEAD6('M', '{') ||
 	    six == HEAD6('L', '['))
 		n += 6;
 	else
 		seen->type = 0;
 	/* Heads are compared and copied as one block, and only where the name goes out as it is. */
-	seen->head_n = n <= 32 && t.out - o == t.in - p ? (uint32_t)n : UINT32_MAX;
+	if (n <= 32 && t.out - o == t.in - p)
+		seen->head_n = (uint32_t)n;
 	return value(pass, t.in, t.out, 0);
 }
 
-/* The attribute at p, read with the help of the one that stood there in the last item, or of the
- * next if that one is gone now. *at: the first of them that was not met yet. */
-static inline struct span attribute(struct pass *pass, const struct value_memory *m, unsigned *at,
-				    struct value_seen *new, const char *p, char *o)
+/* The attribute at p is not the one that was expected, `seen`. That one is gone, if p is the next;
+ * else p is new, and the expected one comes later. */
+static __attribute__((noinline)) struct span unexpected(struct pass *pass, struct value_memory *m,
+							struct value_seen *seen, const char *p,
+							char *o)
 {
-	for (unsigned i = *at; i < *at + 2 && i < m->count; i++) {
-		const struct value_seen *old = &m->seen[m->last][i];
-		unsigned common = scan_common(p, old->in);
+	struct value_seen *end = m->seen + VALUE_MEMORY_MAX;
 
-		if (m->fresh && same(old, p, common)) {
-			*at = i + 1;
-			new->type = old->type;
-			new->head_n = old->head_n;
-			scan_copy(o, old->out, old->out_n);
-			return (struct span){ p + old->in_n, o + old->out_n };
-		}
-		if (LIKELY(common >= old->head_n)) {
-			*at = i + 1;
-			new->type = old->type;
-			new->head_n = old->head_n;
-			return like(pass, old, p, o);
-		}
+	if (seen + 1 < end && scan_common(p, seen[1].in) >= seen[1].head_n) {
+		memmove(seen, seen + 1, (size_t)(end - seen - 1) * sizeof(*seen));
+		return like(pass, seen, p, o);
 	}
-	return unlike(pass, new, p, o);
+	if (seen + 1 < end)
+		memmove(seen + 1, seen, (size_t)(end - seen - 1) * sizeof(*seen));
+	return unlike(pass, seen, p, o);
 }
 
 static struct span item(struct pass *pass, struct value_memory *m, const char *p, char *o)
 {
-	struct value_seen *seen = m->seen[!m->last], spare;
-	unsigned count = 0, at = 0;
+	struct value_seen *seen = m->seen, *last = seen + VALUE_MEMORY_MAX - 1;
 
 	*o++ = '{';
 	p = scan_space(pass->scan, p + 1);
-	while (*p != '}' || count > 0) {
-		struct value_seen *new = count < VALUE_MEMORY_MAX ? &seen[count++] : &spare;
-		struct span t = attribute(pass, m, &at, new, p, o);
+	if (UNLIKELY(*p == '}')) {
+		*o++ = '}';
+		return (struct span){ p + 1, o };
+	}
+	for (;;) {
+		unsigned common = scan_common(p, seen->in);
+		struct span t;
 
-		if (UNLIKELY(!t.in))
-			return none;
-		new->in = p;
-		new->in_n = (uint32_t)(t.in - p);
-		new->out = o;
-		new->out_n = (uint32_t)(t.out - o);
+		if (seen->in >= m->since && same(seen, p, common)) {
+			scan_copy(o, seen->out, seen->out_n);
+			t = (struct span){ p + seen->in_n, o + seen->out_n };
+		} else {
+			if (LIKELY(common >= seen->head_n))
+				t = like(pass, seen, p, o);
+			else
+				t = unexpected(pass, m, seen, p, o);
+			if (UNLIKELY(!t.in))
+				return none;
+			seen->in_n = (uint32_t)(t.in - p);
+			seen->out_n = (uint32_t)(t.out - o);
+		}
+		seen->in = p;
+		seen->out = o;
+		seen += seen < last;
 		p = scan_space(pass->scan, t.in);
 		o = t.out;
+		*o++ = *p;
 		if (*p == '}')
-			break;
+			return (struct span){ p + 1, o };
 		if (UNLIKELY(*p != ','))
 			return span_fail(pass->scan, p, "',' or '}'");
-		*o++ = ',';
 		p = scan_space(pass->scan, p + 1);
 	}
-	*o++ = '}';
-	m->last = !m->last;
-	m->count = count;
-	m->fresh = true;
-	return (struct span){ p + 1, o };
 }
 
 struct span value_item(struct scan *s, struct value_style style, struct value_memory *memory,

@@ -18,24 +18,25 @@ struct value_style {
 	bool escape_names;
 };
 
-/* Attributes of the items read last, in their order: what comes next is mostly like them. The same
- * names and types come again in item after item, and the two images of an update differ in a few
- * attributes. A guess that is wrong costs a comparison; the output is the same. Zeroed at first,
- * and for one style and one page. */
+/* The attributes of the items read so far, in the order in which they come: the next item is mostly
+ * like them. The same names and types come again in item after item, and the two images of an
+ * update differ in a few attributes. A guess that is wrong costs a comparison; the output is the
+ * same. */
 #define VALUE_MEMORY_MAX 64
 struct value_seen {
-	const char *in, *out; /* the attribute from its name's quote to its value's end */
+	const char *in, *out; /* from its name's quote to its value's end */
 	uint32_t in_n, out_n;
 	uint32_t head_n; /* of in, what announces the type: "name":{"S":" or "name": */
-	char type;       /* S N M L; else only the name is of use */
+	uint32_t type;   /* S N M L; else the head is the name alone */
 };
 struct value_memory {
-	struct value_seen seen[2][VALUE_MEMORY_MAX]; /* of the last item, and of this one */
-	unsigned count, last;
-	/* Of the last item: `out` still holds what it held. Cleared by who moves or overwrites it.
-	 */
-	bool fresh;
+	struct value_seen seen[VALUE_MEMORY_MAX];
+	/* What was seen from here on has its `out` still: set to where a record begins, whose items
+	 * are written behind each other. */
+	const char *since;
 };
+/* For one page, which begins before any item of it, and for one style. */
+void value_memory_init(struct value_memory *m, const char *page);
 
 /* p at the item's '{'. memory may be NULL. */
 struct span value_item(struct scan *s, struct value_style style, struct value_memory *memory,

@@ -92,8 +92,8 @@ static void every_byte_of_a_page_counts(void **state)
 	assert_refused("{}", "expected a page with Records");
 	assert_refused("{\"Records\":[]}x", "byte 14 of 15: expected nothing behind the page");
 	assert_refused("{\"Records\":[]} {}", "nothing behind the page");
-	assert_refused("{\"Records\":[],}", "a member of the page");
-	assert_refused("{,\"Records\":[]}", "a member of the page");
+	assert_refused("{\"Records\":[],}", "a member's name");
+	assert_refused("{,\"Records\":[]}", "a member's name");
 	assert_refused("{\"Records\":[]", "',' or '}', found the end of the page");
 	assert_refused("{\"Records\":{}}", "one array of Records");
 	assert_refused("{\"Records\":[],\"Records\":[]}", "one array of Records");
