@@ -93,7 +93,7 @@ uint32_t core_sink_slot(const struct core *c, uint32_t lane, uint32_t sink)
 	for (uint32_t slot = 0; slot < s->sink_count; slot++)
 		if (s->sinks[slot] == sink)
 			return slot;
-	assert(!"a sink that the lane's stream does not have");
+	assert(false && "a sink that the lane's stream does not have");
 	return CORE_NONE;
 }
 
@@ -239,6 +239,24 @@ static void page_empty(struct core_lane *l, int64_t now_ms)
 	l->empty_at_ms = now_ms;
 }
 
+/* Pages that every sink has answered give their credit back. */
+static void pages_release(struct core *c, uint32_t lane, int64_t now_ms)
+{
+	struct core_lane *l = &c->lanes[lane];
+	uint64_t least = l->pages_read;
+	bool released = false;
+
+	for (uint32_t slot = 0; slot < stream_of(c, l)->sink_count; slot++)
+		if (!l->stood[slot] && l->answered[slot] < least)
+			least = l->answered[slot];
+	while (l->pages_released < least) {
+		credit_return(c, l->pages[l->pages_released++ % CORE_PAGES].charge);
+		released = true;
+	}
+	if (released && l->state != LANE_FETCHING && l->state != LANE_DUE)
+		lane_settle(c, lane, now_ms, 0);
+}
+
 static void on_page(struct core *c, const struct core_event *e)
 {
 	struct core_lane *l = &c->lanes[e->lane];
@@ -271,6 +289,8 @@ static void on_page(struct core *c, const struct core_event *e)
 	if (l->closed)
 		stream_of(c, l)->discovering++;
 	lane_settle(c, e->lane, e->now_ms, delay_ms);
+	if (l->stopping)
+		pages_release(c, e->lane, e->now_ms); /* nobody may be left to answer it */
 }
 
 static void on_fetch_failed(struct core *c, const struct core_event *e)
@@ -285,24 +305,6 @@ static void on_fetch_failed(struct core *c, const struct core_event *e)
 	lane_settle(c, e->lane, e->now_ms,
 		    pacing_after(&l->pacing, &stream_of(c, l)->limits,
 				 throttled ? PACING_THROTTLED : PACING_FAILED, &c->rng));
-}
-
-/* Pages that every sink has answered give their credit back. */
-static void pages_release(struct core *c, uint32_t lane, int64_t now_ms)
-{
-	struct core_lane *l = &c->lanes[lane];
-	uint64_t least = l->pages_read;
-	bool released = false;
-
-	for (uint32_t slot = 0; slot < stream_of(c, l)->sink_count; slot++)
-		if (!l->stood[slot] && l->answered[slot] < least)
-			least = l->answered[slot];
-	while (l->pages_released < least) {
-		credit_return(c, l->pages[l->pages_released++ % CORE_PAGES].charge);
-		released = true;
-	}
-	if (released && l->state != LANE_FETCHING && l->state != LANE_DUE)
-		lane_settle(c, lane, now_ms, 0);
 }
 
 static void count_roll(struct core_sink *k, uint64_t roll)

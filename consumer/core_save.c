@@ -66,6 +66,23 @@ static void collect_rolls(struct core *c)
 	}
 }
 
+/* The parent's end is in the store, or goes there with this save: else a crash would leave a child
+ * that is further than its parent, and a grandchild would start while the parent is read again. */
+static bool parent_saved(const struct core *c, uint32_t lane, uint32_t slot)
+{
+	for (uint32_t up = c->lanes[lane].parent; up != CORE_NONE; up = c->lanes[up].parent) {
+		const struct frontier *f = &c->lanes[up].frontiers[slot];
+		uint32_t sink = c->streams[c->lanes[up].stream].sinks[slot];
+		struct frontier_move move;
+
+		if (f->done)
+			return true;
+		if (!frontier_move(f, c->sinks[sink].saving, &move) || !move.done)
+			return false;
+	}
+	return true;
+}
+
 static void collect_moves(struct core *c)
 {
 	struct core_save *s = &c->save;
@@ -75,7 +92,7 @@ static void collect_moves(struct core *c)
 	for (; lane != CORE_NONE; lane = next) {
 		struct core_lane *l = &c->lanes[lane];
 		const struct core_stream *stream = &c->streams[l->stream];
-		bool moved = false;
+		bool waits = false;
 
 		next = l->dirty_next;
 		l->dirty = false;
@@ -83,16 +100,18 @@ static void collect_moves(struct core *c)
 			uint32_t sink = stream->sinks[slot];
 			struct frontier_move move;
 
-			if (!frontier_move(&l->frontiers[slot], c->sinks[sink].saving, &move))
+			if (!frontier_move(&l->frontiers[slot], c->sinks[sink].saving, &move) ||
+			    !parent_saved(c, lane, slot)) {
+				waits = waits || !frontier_clean(&l->frontiers[slot]);
 				continue;
+			}
 			assert(s->move_count < s->move_capacity);
 			s->moves[s->move_count++] = (struct core_move){
 				.store_id = l->store_id, .lane = lane, .sink = sink, .move = move
 			};
-			moved = true;
 		}
-		/* It waits for its roll; a lane that moved is looked at again when the save is done. */
-		if (!moved)
+		/* For its roll; what moves is looked at again when the save is done. */
+		if (waits)
 			core_mark_dirty(c, lane);
 	}
 }

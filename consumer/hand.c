@@ -169,7 +169,7 @@ void hand_answer(struct reader *r, struct lane_delivery *d)
 		refused(r, d);
 		break;
 	default:
-		assert(!"not a delivery's answer");
+		assert(false && "not a delivery's answer");
 	}
 	free(d->error);
 	d->error = NULL;

@@ -193,8 +193,6 @@ static void on_note(struct worker *w, const struct worker_note *n)
 	case NOTE_HOLD:
 		for (unsigned i = 0; i < w->reader_count; i++)
 			reader_hold(w->readers[i], n->hold);
-		for (uint32_t i = 0; n->hold && i < w->sink_count; i++)
-			w->sinks[i].ops->purge(w->sinks[i].sink);
 		break;
 	case NOTE_LOST:
 		error_set(&lost, ERROR_FENCED, "%s", n->error);

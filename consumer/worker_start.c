@@ -195,8 +195,12 @@ bool worker_open_sinks(struct worker *w)
 void worker_close_sinks(struct worker *w)
 {
 	for (uint32_t i = 0; i < w->sink_count; i++) {
-		if (w->sinks[i].sink)
-			w->sinks[i].ops->close(w->sinks[i].sink);
+		if (!w->sinks[i].sink)
+			continue;
+		/* A session that was declared dead may send nothing more. */
+		if (w->end == WORKER_AGAIN)
+			w->sinks[i].ops->purge(w->sinks[i].sink);
+		w->sinks[i].ops->close(w->sinks[i].sink);
 		w->sinks[i].sink = NULL;
 		free(w->sinks[i].blob);
 		w->sinks[i].blob = NULL;
