@@ -13,7 +13,6 @@
 #include "config/yaml.h"
 
 #define STREAMS_MAX      1000
-#define STREAM_SINKS_MAX 32 /* of one stream; each has its own position per shard */
 #define MEMORY_MIN       (16L << 20)
 #define MEMORY_DEFAULT   (1L << 30)
 #define THREADS_MAX      256
@@ -87,6 +86,9 @@ static bool load_sinks(struct loader *l, const struct yaml_node *sinks)
 		return true; /* each stream will miss its own */
 	if (sinks->kind != YAML_MAP)
 		return fill_fail(&l->fill, sinks, NULL, "expected a map of sinks by name");
+	if (sinks->count > CONFIG_SINKS_MAX)
+		return fill_fail(&l->fill, sinks, NULL, "expected at most %d sinks, not %zu",
+				 CONFIG_SINKS_MAX, sinks->count);
 	c->sinks = arena_alloc(&c->memory, sinks->count * sizeof(c->sinks[0]));
 	for (const struct yaml_node *n = sinks->first; n; n = n->next) {
 		c->sinks[c->sink_count] = (struct config_sink){ 0 };
@@ -131,7 +133,7 @@ static bool load_stream_sink(struct loader *l, const struct yaml_node *n, struct
 			return false;
 		at = yaml_find(n, "name");
 	} else if (n->kind == YAML_LIST || yaml_is_null(n)) {
-		return fill_fail(&l->fill, n, NULL, "expected a sink's name, or { name, start }");
+		return fill_fail(&l->fill, n, NULL, "expected a sink's name, or { name }");
 	} else {
 		use->name = fill_text(&l->fill, n, false);
 	}
@@ -152,9 +154,6 @@ static bool load_stream_sinks(struct loader *l, const struct yaml_node *stream,
 		return fill_fail(&l->fill, sinks, NULL, "expected a list such as [events]");
 	if (sinks->count == 0)
 		return fill_fail(&l->fill, sinks, NULL, "expected at least one sink");
-	if (sinks->count > STREAM_SINKS_MAX)
-		return fill_fail(&l->fill, sinks, NULL, "expected at most %d sinks",
-				 STREAM_SINKS_MAX);
 	s->sinks = arena_alloc(&l->c->memory, sinks->count * sizeof(s->sinks[0]));
 	for (const struct yaml_node *n = sinks->first; n; n = n->next)
 		if (!load_stream_sink(l, n, s))

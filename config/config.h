@@ -40,7 +40,6 @@ enum config_on_error { ON_ERROR_DEAD_LETTER, ON_ERROR_STOP, ON_ERROR_DROP };
 
 struct config_stream_sink {
 	const char *name;
-	const char *start; /* NULL: as the stream */
 	size_t sink;       /* index into config.sinks */
 };
 
@@ -86,6 +85,8 @@ struct config_http {
 struct config_log {
 	long level, format; /* enum log_level, enum log_format */
 };
+
+#define CONFIG_SINKS_MAX 8 /* each has its own position per shard */
 
 struct config {
 	struct config_worker worker;

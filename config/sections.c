@@ -127,8 +127,6 @@ static const struct option stream_options[] = {
 static const struct option stream_sink_options[] = {
 	ROW(config_stream_sink, "name", OPTION_TEXT, name, .flags = OPTION_REQUIRED,
 	    .help = "A sink of `sinks`."),
-	ROW(config_stream_sink, "start", OPTION_TEXT, start,
-	    .help = "Where this sink begins when nothing is saved yet; by default as the stream."),
 	{ 0 },
 };
 
@@ -286,11 +284,6 @@ static bool stream_check(const void *settings, struct error *err)
 	return start_is_valid(s->start, err);
 }
 
-static bool stream_sink_check(const void *settings, struct error *err)
-{
-	return start_is_valid(((const struct config_stream_sink *)settings)->start, err);
-}
-
 const struct section config_sections[] = {
 	{ "worker", worker_options, offsetof(struct config, worker), worker_check,
 	  "This process." },
@@ -317,6 +310,6 @@ const struct section config_stream_sink_section = {
 	"sinks",
 	stream_sink_options,
 	0,
-	stream_sink_check,
+	NULL,
 	"Where a stream's changes go: a list of names of `sinks`, or of maps:",
 };

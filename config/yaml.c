@@ -8,6 +8,7 @@ struct builder {
 	const char *name;
 	struct yaml_node *root, *open; /* open: the list or map that is being filled */
 	const char *key;               /* given, its value still to come */
+	int key_line;
 	int depth;
 	size_t nodes;
 	struct error *err;
@@ -82,6 +83,7 @@ static bool key_take(struct builder *b, const yaml_event_t *e)
 		return false;
 	}
 	b->key = arena_printf(b->arena, "%s", key);
+	b->key_line = (int)e->start_mark.line + 1;
 	return true;
 }
 
@@ -97,6 +99,9 @@ static struct yaml_node *node_add(struct builder *b, const yaml_event_t *e, enum
 		b->root = n;
 		return n;
 	}
+	/* A map or list begins on the line after its key, but people look for the key. */
+	if (b->key && kind != YAML_TEXT)
+		n->line = b->key_line;
 	n->key = b->key;
 	n->index = b->open->count++;
 	b->key = NULL;

@@ -7,6 +7,7 @@
 #include "base/heap.h"
 #include "base/rng.h"
 #include "checkpoint/frontier.h"
+#include "config/config.h"
 #include "consumer/pacing.h"
 
 /* Pure: which shard may be fetched, when and with which credit; what may be saved. Events in,
@@ -18,7 +19,7 @@
  * ms unless said. */
 
 #define CORE_NONE      UINT32_MAX
-#define CORE_SINKS_MAX 8
+#define CORE_SINKS_MAX CONFIG_SINKS_MAX
 #define CORE_PAGES     2 /* of one lane: one in the sinks, the next one ready behind it */
 
 enum lane_state {

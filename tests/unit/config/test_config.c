@@ -55,7 +55,6 @@ static void the_least_configuration_has_all_defaults(void **state)
 	assert_int_equal(s->poll_max_ms, 5000);
 	assert_int_equal(s->poll_budget, 0);
 	assert_int_equal(s->sink_count, 1);
-	assert_null(s->sinks[0].start);
 	assert_int_equal(c->sink_count, 1);
 	assert_ptr_equal(c->sinks[0].type, &types[2]);
 	assert_int_equal(c->dead_letter.max_bytes, 256 << 20);
@@ -79,7 +78,7 @@ static void everything_given_arrives(void **state)
 		"              sts: 'http://x' }\n"
 		"streams:\n"
 		"  - table: arn:aws:dynamodb:eu-west-1:123456789012:table/orders\n"
-		"    sinks: [events, { name: lake, start: oldest }]\n"
+		"    sinks: [events, { name: lake }]\n"
 		"    gap: oldest\n"
 		"    on_error: drop\n"
 		"  - table: "
@@ -133,7 +132,6 @@ static void everything_given_arrives(void **state)
 	assert_int_equal(orders->sink_count, 2);
 	assert_int_equal(orders->sinks[0].sink, 1);
 	assert_int_equal(orders->sinks[1].sink, 0);
-	assert_string_equal(orders->sinks[1].start, "oldest");
 	assert_string_equal(people->name, "people");
 	assert_string_equal(people->start, "-2h");
 	assert_string_equal(people->enable_stream, "NEW_IMAGE");
