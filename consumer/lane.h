@@ -14,6 +14,8 @@
 #include "event/event.h"
 #include "sinks/sink.h"
 
+_Static_assert(CONFIG_SINKS_MAX <= CORE_SINKS_MAX, "what may be configured fits in");
+
 /* What keeps its order and has a position: a shard. Made by the worker, then used by the one reader
  * that it belongs to until both have stopped; the core knows it by its index. */
 
