@@ -9,6 +9,8 @@
 
 #define RESOLVE_BASE_MS 200
 #define RESOLVE_MAX_MS  10000
+/* AWS lists a closed shard for 24 hours; twice that is safe (aws-semantics, 1.5). */
+#define REMEMBER_DONE_MS (48LL * 60 * 60 * 1000)
 
 /* --- streams --- */
 
@@ -251,6 +253,7 @@ struct claimed {
 	size_t count, capacity;
 	struct store_position *positions;
 	size_t position_count, position_capacity;
+	char (*parents)[STORE_SHARD_SIZE]; /* of all lanes, sorted */
 };
 
 static void claimed_lane(void *arg, const struct store_lane *lane)
@@ -296,6 +299,8 @@ static void add_claimed(struct worker *w, struct claimed *c)
 	struct worker_stream *s = c->stream;
 	size_t p = 0;
 
+	if (c->count == 0)
+		return; /* and no array to sort */
 	qsort(c->lanes, c->count, sizeof(*c->lanes), by_lane_id);
 	qsort(c->positions, c->position_count, sizeof(*c->positions), by_position_lane);
 	for (size_t i = 0; i < c->count; i++) {
@@ -333,8 +338,8 @@ static bool claim_stream(struct worker *w, struct worker_stream *s)
 	attach_sinks(w, s);
 	ok = store_lanes_claim(w->settings.store, w->session, s->stored.id, s->sink_ids,
 			       s->lanes.sink_count, claimed_lane, claimed_position, &c, &w->error);
-	if (ok)
-		add_claimed(w, &c);
+	ok = ok && add_claimed(w, &c);
+	free(c.parents);
 	free(c.lanes);
 	free(c.positions);
 	return ok;

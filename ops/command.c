@@ -7,8 +7,8 @@
 #include "ops/arguments.h"
 
 static const struct command *const commands[] = {
-	&command_run,	 &command_check,  &command_tail,    &command_status,
-	&command_config, &command_health, &command_version,
+	&command_run,	     &command_check,  &command_tail,   &command_status,
+	&command_deadletter, &command_config, &command_health, &command_version,
 };
 #define COMMANDS (sizeof(commands) / sizeof(*commands))
 
@@ -17,7 +17,7 @@ static void print_all(FILE *out)
 	fputs("Sluice moves changes out of DynamoDB: from a table's stream to Kafka, S3 or files.\n\n",
 	      out);
 	for (size_t i = 0; i < COMMANDS; i++)
-		fprintf(out, "  sluice %-8s %s\n", commands[i]->name, commands[i]->help);
+		fprintf(out, "  sluice %-10s %s\n", commands[i]->name, commands[i]->help);
 	fputs("\nsluice COMMAND --help says more. Exit codes: 0 done, 1 failed, 2 wrong usage or "
 	      "configuration.\n",
 	      out);

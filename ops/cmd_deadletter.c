@@ -1,0 +1,135 @@
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "checkpoint/store.h"
+#include "ops/arguments.h"
+#include "ops/command.h"
+#include "sinks/sink.h"
+
+/* The store's table of records that could not be delivered. Works beside running workers. */
+
+#define STORE_TIMEOUT_MS 10000
+
+static const struct flag flags[] = {
+	{ .name = "config", .letter = 'c', .value = "FILE", .help = "the configuration", .required = true },
+	{ .name = "yes", .help = "drop without asking" },
+	{ 0 },
+};
+
+struct view {
+	int64_t wanted; /* 0: list them all */
+	uint64_t seen;
+};
+
+static const char *text_of(const json_t *letter, const char *name)
+{
+	const char *text = json_string_value(json_object_get(letter, name));
+
+	return text ? text : "-";
+}
+
+static void list_one(int64_t id, struct str json)
+{
+	json_t *letter = json_loadb(json.p, json.n, JSON_ALLOW_NUL, NULL);
+
+	printf("%" PRId64 "  %s  %s  %s  %s  %s  %s\n", id, text_of(letter, "time"),
+	       text_of(letter, "stream"), text_of(letter, "sink"), text_of(letter, "sequence"),
+	       text_of(letter, "reason"), text_of(letter, "error"));
+	json_decref(letter);
+}
+
+static void on_letter(void *arg, int64_t id, struct str json)
+{
+	struct view *v = arg;
+
+	if (v->wanted == 0)
+		list_one(id, json);
+	else if (v->wanted == id)
+		printf("%.*s\n", STR_ARG(json));
+	else
+		return;
+	v->seen++;
+}
+
+static bool sure(const struct arguments *a, int64_t id)
+{
+	char answer[8] = "";
+
+	if (arguments_get(a, "yes"))
+		return true;
+	if (!isatty(STDIN_FILENO)) {
+		fputs("sluice deadletter: without a terminal, drop needs --yes\n", stderr);
+		return false;
+	}
+	printf("Drop letter %" PRId64 " for good? The record is then nowhere. [y/N] ", id);
+	fflush(stdout);
+	return fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+static int look(struct store *store, int64_t id)
+{
+	struct error err = { 0 };
+	struct view v = { .wanted = id };
+
+	if (!store_letters(store, on_letter, &v, &err)) {
+		fprintf(stderr, "sluice deadletter: %s\n", err.message);
+		return EXIT_FAILED;
+	}
+	if (id != 0 && v.seen == 0) {
+		fprintf(stderr, "sluice deadletter: there is no letter %" PRId64 "\n", id);
+		return EXIT_FAILED;
+	}
+	return EXIT_DONE;
+}
+
+static int drop(const struct config *c, const struct arguments *a, int64_t id)
+{
+	struct error err = { 0 };
+	AUTO(store) struct store *store = NULL;
+
+	if (!sure(a, id))
+		return EXIT_USAGE;
+	store = store_open(c->checkpoint.store, STORE_TIMEOUT_MS, &err);
+	if (store && store_letter_drop(store, id, &err))
+		return EXIT_DONE;
+	fprintf(stderr, "sluice deadletter: %s\n", err.message);
+	return EXIT_FAILED;
+}
+
+static int run(const struct arguments *a)
+{
+	const char *verb = a->word_count > 0 ? a->words[0] : "";
+	bool one = strcmp(verb, "show") == 0 || strcmp(verb, "drop") == 0;
+	int64_t id = one && a->word_count == 2 ? strtoll(a->words[1], NULL, 10) : 0;
+	struct error err = { 0 };
+	AUTO(config) struct config *c = NULL;
+	AUTO(store) struct store *store = NULL;
+
+	if (one ? id <= 0 : strcmp(verb, "list") != 0 || a->word_count != 1)
+		return command_usage_error(&command_deadletter, "list, show ID or drop ID?");
+	c = config_load(arguments_get(a, "config"), sink_config_types(), &err);
+	if (!c) {
+		fprintf(stderr, "sluice deadletter: %s\n", err.message);
+		return EXIT_USAGE;
+	}
+	if (strcmp(verb, "drop") == 0)
+		return drop(c, a, id);
+	store = store_open_reader(c->checkpoint.store, STORE_TIMEOUT_MS, &err);
+	if (store)
+		return look(store, id);
+	fprintf(stderr, "sluice deadletter: %s\n", err.message);
+	return EXIT_FAILED;
+}
+
+const struct command command_deadletter = {
+	.name = "deadletter",
+	.usage = "-c FILE list | show ID | drop ID [--yes]",
+	.help = "Look at the records that could not be delivered, or make room.",
+	.more = "drop writes: on a sqlite store only while no worker has it.",
+	.flags = flags,
+	.run = run,
+};
