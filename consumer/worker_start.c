@@ -294,29 +294,70 @@ static int by_position_lane(const void *a, const void *b)
 	return x->lane < y->lane ? -1 : x->lane > y->lane;
 }
 
-static void add_claimed(struct worker *w, struct claimed *c)
+/* Where the stream's sinks are in a lane, by slot; moves *p behind the lane's positions. True where
+ * the lane is done in all of them. */
+static bool positions_of(const struct claimed *c, const struct store_lane *lane, size_t *p,
+			 struct frontier_move *at)
+{
+	const struct worker_stream *s = c->stream;
+	bool done = true;
+
+	for (; *p < c->position_count && c->positions[*p].lane == lane->id; ++*p)
+		for (uint32_t slot = 0; slot < s->lanes.sink_count; slot++)
+			if (s->sink_ids[slot] == c->positions[*p].sink)
+				at[slot] = (struct frontier_move){
+					.to = c->positions[*p].sequence,
+					.event_ms = c->positions[*p].event_ms,
+					.done = c->positions[*p].done,
+				};
+	for (uint32_t slot = 0; slot < s->lanes.sink_count; slot++)
+		done = done && at[slot].done;
+	return done;
+}
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+/* Long done, so that AWS lists it no more, and its children are known: nobody asks for it again. */
+static bool forgettable(const struct worker *w, const struct claimed *c,
+			const struct store_lane *lane)
+{
+	return lane->read_at_ms > 0 &&
+	       lane->read_at_ms < clock_aws_ms(w->settings.clock) - REMEMBER_DONE_MS &&
+	       bsearch(lane->shard, c->parents, c->count, STORE_SHARD_SIZE, by_text) != NULL;
+}
+
+static bool add_claimed(struct worker *w, struct claimed *c)
 {
 	struct worker_stream *s = c->stream;
-	size_t p = 0;
+	int64_t *forget;
+	size_t p = 0, forgotten = 0;
+	bool ok;
 
 	if (c->count == 0)
-		return; /* and no array to sort */
+		return true; /* and no array to sort */
 	qsort(c->lanes, c->count, sizeof(*c->lanes), by_lane_id);
 	qsort(c->positions, c->position_count, sizeof(*c->positions), by_position_lane);
+	c->parents = memory_array(c->count, STORE_SHARD_SIZE);
+	for (size_t i = 0; i < c->count; i++)
+		memcpy(c->parents[i], c->lanes[i].parent, STORE_SHARD_SIZE);
+	qsort(c->parents, c->count, STORE_SHARD_SIZE, by_text);
+	forget = memory_array(c->count, sizeof(*forget));
 	for (size_t i = 0; i < c->count; i++) {
 		struct frontier_move at[CORE_SINKS_MAX] = { 0 };
 
-		for (; p < c->position_count && c->positions[p].lane == c->lanes[i].id; p++)
-			for (uint32_t slot = 0; slot < s->lanes.sink_count; slot++)
-				if (s->sink_ids[slot] == c->positions[p].sink)
-					at[slot] = (struct frontier_move){
-						.to = c->positions[p].sequence,
-						.event_ms = c->positions[p].event_ms,
-						.done = c->positions[p].done,
-					};
-		worker_add_lane(w, s, &c->lanes[i],
-				worker_know(s, c->lanes[i].shard, c->lanes[i].parent), at);
+		if (positions_of(c, &c->lanes[i], &p, at) && forgettable(w, c, &c->lanes[i]))
+			forget[forgotten++] = c->lanes[i].id;
+		else
+			worker_add_lane(w, s, &c->lanes[i],
+					worker_know(s, c->lanes[i].shard, c->lanes[i].parent), at);
 	}
+	ok = forgotten == 0 ||
+	     store_lanes_forget(w->settings.store, w->session, forget, forgotten, &w->error);
+	free(forget);
+	return ok;
 }
 
 static bool claim_stream(struct worker *w, struct worker_stream *s)
