@@ -13,7 +13,7 @@
 
 #define SHORT_MS     10000L
 #define PART_MS      120000L
-#define COMPLETE_MS  300000L /* S3 puts the parts together and sends spaces meanwhile */
+#define COMPLETE_MS  120000L /* S3 puts the parts together and sends spaces meanwhile */
 #define ANSWER_SMALL ((size_t)64 << 10)
 #define ANSWER_LIST  ((size_t)4 << 20) /* a page of 1,000 with long keys */
 

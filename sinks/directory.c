@@ -57,7 +57,8 @@ static char *folder_of(const char *path)
 static bool folder_sync(const char *folder, struct error *err)
 {
 	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool ok = fd >= 0 && fsync(fd) == 0;
+	/* A file system that cannot sync folders says so, and keeps their names otherwise. */
+	bool ok = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP);
 
 	if (!ok)
 		failed(err, "write the folder", folder);
@@ -313,20 +314,13 @@ static const struct place_ops place_directory = {
 
 /* --- the sink --- */
 
-/* The folder that holds all of the sink's files, with its last '/'. */
 static char *directory_base(const struct object_settings *o, struct error *err)
 {
-	size_t head = object_path_constant(o->path), length;
 	char *prefix = directory_prefix(o->path, err), *out;
 
 	if (!prefix)
 		return NULL;
-	while (o->path[head] != '\0' && head > 0 && o->path[head - 1] != '/')
-		head--;
-	length = strlen(prefix) + head + 2;
-	out = memory_new(length);
-	snprintf(out, length, "%s%.*s%s", prefix, (int)head, o->path,
-		 head > 0 && o->path[head - 1] != '/' ? "/" : "");
+	out = object_folder(prefix, o->path);
 	free(prefix);
 	return out;
 }

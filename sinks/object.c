@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 
@@ -417,9 +418,11 @@ static void burial_done(void *arg, const struct error *err)
 }
 
 static void bury_files(const struct place_ops *ops, struct place *place, struct loop *loop,
-		       const struct roll *r, struct burial *b)
+		       const struct roll *r, bool manifest, struct burial *b)
 {
 	for (size_t i = 0; i < r->file_count; i++) {
+		if (r->files[i]->manifest != manifest)
+			continue;
 		while (b->running >= ops->calls_max)
 			loop_once(loop, -1);
 		b->running++;
@@ -442,7 +445,9 @@ bool object_bury(const struct place_ops *ops, const void *settings, const struct
 	loop = loop_new(host->clock);
 	place = ops->open(settings, host, loop, &b.err);
 	if (place) {
-		bury_files(ops, place, loop, r, &b);
+		bury_files(ops, place, loop, r, false, &b);
+		if (b.err.kind == ERROR_NONE)
+			bury_files(ops, place, loop, r, true, &b);
 		ops->close(place);
 	}
 	loop_free(loop);
@@ -476,11 +481,20 @@ bool object_validate(const void *settings, struct error *err)
 	return path ? true : error_wrap(err, "path");
 }
 
-size_t object_path_constant(const char *path)
+char *object_folder(const char *prefix, const char *path)
 {
 	const char *placeholder = strstr(path, "${");
+	size_t n = placeholder ? (size_t)(placeholder - path) : strlen(path);
+	size_t size;
+	char *out;
 
-	return placeholder ? (size_t)(placeholder - path) : strlen(path);
+	while (path[n] != '\0' && n > 0 && path[n - 1] != '/')
+		n--;
+	size = strlen(prefix) + n + 2;
+	out = memory_new(size);
+	snprintf(out, size, "%s%.*s%s", prefix, (int)n, path,
+		 n > 0 && path[n - 1] != '/' ? "/" : "");
+	return out;
 }
 
 bool object_name_of(const char *name, const char *session)

@@ -18,55 +18,33 @@ struct object_settings {
 	long format, numbers;
 	long file, compression; /* enum compression */
 	long roll_bytes, roll_age_ms;
+	bool manifest;
 };
 
 extern const char *const object_file_names[], *const object_compression_names[];
+#define OBJECT_ROW(n, t, field, d, lo, hi, c, h)                                                   \
+	{                                                                                          \
+		.name = (n), .type = (t), .offset = offsetof(struct object_settings, field),       \
+		.def = (d), .min = (lo), .max = (hi), .choices = (c), .help = (h)                  \
+	}
 /* The rows of struct object_settings, without `path`, whose default differs. */
 #define OBJECT_OPTIONS                                                                             \
-	{ "format",     OPTION_ENUM, offsetof(struct object_settings, format),                     \
-	  "plain",      0,           0,                                                            \
-	  sink_formats, 0,           "How an event is written." },                                 \
-		{ "numbers",                                                                       \
-		  OPTION_ENUM,                                                                     \
-		  offsetof(struct object_settings, numbers),                                       \
-		  "exact",                                                                         \
-		  0,                                                                               \
-		  0,                                                                               \
-		  sink_numbers,                                                                    \
-		  0,                                                                               \
-		  "Numbers with the digits that DynamoDB gave, or as strings of them." },          \
-		{ "file",                                                                          \
-		  OPTION_ENUM,                                                                     \
-		  offsetof(struct object_settings, file),                                          \
-		  "ndjson",                                                                        \
-		  0,                                                                               \
-		  0,                                                                               \
-		  object_file_names,                                                               \
-		  0,                                                                               \
-		  "The form of a file: one event a line." },                                       \
-		{ "compression",                                                                   \
-		  OPTION_ENUM,                                                                     \
-		  offsetof(struct object_settings, compression),                                   \
-		  "zstd",                                                                          \
-		  0,                                                                               \
-		  0,                                                                               \
-		  object_compression_names,                                                        \
-		  0,                                                                               \
-		  "How a file is compressed." },                                                   \
-		{ "roll.size",                                                                     \
-		  OPTION_BYTES,                                                                    \
-		  offsetof(struct object_settings, roll_bytes),                                    \
-		  "128MiB",                                                                        \
-		  5L << 20,                                                                        \
-		  5L << 30,                                                                        \
-		  NULL,                                                                            \
-		  0,                                                                               \
-		  "A file of this many bytes, compressed, ends the roll: all open files become "   \
-		  "visible together with their positions." },                                      \
-	{                                                                                          \
-		"roll.age", OPTION_MS, offsetof(struct object_settings, roll_age_ms), "5m", 1000,  \
-			24L * 3600 * 1000, NULL, 0, "A roll ends this long after its first event." \
-	}
+	OBJECT_ROW("format", OPTION_ENUM, format, "plain", 0, 0, sink_formats,                     \
+		   "How an event is written."),                                                    \
+		OBJECT_ROW("numbers", OPTION_ENUM, numbers, "exact", 0, 0, sink_numbers,           \
+			   "Numbers with the digits that DynamoDB gave, or as strings of them."),  \
+		OBJECT_ROW("file", OPTION_ENUM, file, "ndjson", 0, 0, object_file_names,           \
+			   "The form of a file: one event a line."),                               \
+		OBJECT_ROW("compression", OPTION_ENUM, compression, "zstd", 0, 0,                  \
+			   object_compression_names, "How a file is compressed."),                 \
+		OBJECT_ROW("roll.size", OPTION_BYTES, roll_bytes, "128MiB", 5L << 20, 5L << 30,    \
+			   NULL,                                                                   \
+			   "A file of this many bytes, compressed, ends the roll: all open files " \
+			   "become visible together with their positions."),                       \
+		OBJECT_ROW("roll.age", OPTION_MS, roll_age_ms, "5m", 1000, 24L * 3600 * 1000,      \
+			   NULL, "A roll ends this long after its first event."),                  \
+		OBJECT_ROW("manifest", OPTION_BOOL, manifest, "false", 0, 0, NULL,                 \
+			   "Each roll ends with a list of its files, in the folder _manifest/.")
 
 /* Where files go: one thread's, on that thread's loop. Calls return at once and call back exactly
  * once, later or from inside the call. Errors of create, part, seal and drop are those of one
@@ -121,7 +99,8 @@ struct encoding object_encoding(const void *settings);
 bool object_validate(const void *settings, struct error *err);
 bool object_bury(const struct place_ops *place, const void *settings, const struct sink_host *host,
 		 struct str blob, struct error *err);
-/* How much of a path is the same for every file: up to the first placeholder. */
-size_t object_path_constant(const char *path);
+/* The folder that all files of the sink are in, with its last '/', or "": the prefix and what of
+ * the path has no placeholder. To be freed. */
+char *object_folder(const char *prefix, const char *path);
 /* Is this the name (without folders) of a file that `session` wrote? */
 bool object_name_of(const char *name, const char *session);

@@ -12,7 +12,7 @@
 #define DRAIN_MAX_MS    3000
 #define LOG_EACH_MS     30000
 #define START_TEXT_SIZE 24
-#define FILE_NAME_MAX   256
+#define MARK_SIZE       96
 
 enum { CALL_CREATE, CALL_PART, CALL_SEAL, CALL_COMMIT, CALL_DROP };
 static const char *const call_names[] = {
@@ -30,7 +30,8 @@ struct object_part {
 struct object_file {
 	struct object_roll *roll;
 	struct roll_file *record; /* the roll's */
-	char *stream, *arn;
+	char *stream, *arn;       /* "" for a manifest */
+	enum compression compression;
 	struct compressor *compressor; /* NULL: ended */
 	struct object_part *filling;   /* NULL: between two parts */
 	struct object_part *early;     /* full before the file was created */
@@ -135,23 +136,14 @@ static char *start_text(int64_t epoch_ms, char out[START_TEXT_SIZE])
 	return out;
 }
 
-/* PREFIX/rendered path/START-SESSION-ROLL-N.ndjson.zst */
-static bool file_path(const struct object_roll *r, const struct source *source, size_t n,
-		      struct buf *out, struct error *err)
+static void file_name(const struct object_roll *r, size_t n, const char *suffix, struct buf *out)
 {
-	const struct object_writer *w = r->writer;
-	struct template_values values = { .source = source, .time_ms = r->began_aws_ms };
 	char start[START_TEXT_SIZE];
 
-	buf_text(out, w->place->prefix);
-	if (!template_render(w->path, &values, out, err))
-		return error_wrap(err, "path of stream %s", source->stream);
 	if (out->size > 0 && out->data[out->size - 1] != '/')
 		buf_text(out, "/");
-	buf_printf(out, "%s-%s-%" PRIu64 "-%zu.ndjson%s", start_text(r->began_aws_ms, start),
-		   w->host->session, r->record->number, n,
-		   compression_suffix((enum compression)w->settings->compression));
-	return true;
+	buf_printf(out, "%s-%s-%" PRIu64 "-%zu.%s", start_text(r->began_aws_ms, start),
+		   r->writer->host->session, r->record->number, n, suffix);
 }
 
 static struct object_file *file_find(const struct object_roll *r, const struct source *source)
@@ -163,29 +155,52 @@ static struct object_file *file_find(const struct object_roll *r, const struct s
 	return NULL;
 }
 
+static size_t file_number(const struct object_roll *r)
+{
+	return r->writer->host->index * (size_t)OBJECT_FILES_MAX + r->record->file_count;
+}
+
+static struct object_file *file_add(struct object_roll *r, const char *stream, const char *arn,
+				    enum compression compression, const char *path)
+{
+	struct object_writer *w = r->writer;
+	struct object_file *f = memory_new(sizeof(*f));
+	char mark[MARK_SIZE];
+
+	snprintf(mark, sizeof(mark), "%s/%" PRIu64 "/%zu", w->host->session, r->record->number,
+		 file_number(r));
+	f->roll = r;
+	f->stream = memory_text(stream);
+	f->arn = memory_text(arn);
+	f->compression = compression;
+	f->compressor = compressor_new(compression);
+	w->held_bytes += compressor_bytes(compression);
+	r->files =
+		memory_resize(r->files, (r->record->file_count + 1) * sizeof(struct object_file *));
+	r->files[r->record->file_count] = f;
+	f->record = roll_file_add(r->record, path, mark);
+	return f;
+}
+
+/* PREFIX/rendered path/START-SESSION-ROLL-N.ndjson.zst */
 static struct object_file *file_new(struct object_roll *r, const struct source *source,
 				    struct error *err)
 {
 	struct object_writer *w = r->writer;
 	enum compression compression = (enum compression)w->settings->compression;
-	size_t n = w->host->index * (size_t)OBJECT_FILES_MAX + r->record->file_count;
+	struct template_values values = { .source = source, .time_ms = r->began_aws_ms };
 	struct object_file *f = NULL;
-	char mark[FILE_NAME_MAX];
+	char suffix[16];
 	struct buf path;
 
 	buf_init(&path, 0);
-	snprintf(mark, sizeof(mark), "%s/%" PRIu64 "/%zu", w->host->session, r->record->number, n);
-	if (file_path(r, source, n, &path, err)) {
-		f = memory_new(sizeof(*f));
-		f->roll = r;
-		f->stream = memory_text(source->stream);
-		f->arn = memory_text(source->arn);
-		f->compressor = compressor_new(compression);
-		w->held_bytes += compressor_bytes(compression);
-		r->files = memory_resize(r->files, (r->record->file_count + 1) *
-							   sizeof(struct object_file *));
-		r->files[r->record->file_count] = f;
-		f->record = roll_file_add(r->record, path.data, mark);
+	buf_text(&path, w->place->prefix);
+	if (template_render(w->path, &values, &path, err)) {
+		snprintf(suffix, sizeof(suffix), "ndjson%s", compression_suffix(compression));
+		file_name(r, file_number(r), suffix, &path);
+		f = file_add(r, source->stream, source->arn, compression, path.data);
+	} else {
+		error_wrap(err, "path of stream %s", source->stream);
 	}
 	buf_release(&path);
 	return f;
@@ -197,7 +212,7 @@ static void file_compressor_free(struct object_file *f)
 
 	if (!f->compressor)
 		return;
-	w->held_bytes -= compressor_bytes((enum compression)w->settings->compression);
+	w->held_bytes -= compressor_bytes(f->compression);
 	compressor_free(MOVE(f->compressor));
 }
 
@@ -324,6 +339,15 @@ static void part_over(struct object_writer *w, struct object_part *part)
 	part_free(w, part);
 }
 
+/* Once all that it names can be seen. It is the last file of its roll. */
+static void manifest_commit(struct object_roll *r)
+{
+	size_t last = r->record->file_count - 1;
+
+	if (r->committed == last && r->record->files[last]->manifest)
+		jobs_add(&r->writer->jobs, CALL_COMMIT, r->files[last], NULL);
+}
+
 static void call_succeeded(struct object_writer *w, const struct object_job *job)
 {
 	struct object_file *f = job->file;
@@ -348,6 +372,7 @@ static void call_succeeded(struct object_writer *w, const struct object_job *job
 		break;
 	case CALL_COMMIT:
 		f->roll->committed++;
+		manifest_commit(f->roll);
 		break;
 	default:
 		break;
@@ -488,10 +513,37 @@ bool object_roll_write(struct object_roll *r, const struct delivery *d, struct e
 	return true;
 }
 
+/* The list of the roll's files is one more file of it. */
+static void manifest_add(struct object_roll *r)
+{
+	const struct object_writer *w = r->writer;
+	char *folder = object_folder(w->place->prefix, w->settings->path);
+	struct object_file *f;
+	struct buf path, text;
+
+	buf_init(&path, 0);
+	buf_init(&text, 0);
+	buf_printf(&path, "%s_manifest/", folder);
+	file_name(r, file_number(r), "json", &path);
+	roll_manifest(r->record, &text);
+	f = file_add(r, "", "", COMPRESSION_NONE, path.data);
+	f->record->manifest = true;
+	file_write(f, buf_str(&text));
+	buf_release(&path);
+	buf_release(&text);
+	free(folder);
+}
+
 void object_roll_seal(struct object_roll *r)
 {
-	for (size_t i = 0; i < r->record->file_count; i++)
+	size_t count = r->record->file_count;
+
+	for (size_t i = 0; i < count; i++)
 		file_end(r->files[i]);
+	if (!r->writer->settings->manifest || count == 0)
+		return;
+	manifest_add(r);
+	file_end(r->files[count]);
 }
 
 bool object_roll_sealed(const struct object_roll *r)
@@ -502,7 +554,8 @@ bool object_roll_sealed(const struct object_roll *r)
 void object_roll_commit(struct object_roll *r)
 {
 	for (size_t i = 0; i < r->record->file_count; i++)
-		jobs_add(&r->writer->jobs, CALL_COMMIT, r->files[i], NULL);
+		if (!r->record->files[i]->manifest)
+			jobs_add(&r->writer->jobs, CALL_COMMIT, r->files[i], NULL);
 }
 
 bool object_roll_settled(const struct object_roll *r)

@@ -83,6 +83,8 @@ static void file_encode(const struct roll_file *f, struct buf *out)
 	member_encode(out, "path", f->path);
 	member_encode(out, "pending", f->pending);
 	member_encode(out, "mark", f->mark);
+	if (f->manifest)
+		buf_text(out, ",\"manifest\":true");
 	buf_text(out, ",\"parts\":[");
 	for (size_t i = 0; i < f->part_count; i++) {
 		const struct s3_part *p = &f->parts[i];
@@ -94,6 +96,22 @@ static void file_encode(const struct roll_file *f, struct buf *out)
 		buf_text(out, "]");
 	}
 	buf_text(out, "]}");
+}
+
+void roll_manifest(const struct roll *r, struct buf *out)
+{
+	buf_printf(out, "{\"roll\":%" PRIu64, r->number);
+	member_encode(out, "session", r->session);
+	buf_text(out, ",\"files\":[");
+	for (size_t i = 0; i < r->file_count; i++) {
+		const struct roll_file *f = r->files[i];
+
+		buf_printf(out, "%s{\"bytes\":%" PRIu64 ",\"records\":%" PRIu64, i ? "," : "",
+			   f->bytes, f->records);
+		member_encode(out, "path", f->path);
+		buf_text(out, "}");
+	}
+	buf_text(out, "]}\n");
 }
 
 void roll_encode(const struct roll *r, const char *kind, struct buf *out)
@@ -143,15 +161,18 @@ static bool file_decode(json_t *json, struct roll *r, struct error *err)
 	json_int_t bytes, records;
 	json_t *parts;
 	struct roll_file *f;
+	int manifest = 0;
 
-	if (json_unpack(json, "{sI,sI,ss,ss,ss,so}", "bytes", &bytes, "records", &records, "path",
-			&path, "pending", &pending, "mark", &mark, "parts", &parts) != 0 ||
+	if (json_unpack(json, "{sI,sI,ss,ss,ss,s?b,so}", "bytes", &bytes, "records", &records,
+			"path", &path, "pending", &pending, "mark", &mark, "manifest", &manifest,
+			"parts", &parts) != 0 ||
 	    bytes < 0 || records < 0 || !json_is_array(parts))
 		return damaged(err, "a file lacks a member");
 	f = roll_file_add(r, path, mark);
 	f->pending = memory_text(pending);
 	f->bytes = (uint64_t)bytes;
 	f->records = (uint64_t)records;
+	f->manifest = manifest;
 	for (size_t i = 0; i < json_array_size(parts); i++)
 		if (!part_decode(json_array_get(parts, i), f, err))
 			return false;

@@ -21,6 +21,7 @@ struct roll_file {
 	char *pending; /* NULL until it was created */
 	char *mark;    /* SESSION/ROLL/N: what an S3 object carries as proof that it is this file */
 	uint64_t bytes, records;
+	bool manifest;         /* names the roll's other files: made visible after them */
 	struct s3_part *parts; /* ascending; empty for a directory */
 	size_t part_count, part_capacity;
 };
@@ -41,6 +42,9 @@ DEFINE_AUTO(roll)
 struct roll_file *roll_file_add(struct roll *r, const char *path, const char *mark);
 /* In any order of numbers; stays sorted. */
 void roll_part_add(struct roll_file *f, const struct s3_part *part);
+
+/* The text of a manifest: the files that `r` has so far. */
+void roll_manifest(const struct roll *r, struct buf *out);
 
 /* `kind` is the sink's type, so that a blob of another kind of sink is told apart. */
 void roll_encode(const struct roll *r, const char *kind, struct buf *out);

@@ -405,18 +405,6 @@ static void sweep_found(void *arg, const char *key, const char *upload_id)
 		roll_file_add(v->found, key, "")->pending = memory_text(upload_id);
 }
 
-/* What all keys of the sink begin with. */
-static char *sweep_prefix(const struct s3_bucket *b)
-{
-	const char *path = b->settings->object.path;
-	int constant = (int)object_path_constant(path);
-	size_t size = strlen(b->place.prefix) + (size_t)constant + 1;
-	char *out = memory_new(size);
-
-	snprintf(out, size, "%s%.*s", b->place.prefix, constant, path);
-	return out;
-}
-
 static bool s3_sweep(const void *settings, const struct sink_host *host, const char *session,
 		     struct error *err)
 {
@@ -430,7 +418,7 @@ static bool s3_sweep(const void *settings, const struct sink_host *host, const c
 	end_ms = clock_boot_ms(host->clock) + SWEEP_MS;
 	v.session = session;
 	v.found = roll_new(0, session, v.bucket->place.name, v.bucket->place.owner);
-	prefix = sweep_prefix(v.bucket);
+	prefix = object_folder(v.bucket->place.prefix, v.bucket->settings->object.path);
 	v.running++;
 	s3_uploads(v.bucket->client, v.bucket->place.name, v.bucket->place.owner, prefix,
 		   sweep_found, visit_done, &v);
@@ -491,7 +479,7 @@ static bool s3_check(const void *settings, const struct sink_host *host, struct 
 
 	if (!visit_open(&v, settings, host, err))
 		return error_wrap(err, "sink %s", host->name);
-	prefix = sweep_prefix(v.bucket);
+	prefix = object_folder(v.bucket->place.prefix, v.bucket->settings->object.path);
 	snprintf(key, sizeof(key), "%s_check-%s", prefix, host->session);
 	v.found = roll_new(0, host->session, set->bucket, set->bucket_owner);
 	roll_file_add(v.found, key, "");

@@ -169,6 +169,27 @@ static void test_small_file(void **state)
 	finished(prepared(p), p);
 }
 
+static void test_manifest(void **state)
+{
+	struct parcel *p = parcel_of(&source_orders, 0, 1, 100);
+	struct s3_server_object *o;
+	struct sink *s;
+
+	(void)state;
+	set("manifest", "true");
+	set("path", "data-${table}/");
+	set("prefix", "deep");
+	s = prepared(p);
+	sink_s3.finish(s, 1);
+	expect_answer(&fx, 2, SINK_FINISHED, 1);
+	sink_s3.close(s);
+	o = s3_object_find(&server, "deep/_manifest/20261121T101112Z-" SESSION "-1-1.json");
+	assert_non_null(o);
+	assert_ptr_equal(o, &server.objects[1]);
+	assert_non_null(strstr(o->body.data, "\"path\":\"deep/data-" KEY("1", "0") "\""));
+	parcel_free(p);
+}
+
 /* B9: Complete is done, the answer is lost, and it is asked again. */
 static void test_lost_reply(void **state)
 {
@@ -491,6 +512,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_whole_life),
 		TEST(test_small_file),
+		TEST(test_manifest),
 		TEST(test_lost_reply),
 		TEST(test_garbled_reply),
 		TEST(test_error_in_200),

@@ -382,6 +382,68 @@ static void test_two_sinks_one_place(void **state)
 	parcel_free(a);
 }
 
+#define MANIFEST(n) "20261121T101112Z-" SESSION "-1-" n ".json"
+
+/* The list of files comes with them, and never before them. */
+static void test_manifest(void **state)
+{
+	struct parcel *a = parcel_of(&source_orders, 0, 10, 500);
+	struct parcel *b = parcel_of(&source_users, 0, 4, 250);
+	char want[1024];
+	struct buf text;
+	struct str blob;
+
+	(void)state;
+	settings.manifest = true;
+	blob = die_prepared(a, b);
+	snprintf(folder, sizeof(folder), "%s/out/_manifest", fx.root);
+	assert_int_equal(folder_count(folder, true), 1);
+	/* One of its files is lost: nothing says that it is there. */
+	snprintf(folder, sizeof(folder), "%s/out/users", fx.root);
+	assert_int_equal(rename(in_folder("." NAME("1", "1")), in_folder("aside")), 0);
+	bury_badly(blob, ERROR_NOT_FOUND, "lost?");
+	assert_int_equal(rename(in_folder("aside"), in_folder("." NAME("1", "1"))), 0);
+	snprintf(folder, sizeof(folder), "%s/out/_manifest", fx.root);
+	assert_int_equal(folder_count(folder, false), 0);
+	bury_well(blob);
+	bury_well(blob);
+	buf_init(&text, 0);
+	read_whole(in_folder(MANIFEST("2")), &text);
+	snprintf(
+		want, sizeof(want),
+		"{\"roll\":1,\"session\":\"" SESSION "\",\"files\":[{\"bytes\":5000,"
+		"\"records\":10,\"path\":\"%s/out/orders/" NAME(
+			"1", "0") "\"},{\"bytes\":1000,"
+				  "\"records\":4,\"path\":\"%s/out/users/" NAME("1", "1") "\"}]}\n",
+		fx.root, fx.root);
+	assert_string_equal(text.data, want);
+	buf_release(&text);
+	parcel_free(a);
+	parcel_free(b);
+}
+
+static void test_manifest_alive(void **state)
+{
+	struct parcel *a = parcel_of(&source_orders, 0, 10, 500);
+	struct sink *s;
+
+	(void)state;
+	settings.manifest = true;
+	s = opened();
+	sink_directory.write(s, &a->delivery);
+	expect_answer(&fx, 0, SINK_TAKEN, 1);
+	sink_directory.prepare(s);
+	expect_answer(&fx, 1, SINK_PREPARED, 1);
+	sink_directory.finish(s, 1);
+	expect_answer(&fx, 2, SINK_FINISHED, 1);
+	sink_directory.close(s);
+	expect_text(NAME("1", "0"), a);
+	snprintf(folder, sizeof(folder), "%s/out/_manifest", fx.root);
+	assert_int_equal(folder_count(folder, false), 1);
+	assert_int_equal(folder_count(folder, true), 0);
+	parcel_free(a);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -401,6 +463,8 @@ int main(void)
 		TEST(test_check),
 		TEST(test_validate),
 		TEST(test_two_sinks_one_place),
+		TEST(test_manifest),
+		TEST(test_manifest_alive),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
