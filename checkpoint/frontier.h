@@ -37,7 +37,8 @@ void frontier_start(struct frontier *f, const struct sequence *saved, int64_t ev
 void frontier_answer(struct frontier *f, const struct sequence *end, int64_t end_ms, uint64_t roll);
 /* The last page of the lane was answered. */
 void frontier_close(struct frontier *f);
-/* What a save may move now. `roll`: the sink's prepared roll, saved with it, or 0. False: nothing. */
+/* What a save may move now. `roll`: the sink's prepared roll, saved with it, or 0. False: nothing.
+ */
 bool frontier_move(const struct frontier *f, uint64_t roll, struct frontier_move *move);
 /* That move is in the store. */
 void frontier_saved(struct frontier *f, uint64_t roll, const struct frontier_move *move);

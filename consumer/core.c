@@ -15,7 +15,7 @@
 /* A sink that was asked to prepare and has not answered is asked again after this long. */
 #define PREPARE_AGAIN_MS 200
 
-#define TO(s) (1u << LANE_##s)
+#define TO(s)            (1u << LANE_##s)
 static const unsigned allowed[LANE_STATES] = {
 	[LANE_WAITING] = TO(DUE),
 	[LANE_DUE] = TO(FETCHING) | TO(STOPPED),
@@ -29,8 +29,9 @@ static const unsigned allowed[LANE_STATES] = {
 const char *lane_state_name(enum lane_state s)
 {
 	static const char *const names[LANE_STATES] = {
-		[LANE_WAITING] = "waiting",   [LANE_DUE] = "reading",    [LANE_FETCHING] = "fetching",
-		[LANE_FULL] = "blocked",      [LANE_DRAINING] = "draining", [LANE_ENDED] = "done",
+		[LANE_WAITING] = "waiting",   [LANE_DUE] = "reading",
+		[LANE_FETCHING] = "fetching", [LANE_FULL] = "blocked",
+		[LANE_DRAINING] = "draining", [LANE_ENDED] = "done",
 		[LANE_STOPPED] = "stopped",
 	};
 

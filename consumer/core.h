@@ -35,17 +35,17 @@ enum lane_state {
 const char *lane_state_name(enum lane_state s);
 
 enum core_event_type {
-	CORE_TICK,        /* time has passed */
-	CORE_PAGE,        /* lane, bytes, records, end, end_ms, closed, held: a page was read */
+	CORE_TICK,         /* time has passed */
+	CORE_PAGE,         /* lane, bytes, records, end, end_ms, closed, held: a page was read */
 	CORE_FETCH_FAILED, /* lane, failure */
-	CORE_ANSWER,      /* lane, sink, roll: the sink has the lane's next page */
-	CORE_STAND,       /* lane, sink, end, end_ms, roll: the sink's next page ends early, for good */
-	CORE_PREPARED,    /* sink, roll, deliveries */
-	CORE_FINISHED,    /* sink, roll */
-	CORE_SAVED,       /* the save that was asked for is in the store */
-	CORE_CHILDREN,    /* stream: the children of one closed shard are added, or it has none; or
-	                     the stream's first listing is here */
-	CORE_STOP,        /* fetch nothing more, bring what is in flight home, then CORE_DRAINED */
+	CORE_ANSWER,       /* lane, sink, roll: the sink has the lane's next page */
+	CORE_STAND, /* lane, sink, end, end_ms, roll: the sink's next page ends early, for good */
+	CORE_PREPARED, /* sink, roll, deliveries */
+	CORE_FINISHED, /* sink, roll */
+	CORE_SAVED,    /* the save that was asked for is in the store */
+	CORE_CHILDREN, /* stream: the children of one closed shard are added, or it has none; or
+			  the stream's first listing is here */
+	CORE_STOP,     /* fetch nothing more, bring what is in flight home, then CORE_DRAINED */
 };
 
 struct core_event {
@@ -53,14 +53,15 @@ struct core_event {
 	int64_t now_ms;
 	uint32_t lane, sink, stream;
 	uint64_t roll;
-	uint64_t deliveries; /* PREPARED: how many pages the roll took; their answers may come later */
+	uint64_t deliveries; /* PREPARED: how many pages the roll took; their answers may come later
+			      */
 	/* PAGE */
-	size_t bytes;          /* of the body */
+	size_t bytes; /* of the body */
 	size_t records;
-	struct sequence end;   /* last record of the page; none: the page was empty */
-	int64_t end_ms;        /* epoch ms */
-	bool closed;           /* there is no page after it, ever */
-	bool stopped;          /* the lane stands still behind this page (on_error: stop) */
+	struct sequence end; /* last record of the page; none: the page was empty */
+	int64_t end_ms;      /* epoch ms */
+	bool closed;         /* there is no page after it, ever */
+	bool stopped;        /* the lane stands still behind this page (on_error: stop) */
 	/* FETCH_FAILED: TRIMMED and INVALID stop the lane, any other kind backs off */
 	enum error_kind failure;
 };
@@ -120,14 +121,14 @@ struct core_sink {
 	struct {
 		uint64_t number, answers;
 	} rolls_open[FRONTIER_ROLLS]; /* by number modulo FRONTIER_ROLLS */
-	uint64_t prepared;   /* roll that waits to be saved; 0: none */
-	uint64_t deliveries; /* that it took: saved once so many answers are here */
-	uint64_t saving;     /* roll of the save in flight; 0: none */
-	uint64_t saved;      /* newest roll whose blob is in the store */
-	uint64_t finished;   /* newest roll that is visible */
-	uint64_t reported;   /* newest finished roll whose row was removed by a save */
-	uint64_t reporting;  /* by the save in flight; 0: none */
-	int64_t asked_ms;    /* when it was last asked to prepare */
+	uint64_t prepared;            /* roll that waits to be saved; 0: none */
+	uint64_t deliveries;          /* that it took: saved once so many answers are here */
+	uint64_t saving;              /* roll of the save in flight; 0: none */
+	uint64_t saved;               /* newest roll whose blob is in the store */
+	uint64_t finished;            /* newest roll that is visible */
+	uint64_t reported;            /* newest finished roll whose row was removed by a save */
+	uint64_t reporting;           /* by the save in flight; 0: none */
+	int64_t asked_ms;             /* when it was last asked to prepare */
 };
 
 struct core_move {
@@ -191,13 +192,13 @@ struct core_lane_start {
 	int64_t store_id;
 	/* one a sink of the stream, in its order */
 	struct frontier_move at[CORE_SINKS_MAX]; /* `to`, event_ms and done as the store has them */
-	bool stopped; /* a gap before its first record */
+	bool stopped;                            /* a gap before its first record */
 };
 /* Returns the lane's index. It is fetched from the next step on. */
 uint32_t core_add_lane(struct core *c, const struct core_lane_start *start, int64_t now_ms);
 
-/* Feeds one event; writes at most `max` actions (>= CORE_ACTIONS_MIN) and returns how many. What did
- * not fit comes with the next step: core_wake_ms is then now. */
+/* Feeds one event; writes at most `max` actions (>= CORE_ACTIONS_MIN) and returns how many. What
+ * did not fit comes with the next step: core_wake_ms is then now. */
 #define CORE_ACTIONS_MIN 32
 size_t core_step(struct core *c, const struct core_event *e, struct core_action *out, size_t max);
 /* When the next CORE_TICK has to come at the latest; INT64_MAX: only when something happens. */
@@ -206,7 +207,8 @@ int64_t core_wake_ms(const struct core *c);
 /* For /status, /metrics and the last word of --until-idle. */
 struct core_view {
 	uint32_t shards[LANE_STATES];
-	int64_t oldest_event_ms; /* epoch ms of the oldest lane's place that is behind; 0: all caught up */
+	int64_t oldest_event_ms; /* epoch ms of the oldest lane's place that is behind; 0: all
+				    caught up */
 	uint32_t standing;       /* lanes that are stopped, or descend from one */
 };
 void core_view(const struct core *c, uint32_t stream, struct core_view *view);

@@ -40,8 +40,7 @@ bool core_sink_unsettled(const struct core_sink *k)
 /* Its answers travel another way than its blob: all have to be here before the save. */
 static bool roll_ready(const struct core_sink *k)
 {
-	return k->prepared &&
-	       k->rolls_open[k->prepared % FRONTIER_ROLLS].number == k->prepared &&
+	return k->prepared && k->rolls_open[k->prepared % FRONTIER_ROLLS].number == k->prepared &&
 	       k->rolls_open[k->prepared % FRONTIER_ROLLS].answers == k->deliveries;
 }
 
@@ -145,7 +144,8 @@ bool core_save_build(struct core *c, int64_t now_ms)
 	collect_moves(c);
 	collect_reads(c, now_ms);
 	return c->save.move_count + c->save.roll_count + c->save.finished_count +
-		       c->save.read_count > 0;
+		       c->save.read_count >
+	       0;
 }
 
 void core_save_done(struct core *c, int64_t now_ms)

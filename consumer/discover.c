@@ -131,8 +131,8 @@ static void list_complete(struct listing *l)
 	if (l->again)
 		list_start(l);
 	else
-		loop_timer_arm(l->timer, LIST_EVERY_MS / 2 +
-						 (int64_t)rng_below(&d->rng, LIST_EVERY_MS));
+		loop_timer_arm(l->timer,
+			       LIST_EVERY_MS / 2 + (int64_t)rng_below(&d->rng, LIST_EVERY_MS));
 }
 
 static void on_page(void *arg, const struct error *err, const struct streams_description *d)

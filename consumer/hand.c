@@ -30,8 +30,11 @@ static void hand_slot(struct reader *r, struct lane *l, uint32_t slot)
 
 		if (p->next_letter < p->count)
 			return;
-		if (left > 0 && atomic_load_explicit(&r->hold, memory_order_relaxed)) {
-			reader_wait(r, (struct reader_wait){ .lane = l, .slot = slot }, HOLD_WAIT_MS);
+		if (left > 0 &&
+		    loop_now_ms(r->loop) >=
+			    atomic_load_explicit(r->settings.emit_until_ms, memory_order_relaxed)) {
+			reader_wait(r, (struct reader_wait){ .lane = l, .slot = slot },
+				    HOLD_WAIT_MS);
 			handover_sent(h);
 			handover_failed(h, h->first);
 			return;
@@ -147,7 +150,8 @@ static void failed(struct reader *r, struct lane_delivery *d)
 		log_warn("delivery failed, it is sent again",
 			 log_text("sink", l->stream->sinks[d->slot].name),
 			 log_text("stream", l->stream->source.stream), log_text("shard", l->shard),
-			 log_int("attempt", h->attempts), log_text("error", d->error ? d->error : ""),
+			 log_int("attempt", h->attempts),
+			 log_text("error", d->error ? d->error : ""),
 			 log_int("repeated", (int64_t)repeated));
 }
 
@@ -192,7 +196,8 @@ void hand_lettered(struct reader *r, struct letter *letter, bool stored)
 		if (log_limit_pass(&r->letter_log, loop_now_ms(r->loop), LOG_EVERY_MS, &repeated))
 			log_error("shard waits: its record does not get into the dead letters",
 				  log_text("stream", l->stream->source.stream),
-				  log_text("shard", l->shard), log_text("sequence", letter->sequence),
+				  log_text("shard", l->shard),
+				  log_text("sequence", letter->sequence),
 				  log_int("repeated", (int64_t)repeated));
 		reader_wait(r, (struct reader_wait){ .lane = l, .slot = slot, .letter = letter },
 			    LETTER_WAIT_MS);

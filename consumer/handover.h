@@ -3,10 +3,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Pure: how the pages of one lane go to one sink. One page is in the sink at a time; after a failure
- * the page goes again from the first failed record to its end, never single records; a refused
- * record goes to the dead letters first and the rest of the page follows it (hazards, D1 and D2).
- * Pages are numbered from 0 in the lane's order. */
+/* Pure: how the pages of one lane go to one sink. One page is in the sink at a time; after a
+ * failure the page goes again from the first failed record to its end, never single records; a
+ * refused record goes to the dead letters first and the rest of the page follows it (hazards, D1
+ * and D2). Pages are numbered from 0 in the lane's order. */
 enum handover_state {
 	HANDOVER_IDLE,    /* nothing of this lane is in the sink */
 	HANDOVER_SENT,    /* a page is in the sink, unanswered */

@@ -21,7 +21,7 @@ _Static_assert(CONFIG_SINKS_MAX <= CORE_SINKS_MAX, "what may be configured fits 
 
 /* One sink of a stream, as lanes see it: constant while a session runs. */
 struct lane_sink {
-	uint32_t index; /* of the session's sinks, and of the core's */
+	uint32_t index;    /* of the session's sinks, and of the core's */
 	unsigned encoding; /* index into the stream's encodings */
 	const struct sink_ops *ops;
 	struct sink *sink;
@@ -82,7 +82,8 @@ struct lane {
 	unsigned bad_pages;   /* in a row, of the same place */
 	struct lane_page pages[CORE_PAGES];
 	uint64_t pages_read, pages_released;
-	struct sequence have[CORE_SINKS_MAX]; /* what a sink has from an earlier session; none: passed */
+	struct sequence
+		have[CORE_SINKS_MAX]; /* what a sink has from an earlier session; none: passed */
 	struct handover handovers[CORE_SINKS_MAX];
 	struct lane_delivery deliveries[CORE_SINKS_MAX];
 };

@@ -122,9 +122,9 @@ struct diff {
 	const struct lineage *lineage;
 	const struct streams_shard **sorted;
 	size_t count;
-	size_t *parents;        /* by sorted index: sorted index of the listed parent, or SIZE_MAX */
-	int64_t *newest_child;  /* by sorted index: latest creation of a listed child; INT64_MAX where
-	                           one does not tell; -1 without children */
+	size_t *parents;       /* by sorted index: sorted index of the listed parent, or SIZE_MAX */
+	int64_t *newest_child; /* by sorted index: latest creation of a listed child; INT64_MAX
+				  where one does not tell; -1 without children */
 	bool first;
 	int64_t start_ms, now_ms;
 	bool *placed;
@@ -193,9 +193,9 @@ static void place(struct diff *d, size_t i)
 			chain = d->parents[chain];
 		d->placed[chain] = true;
 		if (lineage_find(d->lineage, d->sorted[chain]->id) == LINEAGE_NONE)
-			d->found[d->found_count++] = (struct lineage_found){
-				.shard = d->sorted[chain], .kind = kind_of(d, chain)
-			};
+			d->found[d->found_count++] =
+				(struct lineage_found){ .shard = d->sorted[chain],
+							.kind = kind_of(d, chain) };
 	}
 }
 

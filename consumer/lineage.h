@@ -50,5 +50,6 @@ struct lineage_found {
 size_t lineage_diff(const struct lineage *l, const struct streams_shard *listed, size_t count,
 		    bool first, int64_t start_ms, int64_t now_ms, struct lineage_found *found);
 
-/* Creation time out of "shardId-<epoch ms, 20 digits>-…"; -1 where the id does not look like that. */
+/* Creation time out of "shardId-<epoch ms, 20 digits>-…"; -1 where the id does not look like that.
+ */
 int64_t lineage_created_ms(const char *shard);

@@ -6,7 +6,10 @@
 #define FAILURE_BASE_MS  100
 #define FAILURE_MAX_MS   20000
 
-static uint8_t one_more(uint8_t n) { return n < UINT8_MAX ? (uint8_t)(n + 1) : n; }
+static uint8_t one_more(uint8_t n)
+{
+	return n < UINT8_MAX ? (uint8_t)(n + 1) : n;
+}
 
 /* Half of it is fixed, so that a storm of shards spreads without any of them polling hot. */
 static int64_t spread(int64_t ms, struct rng *rng)

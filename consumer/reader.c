@@ -14,7 +14,7 @@
 #define BODY_MAX   ((size_t)16 << 20)
 #define LIMIT_FULL 1000
 /* A page that stays broken this often is taken apart, so that one bad record holds nobody up. */
-#define BAD_PAGES_MAX 3
+#define BAD_PAGES_MAX    3
 #define COMMANDS_AT_ONCE 64
 #define LOG_EVERY_MS     10000
 
@@ -136,7 +136,8 @@ static void gap(struct fetch *f, const struct error *err)
 			  ? "gap: records were trimmed unread; reading goes on at the oldest left"
 			  : "gap: records were trimmed unread; the shard stands still (gap: stop)",
 		  log_text("stream", l->stream->source.stream), log_text("shard", l->shard),
-		  log_text("after", sequence_text(&l->read, from)), log_text("error", err->message));
+		  log_text("after", sequence_text(&l->read, from)),
+		  log_text("error", err->message));
 	forget_iterator(l);
 	if (l->stream->gap != GAP_OLDEST) {
 		fetch_failed(f, err);
@@ -251,10 +252,9 @@ static void page_read(struct fetch *f, struct batch *page)
 	AUTO(batch) struct batch *b = page;
 	struct reader *r = f->reader;
 	struct lane *l = f->lane;
-	struct core_event e = { .type = CORE_PAGE,
-				.lane = l->index,
-				.bytes = b->body.size,
-				.closed = b->closed };
+	struct core_event e = {
+		.type = CORE_PAGE, .lane = l->index, .bytes = b->body.size, .closed = b->closed
+	};
 	struct lane_page *p = NULL;
 
 	free(f);
@@ -324,7 +324,8 @@ static void on_records(void *arg, const struct error *err, struct streams_record
 
 static void ask_records(struct fetch *f)
 {
-	streams_records(f->reader->client, f->lane->iterator, f->lane->limit, BODY_MAX, on_records, f);
+	streams_records(f->reader->client, f->lane->iterator, f->lane->limit, BODY_MAX, on_records,
+			f);
 }
 
 static void fetch(struct reader *r, struct lane *l)
@@ -385,12 +386,13 @@ struct reader *reader_start(const struct reader_settings *settings, struct error
 	}
 	/* A fetch, an answer a sink, a letter a sink or page: what a lane can have under way. */
 	r->commands = queue_new(sizeof(struct reader_command),
-				settings->fetches_max +
-					(size_t)settings->lanes_max * (CORE_SINKS_MAX + CORE_PAGES));
+				settings->fetches_max + (size_t)settings->lanes_max *
+								(CORE_SINKS_MAX + CORE_PAGES));
 	r->timer = loop_timer_new(r->loop, on_timer, r);
 	loop_watch(r->loop, queue_fd(r->commands), EPOLLIN, on_commands, r);
 	if (pthread_create(&r->thread, NULL, reader_main, r) != 0) {
-		error_set(err, ERROR_INVALID, "reader %u: no thread could be started", settings->index);
+		error_set(err, ERROR_INVALID, "reader %u: no thread could be started",
+			  settings->index);
 		r->thread = 0;
 		reader_free(r);
 		return NULL;
@@ -444,12 +446,8 @@ void reader_answer(struct reader *r, struct lane_delivery *d)
 
 void reader_lettered(struct reader *r, struct letter *l, bool stored)
 {
-	command(r, (struct reader_command){ .type = READER_LETTERED, .letter = l, .stored = stored });
-}
-
-void reader_hold(struct reader *r, bool hold)
-{
-	atomic_store_explicit(&r->hold, hold, memory_order_relaxed);
+	command(r,
+		(struct reader_command){ .type = READER_LETTERED, .letter = l, .stored = stored });
 }
 
 int64_t reader_beat_ms(const struct reader *r)

@@ -1,4 +1,5 @@
 #pragma once
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,9 +22,11 @@ struct reader_settings {
 	struct credentials *credentials;
 	struct clock *clock;
 	struct metrics *metrics;
-	uint32_t lanes_max;      /* that this reader may be given: the size of its queues */
-	uint32_t fetches_max;    /* that the core has out at a time */
-	struct queue *core;      /* of struct core_event; never full (conventions, 21) */
+	uint32_t lanes_max;   /* that this reader may be given: the size of its queues */
+	uint32_t fetches_max; /* that the core has out at a time */
+	struct queue *core;   /* of struct core_event; never full (conventions, 21) */
+	/* Boot time from which nothing more may go to a sink: the lease is in doubt (saver.h). */
+	const _Atomic int64_t *emit_until_ms;
 	/* Stores a letter and calls reader_lettered. Any thread; takes it. */
 	void (*letter)(void *arg, struct letter *l);
 	void *arg;
@@ -42,7 +45,5 @@ void reader_fetch(struct reader *r, struct lane *lane);
 void reader_answer(struct reader *r, struct lane_delivery *d);
 /* `stored`: else the dead letters are full or away, and the reader asks again later. */
 void reader_lettered(struct reader *r, struct letter *l, bool stored);
-/* While held, nothing new goes to a sink (the lease is in doubt). */
-void reader_hold(struct reader *r, bool hold);
 /* Boot time when its loop last turned. */
 int64_t reader_beat_ms(const struct reader *r);

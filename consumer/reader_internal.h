@@ -38,7 +38,6 @@ struct reader {
 	struct reader_wait *waits; /* unordered; empty unless something fails */
 	size_t wait_count, wait_capacity;
 	struct rng rng;
-	_Atomic bool hold;
 	bool no_timestamps; /* the service does not know AT_TIMESTAMP */
 	struct log_limit fetch_log, sink_log, letter_log;
 };

@@ -166,8 +166,9 @@ bool resolve_images_fit(const struct resolved_stream *r, const char *stream, con
 {
 	if (r->new_images || encoding.format == FORMAT_DYNAMODB)
 		return true;
-	return error_set(err, ERROR_INVALID,
-			 "stream %s gives %s, but the sink '%s' needs new images: turn the stream off "
-			 "and on again with NEW_AND_OLD_IMAGES, or give the sink 'format: dynamodb'",
-			 stream, r->view_type, sink);
+	return error_set(
+		err, ERROR_INVALID,
+		"stream %s gives %s, but the sink '%s' needs new images: turn the stream off "
+		"and on again with NEW_AND_OLD_IMAGES, or give the sink 'format: dynamodb'",
+		stream, r->view_type, sink);
 }

@@ -37,8 +37,8 @@ struct saver {
 	int stop_fd; /* readable once it shall stop */
 	struct rng rng;
 	int64_t beat_at_ms; /* when the next one is due */
-	int64_t beat_ok_ms; /* before sending the last one that was answered */
-	bool held, lost;
+	bool doubtful;      /* delivery pauses, and the log says so */
+	bool lost;
 	struct log_limit log;
 	struct metric_cell *saves_ok, *saves_failed, *save_ms;
 };
@@ -73,8 +73,8 @@ static void trouble(struct saver *s, const struct error *err)
 {
 	uint64_t repeated;
 
-	metric_add(metrics_cell(s->settings.metrics, METRIC_STORE_ERRORS, error_kind_name(err->kind),
-				NULL),
+	metric_add(metrics_cell(s->settings.metrics, METRIC_STORE_ERRORS,
+				error_kind_name(err->kind), NULL),
 		   1);
 	health_set(s->settings.health, "store", err->message);
 	if (log_limit_pass(&s->log, now(s), LOG_EVERY_MS, &repeated))
@@ -84,19 +84,25 @@ static void trouble(struct saver *s, const struct error *err)
 }
 
 /* Three quarters of a lease without an answered beat: stop before somebody else may start. */
-static void hold_if_doubtful(struct saver *s)
+static void extend_lease(struct saver *s, int64_t beat_ms)
 {
-	bool doubtful = !store_exclusive(s->settings.store) &&
-			now(s) - s->beat_ok_ms > s->settings.lease_ms * 3 / 4;
+	int64_t until_ms = store_exclusive(s->settings.store)
+				   ? INT64_MAX
+				   : beat_ms + s->settings.lease_ms * 3 / 4;
 
-	if (doubtful == s->held)
-		return;
-	s->held = doubtful;
-	if (doubtful)
-		log_warn("no beat was answered for most of the lease: delivery pauses");
-	else
+	if (s->doubtful)
 		log_info("the lease is well again: delivery goes on");
-	s->settings.hold(s->settings.arg, doubtful);
+	s->doubtful = false;
+	atomic_store_explicit(s->settings.emit_until_ms, until_ms, memory_order_relaxed);
+}
+
+static void doubt_lease(struct saver *s)
+{
+	bool over = now(s) >= atomic_load_explicit(s->settings.emit_until_ms, memory_order_relaxed);
+
+	if (over && !s->doubtful)
+		log_warn("no beat was answered for most of the lease: delivery pauses");
+	s->doubtful = over;
 }
 
 static void beat(struct saver *s)
@@ -107,7 +113,7 @@ static void beat(struct saver *s)
 	s->beat_at_ms = before + s->settings.lease_ms / BEATS_A_LEASE;
 	if (s->settings.alive(s->settings.arg)) {
 		if (store_session_beat(s->settings.store, s->settings.session, &err)) {
-			s->beat_ok_ms = before;
+			extend_lease(s, before);
 			health_set(s->settings.health, "store", NULL);
 		} else if (error_passes(err.kind)) {
 			trouble(s, &err);
@@ -115,7 +121,7 @@ static void beat(struct saver *s)
 			lose(s, &err);
 		}
 	}
-	hold_if_doubtful(s);
+	doubt_lease(s);
 }
 
 static void beat_if_due(struct saver *s)
@@ -136,7 +142,8 @@ static bool attempt(struct saver *s, const struct saver_job *job, struct error *
 		return store_lanes_add(store, s->settings.session, l->stream, l->lanes, l->count,
 				       l->sinks, l->sink_count, err);
 	case SAVER_LETTER:
-		return store_letter_put(store, &job->letter->row, s->settings.letters_max_bytes, err);
+		return store_letter_put(store, &job->letter->row, s->settings.letters_max_bytes,
+					err);
 	}
 	__builtin_unreachable();
 }
@@ -233,7 +240,7 @@ struct saver *saver_start(const struct saver_settings *settings)
 	s->settings = *settings;
 	s->jobs = queue_new(sizeof(struct saver_job), settings->jobs_max);
 	s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	s->beat_ok_ms = settings->beat_from_ms;
+	extend_lease(s, settings->beat_from_ms);
 	s->saves_ok = metrics_cell(m, METRIC_SAVES, "ok", NULL);
 	s->saves_failed = metrics_cell(m, METRIC_SAVES, "failed", NULL);
 	s->save_ms = metrics_cell(m, METRIC_SAVE_SECONDS, NULL, NULL);

@@ -1,4 +1,5 @@
 #pragma once
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -36,13 +37,15 @@ struct saver_settings {
 	struct metrics *metrics;
 	struct health *health;
 	uint64_t seed;
+	/* Kept by the saver, read by whoever emits: boot time from which nothing new may leave, as
+	 * no beat was answered for most of a lease. It holds while a call to the store hangs, too.
+	 */
+	_Atomic int64_t *emit_until_ms;
 	/* Is everything alive that the lease stands for? Else the beat is left out. */
 	bool (*alive)(void *arg);
 	void (*saved)(void *arg);
 	void (*lanes_added)(void *arg, struct saver_lanes *job);
 	void (*lettered)(void *arg, struct letter *l, bool stored);
-	/* The lease is in doubt (no beat for most of it): nothing new may leave; false: it is well. */
-	void (*hold)(void *arg, bool hold);
 	/* The session is over: declared dead, or a save was refused. Once. */
 	void (*lost)(void *arg, const struct error *err);
 	void *arg;

@@ -68,7 +68,7 @@ struct burial {
 		uint64_t number;
 		char *blob;
 		size_t size;
-	} *rolls;
+	} * rolls;
 	size_t count;
 };
 
@@ -187,7 +187,8 @@ static bool bury(const struct session_settings *s, const char *id, const char *o
 				  log_int("repeated", (int64_t)repeated));
 		if (!pause_ms(s, rng_backoff_ms(&rng, tries, RETRY_BASE_MS, RETRY_MAX_MS), err))
 			return false;
-		if (own_id && !store_session_beat(s->store, own_id, err) && !error_passes(err->kind))
+		if (own_id && !store_session_beat(s->store, own_id, err) &&
+		    !error_passes(err->kind))
 			return false;
 	}
 	health_forget(s->health, "burial");
@@ -250,9 +251,8 @@ static bool round_of_watching(struct waiting *w, bool *waiting, struct error *er
 		struct store_session *o = &w->others[i];
 
 		if (o->state == SESSION_LIVE) {
-			if (!exclusive &&
-			    !session_watch(&w->seen[i], o, clock_boot_ms(s->clock),
-					   s->config->checkpoint.lease_ms)) {
+			if (!exclusive && !session_watch(&w->seen[i], o, clock_boot_ms(s->clock),
+							 s->config->checkpoint.lease_ms)) {
 				if (log_limit_pass(&w->log, clock_boot_ms(s->clock), LOG_EVERY_MS,
 						   &repeated))
 					log_info("waiting for another session to end",

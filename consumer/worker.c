@@ -69,11 +69,6 @@ static void on_lettered(void *arg, struct letter *l, bool stored)
 	reader_lettered(w->readers[l->lane->reader], l, stored);
 }
 
-static void on_hold(void *arg, bool hold)
-{
-	note(arg, (struct worker_note){ .type = NOTE_HOLD, .hold = hold });
-}
-
 static void on_lost(void *arg, const struct error *err)
 {
 	note(arg, (struct worker_note){ .type = NOTE_LOST, .error = memory_text(err->message) });
@@ -110,16 +105,17 @@ static void start_saver(struct worker *w)
 				    .beat_from_ms = w->beat_from_ms,
 				    .letters_max_bytes = c->dead_letter.max_bytes,
 				    /* one save, a few additions, a letter a page or sink */
-				    .jobs_max = NOTES_MAX + lanes_max(w) * (CORE_SINKS_MAX + CORE_PAGES),
+				    .jobs_max = NOTES_MAX +
+						lanes_max(w) * (CORE_SINKS_MAX + CORE_PAGES),
 				    .clock = w->settings.clock,
 				    .metrics = w->settings.metrics,
 				    .health = w->settings.health,
 				    .seed = seed(),
+				    .emit_until_ms = &w->emit_until_ms,
 				    .alive = worker_alive,
 				    .saved = on_saved,
 				    .lanes_added = on_lanes_added,
 				    .lettered = on_lettered,
-				    .hold = on_hold,
 				    .lost = on_lost,
 				    .arg = w };
 
@@ -137,6 +133,7 @@ static bool start_readers(struct worker *w)
 					     .lanes_max = lanes_max(w),
 					     .fetches_max = CONNECTIONS_MAX,
 					     .core = w->events,
+					     .emit_until_ms = &w->emit_until_ms,
 					     .letter = on_letter,
 					     .arg = w,
 					     .seed = seed() };
@@ -173,7 +170,8 @@ static bool prepare(struct worker *w)
 
 	own.connections_max = OWN_CONNECTIONS;
 	w->reader_aws = *w->settings.aws;
-	w->reader_aws.connections_max = (CONNECTIONS_MAX + c->worker.threads - 1) / c->worker.threads;
+	w->reader_aws.connections_max =
+		(CONNECTIONS_MAX + c->worker.threads - 1) / c->worker.threads;
 	w->client = aws_client_new(w->loop, &own, w->settings.credentials, w->settings.clock,
 				   w->settings.metrics, &w->error);
 	return w->client != NULL;

@@ -31,7 +31,7 @@ struct worker_settings {
 	struct clock *clock;
 	struct metrics *metrics;
 	struct health *health;
-	int64_t idle_ms;           /* --until-idle; 0: serve until asked to stop */
+	int64_t idle_ms;          /* --until-idle; 0: serve until asked to stop */
 	const _Atomic bool *stop; /* set when the process shall end … */
 	int stop_fd;              /* … and then readable */
 	struct worker_pulse *pulse;

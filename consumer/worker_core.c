@@ -6,8 +6,8 @@
 #include "base/memory.h"
 #include "consumer/worker_internal.h"
 
-#define ACTIONS_MAX     128
-#define EVENTS_AT_ONCE  64
+#define ACTIONS_MAX    128
+#define EVENTS_AT_ONCE 64
 
 void worker_end_with(struct worker *w, enum worker_end end, const struct error *err)
 {
@@ -152,7 +152,9 @@ void worker_feed(struct worker *w, const struct core_event *event)
 	} while (more);
 	wake_ms = core_wake_ms(&w->core);
 	now_ms = loop_now_ms(w->loop);
-	loop_timer_arm(w->wake, wake_ms == INT64_MAX ? -1 : wake_ms > now_ms ? wake_ms - now_ms : 0);
+	loop_timer_arm(w->wake, wake_ms == INT64_MAX ? -1
+				: wake_ms > now_ms   ? wake_ms - now_ms
+						     : 0);
 }
 
 /* --- notes of the saver and the sinks --- */
@@ -189,10 +191,6 @@ static void on_note(struct worker *w, const struct worker_note *n)
 		break;
 	case NOTE_LANES:
 		worker_lanes_added(w, n->lanes);
-		break;
-	case NOTE_HOLD:
-		for (unsigned i = 0; i < w->reader_count; i++)
-			reader_hold(w->readers[i], n->hold);
 		break;
 	case NOTE_LOST:
 		error_set(&lost, ERROR_FENCED, "%s", n->error);

@@ -13,8 +13,8 @@
 #include "consumer/worker.h"
 
 /* Between the worker's files: worker.c (its life), worker_start.c (streams, sinks, lanes out of the
- * store), worker_lanes.c (shards found), worker_core.c (events and actions), worker_watch.c (metrics
- * and health). */
+ * store), worker_lanes.c (shards found), worker_core.c (events and actions), worker_watch.c
+ * (metrics and health). */
 
 struct worker_stream {
 	const struct config_stream *config;
@@ -52,7 +52,6 @@ enum worker_note_type {
 	NOTE_PREPARED,
 	NOTE_FINISHED,
 	NOTE_LOST,
-	NOTE_HOLD,
 };
 struct worker_note {
 	enum worker_note_type type;
@@ -61,7 +60,6 @@ struct worker_note {
 	struct str blob; /* PREPARED: allocated */
 	struct saver_lanes *lanes;
 	char *error; /* LOST: allocated */
-	bool hold;
 };
 
 struct worker {
@@ -69,6 +67,7 @@ struct worker {
 	struct session_settings session_settings;
 	char session[STORE_ID_SIZE];
 	int64_t beat_from_ms;
+	_Atomic int64_t emit_until_ms; /* the saver's word to the readers */
 	struct loop *loop;
 	struct aws_client *client;
 	struct core core;

@@ -112,7 +112,8 @@ void worker_name_standing(const struct worker *w, struct error *err)
 			n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s",
 					      named++ ? ", " : "", w->lanes[i]->shard);
 		}
-	error_set(err, ERROR_INVALID,
-		  "%u of the shards stand still, everything else is delivered: %s (the log says why)",
-		  standing, names);
+	error_set(
+		err, ERROR_INVALID,
+		"%u of the shards stand still, everything else is delivered: %s (the log says why)",
+		standing, names);
 }

@@ -20,10 +20,10 @@ static bool required_given(const struct arguments *a, struct error *err)
 {
 	for (const struct flag *f = a->flags; f && f->name; f++)
 		if (f->required && !a->values[f - a->flags])
-			return f->letter ? error_set(err, ERROR_INVALID, "-%c %s is missing", f->letter,
-						     f->value)
-					 : error_set(err, ERROR_INVALID, "--%s %s is missing", f->name,
-						     f->value);
+			return f->letter ? error_set(err, ERROR_INVALID, "-%c %s is missing",
+						     f->letter, f->value)
+					 : error_set(err, ERROR_INVALID, "--%s %s is missing",
+						     f->name, f->value);
 	return true;
 }
 

@@ -7,8 +7,8 @@
 /* A subcommand's flags and words. A flag is "--name VALUE", "--name=VALUE" or a bare "--name"; a
  * short one is a single letter. */
 struct flag {
-	const char *name; /* NULL ends the table */
-	char letter;      /* 0: none */
+	const char *name;  /* NULL ends the table */
+	char letter;       /* 0: none */
 	const char *value; /* what --help calls its value; NULL: it has none */
 	const char *help;
 	bool required;

@@ -13,7 +13,11 @@
 /* A line each for everything that `run` will need, and what to do about what is not there. */
 
 static const struct flag flags[] = {
-	{ .name = "config", .letter = 'c', .value = "FILE", .help = "the configuration", .required = true },
+	{ .name = "config",
+	  .letter = 'c',
+	  .value = "FILE",
+	  .help = "the configuration",
+	  .required = true },
 	{ 0 },
 };
 
@@ -38,16 +42,17 @@ static void check_credentials(struct check *k)
 	char text[256];
 
 	if (ok)
-		snprintf(text, sizeof(text), "%s, region %s", credentials_source(k->aws.credentials),
-			 k->aws.region);
+		snprintf(text, sizeof(text), "%s, region %s",
+			 credentials_source(k->aws.credentials), k->aws.region);
 	say(k, ok, "credentials", "", ok ? text : err.message);
 }
 
 static void check_store(struct check *k)
 {
 	struct error err = { 0 };
-	AUTO(store) struct store *s =
-		store_open(k->config->checkpoint.store, k->config->checkpoint.lease_ms / 2 - 1, &err);
+	AUTO(store)
+	struct store *s = store_open(k->config->checkpoint.store,
+				     k->config->checkpoint.lease_ms / 2 - 1, &err);
 
 	say(k, s != NULL, "store", "", s ? store_describe(s) : err.message);
 }
@@ -144,8 +149,9 @@ static void check_stream(struct check *k, struct aws_client *c, const struct con
 	ok = ok && images_fit(k, s, &r, &err) && read_once(c, &r, &err);
 	if (ok)
 		snprintf(text, sizeof(text), "%s, %s%s", r.arn, r.view_type,
-			 r.old_images ? ""
-				      : " (no old images: updates are 'r', deletes carry their keys)");
+			 r.old_images
+				 ? ""
+				 : " (no old images: updates are 'r', deletes carry their keys)");
 	say(k, ok, "stream", s->name, ok ? text : err.message);
 }
 
@@ -189,8 +195,8 @@ static int run(const struct arguments *a)
 {
 	struct error err = { 0 };
 	struct check k = { 0 };
-	AUTO(config) struct config *c =
-		config_load(arguments_get(a, "config"), sink_config_types(), &err);
+	AUTO(config)
+	struct config *c = config_load(arguments_get(a, "config"), sink_config_types(), &err);
 
 	if (a->word_count > 0)
 		return command_usage_error(&command_check, "not understood: %s", a->words[0]);

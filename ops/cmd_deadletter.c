@@ -15,7 +15,11 @@
 #define STORE_TIMEOUT_MS 10000
 
 static const struct flag flags[] = {
-	{ .name = "config", .letter = 'c', .value = "FILE", .help = "the configuration", .required = true },
+	{ .name = "config",
+	  .letter = 'c',
+	  .value = "FILE",
+	  .help = "the configuration",
+	  .required = true },
 	{ .name = "yes", .help = "drop without asking" },
 	{ 0 },
 };

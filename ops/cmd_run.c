@@ -6,7 +6,11 @@
 #include "sinks/sink.h"
 
 static const struct flag flags[] = {
-	{ .name = "config", .letter = 'c', .value = "FILE", .help = "the configuration", .required = true },
+	{ .name = "config",
+	  .letter = 'c',
+	  .value = "FILE",
+	  .help = "the configuration",
+	  .required = true },
 	{ .name = "until-idle",
 	  .value = "DURATION",
 	  .help = "drain, save and end once every shard has been empty for that long" },
@@ -36,7 +40,8 @@ const struct command command_run = {
 	.name = "run",
 	.usage = "-c FILE [--until-idle 2s]",
 	.help = "Read the configured streams and deliver their changes.",
-	.more = "SIGTERM and SIGINT: deliver what is in flight, save, end with 0 within worker.shutdown;\n"
+	.more = "SIGTERM and SIGINT: deliver what is in flight, save, end with 0 within "
+		"worker.shutdown;\n"
 		"a second one ends it at once. SIGHUP reads the log level again.",
 	.flags = flags,
 	.run = run,

@@ -20,7 +20,11 @@
 #define RETENTION_MS (24 * 60 * 60 * 1000)
 
 static const struct flag flags[] = {
-	{ .name = "config", .letter = 'c', .value = "FILE", .help = "the configuration", .required = true },
+	{ .name = "config",
+	  .letter = 'c',
+	  .value = "FILE",
+	  .help = "the configuration",
+	  .required = true },
 	{ .name = "json", .help = "one JSON object" },
 	{ .name = "watch", .help = "again every two seconds" },
 	{ 0 },
@@ -118,7 +122,8 @@ static bool collect(struct status *t, struct error *err)
 		return false;
 	for (size_t i = 0; i < t->stream_count; i++) {
 		t->filling = &t->streams[i];
-		if (!store_lanes_list(t->store, t->streams[i].stream.id, on_lane, on_position, t, err))
+		if (!store_lanes_list(t->store, t->streams[i].stream.id, on_lane, on_position, t,
+				      err))
 			return false;
 	}
 	return true;
@@ -163,7 +168,8 @@ static void print_text(const struct status *t)
 		const struct stream_row *s = &t->streams[i];
 		int64_t oldest = oldest_ms(s);
 
-		printf("stream   %s  generation %" PRIu64 "  shards %zu open, %zu done  last event %s\n",
+		printf("stream   %s  generation %" PRIu64
+		       "  shards %zu open, %zu done  last event %s\n",
 		       s->name, s->stream.generation, open_lanes(s), s->lane_count - open_lanes(s),
 		       oldest ? clock_text(oldest, time) : "none yet");
 		printf("         %s\n", s->arn);
@@ -171,8 +177,9 @@ static void print_text(const struct status *t)
 			const struct lane_row *l = &s->lanes[n];
 
 			printf("  shard  %s  %-4s  at %s  %s\n", l->lane.shard, lane_state(l),
-			       sequence_is_none(&l->sequence) ? "its beginning"
-							      : sequence_text(&l->sequence, sequence),
+			       sequence_is_none(&l->sequence)
+				       ? "its beginning"
+				       : sequence_text(&l->sequence, sequence),
 			       l->event_ms ? clock_text(l->event_ms, time) : "");
 		}
 	}
@@ -267,8 +274,8 @@ static bool show(const struct arguments *a, struct store *store, struct error *e
 static int run(const struct arguments *a)
 {
 	struct error err = { 0 };
-	AUTO(config) struct config *c =
-		config_load(arguments_get(a, "config"), sink_config_types(), &err);
+	AUTO(config)
+	struct config *c = config_load(arguments_get(a, "config"), sink_config_types(), &err);
 	AUTO(store) struct store *store = NULL;
 
 	if (!c) {

@@ -12,7 +12,9 @@ static const struct flag flags[] = {
 	  .value = "latest|oldest|TIME",
 	  .help = "where to begin: now (default), the oldest record, a time, or -2h" },
 	{ .name = "format", .value = "FORMAT", .help = "plain (default), debezium or dynamodb" },
-	{ .name = "until-idle", .value = "DURATION", .help = "end once the stream was quiet for so long" },
+	{ .name = "until-idle",
+	  .value = "DURATION",
+	  .help = "end once the stream was quiet for so long" },
 	{ 0 },
 };
 
@@ -62,7 +64,8 @@ const struct command command_tail = {
 	.name = "tail",
 	.usage = "TABLE|ARN [--from latest|oldest|TIME] [--format F]",
 	.help = "Print a table's changes as they come; stores nothing.",
-	.more = "Region, credentials and endpoints come from the environment and the shared AWS files.",
+	.more = "Region, credentials and endpoints come from the environment and the shared AWS "
+		"files.",
 	.flags = flags,
 	.run = run,
 };

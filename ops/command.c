@@ -7,14 +7,15 @@
 #include "ops/arguments.h"
 
 static const struct command *const commands[] = {
-	&command_run,	     &command_check,  &command_tail,   &command_status,
+	&command_run,        &command_check,  &command_tail,   &command_status,
 	&command_deadletter, &command_config, &command_health, &command_version,
 };
 #define COMMANDS (sizeof(commands) / sizeof(*commands))
 
 static void print_all(FILE *out)
 {
-	fputs("Sluice moves changes out of DynamoDB: from a table's stream to Kafka, S3 or files.\n\n",
+	fputs("Sluice moves changes out of DynamoDB: from a table's stream to Kafka, S3 or "
+	      "files.\n\n",
 	      out);
 	for (size_t i = 0; i < COMMANDS; i++)
 		fprintf(out, "  sluice %-10s %s\n", commands[i]->name, commands[i]->help);

@@ -206,7 +206,8 @@ static int sessions(struct service *s, const struct service_options *o)
 		case WORKER_IDLE:
 			return EXIT_DONE;
 		case WORKER_STANDS:
-			log_error("not everything could be delivered", log_text("error", err.message));
+			log_error("not everything could be delivered",
+				  log_text("error", err.message));
 			fprintf(stderr, "sluice run: %s\n", err.message);
 			return EXIT_FAILED;
 		case WORKER_FAILED:
@@ -218,8 +219,10 @@ static int sessions(struct service *s, const struct service_options *o)
 				fprintf(stderr, "sluice: %s\n", err.message);
 				return EXIT_FAILED;
 			}
-			log_warn("the session ended, a new one begins", log_text("error", err.message));
-			if (!pause_between(s, rng_backoff_ms(&rng, again, AGAIN_BASE_MS, AGAIN_MAX_MS)))
+			log_warn("the session ended, a new one begins",
+				 log_text("error", err.message));
+			if (!pause_between(
+				    s, rng_backoff_ms(&rng, again, AGAIN_BASE_MS, AGAIN_MAX_MS)))
 				return EXIT_DONE;
 		}
 	}

@@ -8,8 +8,8 @@
 #include "base/metrics.h"
 #include "config/config.h"
 
-/* The process that `run` is: what outlives a session (configuration, credentials, store, endpoints),
- * and one session after another until it is asked to stop. */
+/* The process that `run` is: what outlives a session (configuration, credentials, store,
+ * endpoints), and one session after another until it is asked to stop. */
 
 /* What every command that talks to AWS needs, out of a configuration. */
 struct service_aws {

@@ -28,8 +28,8 @@ static void feed(struct world *w, struct core_event e);
 static uint32_t know(struct world *w, const struct shard *s)
 {
 	struct process *p = w->process;
-	uint32_t parent = s->parent < 0 ? LINEAGE_NONE
-					: lineage_find(&p->lineage, w->shards[s->parent].id);
+	uint32_t parent =
+		s->parent < 0 ? LINEAGE_NONE : lineage_find(&p->lineage, w->shards[s->parent].id);
 	uint32_t at = lineage_add(&p->lineage, s->id, parent);
 
 	p->lane_of[at] = CORE_NONE;
@@ -191,7 +191,8 @@ static bool poisoned(const struct world *w, const struct sim_lane *l, uint32_t s
 
 static void answer_core(struct world *w, uint32_t lane, uint32_t sink, uint64_t roll)
 {
-	feed(w, (struct core_event){ .type = CORE_ANSWER, .lane = lane, .sink = sink, .roll = roll });
+	feed(w,
+	     (struct core_event){ .type = CORE_ANSWER, .lane = lane, .sink = sink, .roll = roll });
 }
 
 /* A roll takes at once; what was taken is answered in its own time. */
@@ -365,7 +366,9 @@ static void act(struct world *w, const struct core_action *a)
 		pend(w, (struct pending){ .type = PENDING_FETCH, .lane = a->lane }, soon(w, 80));
 		break;
 	case CORE_DISCOVER:
-		pend(w, (struct pending){ .type = PENDING_LIST, .lane = a->lane, .children_of_lane = true },
+		pend(w,
+		     (struct pending){
+			     .type = PENDING_LIST, .lane = a->lane, .children_of_lane = true },
 		     soon(w, 80));
 		break;
 	case CORE_PREPARE:
@@ -378,7 +381,8 @@ static void act(struct world *w, const struct core_action *a)
 		pend(w, (struct pending){ .type = PENDING_SAVE }, soon(w, 120));
 		break;
 	case CORE_FINISH:
-		pend(w, (struct pending){ .type = PENDING_FINISHED, .sink = a->sink, .roll = a->roll },
+		pend(w,
+		     (struct pending){ .type = PENDING_FINISHED, .sink = a->sink, .roll = a->roll },
 		     soon(w, 120));
 		break;
 	case CORE_DRAINED:
@@ -545,8 +549,7 @@ void process_kill(struct world *w)
 		if (e->type == PENDING_ANSWER && e->outcome == OUTCOME_TAKEN &&
 		    !w->sinks[e->sink].rolls) {
 			const struct sim_lane *l = &p->lanes[e->lane];
-			struct page page =
-				l->pages[l->handovers[e->sink].page % CORE_PAGES];
+			struct page page = l->pages[l->handovers[e->sink].page % CORE_PAGES];
 
 			arrive(w, l, e->sink, &page, e->first, (size_t)(page.to - page.from));
 		}

@@ -1,5 +1,5 @@
-/* sim [--seeds N] [--from S]: runs seeds S … S+N-1, and first those that ever failed. N is 10,000 or
- * SLUICE_SIM_SEEDS. */
+/* sim [--seeds N] [--from S]: runs seeds S … S+N-1, and first those that ever failed. N is 10,000
+ * or SLUICE_SIM_SEEDS. */
 #include <assert.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -11,8 +11,8 @@
 #include "world.h"
 
 #define STEPS_MAX 400000
-/* What a lane is charged before its pages' size is known. One fetch is always allowed, and the pages
- * of this world are never larger than what they were charged. */
+/* What a lane is charged before its pages' size is known. One fetch is always allowed, and the
+ * pages of this world are never larger than what they were charged. */
 #define CHARGE_FIRST (4 * 256 * 1024)
 
 static uint64_t running; /* the seed, for the last words of an assertion */
@@ -97,7 +97,7 @@ static uint64_t run(uint64_t seed)
 /* Seeds that failed once stay here for good. */
 static const uint64_t failed_once[] = {
 	22,   /* an empty child was done while its parent waited for a roll; a crash, and the
-	         grandchild was read before the parent */
+		 grandchild was read before the parent */
 	1698, /* a page that came after every sink of its lane had stopped kept its credit */
 };
 

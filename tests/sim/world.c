@@ -54,8 +54,7 @@ void world_make(struct world *w, uint64_t seed)
 	for (int i = 0; i < w->shard_count && w->shard_count + 2 <= SHARDS_MAX; i++) {
 		if (world_roll(w, 3) == 0)
 			continue;
-		w->shards[i].closes_ms =
-			w->shards[i].opens_ms + 200 + (int64_t)world_roll(w, 3000);
+		w->shards[i].closes_ms = w->shards[i].opens_ms + 200 + (int64_t)world_roll(w, 3000);
 		for (uint64_t n = 1 + world_roll(w, 2); n > 0; n--)
 			add_shard(w, i, w->shards[i].closes_ms + (int64_t)n);
 	}

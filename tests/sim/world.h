@@ -9,8 +9,9 @@
 #include "consumer/lineage.h"
 
 /* The whole service in one thread and virtual time. What is outside of the process (the stream, the
- * store, what the sinks hold for ever) is a world that outlives its crashes; the process is the real
- * core, lineage, frontiers and handovers with the thinnest glue. A seed names a run for ever. */
+ * store, what the sinks hold for ever) is a world that outlives its crashes; the process is the
+ * real core, lineage, frontiers and handovers with the thinnest glue. A seed names a run for ever.
+ */
 
 #define SHARDS_MAX  24
 #define RECORDS_MAX 48
