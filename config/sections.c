@@ -54,7 +54,8 @@ static const struct option checkpoint_options[] = {
 
 static const struct option aws_options[] = {
 	ROW(config_aws, "region", OPTION_TEXT, region,
-	    .help = "AWS region; by default AWS_REGION, the profile's, or the ARN's."),
+	    .help = "AWS region; by default that of the first stream that is given as an ARN, else "
+		    "AWS_REGION, else the profile's."),
 	ROW(config_aws, "endpoint.dynamodb", OPTION_TEXT, endpoint_dynamodb,
 	    .help = "URL of DynamoDB; by default AWS's, or AWS_ENDPOINT_URL_DYNAMODB."),
 	ROW(config_aws, "endpoint.streams", OPTION_TEXT, endpoint_streams,
