@@ -397,6 +397,7 @@ struct reader *reader_start(const struct reader_settings *settings, struct error
 		reader_free(r);
 		return NULL;
 	}
+	pthread_setname_np(r->thread, "reader");
 	return r;
 }
 

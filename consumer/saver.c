@@ -247,6 +247,7 @@ struct saver *saver_start(const struct saver_settings *settings)
 	rng_seed(&s->rng, settings->seed);
 	failed = pthread_create(&s->thread, NULL, saver_main, s);
 	assert(!failed && s->stop_fd >= 0);
+	pthread_setname_np(s->thread, "saver");
 	return s;
 }
 

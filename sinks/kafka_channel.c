@@ -119,6 +119,7 @@ struct kafka_channel *kafka_channel_open(struct sink *s, enum kafka_purpose purp
 		error_set(err, ERROR_RETRY, "the system gives no thread for a Kafka producer");
 		return NULL;
 	}
+	pthread_setname_np(c->thread, "kafka");
 	return c;
 }
 

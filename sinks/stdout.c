@@ -226,8 +226,10 @@ static struct sink *stdout_open(const void *settings, const struct sink_host *ho
 	pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
 	failed = s->stop_fd < 0 ? errno : pthread_create(&s->thread, NULL, run, s);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (!failed)
+	if (!failed) {
+		pthread_setname_np(s->thread, "sink");
 		return s;
+	}
 	if (s->stop_fd >= 0)
 		close(s->stop_fd);
 	queue_free(s->queue);
