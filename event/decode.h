@@ -5,13 +5,27 @@
 /* Decodes the GetRecords answer in b->body into b->events and b->payloads in one strict pass:
  * UTF-8, escapes, number syntax, 38 digits, depth, every byte of the page. Output goes straight to
  * the arena; no allocation per record (a few chunks per page). b->source and b->shard are set
- * before.
+ * before. The body may move: it gets zero bytes behind its end, which do not count as its size.
  *
  * strict: any fault of the page is ERROR_RETRY, and nothing may be used: fetch the page again.
  * lenient (after the page stayed bad): records whose borders can still be told are given one by
  * one, the faulty ones with `bad` set and, where it can be read, their sequence; ERROR_INVALID
- * where the page cannot even be split into records. now_ms: AWS time, for `ts_ms` of the envelope.
- */
+ * where the page cannot even be split into records.
+ *
+ * Where the contract leaves a choice:
+ * - An update without its old image is EVENT_READ, in every format.
+ * - A record without the image that a format asks for (KEYS_ONLY streams, OLD_IMAGE ones) has its
+ *   keys in that place: they are what is known of the item.
+ * - `plain`: attributes that are called like the members it adds get one more underscore in front,
+ *   and so do those that have one more already: _op, __op become __op, ___op.
+ * - `dynamodb`: the record's bytes as they came, white space between tokens left out.
+ * - Numbers that are no JSON ("+1", "007", ".5", "5.") are changed as little as JSON asks; with
+ *   numbers_as_strings they stay as they came.
+ * - A record has each member that we read at most once, and eventName, Keys, SequenceNumber and
+ *   ApproximateCreationDateTime; eventID and userIdentity may be missing or null.
+ *
+ * encodings: at most BATCH_ENCODINGS_MAX; further ones of the same style of numbers cost little.
+ * now_ms: AWS time, for `ts_ms` of the envelope. */
 struct decode_options {
 	const struct encoding *encodings;
 	size_t encoding_count;
@@ -21,5 +35,5 @@ struct decode_options {
 bool decode_page(struct batch *b, const struct decode_options *o, struct error *err) MUST_CHECK;
 
 /* The record in Lambda's form, as dead letters and the `dynamodb` format carry it: eventSourceARN
- * added. For any bytes: what is not valid JSON goes in as a base64 string. */
+ * added. For any bytes: what is no valid JSON object goes in as a base64 string. */
 void decode_letter_record(const struct source *source, struct str raw, struct buf *out);

@@ -28,7 +28,7 @@ struct event {
 	bool ttl; /* deleted by time to live */
 	struct sequence sequence;
 	int64_t time_ms; /* ApproximateCreationDateTime */
-	struct str id;   /* eventID's bytes inside the JSON quotes */
+	struct str id;   /* eventID's bytes inside the JSON quotes; n 0: it has none */
 	struct str key;  /* canonical key (contract, "Events") */
 	struct str raw;  /* the record as it came, in the page's body */
 	const char *bad; /* NULL, or why it could not be decoded: goes to the dead letters */

@@ -32,6 +32,7 @@ static bool split(const char *p, struct parts *parts)
 	parts->whole = p;
 	parts->whole_n = digits(p);
 	p += parts->whole_n;
+	parts->fraction = p;
 	if (*p == '.') {
 		parts->fraction = ++p;
 		parts->fraction_n = digits(p);

@@ -2,13 +2,6 @@
 
 #include "base/arena.h"
 
-const char *scan_fail(struct scan *s, const char *p, const char *expected)
-{
-	s->fault_at = p;
-	s->fault = expected;
-	return NULL;
-}
-
 const char *scan_space_rare(struct scan *s, const char *p)
 {
 	while (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r') {
@@ -24,7 +17,7 @@ static int hex4(const char *p)
 	int v = 0;
 
 	for (unsigned i = 0; i < 4; i++) {
-		int c = p[i];
+		int c = (unsigned char)p[i];
 
 		if (c >= '0' && c <= '9')
 			c -= '0';

@@ -33,7 +33,12 @@ struct span {
 #define LIKELY(x)   __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
-const char *scan_fail(struct scan *s, const char *p, const char *expected);
+static inline const char *scan_fail(struct scan *s, const char *p, const char *expected)
+{
+	s->fault_at = p;
+	s->fault = expected;
+	return NULL;
+}
 static inline struct span span_fail(struct scan *s, const char *p, const char *expected)
 {
 	return (struct span){ scan_fail(s, p, expected), NULL };
@@ -134,23 +139,19 @@ static inline uint32_t scan_not_digits(const char *p)
 }
 #else
 #define SCAN_BLOCK 8
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are read as bytes in order");
+#define SCAN_ONES  ((uint64_t)0x0101010101010101)
+#define SCAN_TOPS  ((uint64_t)0x8080808080808080)
+
 static inline unsigned scan_block(const char *p)
 {
-	const uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
-	unsigned n;
+	uint64_t v = scan_load(p), quote = v ^ SCAN_ONES * '"', backslash = v ^ SCAN_ONES * '\\';
+	/* The lowest mark is exact; borrows only reach the ones above it. */
+	uint64_t special =
+		(v | (v - SCAN_ONES * 0x20) | (quote - SCAN_ONES) | (backslash - SCAN_ONES)) &
+		SCAN_TOPS;
 
-	if (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__) {
-		uint64_t v = scan_load(p), quote = v ^ ones * '"', backslash = v ^ ones * '\\';
-		/* The lowest marked byte is exact; borrows only reach the ones above it. */
-		uint64_t special =
-			(v | (v - ones * 0x20) | (quote - ones) | (backslash - ones)) & tops;
-
-		return special ? (unsigned)__builtin_ctzll(special) / 8 : SCAN_BLOCK;
-	}
-	for (n = 0; n < SCAN_BLOCK; n++)
-		if ((signed char)p[n] < 0x20 || p[n] == '"' || p[n] == '\\')
-			break;
-	return n;
+	return special ? (unsigned)__builtin_ctzll(special) / 8 : SCAN_BLOCK;
 }
 
 static inline unsigned scan_copy_block(const char *p, char *o)
@@ -161,19 +162,26 @@ static inline unsigned scan_copy_block(const char *p, char *o)
 
 static inline unsigned scan_common(const char *p, const char *q)
 {
-	unsigned n = 0;
+	for (unsigned i = 0; i < 32; i += 8) {
+		uint64_t other = scan_load(p + i) ^ scan_load(q + i);
 
-	while (n < 32 && p[n] == q[n])
-		n++;
-	return n;
+		if (other)
+			return i + (unsigned)__builtin_ctzll(other) / 8;
+	}
+	return 32;
 }
 
 static inline uint32_t scan_not_digits(const char *p)
 {
 	uint32_t bits = 0;
 
-	for (unsigned i = 0; i < 32; i++)
-		bits |= (uint32_t)((unsigned char)(p[i] - '0') > 9) << i;
+	for (unsigned i = 0; i < 32; i += 8) {
+		uint64_t v = scan_load(p + i) ^ SCAN_ONES * '0'; /* digits are 0 to 9 now */
+		uint64_t other = (v | ((v & ~SCAN_TOPS) + SCAN_ONES * (0x80 - 10))) & SCAN_TOPS;
+
+		/* Eight marks gathered in the top byte. */
+		bits |= (uint32_t)((other >> 7) * 0x0102040810204080 >> 56) << i;
+	}
 	return bits;
 }
 #endif

@@ -4,165 +4,9 @@
 #include <jansson.h>
 
 #include "base/rng.h"
+#include "tests/unit/event/random_page.h"
 
 #define FLAGS (JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL)
-
-/* --- random documents --- */
-
-/* jansson knows no NUL in names. */
-static void add_text(struct rng *r, bool name, struct buf *out)
-{
-	static const char *const pieces[] = {
-		"a",
-		"Z9",
-		" ",
-		"é",
-		"日本",
-		"\U0001f600",
-		"\\n",
-		"\\\"",
-		"\\\\",
-		"\\/",
-		"\\u0000",
-		"\\u00e9",
-		"\\ud83d\\ude00",
-		"\\u001f",
-		"{\\\"",
-		"quite a long run of plain letters, longer than one block",
-		"\x7f",
-		"]},",
-		"''",
-	};
-	uint64_t count = rng_below(r, 4) ? rng_below(r, 4) : rng_below(r, 30);
-
-	for (uint64_t i = 0; i < count; i++) {
-		const char *piece = pieces[rng_below(r, sizeof(pieces) / sizeof(pieces[0]))];
-
-		buf_text(out, name && strcmp(piece, "\\u0000") == 0 ? "" : piece);
-	}
-}
-
-static void add_number(struct rng *r, struct buf *out)
-{
-	static const char *const signs[] = { "", "", "", "-", "+" };
-	uint64_t whole = rng_below(r, 20), fraction = rng_below(r, 3) ? 0 : rng_below(r, 18);
-
-	buf_text(out, signs[rng_below(r, 5)]);
-	for (uint64_t i = 0; i < whole; i++)
-		buf_printf(out, "%u", (unsigned)rng_below(r, 10));
-	if (fraction || rng_below(r, 8) == 0 || whole == 0)
-		buf_text(out, whole ? "." : "0.");
-	for (uint64_t i = 0; i < fraction; i++)
-		buf_printf(out, "%u", (unsigned)rng_below(r, 10));
-	if (rng_below(r, 8) == 0)
-		buf_printf(out, "%s%d", rng_below(r, 2) ? "e" : "E", (int)rng_below(r, 200) - 100);
-}
-
-static void add_space(struct rng *r, struct buf *out)
-{
-	if (rng_below(r, 40) == 0)
-		buf_text(out, rng_below(r, 2) ? " " : "\r\n\t ");
-}
-
-static void add_strings(struct rng *r, const char *type, struct buf *out)
-{
-	uint64_t count = rng_below(r, 4) + 1;
-
-	buf_printf(out, "\"%s\":[", type);
-	for (uint64_t i = 0; i < count; i++) {
-		buf_text(out, i ? ",\"" : "\"");
-		if (*type == 'S')
-			add_text(r, false, out);
-		else if (*type == 'N')
-			add_number(r, out);
-		else
-			buf_text(out, rng_below(r, 2) ? "AAEC/w==" : "");
-		buf_text(out, "\"");
-	}
-	buf_text(out, "]");
-}
-
-static void add_value(struct rng *r, unsigned depth, struct buf *out);
-
-static void add_container(struct rng *r, bool map, unsigned depth, struct buf *out)
-{
-	uint64_t count = rng_below(r, depth > 3 ? 2 : 5);
-
-	buf_text(out, map ? "\"M\":{" : "\"L\":[");
-	for (uint64_t i = 0; i < count; i++) {
-		buf_text(out, i ? "," : "");
-		add_space(r, out);
-		if (map) {
-			buf_printf(out, "\"%u", (unsigned)i);
-			add_text(r, true, out);
-			buf_text(out, "\":");
-			add_space(r, out);
-		}
-		add_value(r, depth + 1, out);
-		add_space(r, out);
-	}
-	buf_text(out, map ? "}" : "]");
-}
-
-static void add_value(struct rng *r, unsigned depth, struct buf *out)
-{
-	static const char *const sets[] = { "SS", "NS", "BS" };
-	uint64_t kind = rng_below(r, depth < 30 ? 12 : 6);
-
-	buf_text(out, "{");
-	add_space(r, out);
-	if (kind < 2) {
-		buf_text(out, "\"S\":\"");
-		add_text(r, false, out);
-		buf_text(out, "\"");
-	} else if (kind < 4) {
-		buf_text(out, "\"N\":\"");
-		add_number(r, out);
-		buf_text(out, "\"");
-	} else if (kind == 4) {
-		buf_printf(out, "\"BOOL\":%s", rng_below(r, 2) ? "true" : "false");
-	} else if (kind == 5) {
-		buf_text(out, rng_below(r, 2) ? "\"NULL\":true" : "\"B\":\"q83v\"");
-	} else if (kind < 8) {
-		add_strings(r, sets[rng_below(r, 3)], out);
-	} else {
-		add_container(r, kind & 1, depth, out);
-	}
-	add_space(r, out);
-	buf_text(out, "}");
-}
-
-static void add_item(struct rng *r, struct buf *out)
-{
-	uint64_t count = rng_below(r, 12);
-
-	buf_text(out, "{");
-	for (uint64_t i = 0; i < count; i++) {
-		buf_printf(out, "%s\"attribute_%u\":", i ? "," : "", (unsigned)i);
-		add_space(r, out);
-		add_value(r, 0, out);
-	}
-	buf_text(out, "}");
-}
-
-static void add_page(struct rng *r, unsigned records, struct buf *out)
-{
-	buf_text(out, "{\"Records\":[");
-	for (unsigned i = 0; i < records; i++) {
-		struct buf change;
-
-		buf_init(&change, 0);
-		buf_text(&change, "\"NewImage\":");
-		add_item(r, &change);
-		buf_text(&change, ",\"OldImage\":");
-		add_item(r, &change);
-		buf_text(&change, ",");
-		buf_text(out, i ? "," : "");
-		decoding_record(out, "MODIFY", change.data, "");
-		buf_release(&change);
-	}
-	buf_text(out, "]}");
-}
 
 /* --- DynamoDB's rules, read from jansson's tree --- */
 
@@ -428,7 +272,8 @@ static void assert_same_digits(struct str exact, struct str strings)
 static void assert_images(const struct batch *b, size_t i, json_t *record)
 {
 	json_t *d = json_object_get(record, "dynamodb");
-	json_t *old = plain_item(json_object_get(d, "OldImage"));
+	json_t *image = json_object_get(d, "OldImage");
+	json_t *old = image ? plain_item(image) : json_null();
 	json_t *new = plain_item(json_object_get(d, "NewImage"));
 	json_error_t why;
 	json_t *exact = json_loadb(b->payloads[0][i].p, b->payloads[0][i].n, FLAGS, &why);
@@ -442,6 +287,7 @@ static void assert_images(const struct batch *b, size_t i, json_t *record)
 	assert_true(json_equal(json_object_get(strings, "after"), new));
 	assert_true(json_equal(json_object_get(lambda, "dynamodb"), d));
 	assert_same_digits(b->payloads[0][i], b->payloads[1][i]);
+	assert_int_equal(b->events[i].op, image ? EVENT_UPDATE : EVENT_READ);
 	json_decref(exact);
 	json_decref(strings);
 	json_decref(lambda);
@@ -466,7 +312,7 @@ static void random_documents_agree(void **state)
 
 		rng_seed(&r, seed);
 		buf_init(&page, 0);
-		add_page(&r, 8, &page);
+		random_page(&r, 8, &page);
 		tree = json_loadb(page.data, page.size, FLAGS, NULL);
 		assert_non_null(tree);
 		assert_true(valid_page(tree));
@@ -551,7 +397,7 @@ static void random_mutations_agree(void **state)
 
 		rng_seed(&r, seed);
 		buf_init(&page, 0);
-		add_page(&r, 2, &page);
+		random_page(&r, 2, &page);
 		for (uint64_t n = rng_below(&r, 3); n < 3; n++)
 			mutate(&r, &page);
 		assert_agree(&page, seed);
