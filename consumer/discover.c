@@ -92,6 +92,8 @@ static void list_start(void *arg)
 
 static void list_add(struct listing *l, const struct streams_description *d)
 {
+	if (d->shard_count == 0)
+		return;
 	if (l->count + d->shard_count > l->capacity) {
 		l->capacity = 2 * (l->count + d->shard_count);
 		l->shards = memory_resize(l->shards, l->capacity * sizeof(*l->shards));

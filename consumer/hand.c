@@ -107,7 +107,7 @@ static void stand(struct reader *r, struct lane *l, uint32_t slot)
 	lane_release_pages(l);
 }
 
-static void refused(struct reader *r, struct lane_delivery *d)
+static void refused(struct reader *r, const struct lane_delivery *d, const char *error)
 {
 	struct lane *l = d->lane;
 	struct handover *h = &l->handovers[d->slot];
@@ -119,7 +119,7 @@ static void refused(struct reader *r, struct lane_delivery *d)
 	switch (l->stream->on_error) {
 	case ON_ERROR_DEAD_LETTER:
 		r->settings.letter(r->settings.arg,
-				   letter_new(l, d->slot, e, "refused", d->error, h->attempts + 1,
+				   letter_new(l, d->slot, e, "refused", error, h->attempts + 1,
 					      clock_aws_ms(r->settings.clock)));
 		return;
 	case ON_ERROR_DROP:
@@ -131,13 +131,13 @@ static void refused(struct reader *r, struct lane_delivery *d)
 	case ON_ERROR_STOP:
 		log_error("shard stands still: a sink refused a record",
 			  log_text("stream", l->stream->source.stream), log_text("shard", l->shard),
-			  log_text("sink", sink), log_text("error", d->error ? d->error : ""));
+			  log_text("sink", sink), log_text("error", error));
 		stand(r, l, d->slot);
 		return;
 	}
 }
 
-static void failed(struct reader *r, struct lane_delivery *d)
+static void failed(struct reader *r, const struct lane_delivery *d, const char *error)
 {
 	struct lane *l = d->lane;
 	struct handover *h = &l->handovers[d->slot];
@@ -150,15 +150,17 @@ static void failed(struct reader *r, struct lane_delivery *d)
 		log_warn("delivery failed, it is sent again",
 			 log_text("sink", l->stream->sinks[d->slot].name),
 			 log_text("stream", l->stream->source.stream), log_text("shard", l->shard),
-			 log_int("attempt", h->attempts),
-			 log_text("error", d->error ? d->error : ""),
+			 log_int("attempt", h->attempts), log_text("error", error),
 			 log_int("repeated", (int64_t)repeated));
 }
 
 void hand_answer(struct reader *r, struct lane_delivery *d)
 {
 	struct lane *l = d->lane;
+	/* Once the delivery goes out again, the sink may answer it at any moment. */
+	char *error = d->error;
 
+	d->error = NULL;
 	switch (d->kind) {
 	case SINK_TAKEN:
 		handover_taken(&l->handovers[d->slot]);
@@ -167,16 +169,15 @@ void hand_answer(struct reader *r, struct lane_delivery *d)
 		lane_release_pages(l);
 		break;
 	case SINK_FAILED:
-		failed(r, d);
+		failed(r, d, error ? error : "");
 		break;
 	case SINK_REFUSED:
-		refused(r, d);
+		refused(r, d, error ? error : "");
 		break;
 	default:
 		assert(false && "not a delivery's answer");
 	}
-	free(d->error);
-	d->error = NULL;
+	free(error);
 }
 
 void hand_again(struct reader *r, struct lane *l, uint32_t slot)
@@ -197,7 +198,7 @@ void hand_lettered(struct reader *r, struct letter *letter, bool stored)
 			log_error("shard waits: its record does not get into the dead letters",
 				  log_text("stream", l->stream->source.stream),
 				  log_text("shard", l->shard),
-				  log_text("sequence", letter->sequence),
+				  log_text("sequence", letter->identity),
 				  log_int("repeated", (int64_t)repeated));
 		reader_wait(r, (struct reader_wait){ .lane = l, .slot = slot, .letter = letter },
 			    LETTER_WAIT_MS);

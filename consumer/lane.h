@@ -28,7 +28,7 @@ struct lane_sink {
 	const char *name;
 };
 
-/* A stream as lanes see it: constant while a session runs. */
+/* A stream as lanes see it: constant while a session runs, but for `away`. */
 struct lane_stream {
 	uint32_t index;
 	struct source source;
@@ -43,6 +43,7 @@ struct lane_stream {
 	struct metric_cell *bytes, *gaps;
 	struct metric_cell *polls_records, *polls_empty, *polls_throttled, *polls_expired,
 		*polls_failed;
+	_Atomic bool away; /* the last read of one of its shards failed, and the health says so */
 };
 
 /* A page between decoding and the last sink's answer. */

@@ -16,8 +16,8 @@ struct letter {
 	uint32_t slot; /* the sink's, or LETTER_PAGE */
 	uint64_t page; /* LETTER_PAGE: which of the lane's pages waits for it */
 	struct buf json;
-	char sequence[SEQUENCE_TEXT_SIZE];
-	struct store_letter row; /* looks into this letter and its lane */
+	char identity[SEQUENCE_TEXT_SIZE]; /* its sequence, or what stands for it */
+	struct store_letter row;           /* looks into this letter and its lane */
 };
 
 /* `error` is copied. now_ms: AWS time. */

@@ -94,12 +94,27 @@ static void forget_iterator(struct lane *l)
 	l->iterator = NULL;
 }
 
+/* A row of the health for each stream that cannot be read now. trouble NULL: it can be. */
+static void stream_health(struct reader *r, struct lane_stream *s, const char *trouble)
+{
+	char part[160];
+
+	if (!trouble && !atomic_load_explicit(&s->away, memory_order_relaxed))
+		return;
+	atomic_store_explicit(&s->away, trouble != NULL, memory_order_relaxed);
+	snprintf(part, sizeof(part), "stream %s", s->source.stream);
+	health_set(r->settings.health, part, trouble);
+}
+
 static void fetch_failed(struct fetch *f, const struct error *err)
 {
 	struct reader *r = f->reader;
 	struct lane *l = f->lane;
 	bool cancelled = err->kind == ERROR_CANCELLED;
 	uint64_t repeated;
+
+	if (err->kind == ERROR_RETRY || err->kind == ERROR_REFUSED)
+		stream_health(r, l->stream, err->message);
 
 	metric_add(err->kind == ERROR_THROTTLED ? l->stream->polls_throttled
 						: l->stream->polls_failed,
@@ -258,6 +273,7 @@ static void page_read(struct fetch *f, struct batch *page)
 	struct lane_page *p = NULL;
 
 	free(f);
+	stream_health(r, l->stream, NULL);
 	forget_iterator(l);
 	if (!b->closed)
 		l->iterator = memory_text_n(b->next_iterator.p, b->next_iterator.n);

@@ -6,6 +6,7 @@
 
 #include "aws/client.h"
 #include "base/cleanup.h"
+#include "base/health.h"
 #include "base/queue.h"
 #include "consumer/core.h"
 #include "consumer/lane.h"
@@ -22,6 +23,7 @@ struct reader_settings {
 	struct credentials *credentials;
 	struct clock *clock;
 	struct metrics *metrics;
+	struct health *health;
 	uint32_t lanes_max;   /* that this reader may be given: the size of its queues */
 	uint32_t fetches_max; /* that the core has out at a time */
 	struct queue *core;   /* of struct core_event; never full (conventions, 21) */

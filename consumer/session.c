@@ -157,10 +157,11 @@ static bool bury_once(const struct session_settings *s, const char *id, struct e
 	struct burial b = { .s = s, .session = id };
 	bool ok = store_rolls(s->store, id, note_roll, &b, err) && bury_rolls(&b, err);
 
-	if (ok) {
+	ok = ok && store_session_bury(s->store, id, err);
+	/* Not earlier: a save whose reply was lost may reach the store as long as the session lives,
+	 * and its roll would then name files that are gone. */
+	if (ok)
 		sweep(s, id);
-		ok = store_session_bury(s->store, id, err);
-	}
 	for (size_t i = 0; i < b.count; i++)
 		free(b.rolls[i].blob);
 	free(b.rolls);

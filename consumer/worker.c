@@ -130,6 +130,7 @@ static bool start_readers(struct worker *w)
 					     .credentials = w->settings.credentials,
 					     .clock = w->settings.clock,
 					     .metrics = w->settings.metrics,
+					     .health = w->settings.health,
 					     .lanes_max = lanes_max(w),
 					     .fetches_max = CONNECTIONS_MAX,
 					     .core = w->events,

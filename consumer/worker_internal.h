@@ -109,9 +109,11 @@ discover_fn worker_found;
 discover_done_fn worker_discovered;
 void worker_lanes_added(struct worker *w, struct saver_lanes *job);
 void worker_lanes_free(struct saver_lanes *job);
-/* A lane that the store has, with its positions by slot. */
+/* A lane that the store has, with its positions by slot; or one that has the id LANE_NOT_STORED and
+ * is never read: it stands still, or descends from one that does. */
+#define LANE_NOT_STORED 0
 void worker_add_lane(struct worker *w, struct worker_stream *s, const struct store_lane *stored,
-		     uint32_t in_lineage, const struct frontier_move *at);
+		     uint32_t in_lineage, const struct frontier_move *at, bool stopped);
 /* Knows the shard from now on; its core lane comes later. */
 uint32_t worker_know(struct worker_stream *s, const char *shard, const char *parent);
 

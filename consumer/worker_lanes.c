@@ -28,14 +28,15 @@ uint32_t worker_know(struct worker_stream *s, const char *shard, const char *par
 }
 
 void worker_add_lane(struct worker *w, struct worker_stream *s, const struct store_lane *stored,
-		     uint32_t in_lineage, const struct frontier_move *at)
+		     uint32_t in_lineage, const struct frontier_move *at, bool stopped)
 {
 	struct lane *l = lane_new(&s->lanes, stored->shard);
 	uint32_t parent = s->lineage.shards[in_lineage].parent;
 	struct core_lane_start start = { .stream = s->lanes.index,
 					 .parent = parent == LINEAGE_NONE ? CORE_NONE
 									  : s->core_lanes[parent],
-					 .store_id = stored->id };
+					 .store_id = stored->id,
+					 .stopped = stopped };
 
 	l->store_id = stored->id;
 	l->root = stored->root;
@@ -50,6 +51,31 @@ void worker_add_lane(struct worker *w, struct worker_stream *s, const struct sto
 	}
 	w->lanes[l->index] = l;
 	s->core_lanes[in_lineage] = l->index;
+}
+
+/* What stands still behind a gap is not in the store, so that every session finds the gap again
+ * until somebody chooses `gap: oldest`: neither the shard whose parent was never seen nor what
+ * descends from it. */
+static bool behind_gap(const struct worker *w, const struct worker_stream *s,
+		       const struct lineage_found *f)
+{
+	uint32_t parent = lineage_find(&s->lineage, f->shard->parent);
+
+	if (f->kind == LINEAGE_ORPHAN)
+		return s->lanes.gap != GAP_OLDEST;
+	return parent != LINEAGE_NONE && s->core_lanes[parent] != CORE_NONE &&
+	       w->core.lanes[s->core_lanes[parent]].store_id == LANE_NOT_STORED;
+}
+
+static void stand_behind_gap(struct worker *w, struct worker_stream *s,
+			     const struct lineage_found *f)
+{
+	struct store_lane lane = { .id = LANE_NOT_STORED };
+	struct frontier_move at[CORE_SINKS_MAX] = { 0 };
+
+	snprintf(lane.shard, sizeof(lane.shard), "%s", f->shard->id);
+	worker_add_lane(w, s, &lane, worker_know(s, f->shard->id, f->shard->parent), at,
+			f->kind == LINEAGE_ORPHAN);
 }
 
 static void gap_before(struct worker_stream *s, const struct streams_shard *shard)
@@ -81,12 +107,11 @@ static void add_found(struct worker *w, struct worker_stream *s, const struct li
 	a->in_lineage = memory_array(count + 1, sizeof(*a->in_lineage));
 	job->lanes = memory_array(count + 1, sizeof(*job->lanes));
 	for (size_t i = 0; i < count; i++) {
-		if (found[i].kind == LINEAGE_ORPHAN) {
+		if (found[i].kind == LINEAGE_ORPHAN)
 			gap_before(s, found[i].shard);
-			if (s->lanes.gap != GAP_OLDEST) {
-				worker_know(s, found[i].shard->id, found[i].shard->parent);
-				continue;
-			}
+		if (behind_gap(w, s, &found[i])) {
+			stand_behind_gap(w, s, &found[i]);
+			continue;
 		}
 		a->in_lineage[job->count] =
 			worker_know(s, found[i].shard->id, found[i].shard->parent);
@@ -158,7 +183,7 @@ static void take_lanes(struct worker *w, struct worker_stream *s, const struct s
 		}
 		for (uint32_t slot = 0; slot < s->lanes.sink_count; slot++)
 			at[slot].done = job->lanes[i].done_unread;
-		worker_add_lane(w, s, &job->lanes[i], a->in_lineage[i], at);
+		worker_add_lane(w, s, &job->lanes[i], a->in_lineage[i], at, false);
 		if (!job->lanes[i].done_unread)
 			log_info("shard found", log_text("stream", s->lanes.source.stream),
 				 log_text("shard", job->lanes[i].shard),

@@ -352,7 +352,8 @@ static bool add_claimed(struct worker *w, struct claimed *c)
 			forget[forgotten++] = c->lanes[i].id;
 		else
 			worker_add_lane(w, s, &c->lanes[i],
-					worker_know(s, c->lanes[i].shard, c->lanes[i].parent), at);
+					worker_know(s, c->lanes[i].shard, c->lanes[i].parent), at,
+					false);
 	}
 	ok = forgotten == 0 ||
 	     store_lanes_forget(w->settings.store, w->session, forget, forgotten, &w->error);
