@@ -12,7 +12,7 @@
 #define START_SLACK_MS  1000
 #define MINUTE_SLACK_MS 60000
 
-struct lane *lane_new(const struct lane_stream *stream, const char *shard)
+struct lane *lane_new(struct lane_stream *stream, const char *shard)
 {
 	struct lane *l = memory_new(sizeof(*l));
 

@@ -28,7 +28,7 @@ struct lane_sink {
 	const char *name;
 };
 
-/* A stream as lanes see it: constant while a session runs, but for `away`. */
+/* A stream as lanes see it: constant while a session runs, but for `well`. */
 struct lane_stream {
 	uint32_t index;
 	struct source source;
@@ -43,7 +43,7 @@ struct lane_stream {
 	struct metric_cell *bytes, *gaps;
 	struct metric_cell *polls_records, *polls_empty, *polls_throttled, *polls_expired,
 		*polls_failed;
-	_Atomic bool away; /* the last read of one of its shards failed, and the health says so */
+	_Atomic bool well; /* the health says that its shards can be read */
 };
 
 /* A page between decoding and the last sink's answer. */
@@ -69,7 +69,7 @@ struct lane_delivery {
 struct lane {
 	uint32_t index; /* of the core */
 	int64_t store_id;
-	const struct lane_stream *stream;
+	struct lane_stream *stream;
 	char shard[STREAMS_SHARD_MAX + 1];
 	bool root;                /* read from the stream's start, not from `starting` */
 	struct sequence starting; /* StartingSequenceNumber; none: unknown */
@@ -89,7 +89,7 @@ struct lane {
 	struct lane_delivery deliveries[CORE_SINKS_MAX];
 };
 
-struct lane *lane_new(const struct lane_stream *stream, const char *shard);
+struct lane *lane_new(struct lane_stream *stream, const char *shard);
 void lane_free(struct lane *l);
 DEFINE_AUTO(lane)
 /* Where every sink is, by slot; the lane reads from the one that is furthest behind. */

@@ -1,5 +1,6 @@
 #include <assert.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -94,14 +95,14 @@ static void forget_iterator(struct lane *l)
 	l->iterator = NULL;
 }
 
-/* A row of the health for each stream that cannot be read now. trouble NULL: it can be. */
+/* Each stream has a row of the health. trouble NULL: it can be read. */
 static void stream_health(struct reader *r, struct lane_stream *s, const char *trouble)
 {
 	char part[160];
 
-	if (!trouble && !atomic_load_explicit(&s->away, memory_order_relaxed))
+	if (!trouble && atomic_load_explicit(&s->well, memory_order_relaxed))
 		return;
-	atomic_store_explicit(&s->away, trouble != NULL, memory_order_relaxed);
+	atomic_store_explicit(&s->well, trouble == NULL, memory_order_relaxed);
 	snprintf(part, sizeof(part), "stream %s", s->source.stream);
 	health_set(r->settings.health, part, trouble);
 }
