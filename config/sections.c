@@ -83,7 +83,7 @@ static const struct option dead_letter_options[] = {
 
 static const struct option http_options[] = {
 	ROW(config_http, "listen", OPTION_TEXT, listen, .def = "127.0.0.1:8080",
-	    .help = "HOST:PORT of /livez, /readyz, /metrics and /status; port 0 picks a free one, "
+	    .help = "HOST:PORT of /livez, /readyz and /metrics; port 0 picks a free one, "
 		    "an empty text (\"\") switches it off."),
 	ROW(config_http, "shard_metrics", OPTION_BOOL, shard_metrics, .def = "false",
 	    .help = "Whether /metrics has series for each shard, too."),
@@ -294,7 +294,7 @@ const struct section config_sections[] = {
 	{ "dead_letter", dead_letter_options, offsetof(struct config, dead_letter), NULL,
 	  "What becomes of records that cannot be delivered." },
 	{ "http", http_options, offsetof(struct config, http), http_check,
-	  "The port for health, metrics and status; it only reads." },
+	  "The port for health and metrics; it only reads." },
 	{ "log", log_options, offsetof(struct config, log), NULL, "Lines on stderr." },
 	{ 0 },
 };
