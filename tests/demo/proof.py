@@ -1,8 +1,8 @@
 """What lies in the files of a directory, compared with what happened to the table.
 
-The emulator counts the changes of each item in its attribute `n`: the insert of a new item is 1, and
-each change adds one, a delete too. So per key the files must hold 1, 2, 3 … up to the count that the
-emulator knows, in this order: one that is missing, comes twice or comes late breaks the row.
+The emulator counts the changes of each item in its attribute `n`: the insert of a new item is 1,
+and each change adds one, a delete too. So per key the files must hold 1, 2, 3 … up to the count that
+the emulator knows, in this order: one that is missing, comes twice or comes late breaks the row.
 """
 
 import gzip
