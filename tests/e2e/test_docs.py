@@ -1,0 +1,116 @@
+"""What README and docs/ show is what the program takes and says. The examples of events are printed
+by the program each time; what differs from run to run (ids, sequence numbers, the time of delivery)
+is compared by its shape. To write them anew: SLUICE_WRITE_DOCS=1."""
+
+import json
+import os
+import re
+import subprocess
+
+import pytest
+
+from emulator import Emulator
+from process import free_port
+from sluice import BINARY, Sluice
+from stack import REGION, ROOT
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DELIVERY = ROOT / "docs/delivery.md"
+YAML = re.compile(r"```yaml\n(.*?)```", re.S)
+EXAMPLE = re.compile(r"(<!-- example (\w+) -->\n```json\n)(.*?)(```\n<!-- end -->)", re.S)
+
+ITEM = {"pk": {"S": "customer-7"}, "sk": {"N": "41"}, "total": {"N": "129.90"},
+        "state": {"S": "open"}, "tags": {"SS": ["new", "web"]}}
+BROKEN = {"eventID": "ecc22af86190e63b8594f1eaafe5e020", "eventName": "INSERT",
+          "eventVersion": "1.1", "eventSource": "aws:dynamodb", "awsRegion": REGION,
+          "dynamodb": {"ApproximateCreationDateTime": 1795227233,
+                       "Keys": {"pk": {"S": "customer-7"}, "sk": {"N": "42"}},
+                       "NewImage": {"pk": {"S": "customer-7"}, "sk": {"N": "42"},
+                                    "total": {"N": "12,90"}},
+                       "SequenceNumber": "@SEQUENCE@", "SizeBytes": 59,
+                       "StreamViewType": "NEW_AND_OLD_IMAGES"}}
+
+# What another run has otherwise.
+VOLATILE = [(re.compile(pattern), text) for pattern, text in (
+    (r"shardId-\d{20}-[0-9a-f]{8}", "SHARD"), (r"\d{10}-0{18,}\d{21,22}", "ORDER"),
+    (r'"\d{21,22}"', "SEQUENCE"), (r"stream/2\d{3}-\d\d-\d\dT[\d:.]+", "STREAM"),
+    (r'"time":"[^"]*"', "TIME"), (r'("op":"\w","ts_ms":)\d+', r"\1NOW"),
+    (r'"(event_id|eventID)":"[0-9a-f]{32}"', r"\1"), (r'"version":"[\d.]+"', "VERSION"))]
+
+
+def shape(text):
+    for pattern, replacement in VOLATILE:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def documents():
+    yield from ((path.name, path.read_text()) for path in
+                sorted((ROOT / "config/examples").glob("*.yaml")))
+    for path in PAGES:
+        for number, block in enumerate(YAML.findall(path.read_text()), 1):
+            yield f"{path.name} block {number}", block
+
+
+@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in documents()])
+def test_configurations_are_taken(tmp_path, text):
+    secret = tmp_path / "postgres-password"
+    secret.write_text("secret")
+    file = tmp_path / "sluice.yaml"
+    file.write_text(text.replace("/run/secrets/", f"{tmp_path}/"))
+    done = subprocess.run(
+        [BINARY, "config", "print", "-c", file], capture_output=True, text=True, check=False,
+        env={**os.environ, "HOSTNAME": "worker-1", "KAFKA_PASSWORD": "secret"})
+    assert done.returncode == 0, done.stderr
+    assert "streams:" in done.stdout and "secret" not in done.stdout.replace("/secrets", "")
+
+
+@pytest.fixture
+def emulator(tmp_path):
+    server = Emulator(tmp_path / "emulator", "orders")
+    server.start()
+    yield server
+    server.stop()
+
+
+def make_changes(emulator):
+    emulator.control("put", table="orders", item=ITEM, created_ms=1795227233000)
+    emulator.control("put", table="orders", item={**ITEM, "state": {"S": "paid"}},
+                     created_ms=1795227236000)
+    emulator.control("delete", table="orders", key={name: ITEM[name] for name in ("pk", "sk")},
+                     created_ms=1795227240000)
+
+
+def check_example(name, printed):
+    page = DELIVERY.read_text()
+    (told,) = [block[3] for block in EXAMPLE.finditer(page) if block[2] == name]
+    if os.environ.get("SLUICE_WRITE_DOCS"):
+        DELIVERY.write_text(EXAMPLE.sub(
+            lambda block: block[1] + printed + block[4] if block[2] == name else block[0], page))
+    else:
+        assert shape(told) == shape(printed)
+
+
+@pytest.mark.parametrize("form", ["plain", "debezium", "dynamodb"])
+def test_examples_of_events(emulator, tmp_path, form):
+    make_changes(emulator)
+    worker = Sluice(tmp_path / "tail", {}, environment={"AWS_ENDPOINT_URL": emulator.endpoint})
+    printed = worker.run("tail", "orders", "--from", "oldest", "--format", form, "--until-idle",
+                         "500ms", config=False).stdout
+    assert len(printed.splitlines()) == 3
+    check_example(form, printed)
+
+
+def test_example_of_a_dead_letter(emulator, tmp_path):
+    emulator.control("append", table="orders", record=BROKEN, created_ms=1795227233000)
+    worker = Sluice(tmp_path / "worker", {
+        "checkpoint": {"store": f"sqlite:{tmp_path}/state.db"},
+        "aws": {"endpoint": {"dynamodb": emulator.endpoint, "streams": emulator.endpoint}},
+        "streams": [{"table": "orders", "start": "oldest", "sinks": ["files"]}],
+        "sinks": {"files": {"type": "directory", "path": f"{tmp_path}/out/"}},
+        "http": {"listen": f"127.0.0.1:{free_port()}"}})
+    assert worker.drain() == 0
+    assert len(worker.run("deadletter", "list").stdout.splitlines()) == 1
+    letter = worker.run("deadletter", "show", "1").stdout
+    assert json.loads(letter)["record"]["dynamodb"]["NewImage"]["total"] == {"N": "12,90"}
+    check_example("letter", letter)
