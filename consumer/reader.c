@@ -107,23 +107,18 @@ static void stream_health(struct reader *r, struct lane_stream *s, const char *t
 	health_set(r->settings.health, part, trouble);
 }
 
-static void fetch_failed(struct fetch *f, const struct error *err)
+static void log_failure(struct reader *r, const struct lane *l, const struct error *err)
 {
-	struct reader *r = f->reader;
-	struct lane *l = f->lane;
-	bool cancelled = err->kind == ERROR_CANCELLED;
 	uint64_t repeated;
 
-	if (err->kind == ERROR_RETRY || err->kind == ERROR_REFUSED)
-		stream_health(r, l->stream, err->message);
-
-	metric_add(err->kind == ERROR_THROTTLED ? l->stream->polls_throttled
-						: l->stream->polls_failed,
-		   1);
-	if (!cancelled &&
-	    log_limit_pass(&r->fetch_log, loop_now_ms(r->loop), LOG_EVERY_MS, &repeated))
-		log_fields(err->kind == ERROR_REFUSED || err->kind == ERROR_INVALID ? LOG_ERROR
-										    : LOG_WARN,
+	if (err->kind == ERROR_CANCELLED || err->kind == ERROR_TRIMMED)
+		return; /* nobody's fault; told as a gap */
+	if (err->kind == ERROR_INVALID)
+		log_error("shard stands still: it cannot be read",
+			  log_text("stream", l->stream->source.stream), log_text("shard", l->shard),
+			  log_text("error", err->message));
+	else if (log_limit_pass(&r->fetch_log, loop_now_ms(r->loop), LOG_EVERY_MS, &repeated))
+		log_fields(err->kind == ERROR_REFUSED ? LOG_ERROR : LOG_WARN,
 			   "shard could not be read, it is asked again",
 			   (const struct log_field[]){
 				   log_text("stream", l->stream->source.stream),
@@ -133,6 +128,20 @@ static void fetch_failed(struct fetch *f, const struct error *err)
 				   log_int("repeated", (int64_t)repeated),
 				   { 0 },
 			   });
+}
+
+static void fetch_failed(struct fetch *f, const struct error *err)
+{
+	struct reader *r = f->reader;
+	struct lane *l = f->lane;
+	bool cancelled = err->kind == ERROR_CANCELLED;
+
+	if (err->kind == ERROR_RETRY || err->kind == ERROR_REFUSED)
+		stream_health(r, l->stream, err->message);
+	metric_add(err->kind == ERROR_THROTTLED ? l->stream->polls_throttled
+						: l->stream->polls_failed,
+		   1);
+	log_failure(r, l, err);
 	reader_tell_core(r, (struct core_event){ .type = CORE_FETCH_FAILED,
 						 .lane = l->index,
 						 .failure = cancelled ? ERROR_RETRY : err->kind });
