@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""Shards that split, rotate, are trimmed, hidden or unlisted, and streams that are turned off: order
+over the lineage, and no gap that goes unsaid."""
+
+import unittest
+
+import world
+
+
+def shards_of(emulator, table="orders"):
+    return emulator.truth(table)["streams"][-1]["shards"]
+
+
+class Shards(world.World):
+    def test_a_lineage_that_is_there_already(self):
+        emulator = self.emulator("orders:shards=2:records=120:keys=16:bytes=400:depth=3:fanout=2")
+        self.drain(self.worker(emulator, "orders"))
+        got = self.check_complete(emulator)
+        self.assertEqual({event.shard for event in got},
+                         {shard for shard, now in shards_of(emulator).items() if now["records"]})
+        self.clean()
+
+    def test_splits_and_rotations_under_load(self):
+        emulator = self.emulator("orders:shards=3:records=1200:keys=24:bytes=400:rate=900")
+        worker = self.worker(emulator, "orders").start()
+        for step in range(6):
+            worker.wait_metric("sluice_records_total", 250 * (step + 1), stream="orders", deadline=60)
+            opened = [shard for shard, now in shards_of(emulator).items() if not now["closed"]]
+            emulator.control("rotate" if step % 2 else "split", table="orders",
+                             shard=opened[step % len(opened)])
+        self.wait_made(emulator)
+        self.assertEqual(worker.stop(), 0)
+        self.drain(worker)
+        self.check_complete(emulator)
+        self.clean()
+
+    def test_listings_that_lie(self):
+        """Closed shards look open, new ones are not listed yet, whole listings are empty."""
+        emulator = self.emulator("orders:shards=2:records=60:keys=8:bytes=400:depth=1:fanout=2")
+        emulator.fault("empty", operation="DescribeStream", count=1)
+        for shard, now in shards_of(emulator).items():
+            if "parent" not in now:
+                emulator.fault("open", operation="DescribeStream", shard=shard, count=2)
+        worker = self.worker(emulator, "orders").start()
+        worker.wait_metric("sluice_records_total", self.made(emulator), stream="orders", deadline=60)
+        old = set(shards_of(emulator))
+        for shard in [shard for shard, now in shards_of(emulator).items() if not now["closed"]]:
+            emulator.fault("empty", operation="DescribeStream", count=2)
+            emulator.control("split", table="orders", shard=shard, records=30)
+        for shard in set(shards_of(emulator)) - old:
+            emulator.fault("hide", operation="DescribeStream", shard=shard, count=3)
+        worker.wait_metric("sluice_records_total", self.made(emulator), stream="orders", deadline=90)
+        self.assertEqual(worker.stop(), 0)
+        self.check_complete(emulator)
+
+    def life_before(self, stream):
+        """A root of 30 records is read; then the worker is away."""
+        emulator = self.emulator("orders:shards=1:records=30:keys=4:bytes=400")
+        worker = self.worker(emulator, "orders", stream=stream)
+        self.drain(worker)
+        self.assertEqual(len(self.delivered()), 30)
+        return emulator, worker, list(shards_of(emulator))[0]
+
+    def trimmed(self, gap, code):
+        """20 more records, of which the first ten are trimmed unread."""
+        emulator, worker, root = self.life_before({"gap": gap})
+        for n in range(20):
+            emulator.control("put", table="orders",
+                             item={"pk": {"S": "put"}, "sk": {"N": "1"}, "n": {"N": str(n)}})
+        emulator.control("trim", table="orders", shard=root, before=40)
+        self.drain(worker, code=code)
+        self.assertIn("gap: records were trimmed unread", self.log(worker))
+        return worker, root
+
+    def test_trimmed_unread_stops(self):
+        worker, root = self.trimmed("stop", 1)
+        self.assertIn(root, worker.process.tail(3))
+        self.assertEqual(len(self.delivered()), 30)
+        self.drain(worker, code=1)  # and it stays so
+        self.assertEqual(len(self.delivered()), 30)
+
+    def test_trimmed_unread_goes_on_at_the_oldest(self):
+        self.trimmed("oldest", 0)
+        self.assertEqual([event.n for event in self.delivered()[30:]], list(range(10, 20)))
+
+    def unseen_parent(self, gap, code):
+        """root → child → grandchild → its child; the child is gone before anybody saw it."""
+        emulator, worker, root = self.life_before({"gap": gap})
+        line = [root]
+        for _ in range(2):
+            emulator.control("rotate", table="orders", shard=line[-1], records=10)
+            line.append(next(shard for shard, now in shards_of(emulator).items()
+                             if now.get("parent") == line[-1]))
+        emulator.control("trim", table="orders", shard=line[1], before=10, gone=True)
+        self.drain(worker, idle="2s", code=code)
+        self.assertIn("parent was never seen", self.log(worker))
+        emulator.control("rotate", table="orders", shard=line[2], records=10)
+        self.drain(worker, idle="2s", code=code)
+        return worker, line
+
+    def test_a_parent_that_was_never_seen_stops(self):
+        worker, line = self.unseen_parent("stop", 1)
+        self.assertIn(line[2], worker.process.tail(3))
+        self.assertEqual({event.shard for event in self.delivered()}, {line[0]})
+        self.drain(worker, idle="2s", code=1)
+        self.assertEqual({event.shard for event in self.delivered()}, {line[0]})
+
+    def test_a_parent_that_was_never_seen_is_passed_over(self):
+        worker, line = self.unseen_parent("oldest", 0)
+        got = self.delivered()
+        self.assertEqual(len(got), 50)
+        self.assertLess(max(i for i, e in enumerate(got) if e.shard == line[2]),
+                        min(i for i, e in enumerate(got) if e.sequence > got[39].sequence))
+        # A gap that was passed over once is not told of again.
+        self.assertEqual(self.log(worker).count("parent was never seen"), 1)
+
+    def test_a_stream_that_is_turned_off_and_on(self):
+        emulator = self.emulator("orders:shards=2:records=60:keys=4:bytes=400")
+        worker = self.worker(emulator, "orders")
+        emulator.control("disable", table="orders")
+        self.drain(worker)
+        self.assertEqual(len(self.delivered()), 120)
+        emulator.control("enable", table="orders")
+        emulator.control("put", table="orders", item={"pk": {"S": "new"}, "sk": {"N": "1"}, "n": {"N": "1"}})
+        self.drain(worker)
+        got = self.delivered()
+        self.check_keys([event for event in got if '"new"' not in event.key],
+                        emulator.truth("orders")["keys"])
+        self.assertEqual([event.n for event in got if '"new"' in event.key], [1])
+
+    def test_little_memory_and_large_pages(self):
+        emulator = self.emulator("orders:shards=12:records=700:keys=8:bytes=1570")
+        worker = self.worker(emulator, "orders", worker={"memory": "16MiB"})
+        self.drain(worker, idle="1s")
+        self.check_complete(emulator)
+        self.clean()
+
+
+if __name__ == "__main__":
+    unittest.main()
