@@ -52,6 +52,7 @@ def folder():
     memory = Path("/dev/shm")
     place = Path(tempfile.mkdtemp(prefix="sluice-bench-",
                                   dir=memory if os.access(memory, os.W_OK) else None))
+    place.chmod(0o755)  # Postgres is another user.
     try:
         yield place
     finally:
