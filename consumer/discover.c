@@ -17,7 +17,9 @@
 #define RETRY_BASE_MS 200
 #define RETRY_MAX_MS  10000
 /* 1,024 pages of 100: far over what a stream has; a listing without end is not followed. */
-#define LISTED_MAX   102400
+#define LISTED_MAX 102400
+/* A stream that is on has shards: a listing without any is believed when it came this often. */
+#define EMPTY_TRIES  5
 #define LOG_EVERY_MS 30000
 
 /* A closed shard whose children are looked for. */
@@ -37,8 +39,8 @@ struct listing {
 	struct loop_timer *timer;
 	uint32_t stream;
 	bool running;
-	bool again; /* asked for while one was running */
-	unsigned failures;
+	bool again;                 /* asked for while one was running */
+	unsigned failures, empties; /* in a row */
 	struct streams_shard *shards;
 	size_t count, capacity;
 	struct log_limit log;
@@ -124,6 +126,12 @@ static void list_complete(struct listing *l)
 
 	l->running = false;
 	l->failures = 0;
+	l->empties = l->count ? 0 : l->empties + 1;
+	if (l->empties > 0 && l->empties < EMPTY_TRIES) {
+		loop_timer_arm(l->timer,
+			       rng_backoff_ms(&d->rng, l->empties, RETRY_BASE_MS, RETRY_MAX_MS));
+		return;
+	}
 	d->settings.found(d->settings.arg, l->stream, NULL, l->shards, l->count);
 	for (struct search *s = d->searches, *next; s; s = next) {
 		next = s->next;
