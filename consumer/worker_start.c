@@ -60,11 +60,6 @@ static void stream_cells(struct worker *w, struct worker_stream *s)
 	l->polls_throttled = metrics_cell(m, METRIC_POLLS, name, "throttled");
 	l->polls_expired = metrics_cell(m, METRIC_POLLS, name, "expired");
 	l->polls_failed = metrics_cell(m, METRIC_POLLS, name, "failed");
-	s->lag = metrics_cell(m, METRIC_LAG, name, NULL);
-	s->time_to_loss = metrics_cell(m, METRIC_TIME_TO_LOSS, name, NULL);
-	for (int state = 0; state < LANE_STATES; state++)
-		s->shards[state] = metrics_cell(m, METRIC_SHARDS, name,
-						lane_state_name((enum lane_state)state));
 }
 
 static void describe_source(struct worker_stream *s)

@@ -9,6 +9,8 @@
 #define NAMED_MAX    3
 /* Far over what a busy machine makes a healthy loop wait, well under what an operator would. */
 #define STUCK_MS 30000
+/* An idle shard is read each poll.max; within this over it nothing is wrong yet. */
+#define BLIND_LEAST_MS 1000
 
 bool worker_alive(void *arg)
 {
@@ -54,16 +56,51 @@ bool worker_pulse_ok(const struct worker_pulse *p, const struct clock *clock, ch
 	return true;
 }
 
+/* A stream has series from the session on: a standby has nothing to tell, and 0 would be a lie. */
+static void watch_cells(struct worker *w, struct worker_stream *s)
+{
+	struct metrics *m = w->settings.metrics;
+
+	s->lag = metrics_cell(m, METRIC_LAG, s->config->name, NULL);
+	s->time_to_loss = metrics_cell(m, METRIC_TIME_TO_LOSS, s->config->name, NULL);
+	for (int state = 0; state < LANE_STATES; state++)
+		s->shards[state] = metrics_cell(m, METRIC_SHARDS, s->config->name,
+						lane_state_name((enum lane_state)state));
+}
+
+/* How long it is not known whether some shard has something new: it was at its end, or never read,
+ * and since then its reads fail or it stands still. What is behind that, the core knows. */
+static int64_t blind_ms(const struct worker *w, const struct worker_stream *s)
+{
+	int64_t now_ms = loop_now_ms(w->loop), longest_ms = 0;
+
+	for (uint32_t i = 0; i < w->core.lane_count; i++) {
+		const struct core_lane *l = &w->core.lanes[i];
+		bool read = l->state == LANE_DUE || l->state == LANE_FETCHING ||
+			    l->state == LANE_STOPPED;
+		int64_t since_ms = l->empty_since_ms ? l->empty_at_ms : w->beat_from_ms;
+
+		if (l->stream == s->lanes.index && read &&
+		    (l->empty_since_ms != 0 || l->pages_read == 0) &&
+		    now_ms - since_ms > longest_ms)
+			longest_ms = now_ms - since_ms;
+	}
+	return longest_ms > 2 * s->config->poll_max_ms + BLIND_LEAST_MS ? longest_ms : 0;
+}
+
 static void watch_stream(struct worker *w, struct worker_stream *s)
 {
 	struct core_view view;
-	int64_t lag_ms = 0;
+	int64_t lag_ms = blind_ms(w, s);
 
+	if (!s->lag)
+		watch_cells(w, s);
 	core_view(&w->core, s->lanes.index, &view);
-	if (view.oldest_event_ms > 0)
-		lag_ms = clock_aws_ms(w->settings.clock) - view.oldest_event_ms;
-	if (lag_ms < 0)
-		lag_ms = 0;
+	if (view.oldest_event_ms > 0) {
+		int64_t age_ms = clock_aws_ms(w->settings.clock) - view.oldest_event_ms;
+
+		lag_ms = age_ms > lag_ms ? age_ms : lag_ms;
+	}
 	metric_set(s->lag, lag_ms);
 	metric_set(s->time_to_loss, RETENTION_MS - lag_ms);
 	for (int state = 0; state < LANE_STATES; state++)
