@@ -1,0 +1,257 @@
+/* Pages of a lane: which records are for which sink, where the lane stops, what a shard costs. */
+#include "lanes.h"
+
+#include "consumer/core.h"
+#include "consumer/lineage.h"
+
+/* "1101": the records of the page that have a payload for the slot, from `first` on. */
+static const char *marks(const struct lane_page *p, uint32_t slot)
+{
+	static char out[64];
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->batch->count; i++)
+		out[n++] = p->payloads[slot][i].p ? '1' : '0';
+	out[n] = '\0';
+	return out;
+}
+
+static struct lane *lane_at(uint32_t sinks, const int *positions)
+{
+	struct lane *l = lane_new(lanes_stream_new(sinks), LANES_SHARD);
+	struct frontier_move at[CORE_SINKS_MAX] = { 0 };
+
+	for (uint32_t i = 0; i < sinks; i++)
+		if (positions && positions[i])
+			at[i].to = lanes_sequence(positions[i]);
+	lane_set_positions(l, at);
+	return l;
+}
+
+static void everything_is_for_a_sink_that_has_nothing(void **state)
+{
+	AUTO(lane) struct lane *l = lane_at(2, NULL);
+	struct batch *b = lanes_page(1, 4);
+	struct lane_page *p = lane_add_page(l, b);
+
+	(void)state;
+	assert_int_equal(p->count, 4);
+	assert_int_equal(p->next_letter, 4);
+	for (uint32_t slot = 0; slot < 2; slot++) {
+		/* No copy where nothing is left out. */
+		assert_ptr_equal(p->payloads[slot], b->payloads[0]);
+		assert_int_equal(lane_page_left(p, slot, 0), 4);
+		assert_int_equal(lane_page_left(p, slot, 3), 1);
+		assert_int_equal(lane_page_left(p, slot, 4), 0);
+	}
+}
+
+static void the_lane_reads_from_the_sink_that_is_furthest_behind(void **state)
+{
+	struct sequence two = lanes_sequence(2);
+	AUTO(lane) struct lane *l = lane_at(3, (int[]){ 6, 2, 4 });
+	struct lane_page *p = lane_add_page(l, lanes_page(3, 4));
+
+	(void)state;
+	assert_true(sequence_equal(&l->read, &two));
+	assert_string_equal(marks(p, 0), "0000");
+	assert_string_equal(marks(p, 1), "1111");
+	assert_string_equal(marks(p, 2), "0011");
+	assert_int_equal(lane_page_left(p, 0, 0), 0);
+	assert_int_equal(lane_page_left(p, 2, 0), 2);
+	p = lane_add_page(l, lanes_page(7, 3));
+	for (uint32_t slot = 0; slot < 3; slot++)
+		assert_string_equal(marks(p, slot), "111");
+}
+
+static void a_sink_without_a_place_makes_the_lane_begin_at_the_start(void **state)
+{
+	AUTO(lane) struct lane *l = lane_at(2, (int[]){ 5, 0 });
+
+	(void)state;
+	assert_true(sequence_is_none(&l->read));
+	assert_string_equal(marks(lane_add_page(l, lanes_page(4, 3)), 0), "001");
+}
+
+static void a_sink_that_is_done_gets_nothing_and_holds_nothing_up(void **state)
+{
+	struct lane *l = lane_new(lanes_stream_new(2), LANES_SHARD);
+	struct frontier_move at[2] = { { .to = lanes_sequence(9), .done = true },
+				       { .to = lanes_sequence(3) } };
+	struct sequence three = lanes_sequence(3);
+
+	(void)state;
+	lane_set_positions(l, at);
+	assert_true(sequence_equal(&l->read, &three));
+	assert_int_equal(l->handovers[0].state, HANDOVER_STOPPED);
+	assert_non_null(lane_add_page(l, lanes_page(4, 2)));
+	handover_sent(&l->handovers[1]);
+	handover_taken(&l->handovers[1]);
+	lane_release_pages(l);
+	assert_int_equal(l->pages_released, 1);
+	lane_free(l);
+}
+
+static void a_page_stays_until_every_sink_has_it(void **state)
+{
+	AUTO(lane) struct lane *l = lane_at(2, NULL);
+
+	(void)state;
+	lane_add_page(l, lanes_page(1, 2));
+	lane_add_page(l, lanes_page(3, 2));
+	handover_sent(&l->handovers[0]);
+	handover_taken(&l->handovers[0]);
+	lane_release_pages(l);
+	assert_int_equal(l->pages_released, 0);
+	handover_sent(&l->handovers[1]);
+	handover_taken(&l->handovers[1]);
+	lane_release_pages(l);
+	assert_int_equal(l->pages_released, 1);
+	/* A sink that stands still is not waited for. */
+	handover_stop(&l->handovers[0]);
+	handover_sent(&l->handovers[1]);
+	handover_taken(&l->handovers[1]);
+	lane_release_pages(l);
+	assert_int_equal(l->pages_released, 2);
+}
+
+static void what_is_older_than_the_start_is_left_out_to_the_second(void **state)
+{
+	AUTO(lane) struct lane *l = lane_at(1, NULL);
+	struct batch *b = lanes_page(1, 4);
+
+	(void)state;
+	lanes_stream.start_ms = LANES_TIME;
+	b->events[0].time_ms = LANES_TIME - 60000;
+	b->events[1].time_ms = LANES_TIME - 1001;
+	b->events[2].time_ms = LANES_TIME - 1000;
+	b->events[3].time_ms = LANES_TIME;
+	assert_string_equal(marks(lane_add_page(l, b), 0), "0011");
+}
+
+/* Some services keep times of whole minutes. */
+static void where_times_are_whole_minutes_a_minute_is_allowed(void **state)
+{
+	AUTO(lane) struct lane *l = lane_at(1, NULL);
+	int64_t minute = LANES_TIME - LANES_TIME % 60000;
+	struct batch *b = lanes_page(1, 3);
+
+	(void)state;
+	lanes_stream.start_ms = LANES_TIME;
+	b->events[0].time_ms = minute - 60000;
+	b->events[1].time_ms = minute;
+	b->events[2].time_ms = minute + 60000;
+	assert_string_equal(marks(lane_add_page(l, b), 0), "011");
+}
+
+static void a_bad_record_is_never_too_old(void **state)
+{
+	AUTO(lane) struct lane *l = lane_at(1, NULL);
+	struct batch *b = lanes_page(1, 3);
+
+	(void)state;
+	lanes_stream.start_ms = LANES_TIME + 1000000;
+	lanes_spoil(b, 1);
+	b->payloads[0][1] = STR("seen"); /* to tell a hole of the lane from one of the decoder */
+	assert_string_equal(marks(lane_add_page(l, b), 0), "010");
+}
+
+static void letters_come_before_the_page(void **state)
+{
+	AUTO(lane) struct lane *l = lane_at(1, NULL);
+	struct batch *b = lanes_page(1, 4);
+	struct lane_page *p;
+
+	(void)state;
+	lanes_spoil(b, 2);
+	p = lane_add_page(l, b);
+	assert_int_equal(p->next_letter, 0);
+	assert_int_equal(p->count, 4);
+	assert_string_equal(marks(p, 0), "1101");
+	assert_int_equal(lane_page_left(p, 0, 0), 3);
+}
+
+static void drop_passes_bad_records_over(void **state)
+{
+	AUTO(lane) struct lane *l = lane_at(1, NULL);
+	struct batch *b = lanes_page(1, 4);
+	struct lane_page *p;
+
+	(void)state;
+	lanes_stream.on_error = ON_ERROR_DROP;
+	lanes_spoil(b, 0);
+	lanes_spoil(b, 3);
+	p = lane_add_page(l, b);
+	assert_int_equal(p->next_letter, 4);
+	assert_string_equal(marks(p, 0), "0110");
+}
+
+static void stop_cuts_the_page_before_its_first_bad_record(void **state)
+{
+	AUTO(lane) struct lane *l = lane_at(2, (int[]){ 0, 2 });
+	struct batch *b = lanes_page(1, 6);
+	struct lane_page *p;
+
+	(void)state;
+	lanes_stream.on_error = ON_ERROR_STOP;
+	lanes_spoil(b, 3);
+	lanes_spoil(b, 5);
+	p = lane_add_page(l, b);
+	assert_int_equal(p->count, 3);
+	assert_int_equal(p->next_letter, 3);
+	assert_string_equal(marks(p, 0), "111000");
+	assert_string_equal(marks(p, 1), "001000");
+	assert_int_equal(lane_page_left(p, 0, 0), 3);
+}
+
+static void stop_at_the_first_record_leaves_no_page(void **state)
+{
+	AUTO(lane) struct lane *l = lane_at(1, NULL);
+	AUTO(batch) struct batch *b = lanes_page(1, 3);
+
+	(void)state;
+	lanes_stream.on_error = ON_ERROR_STOP;
+	lanes_spoil(b, 0);
+	assert_null(lane_add_page(l, b));
+	assert_int_equal(l->pages_read, 0);
+}
+
+/* Ten thousand idle shards have to fit in 96 MiB, all told (limits, "Goals"). What a shard costs in
+ * the consumer is fixed here; whoever needs more says so by changing the number. */
+static void a_shard_costs_little(void **state)
+{
+	size_t shard =
+		sizeof(struct lane) + sizeof(struct core_lane) + sizeof(struct lineage_shard);
+
+	(void)state;
+	for (size_t sinks = 1; sinks <= 2; sinks++) {
+		size_t bytes = shard + sinks * sizeof(struct frontier);
+
+		if (bytes > 2432 + 256 * (sinks - 1))
+			fail_msg("%zu bytes with %zu sinks: lane %zu, core's %zu, lineage %zu, "
+				 "frontier %zu",
+				 bytes, sinks, sizeof(struct lane), sizeof(struct core_lane),
+				 sizeof(struct lineage_shard), sizeof(struct frontier));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(everything_is_for_a_sink_that_has_nothing),
+		cmocka_unit_test(the_lane_reads_from_the_sink_that_is_furthest_behind),
+		cmocka_unit_test(a_sink_without_a_place_makes_the_lane_begin_at_the_start),
+		cmocka_unit_test(a_sink_that_is_done_gets_nothing_and_holds_nothing_up),
+		cmocka_unit_test(a_page_stays_until_every_sink_has_it),
+		cmocka_unit_test(what_is_older_than_the_start_is_left_out_to_the_second),
+		cmocka_unit_test(where_times_are_whole_minutes_a_minute_is_allowed),
+		cmocka_unit_test(a_bad_record_is_never_too_old),
+		cmocka_unit_test(letters_come_before_the_page),
+		cmocka_unit_test(drop_passes_bad_records_over),
+		cmocka_unit_test(stop_cuts_the_page_before_its_first_bad_record),
+		cmocka_unit_test(stop_at_the_first_record_leaves_no_page),
+		cmocka_unit_test(a_shard_costs_little),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
