@@ -41,7 +41,8 @@ static int run(const struct arguments *a)
 		config_schema(sink_config_types(), &out);
 	else
 		code = command_usage_error(&command_config, "print, reference or schema?");
-	fwrite(out.data, 1, out.size, stdout);
+	if (code == EXIT_DONE)
+		fwrite(out.data, 1, out.size, stdout);
 	buf_release(&out);
 	return code;
 }

@@ -1,0 +1,220 @@
+/* The command line from outside: what it says, and its exit codes. */
+#include "output.h"
+
+#include <stdlib.h>
+
+#include "ops/command.h"
+
+static struct output said;
+static char folder[] = "/tmp/sluice-command-XXXXXX";
+
+static int setup(void **state)
+{
+	(void)state;
+	return mkdtemp(folder) && chdir(folder) == 0 ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	return chdir("/") == 0 && rmdir(folder) == 0 ? 0 : -1;
+}
+
+static int run(int argc, char **argv)
+{
+	int code;
+
+	output_begin(&said);
+	code = command_main(argc, argv);
+	output_end(&said);
+	return code;
+}
+#define sluice(...)                                                                                \
+	run(sizeof((char *[]){ "sluice", __VA_ARGS__ }) / sizeof(char *),                          \
+	    (char *[]){ "sluice", __VA_ARGS__, NULL })
+
+static const char *const names[] = {
+	"run", "check", "tail", "status", "config", "health", "version"
+};
+
+/* With a word in it, so that its line of a file is known. */
+static void write_file(const char *name, const char *text)
+{
+	FILE *f = fopen(name, "w");
+
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+static void without_a_command_it_lists_them_and_fails(void **state)
+{
+	char *argv[] = { "sluice", NULL };
+
+	(void)state;
+	assert_int_equal(run(1, argv), EXIT_USAGE);
+	assert_string_equal(said.out, "");
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		assert_says(said.err, names[i]);
+}
+
+static void help_is_on_stdout_at_every_level(void **state)
+{
+	(void)state;
+	assert_int_equal(sluice("--help"), EXIT_DONE);
+	assert_string_equal(said.err, "");
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		char usage[64];
+
+		assert_int_equal(sluice("help"), EXIT_DONE);
+		assert_says(said.out, names[i]);
+		snprintf(usage, sizeof(usage), "sluice %s", names[i]);
+		assert_int_equal(sluice((char *)(uintptr_t)names[i], "--help"), EXIT_DONE);
+		assert_says(said.out, usage);
+		assert_string_equal(said.err, "");
+		assert_int_equal(sluice((char *)(uintptr_t)names[i], "-h"), EXIT_DONE);
+	}
+}
+
+static void unknown_commands_and_flags_are_wrong_usage(void **state)
+{
+	(void)state;
+	assert_int_equal(sluice("rum"), EXIT_USAGE);
+	assert_says(said.err, "rum");
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		assert_int_equal(sluice((char *)(uintptr_t)names[i], "--nonsense"), EXIT_USAGE);
+		assert_says(said.err, "--nonsense");
+		assert_says(said.err, "usage: sluice");
+		assert_string_equal(said.out, "");
+	}
+}
+
+static void the_version_has_two_spellings(void **state)
+{
+	(void)state;
+	assert_int_equal(sluice("version"), EXIT_DONE);
+	assert_string_equal(said.out, "sluice " SLUICE_VERSION "\n");
+	assert_int_equal(sluice("--version"), EXIT_DONE);
+	assert_string_equal(said.out, "sluice " SLUICE_VERSION "\n");
+}
+
+static void commands_that_need_a_configuration_say_so(void **state)
+{
+	static const char *const need[] = { "run", "check", "status" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(need) / sizeof(*need); i++) {
+		char *name = (char *)(uintptr_t)need[i];
+
+		assert_int_equal(sluice(name), EXIT_USAGE);
+		assert_says(said.err, "-c FILE");
+		assert_int_equal(sluice(name, "-c", "not-there.yaml"), EXIT_USAGE);
+		assert_says(said.err, "not-there.yaml");
+	}
+	assert_int_equal(sluice("config", "print"), EXIT_USAGE);
+	assert_says(said.err, "-c FILE");
+}
+
+static void a_wrong_configuration_is_told_with_its_line(void **state)
+{
+	static const char *const need[] = { "run", "check", "status" };
+
+	(void)state;
+	write_file("wrong.yaml", "worker:\n  thraeds: 2\n");
+	for (size_t i = 0; i < sizeof(need) / sizeof(*need); i++) {
+		assert_int_equal(sluice((char *)(uintptr_t)need[i], "-c", "wrong.yaml"),
+				 EXIT_USAGE);
+		assert_says(said.err, "wrong.yaml:2");
+		assert_says(said.err, "thraeds");
+	}
+	assert_int_equal(sluice("config", "print", "-c", "wrong.yaml"), EXIT_USAGE);
+	assert_says(said.err, "wrong.yaml:2");
+	unlink("wrong.yaml");
+}
+
+static void run_refuses_words_and_durations_it_does_not_know(void **state)
+{
+	(void)state;
+	write_file("good.yaml", "streams: [{table: orders, sinks: [screen]}]\n"
+				"sinks: {screen: {type: stdout}}\n");
+	assert_int_equal(sluice("run", "-c", "good.yaml", "now"), EXIT_USAGE);
+	assert_says(said.err, "now");
+	assert_int_equal(sluice("run", "-c", "good.yaml", "--until-idle", "soon"), EXIT_USAGE);
+	assert_says(said.err, "until-idle");
+	assert_int_equal(sluice("check", "-c", "good.yaml", "now"), EXIT_USAGE);
+	unlink("good.yaml");
+}
+
+static void config_prints_in_three_ways(void **state)
+{
+	(void)state;
+	write_file("good.yaml", "streams: [{table: orders, sinks: [screen]}]\n"
+				"sinks: {screen: {type: stdout}}\n");
+	assert_int_equal(sluice("config", "print", "-c", "good.yaml"), EXIT_DONE);
+	assert_says(said.out, "orders");
+	assert_int_equal(sluice("config", "reference"), EXIT_DONE);
+	assert_says(said.out, "checkpoint");
+	assert_int_equal(sluice("config", "schema"), EXIT_DONE);
+	assert_says(said.out, "{");
+	assert_int_equal(sluice("config"), EXIT_USAGE);
+	assert_int_equal(sluice("config", "prnt"), EXIT_USAGE);
+	assert_int_equal(sluice("config", "schema", "print"), EXIT_USAGE);
+	unlink("good.yaml");
+}
+
+/* What it is given becomes a configuration: mistakes in it are mistakes of usage. */
+static void tail_checks_what_it_is_given(void **state)
+{
+	(void)state;
+	assert_int_equal(sluice("tail"), EXIT_USAGE);
+	assert_says(said.err, "which table");
+	assert_int_equal(sluice("tail", "orders", "customers"), EXIT_USAGE);
+	assert_int_equal(sluice("tail", "orders", "--format", "xml"), EXIT_USAGE);
+	assert_says(said.err, "format");
+	assert_int_equal(sluice("tail", "orders", "--from", "yesterday"), EXIT_USAGE);
+	assert_says(said.err, "yesterday");
+	assert_int_equal(sluice("tail", "orders", "--until-idle", "0s"), EXIT_USAGE);
+	/* Nobody writes a configuration into the table's name. */
+	assert_int_equal(sluice("tail", "a\",\"gap\":\"stop", "--from", "latest"), EXIT_USAGE);
+	assert_int_equal(sluice("tail", "a b"), EXIT_USAGE);
+	assert_int_equal(sluice("tail", "${HOME}"), EXIT_USAGE);
+}
+
+static void health_fails_where_nobody_answers(void **state)
+{
+	(void)state;
+	assert_int_equal(sluice("health", "--url", "http://127.0.0.1:1"), EXIT_FAILED);
+	assert_says(said.err, "127.0.0.1:1");
+	assert_int_equal(sluice("health", "--ready", "--url", "http://127.0.0.1:1"), EXIT_FAILED);
+}
+
+static void status_of_a_store_that_is_not_there_fails_and_makes_none(void **state)
+{
+	(void)state;
+	write_file("good.yaml", "checkpoint: {store: 'sqlite:none.db'}\n"
+				"streams: [{table: orders, sinks: [screen]}]\n"
+				"sinks: {screen: {type: stdout}}\n");
+	assert_int_equal(sluice("status", "-c", "good.yaml"), EXIT_FAILED);
+	assert_says(said.err, "none.db");
+	assert_int_not_equal(access("none.db", F_OK), 0);
+	unlink("good.yaml");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(without_a_command_it_lists_them_and_fails),
+		cmocka_unit_test(help_is_on_stdout_at_every_level),
+		cmocka_unit_test(unknown_commands_and_flags_are_wrong_usage),
+		cmocka_unit_test(the_version_has_two_spellings),
+		cmocka_unit_test(commands_that_need_a_configuration_say_so),
+		cmocka_unit_test(a_wrong_configuration_is_told_with_its_line),
+		cmocka_unit_test(run_refuses_words_and_durations_it_does_not_know),
+		cmocka_unit_test(config_prints_in_three_ways),
+		cmocka_unit_test(tail_checks_what_it_is_given),
+		cmocka_unit_test(health_fails_where_nobody_answers),
+		cmocka_unit_test(status_of_a_store_that_is_not_there_fails_and_makes_none),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
