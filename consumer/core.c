@@ -240,6 +240,15 @@ static void page_empty(struct core_lane *l, int64_t now_ms)
 	l->empty_at_ms = now_ms;
 }
 
+/* A lane is busy while a request or a page of it is under way: what queues have room for. */
+static void lane_busy(struct core *c, struct core_lane *l)
+{
+	bool busy = l->state == LANE_FETCHING || lane_outstanding(l) > 0;
+
+	c->busy += (uint32_t)busy - (uint32_t)l->busy;
+	l->busy = busy;
+}
+
 /* Pages that every sink has answered give their credit back. */
 static void pages_release(struct core *c, uint32_t lane, int64_t now_ms)
 {
@@ -256,6 +265,7 @@ static void pages_release(struct core *c, uint32_t lane, int64_t now_ms)
 	}
 	if (released && l->state != LANE_FETCHING && l->state != LANE_DUE)
 		lane_settle(c, lane, now_ms, 0);
+	lane_busy(c, l);
 }
 
 static void on_page(struct core *c, const struct core_event *e)
@@ -292,6 +302,7 @@ static void on_page(struct core *c, const struct core_event *e)
 	lane_settle(c, e->lane, e->now_ms, delay_ms);
 	if (l->stopping)
 		pages_release(c, e->lane, e->now_ms); /* nobody may be left to answer it */
+	lane_busy(c, l);
 }
 
 static void on_fetch_failed(struct core *c, const struct core_event *e)
@@ -306,6 +317,7 @@ static void on_fetch_failed(struct core *c, const struct core_event *e)
 	lane_settle(c, e->lane, e->now_ms,
 		    pacing_after(&l->pacing, &stream_of(c, l)->limits,
 				 throttled ? PACING_THROTTLED : PACING_FAILED, &c->rng));
+	lane_busy(c, l);
 }
 
 static void count_roll(struct core_sink *k, uint64_t roll)
@@ -375,6 +387,8 @@ static size_t fetch_due(struct core *c, int64_t now_ms, struct core_action *out,
 		struct core_stream *s = stream_of(c, l);
 		size_t charge = CHARGE_FACTOR * l->recent_bytes;
 
+		if (!l->busy && c->busy >= c->settings.lanes_max)
+			break;
 		if (c->charged > 0 && c->credit < (int64_t)charge) {
 			c->credit_waits++;
 			break;
@@ -385,6 +399,7 @@ static size_t fetch_due(struct core *c, int64_t now_ms, struct core_action *out,
 		}
 		heap_remove(&c->due, lane);
 		lane_move(l, LANE_FETCHING);
+		lane_busy(c, l);
 		l->charge = charge;
 		credit_take(c, charge);
 		c->fetches++;
@@ -559,6 +574,14 @@ int64_t core_wake_ms(const struct core *c)
 	return c->next_wake_ms;
 }
 
+/* How far a sink is in the lane: what it has answered, else the first page that waits for it. */
+static int64_t answered_ms(const struct core_lane *l, uint32_t slot)
+{
+	if (l->frontiers[slot].end_ms > 0 || l->answered[slot] == l->pages_read)
+		return l->frontiers[slot].end_ms;
+	return l->pages[l->answered[slot] % CORE_PAGES].end_ms;
+}
+
 void core_view(const struct core *c, uint32_t stream, struct core_view *view)
 {
 	*view = (struct core_view){ 0 };
@@ -573,7 +596,7 @@ void core_view(const struct core *c, uint32_t stream, struct core_view *view)
 		if (l->state == LANE_STOPPED || descends_from_stopped(c, i))
 			view->standing++;
 		for (uint32_t slot = 0; behind && slot < c->streams[stream].sink_count; slot++) {
-			int64_t at = l->frontiers[slot].end_ms;
+			int64_t at = answered_ms(l, slot);
 
 			if (at > 0 && (view->oldest_event_ms == 0 || at < view->oldest_event_ms))
 				view->oldest_event_ms = at;

@@ -14,9 +14,9 @@
  * actions out; no clock, socket, thread or log in here, and memory only where lanes are added.
  *
  * A lane is fetched when its parent has ended (every sink has answered all of the parent, in this
- * session), it is due, it has fewer than CORE_PAGES pages between reader and sinks, and there is
- * credit. A page's credit comes back when the last sink has taken it. Times are CLOCK_BOOTTIME in
- * ms unless said. */
+ * session), it is due, it has fewer than CORE_PAGES pages between reader and sinks, not too many
+ * other lanes are busy, and there is credit. A page's credit comes back when the last sink has
+ * taken it. Times are CLOCK_BOOTTIME in ms unless said. */
 
 #define CORE_NONE      UINT32_MAX
 #define CORE_SINKS_MAX CONFIG_SINKS_MAX
@@ -91,7 +91,7 @@ struct core_page {
 
 struct core_lane {
 	enum lane_state state;
-	bool closed, stopping, dirty, read;
+	bool closed, stopping, dirty, read, busy;
 	uint32_t stream, parent, first_child, next_sibling, dirty_next;
 	int64_t store_id;
 	size_t charge;       /* of the fetch that is out */
@@ -154,6 +154,7 @@ struct core_settings {
 	int64_t save_interval_ms;
 	int64_t idle_ms; /* --until-idle; 0: serve for ever */
 	uint32_t fetches_max;
+	uint32_t lanes_max; /* busy at once: fetched, or with pages that wait for the sinks */
 	uint64_t seed;
 };
 
@@ -171,6 +172,7 @@ struct core {
 	int64_t credit;   /* bytes; may go below zero */
 	int64_t charged;  /* what is out */
 	uint32_t fetches; /* out */
+	uint32_t busy;    /* lanes */
 	uint64_t credit_waits;
 	uint32_t dirty_first;
 	struct core_save save;

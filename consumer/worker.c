@@ -12,7 +12,8 @@
 #define CONNECTIONS_MAX 64
 /* Listing calls need few. */
 #define OWN_CONNECTIONS 4
-#define NOTES_MAX       1024
+/* Notes that can wait: one for each shard that closed while the store was away, and a few more. */
+#define NOTES_MAX 16384
 
 static void on_wake(void *arg)
 {
@@ -104,7 +105,7 @@ static void start_saver(struct worker *w)
 				    .lease_ms = c->checkpoint.lease_ms,
 				    .beat_from_ms = w->beat_from_ms,
 				    .letters_max_bytes = c->dead_letter.max_bytes,
-				    /* one save, a few additions, a letter a page or sink */
+				    /* what ends in a note, a letter a page or sink */
 				    .jobs_max = NOTES_MAX +
 						lanes_max(w) * (CORE_SINKS_MAX + CORE_PAGES),
 				    .clock = w->settings.clock,
@@ -185,6 +186,7 @@ static void prepare_core(struct worker *w)
 				   .save_interval_ms = c->checkpoint.interval_ms,
 				   .idle_ms = w->settings.idle_ms,
 				   .fetches_max = CONNECTIONS_MAX,
+				   .lanes_max = lanes_max(w),
 				   .seed = seed() };
 
 	core_init(&w->core, &s, w->stream_count);
@@ -289,9 +291,9 @@ static void init(struct worker *w, const struct worker_settings *settings)
 	w->streams = memory_array(w->stream_count, sizeof(*w->streams));
 	w->arns = memory_array(w->stream_count, sizeof(*w->arns));
 	w->names = memory_array(w->stream_count, sizeof(*w->names));
-	/* A page a fetch, an answer a lane, page and sink. */
+	/* A page a fetch, an answer a page and sink of a busy lane. */
 	w->events = queue_new(sizeof(struct core_event),
-			      CONNECTIONS_MAX + (size_t)c->worker.max_shards * CORE_SINKS_MAX);
+			      CONNECTIONS_MAX + (size_t)lanes_max(w) * w->sink_count * CORE_PAGES);
 	w->notes = queue_new(sizeof(struct worker_note), NOTES_MAX);
 	w->loop = loop_new(settings->clock);
 	w->wake = loop_timer_new(w->loop, on_wake, w);

@@ -82,6 +82,18 @@ MUTANTS = [
         "if (c->charged < 0) {",
     ),
     (
+        "more lanes are busy than there is room for",
+        "consumer/core.c",
+        "		if (!l->busy && c->busy >= c->settings.lanes_max)\n			break;\n",
+        "",
+    ),
+    (
+        "a lane that is done with its pages stays busy",
+        "consumer/core.c",
+        "		lane_settle(c, lane, now_ms, 0);\n	lane_busy(c, l);\n",
+        "		lane_settle(c, lane, now_ms, 0);\n",
+    ),
+    (
         "more pages of a lane under way than there is room for",
         "consumer/core.c",
         "	} else if (lane_outstanding(l) == CORE_PAGES) {",

@@ -393,6 +393,17 @@ static void act(struct world *w, const struct core_action *a)
 	}
 }
 
+/* Those whose answers the queues need room for. */
+static uint32_t lanes_busy(const struct core *c)
+{
+	uint32_t busy = 0;
+
+	for (uint32_t i = 0; i < c->lane_count; i++)
+		busy += c->lanes[i].state == LANE_FETCHING ||
+			c->lanes[i].pages_read > c->lanes[i].pages_released;
+	return busy;
+}
+
 static void feed(struct world *w, struct core_event e)
 {
 	struct core *c = &w->process->core;
@@ -406,6 +417,7 @@ static void feed(struct world *w, struct core_event e)
 			act(w, &actions[i]);
 		e = (struct core_event){ .type = CORE_TICK, .now_ms = w->now_ms };
 	} while (n == ACTIONS);
+	assert(lanes_busy(c) <= c->settings.lanes_max);
 	if (c->charged > w->most_charged)
 		w->most_charged = c->charged;
 }
@@ -512,6 +524,7 @@ void process_boot(struct world *w)
 	struct core_settings settings = { .memory_bytes = w->memory,
 					  .save_interval_ms = 50,
 					  .fetches_max = 4,
+					  .lanes_max = 1 + (uint32_t)world_roll(w, 6),
 					  .seed = world_roll(w, 1 << 30) };
 	struct pacing_limits limits = { .min_ms = 10, .max_ms = 200 };
 	uint32_t sinks[SINKS_MAX];
