@@ -267,6 +267,12 @@ class Workload:
             thread.start()
         return self
 
+    def more(self, changes):
+        """For another start(), after join(): the same keys go on."""
+        self.changes += changes
+        for i, writer in enumerate(self.writers):
+            writer.left = changes // self.threads + (i < changes % self.threads)
+
     def wait_written(self, count, deadline=300.0):
         def probe():
             if self.error:

@@ -1,0 +1,203 @@
+"""Records that a sink can never take: kept whole with their place and reason, or in the way, as
+configured; the rest goes on."""
+
+import json
+import random
+import uuid
+
+import pytest
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
+
+import delivered
+from workload import create_table, key_text
+
+LIMIT = 100000
+COUNT = 300
+LARGE = (40, 41, 150, 299)
+
+
+@pytest.fixture
+def orders(dynamodb, access_key):
+    """300 items of one shard; those of LARGE are over the topic's limit, also compressed."""
+    client = dynamodb.client(access_key)
+    create_table(client, "orders")
+    rng = random.Random(3)
+    for i in range(COUNT):
+        item = {"pk": {"S": f"k{i % 60}"}, "sk": {"N": f"{i // 60}"}, "n": {"N": f"{i}"}}
+        if i in LARGE:
+            item["blob"] = {"B": rng.randbytes(2 * LIMIT)}
+        client.put_item(TableName="orders", Item=item)
+    return client
+
+
+@pytest.fixture
+def topic(kafka):
+    name = f"letters-{uuid.uuid4().hex[:8]}"
+    kafka.create_topic(name, partitions=2, max_message_bytes=LIMIT)
+    return name
+
+
+@pytest.fixture
+def worker(dynamodb, access_key, kafka, database, topic, sluice, tmp_path):
+    def make(**stream):
+        return sluice({
+            "worker": {"name": "one", "threads": 2},
+            "checkpoint": {"store": database, "interval": "200ms", "lease": "2s"},
+            "aws": {"endpoint": {"dynamodb": dynamodb.endpoint, "streams": dynamodb.endpoint}},
+            "streams": [{"table": "orders", "start": "oldest", "sinks": ["events", "files"],
+                         **stream}],
+            "sinks": {"events": {"type": "kafka", "brokers": kafka.brokers, "topic": topic},
+                      "files": {"type": "directory", "path": f"{tmp_path}/out/",
+                                "format": "dynamodb", "roll": {"age": "1s"}}},
+        }, access_key=access_key)
+    return make
+
+
+def numbers(kafka, topic):
+    """What a refused request had is sent again, so that other partitions may have parts twice."""
+    events = delivered.from_kafka(kafka.read(topic))
+    delivered.replays(events)
+    return sorted(int(event.after["n"]) for event in delivered.distinct(events))
+
+
+def files(tmp_path):
+    lines = [line for _, line in delivered.lines(delivered.directory_files(tmp_path / "out"))]
+    delivered.exactly_once([delivered.from_dynamodb(line, i) for i, line in enumerate(lines)])
+    return {int(line["dynamodb"]["NewImage"]["n"]["N"]): line for line in lines}
+
+
+def test_a_record_over_the_limit_is_kept_whole(orders, worker, kafka, topic, postgres, database,
+                                               tmp_path):
+    one = worker()
+    one.start()
+    one.wait_metric("sluice_dead_letters_total", len(LARGE), 60, sink="events")
+    one.wait_metric("sluice_delivered_total", COUNT, 60, sink="files")
+    one.wait_metric("sluice_delivered_total", COUNT - len(LARGE), 60, sink="events")
+    assert one.stop() == 0
+    assert one.drain() == 0, "letters are no failure"
+
+    assert numbers(kafka, topic) == [i for i in range(COUNT) if i not in LARGE]
+    lines = files(tmp_path)
+    assert sorted(lines) == list(range(COUNT)), "the directory takes them all"
+    rows = postgres.execute("SELECT stream, sink, shard, sequence, reason, json FROM sluice.letter "
+                            "ORDER BY id", url=database)
+    assert len(rows) == len(LARGE), "each once, also after another start"
+    for n, (stream, sink, shard, sequence, reason, text) in zip(LARGE, rows):
+        letter, record = json.loads(text), lines[n]
+        assert letter.keys() == {"reason", "error", "stream", "shard", "sequence", "time",
+                                 "attempts", "sink", "record"}
+        assert (letter["stream"], letter["sink"], letter["shard"], letter["sequence"],
+                letter["reason"]) == (stream, sink, shard, sequence, reason)
+        assert (stream, sink) == ("orders", "events")
+        assert int(sequence) == int(record["dynamodb"]["SequenceNumber"])
+        assert not sequence.startswith("0") and shard.startswith("shardId-")
+        assert "too large" in letter["error"].lower() and "max.message.bytes" in letter["error"]
+        assert letter["attempts"] >= 1 and letter["time"].endswith("Z")
+        assert delivered.parse(text)["record"] == record, "the record is not whole"
+    assert json.loads(one.run("status", "--json").stdout)["dead_letters"] == len(LARGE)
+
+
+def test_the_order_of_keys_survives_letters(dynamodb, access_key, worker, kafka, topic):
+    """What comes after a refused record of the same key follows, and nothing overtakes."""
+    client = dynamodb.client(access_key)
+    create_table(client, "orders")
+    rng = random.Random(5)
+    key = {"pk": {"S": "k"}, "sk": {"N": "1"}}
+    for n in range(60):
+        blob = {"blob": {"B": rng.randbytes(2 * LIMIT)}} if n % 7 == 3 else {}
+        client.put_item(TableName="orders", Item={**key, "n": {"N": f"{n}"}, **blob})
+    one = worker()
+    assert one.drain() == 0
+    events = delivered.from_kafka(kafka.read(topic))
+    delivered.replays(events)
+    events = delivered.distinct(events)
+    # The change after a large one carries it as its old image, and is too large as well.
+    expected = [n for n in range(60) if n % 7 not in (3, 4)]
+    assert [int(event.after["n"]) for event in events] == expected
+    assert {event.key for event in events} == {key_text(("pk", key["pk"]), ("sk", key["sk"]))}
+
+
+def test_on_error_stop(orders, worker, kafka, topic, postgres, database, tmp_path, dynamodb,
+                       access_key):
+    """What comes before it is delivered and saved, the shard stands, and the end says which."""
+    one = worker(on_error="stop")
+    for _ in range(2):
+        assert one.drain() == 1
+        last = one.process.text().splitlines()[-2:]
+        shard, = {line[0] for line in postgres.execute("SELECT shard FROM sluice.lane",
+                                                       url=database)}
+        assert any(line.startswith("sluice run: ") and shard in line and "stand still" in line
+                   for line in last), last
+        assert numbers(kafka, topic) == list(range(LARGE[0]))
+        assert postgres.execute("SELECT count(*) FROM sluice.letter", url=database) == [(0,)]
+    where = postgres.execute(
+        "SELECT p.sequence FROM sluice.position p JOIN sluice.sink s ON s.id = p.sink "
+        "WHERE s.name = 'events'", url=database)
+    before = files(tmp_path)[LARGE[0] - 1]
+    assert where == [(int(before["dynamodb"]["SequenceNumber"]),)]
+
+    # A topic that takes it, and everything goes on.
+    raise_limit(kafka, topic)
+    assert one.drain() == 0
+    assert numbers(kafka, topic) == list(range(COUNT))
+    assert sorted(files(tmp_path)) == list(range(COUNT))
+
+
+def raise_limit(kafka, topic):
+    admin = AdminClient({"bootstrap.servers": kafka.brokers})
+    entry = ConfigEntry("max.message.bytes", str(4 << 20),
+                        incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource("topic", topic, incremental_configs=[entry])
+    admin.incremental_alter_configs([resource])[resource].result(30)
+
+
+def test_on_error_drop(orders, worker, kafka, topic, postgres, database):
+    one = worker(on_error="drop")
+    one.start()
+    one.wait_metric("sluice_delivered_total", COUNT - len(LARGE), 60, sink="events")
+    one.wait_metric("sluice_dropped_total", len(LARGE), 60, reason="refused")
+    assert one.stop() == 0
+    assert numbers(kafka, topic) == [i for i in range(COUNT) if i not in LARGE]
+    assert postgres.execute("SELECT count(*) FROM sluice.letter", url=database) == [(0,)]
+
+
+def test_full_dead_letters_hold_the_shard(orders, worker, kafka, topic, postgres, database):
+    """The table's limit: nothing disappears, the shard waits and the log says why."""
+    one = worker()
+    one.config["dead_letter"] = {"max_bytes": "1MiB"}
+    one.config["worker"]["shutdown"] = "2s"
+    for i in range(4):
+        orders.put_item(TableName="orders", Item={
+            "pk": {"S": f"big{i}"}, "sk": {"N": "1"}, "n": {"N": f"{COUNT + i}"},
+            "blob": {"B": random.Random(i).randbytes(LIMIT)}})
+    one.start()
+    one.wait_for(lambda: "dead letters" in one.process.text() and " ERROR " in one.process.text(),
+                 "it says that the letters are full", 60)
+    bytes_kept, = postgres.execute("SELECT bytes FROM sluice.letter_total", url=database)[0]
+    assert bytes_kept <= 1 << 20
+    assert one.get("/livez")[0] == 200
+    assert one.stop() == 0
+    one.config["dead_letter"] = {"max_bytes": "16MiB"}
+    assert one.drain() == 0
+    kept = postgres.execute("SELECT count(*) FROM sluice.letter", url=database)[0][0]
+    assert kept + len(numbers(kafka, topic)) == COUNT + 4
+
+
+def test_a_record_that_cannot_be_read(emulator, sluice, tmp_path):
+    """A broken record of the stream itself, beside good ones."""
+    server = emulator("orders:records=50")
+    server.control("append", table="orders", text=json.dumps({
+        "eventID": "1", "eventName": "MODIFY", "dynamodb": {
+            "Keys": {"pk": {"S": "a"}, "sk": {"N": "not a number"}},
+            "SequenceNumber": "@SEQUENCE@", "ApproximateCreationDateTime": 1795225000,
+            "NewImage": {"pk": {"S": "a"}}, "SizeBytes": 1, "StreamViewType": "NEW_AND_OLD_IMAGES"}}))
+    server.control("put", table="orders", item={"pk": {"S": "last"}, "sk": {"N": "1"}})
+    one = sluice({
+        "checkpoint": {"store": f"sqlite:{tmp_path}/state.db", "interval": "200ms"},
+        "aws": {"endpoint": {"dynamodb": server.endpoint, "streams": server.endpoint}},
+        "streams": [{"table": "orders", "start": "oldest", "sinks": ["files"]}],
+        "sinks": {"files": {"type": "directory", "path": f"{tmp_path}/out/"}}})
+    assert one.drain() == 0
+    lines = [line for _, line in delivered.lines(delivered.directory_files(tmp_path / "out"))]
+    assert len(lines) == 51 and lines[-1]["pk"] == "last"
+    assert json.loads(one.run("status", "--json").stdout)["dead_letters"] == 1
