@@ -78,8 +78,6 @@ static const struct metric_row rows[METRIC_COUNT] = {
 				  "Calls to the checkpoint store that failed, by kind.", false },
 	[METRIC_SESSIONS] = { "sluice_sessions_total", METRIC_COUNTER, NULL, NULL,
 			      "Sessions that this process began.", false },
-	[METRIC_LOOP_AGE] = { "sluice_loop_age_seconds", METRIC_GAUGE, "loop", NULL,
-			      "Time since the loop last turned.", true },
 };
 
 struct series {

@@ -37,7 +37,6 @@ enum metric {
 	METRIC_SAVE_SECONDS,          /* time spent */
 	METRIC_STORE_ERRORS,          /* kind */
 	METRIC_SESSIONS,              /* begun in this process */
-	METRIC_LOOP_AGE,              /* loop: seconds since its last turn */
 	METRIC_COUNT,
 };
 

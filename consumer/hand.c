@@ -75,7 +75,7 @@ static bool letter_next(struct reader *r, struct lane *l, uint64_t page)
 			continue;
 
 		struct letter *letter = letter_new(l, LETTER_PAGE, e, "undecodable", e->bad,
-						   l->bad_pages, clock_aws_ms(r->settings.clock));
+						   p->attempts, clock_aws_ms(r->settings.clock));
 
 		letter->page = page;
 		r->settings.letter(r->settings.arg, letter);

@@ -120,7 +120,7 @@ struct lane_page *lane_add_page(struct lane *l, struct batch *b)
 	struct lane_page *p = lane_page_at(l, l->pages_read++);
 	int64_t threshold = start_threshold(l, b);
 
-	*p = (struct lane_page){ .batch = b, .count = count };
+	*p = (struct lane_page){ .batch = b, .count = count, .attempts = l->bad_pages + 1 };
 	for (uint32_t slot = 0; slot < l->stream->sink_count; slot++)
 		p->payloads[slot] = payloads_for(l, b, slot, threshold, count);
 	if (b->bad_count == 0 || l->stream->on_error != ON_ERROR_DEAD_LETTER)

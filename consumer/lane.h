@@ -51,6 +51,7 @@ struct lane_page {
 	struct batch *batch;
 	const struct str *payloads[CORE_SINKS_MAX]; /* by slot */
 	size_t count;       /* records that are handed over: fewer where the lane stops inside */
+	unsigned attempts;  /* how often it was fetched until it could be used */
 	size_t next_letter; /* bad records before it are in the dead letters; count: all are */
 };
 

@@ -221,6 +221,9 @@ static bool page_end(const struct batch *b, size_t count, struct core_event *e)
 		if (sequence_is_none(&b->events[i].sequence))
 			continue;
 		e->end = b->events[i].sequence;
+		/* A bad record may have no time: then the last one that has. */
+		while (i > 0 && b->events[i].time_ms == 0)
+			i--;
 		e->end_ms = b->events[i].time_ms;
 		return true;
 	}

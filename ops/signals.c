@@ -9,16 +9,30 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+
+#define ECHO_MS 100
 
 struct signals {
 	pthread_t thread;
 	int signal_fd, stop_fd, end_fd;
 	_Atomic bool stop;
+	struct clock clock;
+	int64_t last_ms; /* boot time of the last SIGTERM or SIGINT; 0: none yet */
 	void (*hangup)(void *arg);
 	void *arg;
 };
+
+/* A supervisor that signals a process and its group sends the same request twice. */
+static bool echo(struct signals *s)
+{
+	int64_t now_ms = clock_boot_ms(&s->clock), last_ms = s->last_ms;
+
+	s->last_ms = now_ms;
+	return last_ms != 0 && now_ms - last_ms < ECHO_MS;
+}
 
 static void on_signal(struct signals *s, int number)
 {
@@ -26,6 +40,8 @@ static void on_signal(struct signals *s, int number)
 		s->hangup(s->arg);
 		return;
 	}
+	if (echo(s))
+		return;
 	if (atomic_exchange(&s->stop, true)) {
 		log_warn("stopped at once by a second signal");
 		_exit(1);
@@ -61,6 +77,7 @@ struct signals *signals_start(void (*hangup)(void *arg), void *arg)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	clock_init(&s->clock);
 	s->hangup = hangup;
 	s->arg = arg;
 	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -59,7 +59,6 @@ static void the_least_configuration_has_all_defaults(void **state)
 	assert_ptr_equal(c->sinks[0].type, &types[2]);
 	assert_int_equal(c->dead_letter.max_bytes, 256 << 20);
 	assert_string_equal(c->http.listen, "127.0.0.1:8080");
-	assert_false(c->http.shard_metrics);
 	assert_int_equal(c->log.level, LOG_INFO);
 	assert_int_equal(c->log.format, LOG_TEXT);
 }
@@ -103,7 +102,7 @@ static void everything_given_arrives(void **state)
 		"    properties: { linger.ms: 5, sasl.password: '${T_SET}', empty: '', 'a.b': true "
 		"}\n"
 		"dead_letter: { max_bytes: 1MiB }\n"
-		"http: { listen: '', shard_metrics: true }\n"
+		"http: { listen: '' }\n"
 		"log: { level: debug, format: json }\n");
 	const struct config_stream *orders = &c->streams[0], *people = &c->streams[1];
 	const struct folder_settings *lake = c->sinks[0].settings;
@@ -156,7 +155,6 @@ static void everything_given_arrives(void **state)
 	assert_string_equal(events->properties.pairs[3].value, "true");
 	assert_int_equal(c->dead_letter.max_bytes, 1 << 20);
 	assert_string_equal(c->http.listen, "");
-	assert_true(c->http.shard_metrics);
 	assert_int_equal(c->log.level, LOG_DEBUG);
 	assert_int_equal(c->log.format, LOG_JSON);
 }

@@ -117,7 +117,6 @@ static void the_effective_configuration_reads_as_yaml(void **state)
 			  "  max_bytes: 256MiB\n"
 			  "http:\n"
 			  "  listen: \"\"\n"
-			  "  shard_metrics: false\n"
 			  "log:\n"
 			  "  level: warn\n"
 			  "  format: text\n");
