@@ -83,6 +83,40 @@ class Shards(world.World):
         self.trimmed("oldest", 0)
         self.assertEqual([event.n for event in self.delivered()[30:]], list(range(10, 20)))
 
+    def unread_for_long(self, gap):
+        """An open shard that nobody read for a day; what is trimmed of it gives no error."""
+        emulator, worker, root = self.life_before({"gap": gap})
+        emulator.control("advance", seconds=25 * 3600, date=True)
+        emulator.control("put", table="orders",
+                         item={"pk": {"S": "put"}, "sk": {"N": "1"}, "n": {"N": "1"}})
+        return emulator, worker, root
+
+    def test_a_shard_that_was_not_read_for_a_day_stops(self):
+        _, worker, root = self.unread_for_long("stop")
+        for _ in range(2):
+            self.drain(worker, code=1)
+            self.assertIn("it was last read at", self.log(worker))
+            self.assertIn(root, worker.process.tail(3))
+        self.assertEqual(len(self.delivered()), 30)
+
+    def test_a_shard_that_was_not_read_for_a_day_goes_on(self):
+        _, worker, _ = self.unread_for_long("oldest")
+        self.drain(worker)
+        self.assertEqual(len(self.delivered()), 31)
+        self.drain(worker)
+        self.assertEqual(self.log(worker).count("gap: records were trimmed"), 1)
+
+    def test_a_shard_that_is_gone_holds_up_no_child(self):
+        emulator, worker, root = self.life_before({"gap": "oldest"})
+        emulator.control("rotate", table="orders", shard=root, records=10)
+        emulator.control("trim", table="orders", shard=root, before=1000, gone=True)
+        emulator.control("advance", seconds=25 * 3600, date=True)
+        child = next(shard for shard, now in shards_of(emulator).items() if now.get("parent") == root)
+        emulator.control("append", table="orders", shard=child, records=5)
+        self.drain(worker)
+        self.assertIn("a shard is gone", self.log(worker))
+        self.assertEqual({event.shard for event in self.delivered()[30:]}, {child})
+
     def unseen_parent(self, gap, code):
         """root → child → grandchild → its child; the child is gone before anybody saw it."""
         emulator, worker, root = self.life_before({"gap": gap})

@@ -41,7 +41,11 @@ class Storm(world.World):
         records = int(seconds * RATE / 4)
         emulator = self.emulator(f"orders:shards=4:records={records}:keys=16:bytes=400:rate={RATE}",
                                  options=("--seed", SEED))
-        worker = self.worker(emulator, "orders", checkpoint={"interval": "50ms"})
+        worker = self.worker(emulator, "orders", checkpoint={"interval": "50ms"},
+                             stream={"sinks": ["files", "slower"]})
+        worker.config["sinks"]["slower"] = {
+            **worker.config["sinks"]["files"], "roll": {"age": "3s"}, "compression": "none",
+            "path": f"{self.folder}/out-slower/${{table}}/"}
         until, lives = time.monotonic() + seconds, 0
         while time.monotonic() < until:
             self.weather(emulator)
@@ -56,6 +60,7 @@ class Storm(world.World):
         self.wait_made(emulator)
         self.drain(worker, idle="1s")
         got = self.check_complete(emulator)
+        self.check_complete(emulator, out="out-slower")
         self.clean()
         print(f"{self.id()}: {lives} lives, {len(got)} records", flush=True)
 

@@ -137,8 +137,8 @@ class World(unittest.TestCase):
     def log(self, worker):
         return worker.log.read_text(errors="replace")
 
-    def delivered(self, table="orders"):
-        return list(events(self.folder / "out" / table))
+    def delivered(self, table="orders", out="out"):
+        return list(events(self.folder / out / table))
 
     # --- what must hold ---
 
@@ -164,10 +164,10 @@ class World(unittest.TestCase):
             self.assertEqual(numbers.pop(key, []), list(range(1, end["n"] + 1)), key)
         self.assertEqual(dict(numbers), {}, "keys that the table never had")
 
-    def check_complete(self, emulator, table="orders"):
+    def check_complete(self, emulator, table="orders", out="out"):
         """Everything that was generated came out, once and in order; returns the events."""
         truth = emulator.truth(table)
-        got = self.delivered(table)
+        got = self.delivered(table, out)
         self.check_order(got, {shard: now for stream in truth["streams"]
                                for shard, now in stream["shards"].items()})
         self.check_keys(got, truth["keys"])
@@ -199,5 +199,6 @@ class World(unittest.TestCase):
 
     def clean(self):
         """No unfinished file is left behind."""
-        left = [path for path in (self.folder / "out").rglob(".*") if path.is_file()]
+        left = [path for out in self.folder.glob("out*") for path in out.rglob(".*")
+                if path.is_file()]
         self.assertEqual(left, [])
