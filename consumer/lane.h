@@ -80,6 +80,8 @@ struct lane {
 	char *iterator;       /* NULL: to be asked for */
 	struct sequence read; /* last record read; none: not yet */
 	bool from_horizon;    /* after a gap with `gap: oldest` */
+	int64_t read_at_ms;   /* AWS time of its last page, of whatever session; 0: never */
+	bool gap_told;        /* counted and logged, and no page was read since */
 	int limit;            /* records a call */
 	unsigned bad_pages;   /* in a row, of the same place */
 	struct lane_page pages[CORE_PAGES];

@@ -15,7 +15,10 @@
 #define BODY_MAX   ((size_t)16 << 20)
 #define LIMIT_FULL 1000
 /* A page that stays broken this often is taken apart, so that one bad record holds nobody up. */
-#define BAD_PAGES_MAX    3
+#define BAD_PAGES_MAX 3
+/* A stream keeps 24 hours. What was not read for this long is a gap whatever AWS answers: a shard
+ * that was trimmed from its beginning on gives no error, and one that is gone is only not found. */
+#define UNREAD_MAX_MS    (23LL * 60 * 60 * 1000)
 #define COMMANDS_AT_ONCE 64
 #define LOG_EVERY_MS     10000
 
@@ -151,11 +154,13 @@ static void fetch_failed(struct fetch *f, const struct error *err)
 static void ask_iterator(struct fetch *f);
 
 /* The place fell out of the stream's 24 hours: records are lost, and nobody may overlook it. */
-static void gap(struct fetch *f, const struct error *err)
+static void tell_gap(struct lane *l, const struct error *err)
 {
-	struct lane *l = f->lane;
 	char from[SEQUENCE_TEXT_SIZE];
 
+	if (l->gap_told)
+		return;
+	l->gap_told = true;
 	metric_add(l->stream->gaps, 1);
 	log_error(l->stream->gap == GAP_OLDEST
 			  ? "gap: records were trimmed unread; reading goes on at the oldest left"
@@ -163,6 +168,13 @@ static void gap(struct fetch *f, const struct error *err)
 		  log_text("stream", l->stream->source.stream), log_text("shard", l->shard),
 		  log_text("after", sequence_text(&l->read, from)),
 		  log_text("error", err->message));
+}
+
+static void gap(struct fetch *f, const struct error *err)
+{
+	struct lane *l = f->lane;
+
+	tell_gap(l, err);
 	forget_iterator(l);
 	if (l->stream->gap != GAP_OLDEST) {
 		fetch_failed(f, err);
@@ -170,6 +182,19 @@ static void gap(struct fetch *f, const struct error *err)
 	}
 	l->from_horizon = true;
 	ask_iterator(f);
+}
+
+/* Nothing is left of it behind the gap: it ends, so that its children go on. */
+static void shard_gone(struct fetch *f)
+{
+	struct lane *l = f->lane;
+
+	log_warn("a shard is gone, nothing of it is left to read",
+		 log_text("stream", l->stream->source.stream), log_text("shard", l->shard));
+	forget_iterator(l);
+	reader_tell_core(f->reader, (struct core_event){
+					    .type = CORE_PAGE, .lane = l->index, .closed = true });
+	free(f);
 }
 
 static void on_iterator(void *arg, const struct error *err, const char *iterator)
@@ -183,6 +208,8 @@ static void on_iterator(void *arg, const struct error *err, const char *iterator
 		ask_records(f);
 	} else if (err->kind == ERROR_TRIMMED && !l->from_horizon) {
 		gap(f, err);
+	} else if (err->kind == ERROR_NOT_FOUND && l->gap_told) {
+		shard_gone(f);
 	} else if (err->kind == ERROR_INVALID && !f->reader->no_timestamps && l->root &&
 		   sequence_is_none(&l->read) && l->stream->start_ms > 0) {
 		f->reader->no_timestamps = true;
@@ -290,6 +317,8 @@ static void page_read(struct fetch *f, struct batch *page)
 	forget_iterator(l);
 	if (!b->closed)
 		l->iterator = memory_text_n(b->next_iterator.p, b->next_iterator.n);
+	l->read_at_ms = clock_aws_ms(r->settings.clock);
+	l->gap_told = false;
 	count_page(l, b);
 	if (b->count > 0) {
 		size_t all = b->count;
@@ -344,6 +373,8 @@ static void on_records(void *arg, const struct error *err, struct streams_record
 		ask_records(f);
 	} else if (err->kind == ERROR_TRIMMED) {
 		gap(f, err);
+	} else if (err->kind == ERROR_NOT_FOUND && l->gap_told) {
+		shard_gone(f);
 	} else {
 		/* An iterator is good for 15 minutes; after a fault a new one costs nothing. */
 		forget_iterator(l);
@@ -357,11 +388,32 @@ static void ask_records(struct fetch *f)
 			f);
 }
 
+static bool unread_too_long(const struct reader *r, const struct lane *l, struct error *err)
+{
+	char since[CLOCK_TEXT_SIZE];
+
+	if (l->gap_told || l->read_at_ms == 0 ||
+	    clock_aws_ms(r->settings.clock) - l->read_at_ms <= UNREAD_MAX_MS)
+		return false;
+	error_set(err, ERROR_TRIMMED, "it was last read at %s, and its stream keeps 24 hours",
+		  clock_text(l->read_at_ms, since));
+	return true;
+}
+
 static void fetch(struct reader *r, struct lane *l)
 {
 	struct fetch *f = memory_new(sizeof(*f));
+	struct error err = { 0 };
 
 	*f = (struct fetch){ .reader = r, .lane = l };
+	if (unread_too_long(r, l, &err)) {
+		tell_gap(l, &err);
+		forget_iterator(l);
+		if (l->stream->gap != GAP_OLDEST) {
+			fetch_failed(f, &err);
+			return;
+		}
+	}
 	if (l->iterator)
 		ask_records(f);
 	else

@@ -41,6 +41,7 @@ void worker_add_lane(struct worker *w, struct worker_stream *s, const struct sto
 	l->store_id = stored->id;
 	l->root = stored->root;
 	l->starting = stored->starting;
+	l->read_at_ms = stored->read_at_ms;
 	l->reader = w->next_reader++ % w->reader_count;
 	lane_set_positions(l, at);
 	memcpy(start.at, at, s->lanes.sink_count * sizeof(*at));

@@ -324,6 +324,19 @@ static bool forgettable(const struct worker *w, const struct claimed *c,
 	       bsearch(lane->shard, c->parents, c->count, STORE_SHARD_SIZE, by_text) != NULL;
 }
 
+/* A lane that was never read had its chance until the stream was last read at all. */
+static void date_unread(struct claimed *c)
+{
+	int64_t newest_ms = 0;
+
+	for (size_t i = 0; i < c->count; i++)
+		if (c->lanes[i].read_at_ms > newest_ms)
+			newest_ms = c->lanes[i].read_at_ms;
+	for (size_t i = 0; i < c->count; i++)
+		if (c->lanes[i].read_at_ms == 0)
+			c->lanes[i].read_at_ms = newest_ms;
+}
+
 static bool add_claimed(struct worker *w, struct claimed *c)
 {
 	struct worker_stream *s = c->stream;
@@ -333,6 +346,7 @@ static bool add_claimed(struct worker *w, struct claimed *c)
 
 	if (c->count == 0)
 		return true; /* and no array to sort */
+	date_unread(c);
 	qsort(c->lanes, c->count, sizeof(*c->lanes), by_lane_id);
 	qsort(c->positions, c->position_count, sizeof(*c->positions), by_position_lane);
 	c->parents = memory_array(c->count, STORE_SHARD_SIZE);

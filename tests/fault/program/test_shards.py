@@ -112,7 +112,8 @@ class Shards(world.World):
         emulator.control("trim", table="orders", shard=root, before=1000, gone=True)
         emulator.control("advance", seconds=25 * 3600, date=True)
         child = next(shard for shard, now in shards_of(emulator).items() if now.get("parent") == root)
-        emulator.control("append", table="orders", shard=child, records=5)
+        emulator.control("put", table="orders",
+                         item={"pk": {"S": "put"}, "sk": {"N": "1"}, "n": {"N": "1"}})
         self.drain(worker)
         self.assertIn("a shard is gone", self.log(worker))
         self.assertEqual({event.shard for event in self.delivered()[30:]}, {child})
