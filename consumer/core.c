@@ -9,8 +9,9 @@
 
 /* Body, arena and output live side by side (design, "Credits"). */
 #define CHARGE_FACTOR 4
-/* What a lane is charged before it has shown how large its pages are, and the least ever. */
-#define CHARGE_FIRST ((size_t)256 << 10)
+/* What a lane is charged before it has shown how large its pages are: DynamoDB's largest page, as
+ * after a pause all shards have such pages at once. And the least ever. */
+#define CHARGE_FIRST ((size_t)1 << 20)
 #define CHARGE_LEAST ((size_t)16 << 10)
 /* A sink that was asked to prepare and has not answered is asked again after this long. */
 #define PREPARE_AGAIN_MS 200
