@@ -20,7 +20,10 @@ void buf_release(struct buf *b)
 	buf_init(b, b->limit);
 }
 
-void buf_clear(struct buf *b) { buf_truncate(b, 0); }
+void buf_clear(struct buf *b)
+{
+	buf_truncate(b, 0);
+}
 
 void buf_truncate(struct buf *b, size_t size)
 {

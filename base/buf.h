@@ -17,7 +17,7 @@ struct buf {
 
 void buf_init(struct buf *b, size_t limit);
 void buf_release(struct buf *b);
-void buf_clear(struct buf *b); /* keeps the memory */
+void buf_clear(struct buf *b);                 /* keeps the memory */
 void buf_truncate(struct buf *b, size_t size); /* forgets what is behind `size` (<= b->size) */
 /* False where the limit would be passed: nothing was added. Memory itself aborts. */
 bool buf_add(struct buf *b, const void *data, size_t size) MUST_CHECK;

@@ -4,7 +4,10 @@
  *   return MOVE(b);  queue_push(q, MOVE(b));      -- hands the pointer over and forgets it */
 #define AUTO(type) __attribute__((cleanup(type##_freep)))
 #define DEFINE_AUTO(type)                                                                          \
-	static inline void type##_freep(struct type **p) { type##_free(*p); }
+	static inline void type##_freep(struct type **p)                                           \
+	{                                                                                          \
+		type##_free(*p);                                                                   \
+	}
 #define MOVE(p)                                                                                    \
 	({                                                                                         \
 		__typeof__(p) moved_ = (p);                                                        \

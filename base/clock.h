@@ -13,7 +13,10 @@ struct clock {
 };
 
 void clock_init(struct clock *c); /* the machine's clocks */
-static inline int64_t clock_boot_ms(const struct clock *c) { return c->boot_ms(c); }
+static inline int64_t clock_boot_ms(const struct clock *c)
+{
+	return c->boot_ms(c);
+}
 static inline int64_t clock_aws_ms(const struct clock *c)
 {
 	return c->wall_ms(c) + atomic_load_explicit(&c->aws_offset_ms, memory_order_relaxed);

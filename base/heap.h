@@ -14,7 +14,7 @@ struct heap {
 
 void heap_init(struct heap *h, size_t capacity);
 void heap_release(struct heap *h);
-void heap_resize(struct heap *h, size_t capacity); /* grows only */
+void heap_resize(struct heap *h, size_t capacity);       /* grows only */
 void heap_set(struct heap *h, uint32_t id, int64_t key); /* adds or moves */
 void heap_remove(struct heap *h, uint32_t id);           /* absent is fine */
 bool heap_contains(const struct heap *h, uint32_t id);

@@ -19,10 +19,13 @@ struct log_field {
 	double real;
 };
 
-#define log_str(field, value)  ((struct log_field){ .name = (field), .type = LOG_FIELD_TEXT, .text = (value) })
+#define log_str(field, value)                                                                      \
+	((struct log_field){ .name = (field), .type = LOG_FIELD_TEXT, .text = (value) })
 #define log_text(field, value) log_str(field, str_of(value))
-#define log_int(field, value)  ((struct log_field){ .name = (field), .type = LOG_FIELD_INT, .number = (value) })
-#define log_real(field, value) ((struct log_field){ .name = (field), .type = LOG_FIELD_REAL, .real = (value) })
+#define log_int(field, value)                                                                      \
+	((struct log_field){ .name = (field), .type = LOG_FIELD_INT, .number = (value) })
+#define log_real(field, value)                                                                     \
+	((struct log_field){ .name = (field), .type = LOG_FIELD_REAL, .real = (value) })
 
 #define log_write(level, message, ...)                                                             \
 	log_fields(level, message, (const struct log_field[]){ __VA_ARGS__ __VA_OPT__(, ){ 0 } })
@@ -37,8 +40,8 @@ void log_fields(enum log_level level, const char *message, const struct log_fiel
 void log_setup(enum log_level level, enum log_format format);
 bool log_level_parse(const char *text, enum log_level *out);
 
-/* For what repeats: lets the first through and then one each `every_ms`, and says how many were held
- * back in the field `repeated`. A static or a member; used by one thread. */
+/* For what repeats: lets the first through and then one each `every_ms`, and says how many were
+ * held back in the field `repeated`. A static or a member; used by one thread. */
 struct log_limit {
 	int64_t next_ms;
 	uint64_t held;

@@ -26,7 +26,7 @@ void loop_once(struct loop *l, int max_wait_ms);
 /* Until loop_stop. Turns at least each LOOP_TURN_MS, so that an idle loop's beat stays fresh. */
 #define LOOP_TURN_MS 200
 void loop_run(struct loop *l);
-void loop_stop(struct loop *l); /* any thread */
-void loop_wake(struct loop *l); /* any thread */
+void loop_stop(struct loop *l);             /* any thread */
+void loop_wake(struct loop *l);             /* any thread */
 int64_t loop_now_ms(const struct loop *l);  /* boot time at the last wake-up */
 int64_t loop_beat_ms(const struct loop *l); /* any thread: boot time when it last turned */

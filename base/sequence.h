@@ -22,7 +22,10 @@ static inline bool sequence_equal(const struct sequence *a, const struct sequenc
 {
 	return sequence_compare(a, b) == 0;
 }
-static inline bool sequence_is_none(const struct sequence *s) { return s->length == 0; }
+static inline bool sequence_is_none(const struct sequence *s)
+{
+	return s->length == 0;
+}
 #define SEQUENCE_TEXT_SIZE (SEQUENCE_DIGITS_MAX + 1)
 /* The digits and a zero byte; "" for none. Returns out. */
 char *sequence_text(const struct sequence *s, char out[SEQUENCE_TEXT_SIZE]);

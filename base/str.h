@@ -13,7 +13,10 @@ struct str {
 /* printf("%.*s", STR_ARG(s)) */
 #define STR_ARG(s) (int)(s).n, (s).p
 
-static inline struct str str_of(const char *text) { return (struct str){ text, strlen(text) }; }
+static inline struct str str_of(const char *text)
+{
+	return (struct str){ text, strlen(text) };
+}
 static inline bool str_equal(struct str a, struct str b)
 {
 	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);

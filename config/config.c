@@ -12,10 +12,10 @@
 #include "config/sections.h"
 #include "config/yaml.h"
 
-#define STREAMS_MAX      1000
-#define MEMORY_MIN       (16L << 20)
-#define MEMORY_DEFAULT   (1L << 30)
-#define THREADS_MAX      256
+#define STREAMS_MAX    1000
+#define MEMORY_MIN     (16L << 20)
+#define MEMORY_DEFAULT (1L << 30)
+#define THREADS_MAX    256
 
 struct loader {
 	struct fill fill;

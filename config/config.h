@@ -40,7 +40,7 @@ enum config_on_error { ON_ERROR_DEAD_LETTER, ON_ERROR_STOP, ON_ERROR_DROP };
 
 struct config_stream_sink {
 	const char *name;
-	size_t sink;       /* index into config.sinks */
+	size_t sink; /* index into config.sinks */
 };
 
 struct config_stream {

@@ -208,8 +208,7 @@ static json_t *stream_sinks_schema(void)
 
 	table_build(use, config_stream_sink_section.options);
 	put(list, "minItems", json_integer(1));
-	put(list, "description",
-	    json_string("Names of `sinks`, or maps with a name."));
+	put(list, "description", json_string("Names of `sinks`, or maps with a name."));
 	put(list, "items", either(typed("string"), use));
 	return list;
 }

@@ -158,8 +158,8 @@ static bool bury_once(const struct session_settings *s, const char *id, struct e
 	bool ok = store_rolls(s->store, id, note_roll, &b, err) && bury_rolls(&b, err);
 
 	ok = ok && store_session_bury(s->store, id, err);
-	/* Not earlier: a save whose reply was lost may reach the store as long as the session lives,
-	 * and its roll would then name files that are gone. */
+	/* Not earlier: a save whose reply was lost may reach the store as long as the session
+	 * lives, and its roll would then name files that are gone. */
 	if (ok)
 		sweep(s, id);
 	for (size_t i = 0; i < b.count; i++)

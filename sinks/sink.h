@@ -3,8 +3,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/clock.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/metrics.h"
 #include "base/str.h"
@@ -35,14 +35,14 @@ struct delivery {
 	const struct str *payloads; /* batch->count of them; p NULL: not for this sink */
 	size_t first;               /* earlier records are in already, or not for this sink */
 	size_t count;               /* records with a payload from `first` on, for metrics */
-	unsigned reader;            /* which reader it comes from: a sink may keep one handle each */
-	void *lane;                 /* the reader's; handed back in the answer's delivery */
+	unsigned reader; /* which reader it comes from: a sink may keep one handle each */
+	void *lane;      /* the reader's; handed back in the answer's delivery */
 };
 
 enum sink_answer_kind {
-	SINK_TAKEN,    /* delivery, roll: all of it from `first` on. roll 0: durable */
-	SINK_FAILED,   /* delivery, first, err: records before `first` are in; again later from it */
-	SINK_REFUSED,  /* delivery, first, err: record `first` goes to the dead letters */
+	SINK_TAKEN,   /* delivery, roll: all of it from `first` on. roll 0: durable */
+	SINK_FAILED,  /* delivery, first, err: records before `first` are in; again later from it */
+	SINK_REFUSED, /* delivery, first, err: record `first` goes to the dead letters */
 	SINK_PREPARED, /* roll, blob: holds every delivery that was taken with this roll */
 	SINK_FINISHED, /* roll: readers can see it; its row may go */
 	SINK_FATAL,    /* err: this session has to end */
@@ -97,7 +97,8 @@ struct sink_ops {
 	 * of a roll that cannot be finished says what a person has to look at. */
 	bool (*bury)(const void *settings, const struct sink_host *host, struct str blob,
 		     struct error *err);
-	/* Blocking, after every roll of `session` was buried: abandoned uploads and dot files go. */
+	/* Blocking, after every roll of `session` was buried: abandoned uploads and dot files go.
+	 */
 	bool (*sweep)(const void *settings, const struct sink_host *host, const char *session,
 		      struct error *err);
 	/* The lease ended: drop what is unsent and answer it as failed. */
@@ -113,8 +114,8 @@ struct sink_ops {
 
 extern const struct sink_ops sink_kafka, sink_s3, sink_directory, sink_stdout;
 
-/* Choices of the settings `format` (enum event_format) and `numbers` (0 exact, 1 string), which every
- * sink has; end with NULL. */
+/* Choices of the settings `format` (enum event_format) and `numbers` (0 exact, 1 string), which
+ * every sink has; end with NULL. */
 extern const char *const sink_formats[], *const sink_numbers[];
 
 /* NULL where there is no such type. */

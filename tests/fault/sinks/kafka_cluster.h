@@ -224,6 +224,16 @@ static void seen_headers(const rd_kafka_message_t *m, struct seen *s)
 	}
 }
 
+/* A payload has no zero byte behind it. */
+static long payload_number(const rd_kafka_message_t *m)
+{
+	char text[32] = "";
+	size_t skip = strlen("{\"n\":"), n = m->len - skip;
+
+	memcpy(text, (const char *)m->payload + skip, n < sizeof(text) ? n : sizeof(text) - 1);
+	return strtol(text, NULL, 10);
+}
+
 /* All of a topic, partition after partition; the caller frees. */
 static struct seen *world_consume(struct world *w, const char *topic, int partitions, size_t *count)
 {
@@ -262,8 +272,7 @@ static struct seen *world_consume(struct world *w, const char *topic, int partit
 			s = &out[(*count)++];
 			*s = (struct seen){ .partition = m->partition, .tombstone = !m->payload };
 			if (m->payload)
-				s->n = strtol((const char *)m->payload + strlen("{\"n\":"), NULL,
-					      10);
+				s->n = payload_number(m);
 			snprintf(s->key, sizeof(s->key), "%.*s", (int)m->key_len,
 				 (const char *)m->key);
 			seen_headers(m, s);
