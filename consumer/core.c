@@ -15,6 +15,8 @@
 #define CHARGE_LEAST ((size_t)16 << 10)
 /* A sink that was asked to prepare and has not answered is asked again after this long. */
 #define PREPARE_AGAIN_MS 200
+/* A shard's pause may be cut by this part, so that several end at once. */
+#define DUE_SHARE 32
 
 #define TO(s)            (1u << LANE_##s)
 static const unsigned allowed[LANE_STATES] = {
@@ -136,6 +138,17 @@ static void lane_ended(struct core *c, uint32_t lane, int64_t now_ms)
 			lane_due(c, child, now_ms);
 }
 
+/* Shards that are due at about the same time become due at once: asked one by one, each would wake
+ * the core and its reader anew. At most a 32nd earlier. */
+static int64_t due_together_ms(int64_t now_ms, int64_t delay_ms)
+{
+	int64_t grid_ms = 1;
+
+	while (2 * DUE_SHARE * grid_ms <= delay_ms)
+		grid_ms *= 2;
+	return (now_ms + delay_ms) & ~(grid_ms - 1);
+}
+
 /* Where the lane goes after a page was read, failed or was released. */
 static void lane_settle(struct core *c, uint32_t lane, int64_t now_ms, int64_t delay_ms)
 {
@@ -154,7 +167,7 @@ static void lane_settle(struct core *c, uint32_t lane, int64_t now_ms, int64_t d
 	} else if (lane_outstanding(l) == CORE_PAGES) {
 		lane_move(l, LANE_FULL);
 	} else if (l->state != LANE_DUE) {
-		lane_due(c, lane, now_ms + delay_ms);
+		lane_due(c, lane, due_together_ms(now_ms, delay_ms));
 	}
 }
 
