@@ -258,9 +258,10 @@ static bool page_end(const struct batch *b, size_t count, struct core_event *e)
 }
 
 /* A page that cannot be used is fetched again; after BAD_PAGES_MAX of them in a row it is taken
- * apart, and where even that fails, with fewer records at a time. Without a single sequence number
- * there is no place to go on from. */
-static bool decode(struct fetch *f, struct batch *b, struct error *err)
+ * apart, and where even that fails, with fewer records at a time: *fewer says to ask for them at
+ * once, so that what comes before the fault is not held up. Without a single sequence number there
+ * is no place to go on from. */
+static bool decode(struct fetch *f, struct batch *b, bool *fewer, struct error *err)
 {
 	struct lane *l = f->lane;
 	struct core_event end = { 0 };
@@ -276,6 +277,7 @@ static bool decode(struct fetch *f, struct batch *b, struct error *err)
 		error_set(err, ERROR_RETRY, "none of its records has a sequence number");
 	} else if (o.lenient && l->limit > 1) {
 		l->limit /= 2;
+		*fewer = true;
 	}
 	l->bad_pages++;
 	err->kind = ERROR_RETRY;
@@ -355,13 +357,16 @@ static void on_records(void *arg, const struct error *err, struct streams_record
 
 	if (err->kind == ERROR_NONE) {
 		AUTO(batch) struct batch *b = batch_new();
+		bool fewer = false;
 
 		b->source = &l->stream->source;
 		b->shard = l->shard;
 		b->body = *got->body;
 		*got->body = (struct buf){ 0 };
-		if (decode(f, b, &fault))
+		if (decode(f, b, &fewer, &fault))
 			page_read(f, MOVE(b));
+		else if (fewer)
+			ask_records(f);
 		else
 			fetch_failed(f, &fault);
 	} else if (err->kind == ERROR_EXPIRED) {

@@ -117,15 +117,32 @@ class Records(world.World):
         emulator = self.emulator("orders:records=10:keys=4:bytes=400")
         for i in range(3):
             self.append(emulator, without("dynamodb", "SequenceNumber").replace("MARK", f"{i}"))
+        for text in ("no record at all", "[]", "null"):
+            self.append(emulator, text)
         self.put(emulator, 1)
         worker = self.worker(emulator, "orders")
         self.drain(worker)
         letters = self.letters()
-        self.assertEqual([letter["sequence"] for letter in letters], [None] * 3)
-        self.assertEqual(len({json.dumps(letter["record"]) for letter in letters}), 3)
+        self.assertEqual([letter["sequence"] for letter in letters], [None] * 6)
+        self.assertEqual(len({json.dumps(letter["record"]) for letter in letters}), 6)
         generated, by_hand = self.split_events()
         self.assertEqual(len(by_hand), 1)
         self.check_keys(generated, emulator.truth("orders")["keys"])
+
+    def test_a_record_that_breaks_its_page_holds_up_only_what_is_behind_it(self):
+        emulator = self.emulator("orders:shards=2:records=300:keys=4:bytes=400")
+        first = list(emulator.truth("orders")["streams"][-1]["shards"])[0]
+        self.append(emulator, '{"dynamodb":', shard=first)
+        self.append(emulator, with_value('{"S":"behind"}'), shard=first)
+        worker = self.worker(emulator, "orders").start()
+        worker.wait_for(lambda: len(self.delivered()) == 600, "what comes before it", 120)
+        worker.wait_for(lambda: "its records cannot be told apart" in worker.get("/readyz")[1],
+                        "the health says so", 60)
+        self.assertEqual(worker.stop(60), 0)
+        self.assertEqual(self.letters(), [])
+        generated, by_hand = self.split_events()
+        self.check_keys(generated, emulator.truth("orders")["keys"])
+        self.assertEqual(by_hand, [])
 
     def test_drop(self):
         emulator = self.emulator("orders:records=10:keys=4:bytes=400")
