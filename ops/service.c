@@ -19,7 +19,8 @@
 #define AGAIN_BASE_MS 200
 #define AGAIN_MAX_MS  10000
 /* Pages come and go all the time: memory of this size is kept, not mapped anew for each of them. */
-#define KEEP_BYTES (64 << 20)
+#define KEEP_BYTES       (64 << 20)
+#define READERS_AN_ARENA 2
 
 struct service {
 	const struct config *config;
@@ -238,14 +239,23 @@ static void close_all(struct service *s)
 	metrics_free(s->metrics);
 }
 
+/* Threads share arenas: each keeps holes of its own, which would come on top of worker.memory. */
+static void malloc_setup(const struct config *c)
+{
+	int arenas = (int)c->worker.threads / READERS_AN_ARENA;
+
+	mallopt(M_MMAP_THRESHOLD, KEEP_BYTES);
+	mallopt(M_TRIM_THRESHOLD, KEEP_BYTES);
+	mallopt(M_ARENA_MAX, arenas > 0 ? arenas : 1);
+}
+
 int service_run(const struct config *c, const struct service_options *o)
 {
 	struct service s = { .config = c };
 	struct error err = { 0 };
 	int code = EXIT_FAILED;
 
-	mallopt(M_MMAP_THRESHOLD, KEEP_BYTES);
-	mallopt(M_TRIM_THRESHOLD, KEEP_BYTES);
+	malloc_setup(c);
 	log_setup((enum log_level)c->log.level, (enum log_format)c->log.format);
 	clock_init(&s.clock);
 	s.metrics = metrics_new();
