@@ -56,10 +56,14 @@ static const struct property defaults[] = {
 	{ NULL, NULL },
 };
 
-/* And these not. murmur2_random is the Java client's for records with a key. */
+/* And these not. murmur2_random is the Java client's for records with a key. Two requests in flight
+ * keep a broker busy, as it answers those of one connection one by one. With more, librdkafka (seen
+ * with 2.0.2) polls without a pause: an idempotent partition has one request out at a time, and
+ * where further ones are due and nothing else waits to be sent, its thread asks again and again. */
 static const struct property fixed[] = {
 	{ "acks", "all" },
 	{ "enable.idempotence", "true" },
+	{ "max.in.flight", "2" },
 	{ "partitioner", "murmur2_random" },
 	{ "log.queue", "true" },
 	{ "queue.buffering.max.kbytes", "2147483647" },
