@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "event/decode.h"
 
 /* What the tests of the decoder share: a table with a hash and a range key, and ways to decode
@@ -100,7 +101,7 @@ static inline struct batch *decoding_value(const char *value, struct encoding en
 #define assert_str(s, text)                                                                        \
 	do {                                                                                       \
 		struct str got_ = (s);                                                             \
-		char *copy_ = strndup(got_.p ? got_.p : "(null)", got_.p ? got_.n : 6);            \
+		char *copy_ = memory_text_n(got_.p ? got_.p : "(null)", got_.p ? got_.n : 6);      \
 		assert_string_equal(copy_, text);                                                  \
 		free(copy_);                                                                       \
 	} while (0)

@@ -27,7 +27,7 @@ static void assert_lines(const struct batch *b, const struct str *payloads, cons
 	read_file(name, &golden);
 	for (size_t i = 0; i < b->count; i++) {
 		const char *line = golden.data + n, *end = strchr(line, '\n');
-		char *want = strndup(line, (size_t)(end - line));
+		char *want = memory_text_n(line, (size_t)(end - line));
 
 		assert_str(payloads[i], want);
 		assert_int_equal(payloads[i].p[payloads[i].n], '\n');

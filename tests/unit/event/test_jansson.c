@@ -249,7 +249,7 @@ static void assert_same_digits(struct str exact, struct str strings)
 	while (p < exact.p + exact.n) {
 		if (!quoted && *q == '"' && (*p == '-' || (*p >= '0' && *p <= '9'))) {
 			size_t n = strcspn(++q, "\"");
-			char *text = strndup(q, n);
+			char *text = memory_text_n(q, n);
 			struct buf legal;
 
 			buf_init(&legal, 0);
