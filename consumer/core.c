@@ -18,7 +18,7 @@
 /* A shard's pause may be cut by this part, so that several end at once. */
 #define DUE_SHARE 32
 
-#define TO(s)            (1u << LANE_##s)
+#define TO(s)     (1u << LANE_##s)
 static const unsigned allowed[LANE_STATES] = {
 	[LANE_WAITING] = TO(DUE),
 	[LANE_DUE] = TO(FETCHING) | TO(STOPPED),

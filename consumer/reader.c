@@ -210,8 +210,9 @@ static void on_iterator(void *arg, const struct error *err, const char *iterator
 		gap(f, err);
 	} else if (err->kind == ERROR_NOT_FOUND && l->gap_told) {
 		shard_gone(f);
-	} else if (err->kind == ERROR_INVALID && !f->reader->no_timestamps && l->root &&
-		   sequence_is_none(&l->read) && l->stream->start_ms > 0) {
+	} else if (err->kind == ERROR_INVALID && !f->reader->no_timestamps &&
+		   (l->root || sequence_is_none(&l->starting)) && sequence_is_none(&l->read) &&
+		   l->stream->start_ms > 0) {
 		f->reader->no_timestamps = true;
 		ask_iterator(f);
 	} else {

@@ -63,6 +63,7 @@ static void new_id(char id[STORE_ID_SIZE])
 struct burial {
 	const struct session_settings *s;
 	const char *session;
+	const char *own_id; /* of the session that buries and beats meanwhile; NULL: the same */
 	struct {
 		char sink[STORE_NAME_MAX + 1];
 		uint64_t number;
@@ -120,6 +121,8 @@ static bool bury_rolls(struct burial *b, struct error *err)
 		struct sink_host host = host_of(s, sink);
 
 		host.session = b->session;
+		if (b->own_id && !store_session_beat(s->store, b->own_id, err))
+			return false;
 		if (!sink_ops_find(sink->type->type)
 			     ->bury(sink->settings, &host,
 				    (struct str){ b->rolls[i].blob, b->rolls[i].size }, err))
@@ -152,15 +155,16 @@ static void sweep(const struct session_settings *s, const char *session)
 	}
 }
 
-static bool bury_once(const struct session_settings *s, const char *id, struct error *err)
+static bool bury_once(const struct session_settings *s, const char *id, const char *own_id,
+		      bool litter, struct error *err)
 {
-	struct burial b = { .s = s, .session = id };
+	struct burial b = { .s = s, .session = id, .own_id = own_id };
 	bool ok = store_rolls(s->store, id, note_roll, &b, err) && bury_rolls(&b, err);
 
 	ok = ok && store_session_bury(s->store, id, err);
 	/* Not earlier: a save whose reply was lost may reach the store as long as the session
 	 * lives, and its roll would then name files that are gone. */
-	if (ok)
+	if (ok && litter)
 		sweep(s, id);
 	for (size_t i = 0; i < b.count; i++)
 		free(b.rolls[i].blob);
@@ -178,7 +182,7 @@ static bool bury(const struct session_settings *s, const char *id, const char *o
 
 	rng_random(&seed, sizeof(seed));
 	rng_seed(&rng, seed);
-	for (unsigned tries = 0; !bury_once(s, id, err); tries++) {
+	for (unsigned tries = 0; !bury_once(s, id, own_id, true, err); tries++) {
 		if (err->kind == ERROR_CANCELLED)
 			return false;
 		health_set(s->health, "burial", err->message);
@@ -225,6 +229,20 @@ static bool outlast_kafka(struct waiting *w, struct error *err)
 	return true;
 }
 
+/* What is known of this session; the list that it stands in shrinks and grows. */
+static struct session_seen *seen_of(struct waiting *w, const char *id)
+{
+	struct session_seen *empty = &w->seen[0];
+
+	for (size_t i = SESSIONS_MAX; i-- > 0;) {
+		if (strcmp(w->seen[i].id, id) == 0)
+			return &w->seen[i];
+		if (!*w->seen[i].id)
+			empty = &w->seen[i];
+	}
+	return empty;
+}
+
 static void log_dead(const struct store_session *o, bool exclusive)
 {
 	if (exclusive)
@@ -252,8 +270,9 @@ static bool round_of_watching(struct waiting *w, bool *waiting, struct error *er
 		struct store_session *o = &w->others[i];
 
 		if (o->state == SESSION_LIVE) {
-			if (!exclusive && !session_watch(&w->seen[i], o, clock_boot_ms(s->clock),
-							 s->config->checkpoint.lease_ms)) {
+			if (!exclusive &&
+			    !session_watch(seen_of(w, o->id), o, clock_boot_ms(s->clock),
+					   s->config->checkpoint.lease_ms)) {
 				if (log_limit_pass(&w->log, clock_boot_ms(s->clock), LOG_EVERY_MS,
 						   &repeated))
 					log_info("waiting for another session to end",
@@ -324,7 +343,7 @@ bool session_begin(const struct session_settings *s, char id[STORE_ID_SIZE], int
 	return ok;
 }
 
-bool session_end(const struct session_settings *s, const char *id, struct error *err)
+bool session_end(const struct session_settings *s, const char *id, bool litter, struct error *err)
 {
-	return bury_once(s, id, err);
+	return bury_once(s, id, NULL, litter, err);
 }

@@ -26,9 +26,10 @@ struct session_settings {
  * *beat_from_ms the boot time before its last beat. */
 bool session_begin(const struct session_settings *s, char id[STORE_ID_SIZE], int64_t *beat_from_ms,
 		   struct error *err) MUST_CHECK;
-/* Ends one's own session, whose sinks are closed: finishes the rolls it left and frees its lanes.
- */
-bool session_end(const struct session_settings *s, const char *id, struct error *err) MUST_CHECK;
+/* Ends one's own session, whose sinks are closed: finishes the rolls it left, frees its lanes.
+ * `litter`: it may have left unfinished files, which are looked for and removed. */
+bool session_end(const struct session_settings *s, const char *id, bool litter,
+		 struct error *err) MUST_CHECK;
 
 /* Pure: what a watcher knows of another session. */
 struct session_seen {

@@ -42,6 +42,7 @@ static void on_deadline(void *arg)
 
 	log_warn("not everything could be delivered within worker.shutdown; the rest is read again "
 		 "at the next start");
+	w->late = true;
 	loop_stop(w->loop);
 }
 
@@ -227,10 +228,23 @@ static void serve(struct worker *w)
 	loop_run(w->loop);
 }
 
+/* A neighbour that is away must not hold up the process beyond worker.shutdown: what is late is
+ * left to the next session, which buries this one. */
+static void end_session(struct worker *w)
+{
+	struct error err = { 0 };
+	bool drained = w->end != WORKER_AGAIN && w->end != WORKER_FAILED;
+
+	if (!*w->session || w->late ||
+	    session_end(&w->session_settings, w->session, !drained, &err))
+		return;
+	log_warn("the session could not be ended in the store; the next one waits a lease",
+		 log_text("session", w->session), log_text("error", err.message));
+}
+
 /* Readers first, so that nothing new is handed over; then the sinks answer what they have. */
 static void end(struct worker *w)
 {
-	struct error err = { 0 };
 	struct worker_note n;
 
 	atomic_store(&w->settings.pulse->active, false);
@@ -248,9 +262,7 @@ static void end(struct worker *w)
 		if (n.lanes)
 			worker_lanes_free(n.lanes);
 	}
-	if (*w->session && !session_end(&w->session_settings, w->session, &err))
-		log_warn("the session could not be ended in the store; the next one waits a lease",
-			 log_text("session", w->session), log_text("error", err.message));
+	end_session(w);
 	for (unsigned i = 0; i < w->reader_count; i++)
 		reader_free(w->readers[i]);
 }

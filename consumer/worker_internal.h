@@ -94,6 +94,7 @@ struct worker {
 	struct store_roll rolls[CORE_SINKS_MAX], finished[CORE_SINKS_MAX];
 	struct metric_cell *inflight, *credit_waits, *unanswered;
 	enum worker_end end;
+	bool late; /* worker.shutdown is over */
 	struct error error;
 };
 

@@ -18,6 +18,8 @@
 
 #define AGAIN_BASE_MS 200
 #define AGAIN_MAX_MS  10000
+/* A session that lived so long was well: the next one need not wait for the one after it. */
+#define HEALTHY_MS 60000
 /* Pages come and go all the time: memory of this size is kept, not mapped anew for each of them. */
 #define KEEP_BYTES       (64 << 20)
 #define READERS_AN_ARENA 2
@@ -200,9 +202,14 @@ static int sessions(struct service *s, const struct service_options *o)
 	rng_seed(&rng, (uint64_t)clock_boot_ms(&s->clock));
 	for (unsigned again = 0;; again++) {
 		struct error err = { 0 };
+		int64_t since_ms = clock_boot_ms(&s->clock);
+		enum worker_end end;
 
 		metric_add(begun, 1);
-		switch (worker_run(&w, &err)) {
+		end = worker_run(&w, &err);
+		if (clock_boot_ms(&s->clock) - since_ms > HEALTHY_MS)
+			again = 0;
+		switch (end) {
 		case WORKER_STOPPED:
 		case WORKER_IDLE:
 			return EXIT_DONE;

@@ -20,7 +20,7 @@ struct signals {
 	int signal_fd, stop_fd, end_fd;
 	_Atomic bool stop;
 	struct clock clock;
-	int64_t last_ms; /* boot time of the last SIGTERM or SIGINT; 0: none yet */
+	int64_t first_ms; /* boot time of the first SIGTERM or SIGINT; 0: none yet */
 	void (*hangup)(void *arg);
 	void *arg;
 };
@@ -28,10 +28,11 @@ struct signals {
 /* A supervisor that signals a process and its group sends the same request twice. */
 static bool echo(struct signals *s)
 {
-	int64_t now_ms = clock_boot_ms(&s->clock), last_ms = s->last_ms;
+	int64_t now_ms = clock_boot_ms(&s->clock);
 
-	s->last_ms = now_ms;
-	return last_ms != 0 && now_ms - last_ms < ECHO_MS;
+	if (s->first_ms == 0)
+		s->first_ms = now_ms;
+	return atomic_load(&s->stop) && now_ms - s->first_ms < ECHO_MS;
 }
 
 static void on_signal(struct signals *s, int number)

@@ -82,7 +82,7 @@ static void an_end_removes_what_was_not_committed(void **state)
 
 	assert_true(session_begin(&f->settings, id, &beat_from_ms, &err));
 	leave_file(f, id, path);
-	assert_true(session_end(&f->settings, id, &err));
+	assert_true(session_end(&f->settings, id, true, &err));
 	assert_int_equal(access(path, F_OK), -1);
 }
 
@@ -95,7 +95,7 @@ static void what_a_save_may_still_commit_is_left_alone(void **state)
 	char path[160];
 
 	leave_file(f, STRANGER, path);
-	assert_false(session_end(&f->settings, STRANGER, &err));
+	assert_false(session_end(&f->settings, STRANGER, true, &err));
 	assert_int_equal(err.kind, ERROR_NOT_FOUND);
 	assert_int_equal(unlink(path), 0);
 }
