@@ -32,13 +32,15 @@ static void set(const char *name, const char *value)
 
 static int setup(void **state)
 {
+	const char *region = getenv("AWS_REGION"); /* of the server */
 	struct error err = { 0 };
 
 	(void)state;
 	signal(SIGPIPE, SIG_IGN);
 	fixture_init(&fx);
 	clock_init(&fx.clock); /* a signature needs the time as it is */
-	aws = (struct aws_settings){ .region = "us-east-1", .connections_max = 8 };
+	aws = (struct aws_settings){ .region = region ? region : "us-east-1",
+				     .connections_max = 8 };
 	aws.endpoints[AWS_S3] = getenv("SLUICE_TEST_S3");
 	fx.host.aws = &aws;
 	fx.host.credentials = credentials_open(&aws, NULL, &fx.clock, fx.host.metrics, &err);
