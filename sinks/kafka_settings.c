@@ -61,12 +61,9 @@ static const struct property defaults[] = {
  * with 2.0.2) polls without a pause: an idempotent partition has one request out at a time, and
  * where further ones are due and nothing else waits to be sent, its thread asks again and again. */
 static const struct property fixed[] = {
-	{ "acks", "all" },
-	{ "enable.idempotence", "true" },
-	{ "max.in.flight", "2" },
-	{ "partitioner", "murmur2_random" },
-	{ "log.queue", "true" },
-	{ "queue.buffering.max.kbytes", "2147483647" },
+	{ "acks", "all" },        { "enable.idempotence", "true" },
+	{ "max.in.flight", "2" }, { "partitioner", "murmur2_random" },
+	{ "log.queue", "true" },  { "queue.buffering.max.kbytes", "2147483647" },
 	{ NULL, NULL },
 };
 
