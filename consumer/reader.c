@@ -310,9 +310,11 @@ static void page_read(struct fetch *f, struct batch *page)
 	AUTO(batch) struct batch *b = page;
 	struct reader *r = f->reader;
 	struct lane *l = f->lane;
-	struct core_event e = {
-		.type = CORE_PAGE, .lane = l->index, .bytes = b->body.size, .closed = b->closed
-	};
+	struct core_event e = { .type = CORE_PAGE,
+				.lane = l->index,
+				.bytes = b->body.size,
+				.records = b->count,
+				.closed = b->closed };
 	struct lane_page *p = NULL;
 
 	free(f);

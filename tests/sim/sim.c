@@ -13,7 +13,7 @@
 #define STEPS_MAX 400000
 /* What a lane is charged before its pages' size is known. One fetch is always allowed, and the
  * pages of this world are never larger than what they were charged. */
-#define CHARGE_FIRST (4 * 1024 * 1024)
+#define CHARGE_FIRST (4 * (1024 * 1024 + 1000 * 768))
 
 static uint64_t running; /* the seed, for the last words of an assertion */
 
