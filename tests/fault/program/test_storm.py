@@ -15,7 +15,8 @@ SEED = int(os.environ.get("SLUICE_STORM_SEED", "0")) or random.randrange(1, 1 <<
 RATE = 300
 SHARDS_MAX = 24
 KINDS = ("throttle", "limit", "internal", "unavailable", "expired", "cut", "cut_body", "wrong_crc",
-         "garbage", "malformed", "empty", "token")
+         "garbage", "malformed", "empty")
+READS = ("GetRecords", "GetShardIterator")
 
 
 class Storm(world.World):
@@ -28,8 +29,11 @@ class Storm(world.World):
         """A few more faults; shards that split or rotate."""
         for _ in range(self.rng.randrange(3)):
             emulator.fault(self.rng.choice(KINDS), probability=0.2, count=self.rng.randint(1, 8),
-                           operation=self.rng.choice(("GetRecords", "GetShardIterator",
-                                                      "DescribeStream")))
+                           operation=self.rng.choice((*READS, "DescribeStream")))
+        # Keys that are refused at the start end a worker, as they should; later it goes on.
+        if self.rng.random() < 0.1:
+            emulator.fault("token", probability=0.2, count=self.rng.randint(1, 8),
+                           operation=self.rng.choice(READS))
         shards = emulator.control("shards", table="orders")["streams"][-1]["shards"]
         opened = [shard for shard, now in shards.items() if not now["closed"]]
         if len(shards) < SHARDS_MAX and self.rng.random() < 0.5:
