@@ -189,8 +189,8 @@ def test_a_record_that_cannot_be_read(emulator, sluice, tmp_path):
     server.control("append", table="orders", text=json.dumps({
         "eventID": "1", "eventName": "MODIFY", "dynamodb": {
             "Keys": {"pk": {"S": "a"}, "sk": {"N": "not a number"}},
-            "SequenceNumber": "@SEQUENCE@", "ApproximateCreationDateTime": 1795225000,
-            "NewImage": {"pk": {"S": "a"}}, "SizeBytes": 1, "StreamViewType": "NEW_AND_OLD_IMAGES"}}))
+            "NewImage": {"pk": {"S": "a"}}, "SequenceNumber": "@SEQUENCE@", "SizeBytes": 1,
+            "ApproximateCreationDateTime": 1795225000, "StreamViewType": "NEW_AND_OLD_IMAGES"}}))
     server.control("put", table="orders", item={"pk": {"S": "last"}, "sk": {"N": "1"}})
     one = sluice({
         "checkpoint": {"store": f"sqlite:{tmp_path}/state.db", "interval": "200ms"},

@@ -90,7 +90,8 @@ def test_live_changes_are_printed(tail, table, dynamodb, access_key):
     names = [line["pk"] for line in lines]
     first = int(names[0])
     assert names == [f"{n}" for n in range(first, written + 1)] + ["now", "now"]
-    assert lines[0] == {**lines[0], "sk": "1", "price": "1.5", "name": "Zoë \"quoted\" 😀", "_op": "c"}
+    assert (lines[0]["_op"], lines[0]["sk"], lines[0]["price"]) == ("c", "1", "1.5")
+    assert lines[0]["name"] == "Zoë \"quoted\" 😀"
     assert lines[-2]["price"] == "12345678901234567890123456789012345678"
     assert printed.stop() == 0
     assert printed.errors.read_text() == ""
