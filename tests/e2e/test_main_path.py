@@ -2,7 +2,6 @@
 while the worker is killed and shards roll over."""
 
 import os
-import time
 import uuid
 
 import pytest
@@ -36,7 +35,10 @@ def configuration(dynamodb, kafka, lake, database, out, topic):
         "checkpoint": {"store": database, "interval": "200ms", "lease": "2s"},
         "aws": {"endpoint": {"dynamodb": dynamodb.endpoint, "streams": dynamodb.endpoint,
                              "s3": lake.endpoint}},
-        "streams": [{"table": "orders", "start": "oldest", "poll": {"min": "50ms", "max": "200ms"},
+        # Behind a rollover each read costs DynamoDB Local tens of milliseconds, which its writers
+        # wait for.
+        "streams": [{"table": "orders", "start": "oldest",
+                     "poll": {"min": "50ms", "max": "200ms", "budget": 4},
                      "sinks": ["events", "lake", "files"]}],
         "sinks": {
             "events": {"type": "kafka", "brokers": kafka.brokers, "topic": topic},
@@ -55,7 +57,6 @@ def check_kafka(kafka, topic, workload):
     once = delivered.distinct(events)
     assert replays <= KILLS * PARTITIONS * 2, "more came again than the kills explain"
     delivered.compare(workload.history, once, delivered.same_plain_item)
-    return len(events) - len(once)
 
 
 def check_files(files, convert, workload, **comparison):
@@ -65,8 +66,7 @@ def check_files(files, convert, workload, **comparison):
     return len(events)
 
 
-def test_everything_arrives(dynamodb, access_key, kafka, database, lake, tmp_path, sluice,
-                            record_property):
+def test_everything_arrives(dynamodb, access_key, kafka, database, lake, tmp_path, sluice):
     topic = f"orders-{uuid.uuid4().hex[:8]}"
     kafka.create_topic(topic, partitions=PARTITIONS, max_message_bytes=4 << 20)
     create_table(dynamodb.client(access_key), "orders")
@@ -74,7 +74,6 @@ def test_everything_arrives(dynamodb, access_key, kafka, database, lake, tmp_pat
     worker = sluice(configuration(dynamodb, kafka, lake, database, out, topic),
                     access_key=access_key, secret_key=lake.secret_key)
     workload = Workload(SEED, CHANGES, large=LARGE)
-    began = time.monotonic()
     worker.start()
     workload.start(dynamodb.endpoint, access_key, "orders")
 
@@ -93,22 +92,17 @@ def test_everything_arrives(dynamodb, access_key, kafka, database, lake, tmp_pat
         worker.wait_for(lambda: worker.metric("sluice_delivered_total", sink="events") > 0,
                         "the next life delivers", 60)
     workload.join()
-    written = time.monotonic()
     worker.stop()
     assert worker.drain(deadline=180) == 0
-    drained = time.monotonic()
 
     shards = dynamodb.client(access_key, "dynamodbstreams").describe_stream(
         StreamArn=dynamodb.client(access_key).describe_table(
             TableName="orders")["Table"]["LatestStreamArn"])["StreamDescription"]["Shards"]
     assert len(shards) == ROLLOVERS + 1
-    again = check_kafka(kafka, topic, workload)
+    check_kafka(kafka, topic, workload)
     objects = check_files(lake.objects(lake.bucket, "cdc/"), delivered.from_plain, workload,
                           same_item=delivered.same_plain_item, before=False, deleted_keys=True)
     lines = check_files(delivered.directory_files(out), delivered.from_dynamodb, workload,
                         same_item=delivered.same_typed_item)
     assert objects == lines == CHANGES
     assert not [name for name in os.listdir(out) if name.startswith(".")]
-    for name, value in (("written_s", written - began), ("drained_s", drained - began),
-                        ("checked_s", time.monotonic() - began), ("again", again)):
-        record_property(name, round(value, 1))
