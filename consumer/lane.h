@@ -28,7 +28,7 @@ struct lane_sink {
 	const char *name;
 };
 
-/* A stream as lanes see it: constant while a session runs, but for `well`. */
+/* A stream as lanes see it: constant while a session runs, but for the last two. */
 struct lane_stream {
 	uint32_t index;
 	struct source source;
@@ -43,7 +43,8 @@ struct lane_stream {
 	struct metric_cell *bytes, *gaps;
 	struct metric_cell *polls_records, *polls_empty, *polls_throttled, *polls_expired,
 		*polls_failed;
-	_Atomic bool well; /* the health says that its shards can be read */
+	_Atomic bool well;    /* the health says that its shards can be read */
+	_Atomic unsigned ill; /* shards that can not */
 };
 
 /* A page between decoding and the last sink's answer. */
@@ -81,6 +82,7 @@ struct lane {
 	struct sequence read; /* last record read; none: not yet */
 	bool from_horizon;    /* after a gap with `gap: oldest` */
 	int64_t read_at_ms;   /* AWS time of its last page, of whatever session; 0: never */
+	bool ill;             /* counted in the stream's `ill` */
 	bool gap_told;        /* counted and logged, and no page was read since */
 	int limit;            /* records a call */
 	unsigned bad_pages;   /* in a row, of the same place */

@@ -98,16 +98,40 @@ static void forget_iterator(struct lane *l)
 	l->iterator = NULL;
 }
 
-/* Each stream has a row of the health. trouble NULL: it can be read. */
-static void stream_health(struct reader *r, struct lane_stream *s, const char *trouble)
+static void stream_health(struct reader *r, const struct lane_stream *s, const char *trouble)
 {
 	char part[160];
 
-	if (!trouble && atomic_load_explicit(&s->well, memory_order_relaxed))
-		return;
-	atomic_store_explicit(&s->well, trouble == NULL, memory_order_relaxed);
 	snprintf(part, sizeof(part), "stream %s", s->source.stream);
 	health_set(r->settings.health, part, trouble);
+}
+
+/* Each stream has a row of the health, which is well while all of its shards can be read. Another
+ * reader's shard that becomes well at the same moment may cover this trouble until it is told
+ * again: with the shard's next try. */
+static void lane_ill(struct reader *r, struct lane *l, const char *trouble)
+{
+	struct lane_stream *s = l->stream;
+
+	if (!l->ill)
+		atomic_fetch_add_explicit(&s->ill, 1, memory_order_relaxed);
+	l->ill = true;
+	atomic_store_explicit(&s->well, false, memory_order_relaxed);
+	stream_health(r, s, trouble);
+}
+
+static void lane_well(struct reader *r, struct lane *l)
+{
+	struct lane_stream *s = l->stream;
+
+	if (l->ill)
+		atomic_fetch_sub_explicit(&s->ill, 1, memory_order_relaxed);
+	l->ill = false;
+	if (atomic_load_explicit(&s->well, memory_order_relaxed) ||
+	    atomic_load_explicit(&s->ill, memory_order_relaxed) > 0)
+		return;
+	atomic_store_explicit(&s->well, true, memory_order_relaxed);
+	stream_health(r, s, NULL);
 }
 
 static void log_failure(struct reader *r, const struct lane *l, const struct error *err)
@@ -139,8 +163,8 @@ static void fetch_failed(struct fetch *f, const struct error *err)
 	struct lane *l = f->lane;
 	bool cancelled = err->kind == ERROR_CANCELLED;
 
-	if (err->kind == ERROR_RETRY || err->kind == ERROR_REFUSED)
-		stream_health(r, l->stream, err->message);
+	if (!cancelled && err->kind != ERROR_THROTTLED)
+		lane_ill(r, l, err->message);
 	metric_add(err->kind == ERROR_THROTTLED ? l->stream->polls_throttled
 						: l->stream->polls_failed,
 		   1);
@@ -191,6 +215,7 @@ static void shard_gone(struct fetch *f)
 
 	log_warn("a shard is gone, nothing of it is left to read",
 		 log_text("stream", l->stream->source.stream), log_text("shard", l->shard));
+	lane_well(f->reader, l);
 	forget_iterator(l);
 	reader_tell_core(f->reader, (struct core_event){
 					    .type = CORE_PAGE, .lane = l->index, .closed = true });
@@ -305,6 +330,17 @@ static void drop_bad(struct reader *r, const struct lane *l, const struct batch 
 			   (int64_t)b->bad_count);
 }
 
+static void stands_still(struct reader *r, struct lane *l, const char *bad)
+{
+	struct error err = { 0 };
+
+	error_set(&err, ERROR_INVALID, "shard %s stands still (on_error: stop): %s", l->shard, bad);
+	lane_ill(r, l, err.message);
+	log_error("shard stands still: a record cannot be decoded (on_error: stop)",
+		  log_text("stream", l->stream->source.stream), log_text("shard", l->shard),
+		  log_text("error", bad));
+}
+
 static void page_read(struct fetch *f, struct batch *page)
 {
 	AUTO(batch) struct batch *b = page;
@@ -318,7 +354,7 @@ static void page_read(struct fetch *f, struct batch *page)
 	struct lane_page *p = NULL;
 
 	free(f);
-	stream_health(r, l->stream, NULL);
+	lane_well(r, l);
 	forget_iterator(l);
 	if (!b->closed)
 		l->iterator = memory_text_n(b->next_iterator.p, b->next_iterator.n);
@@ -337,10 +373,7 @@ static void page_read(struct fetch *f, struct batch *page)
 		if (e.stopped) {
 			e.end = SEQUENCE_NONE;
 			page_end(b, p ? p->count : 0, &e);
-			log_error("shard stands still: a record cannot be decoded (on_error: stop)",
-				  log_text("stream", l->stream->source.stream),
-				  log_text("shard", l->shard),
-				  log_text("error", b->events[p ? p->count : 0].bad));
+			stands_still(r, l, b->events[p ? p->count : 0].bad);
 		}
 		(void)(p ? MOVE(b) : NULL);
 	}

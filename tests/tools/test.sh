@@ -46,11 +46,13 @@ run_ctest() {
         --output-junit "$results/$1 $2.xml"
 }
 
-# build_label PRESET LABEL: the test programs of one label, of these what has $name in its name.
+# build_label PRESET LABEL: the test programs of one label, of these what has $name in its name, and
+# for fault also what its scripts start.
 build_label() {
     local wanted any='[A-Za-z0-9_]*'
     configure "$1"
     mapfile -t wanted < <(targets "$1" "$2_$any${name//\//_}$any")
+    [[ $2 != fault ]] || wanted+=(sluice sluice-emulator)
     ((${#wanted[@]} == 0)) || build "$1" "${wanted[@]}"
 }
 

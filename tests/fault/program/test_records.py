@@ -195,6 +195,19 @@ class Records(world.World):
         self.append(emulator, BAD["no event name"], shard=first)
         self.stop_at(emulator, set(), 0)
 
+    def test_a_shard_that_stands_still_is_not_covered_by_others(self):
+        emulator = self.emulator("orders:shards=2:records=0:keys=4:bytes=400")
+        stands, goes_on = emulator.truth("orders")["streams"][-1]["shards"]
+        self.append(emulator, BAD["no keys"], shard=stands)
+        worker = self.worker(emulator, "orders", stream={"on_error": "stop"}).start()
+        worker.wait_for(lambda: "stands still" in worker.get("/readyz")[1], "the health says so", 60)
+        self.append(emulator, with_value('{"S":"after"}'), shard=goes_on)
+        worker.wait_for(lambda: len(self.delivered()) == 1, "the other shard goes on", 60)
+        status, body = worker.get("/readyz")
+        self.assertEqual(status, 200)
+        self.assertIn(f"shard {stands} stands still (on_error: stop)", body)
+        self.assertEqual(worker.stop(), 0)
+
     def test_pages_that_repeat_records_lose_nothing(self):
         emulator = self.emulator("orders:records=50:keys=4:bytes=400")
         emulator.fault("duplicate", operation="GetRecords", count=2)
