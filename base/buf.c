@@ -43,7 +43,7 @@ static bool buf_room(struct buf *b, size_t size)
 		return false;
 	while (capacity < b->size + size + 1)
 		capacity *= 2;
-	if (capacity != b->capacity) {
+	if (!b->data || capacity != b->capacity) {
 		b->data = memory_resize(b->data, capacity);
 		b->capacity = capacity;
 	}

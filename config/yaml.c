@@ -1,5 +1,6 @@
 #include "config/yaml.h"
 
+#include <assert.h>
 #include <string.h>
 #include <yaml.h>
 
@@ -158,6 +159,7 @@ static bool event_take(struct builder *b, const yaml_event_t *e)
 				       e->data.mapping_start.anchor || e->data.mapping_start.tag);
 	case YAML_SEQUENCE_END_EVENT:
 	case YAML_MAPPING_END_EVENT:
+		assert(b->open); /* libyaml's events are balanced */
 		b->open = b->open->parent;
 		b->depth--;
 		return true;

@@ -253,8 +253,10 @@ void discover_free(struct discover *d)
 {
 	if (!d)
 		return;
-	while (d->searches)
-		search_free(d->searches);
+	for (struct search *s = d->searches, *next; s; s = next) {
+		next = s->next;
+		search_free(s);
+	}
 	for (uint32_t i = 0; i < d->settings.stream_count; i++) {
 		loop_timer_free(d->listings[i].timer);
 		free(d->listings[i].shards);

@@ -105,7 +105,11 @@ static int listen_on(const char *address, int *port, struct error *err)
 				  .ai_socktype = SOCK_STREAM,
 				  .ai_flags = AI_PASSIVE };
 	struct addrinfo *found = NULL;
-	struct sockaddr_storage bound;
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	} bound = { 0 };
 	socklen_t size = sizeof(bound);
 	int fd = -1, on = 1, code;
 
@@ -134,10 +138,9 @@ static int listen_on(const char *address, int *port, struct error *err)
 		if (fd >= 0)
 			close(fd);
 		fd = -1;
-	} else if (getsockname(fd, (struct sockaddr *)&bound, &size) == 0) {
-		*port = ntohs(bound.ss_family == AF_INET6
-				      ? ((struct sockaddr_in6 *)&bound)->sin6_port
-				      : ((struct sockaddr_in *)&bound)->sin_port);
+	} else if (getsockname(fd, &bound.any, &size) == 0) {
+		*port = ntohs(bound.any.sa_family == AF_INET6 ? bound.v6.sin6_port
+							      : bound.v4.sin_port);
 	}
 	freeaddrinfo(found);
 	return fd;

@@ -334,6 +334,8 @@ void connection_start(struct connection_owner *owner, int fd)
 
 void connection_stop_all(struct connection_owner *owner)
 {
-	while (owner->connections)
-		connection_free(owner->connections);
+	for (struct connection *c = owner->connections, *next; c; c = next) {
+		next = c->next;
+		connection_free(c);
+	}
 }

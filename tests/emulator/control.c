@@ -54,7 +54,7 @@ static bool control_table(struct control *c, struct error *err)
 
 static bool control_put(struct control *c, struct error *err)
 {
-	struct item_place place;
+	struct item_place place = { 0 };
 	bool good = item_put(c->table, json_object_get(c->request, "item"),
 			     member(c, "created_ms", -1), &place, err);
 
@@ -63,7 +63,7 @@ static bool control_put(struct control *c, struct error *err)
 
 static bool control_delete(struct control *c, struct error *err)
 {
-	struct item_place place;
+	struct item_place place = { 0 };
 	bool good = item_delete(c->table, json_object_get(c->request, "key"),
 				json_is_true(json_object_get(c->request, "ttl")),
 				member(c, "created_ms", -1), &place, err);
@@ -93,7 +93,7 @@ static bool control_append(struct control *c, struct error *err)
 	struct shard *s = control_shard(c, err);
 	const json_t *record = json_object_get(c->request, "record");
 	const char *plain = text(c, "text"), *base64 = text(c, "base64");
-	struct item_place place;
+	struct item_place place = { 0 };
 	char *bytes = NULL;
 	int size = -1;
 	bool good;
