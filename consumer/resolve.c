@@ -3,12 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/loop.h"
-
-/* A stream that was just turned on is ENABLING for seconds. */
-#define ENABLE_TRIES   150
-#define ENABLE_WAIT_MS 2000
-
 struct table_answer {
 	bool done;
 	struct error err;
@@ -38,12 +32,13 @@ static bool describe_table(struct aws_client *c, const char *table, struct dynam
 }
 
 static bool enable_stream(struct aws_client *c, const char *table, const char *view,
-			  struct error *err)
+			  struct dynamodb_table *out, struct error *err)
 {
 	struct table_answer a = { 0 };
 
 	dynamodb_enable_stream(c, table, view, on_table, &a);
 	aws_wait(c, &a.done);
+	*out = a.table;
 	*err = a.err;
 	return a.err.kind == ERROR_NONE;
 }
@@ -79,36 +74,15 @@ static bool describe_stream(struct aws_client *c, struct resolved_stream *out, s
 	return a.err.kind == ERROR_NONE;
 }
 
-static void on_pause(void *arg)
-{
-	*(bool *)arg = true;
-}
-
-static void wait_ms(struct aws_client *c, int64_t ms)
-{
-	bool over = false;
-	struct loop_timer *t = loop_timer_new(aws_client_loop(c), on_pause, &over);
-
-	loop_timer_arm(t, ms);
-	aws_wait(c, &over);
-	loop_timer_free(t);
-}
-
 static bool is_stream_arn(const char *text)
 {
 	return strncmp(text, "arn:", 4) == 0 && strstr(text, "/stream/") != NULL;
 }
 
-static bool wait_enabled(struct aws_client *c, struct resolved_stream *out, struct error *err)
+static bool turning_on(const char *what, struct error *err)
 {
-	for (int tries = 0; tries < ENABLE_TRIES; tries++) {
-		if (!describe_stream(c, out, err))
-			return false;
-		if (out->status != STREAM_ENABLING)
-			return true;
-		wait_ms(c, ENABLE_WAIT_MS);
-	}
-	return error_set(err, ERROR_RETRY, "stream %s is still being turned on", out->arn);
+	return error_set(err, ERROR_RETRY,
+			 "the stream of %s is being turned on, which takes some seconds", what);
 }
 
 static bool stream_of_table(struct aws_client *c, const char *table, const char *enable,
@@ -119,14 +93,10 @@ static bool stream_of_table(struct aws_client *c, const char *table, const char 
 	if (!describe_table(c, table, &t, err))
 		return false;
 	if (!t.stream_enabled && enable) {
-		if (!enable_stream(c, table, enable, err))
+		if (!enable_stream(c, table, enable, &t, err))
 			return error_wrap(err, "turning on the stream of %s", table);
-		for (int tries = 0; tries < ENABLE_TRIES && !t.stream_enabled; tries++) {
-			if (!describe_table(c, table, &t, err))
-				return false;
-			if (!t.stream_enabled)
-				wait_ms(c, ENABLE_WAIT_MS);
-		}
+		if (!t.stream_enabled)
+			return turning_on(table, err);
 	}
 	if (!*t.stream_arn)
 		return error_set(err, ERROR_INVALID,
@@ -151,8 +121,10 @@ bool resolve_stream(struct aws_client *c, const char *table, const char *enable,
 		snprintf(out->arn, sizeof(out->arn), "%s", table);
 	else if (!stream_of_table(c, table, enable, out, err))
 		return false;
-	if (!wait_enabled(c, out, err))
+	if (!describe_stream(c, out, err))
 		return false;
+	if (out->status == STREAM_ENABLING)
+		return turning_on(out->table, err);
 	resolve_arn_parts(out->arn, out->region, out->account);
 	out->new_images = strcmp(out->view_type, "NEW_AND_OLD_IMAGES") == 0 ||
 			  strcmp(out->view_type, "NEW_IMAGE") == 0;

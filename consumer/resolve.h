@@ -19,7 +19,8 @@ struct resolved_stream {
 };
 
 /* `enable`: the view type to turn the stream on with where there is none, or NULL. NOT_FOUND: no
- * such table or stream; INVALID: the table has no stream; the message says what to do. */
+ * such table or stream; INVALID: the table has no stream; the message says what to do. RETRY also
+ * while the stream is being turned on. */
 bool resolve_stream(struct aws_client *c, const char *table, const char *enable,
 		    struct resolved_stream *out, struct error *err) MUST_CHECK;
 /* "arn:PARTITION:dynamodb:REGION:ACCOUNT:table/NAME/stream/LABEL" → region and account. */

@@ -30,6 +30,25 @@ class Life(world.World):
         self.drain(worker)
         self.check_complete(emulator)
 
+    def test_a_stream_is_turned_on_and_waited_for(self):
+        emulator = self.emulator("orders:stream=0:enabling_ms=3000:keys=4:bytes=400")
+        worker = self.worker(emulator, "orders", stream={"enable_stream": "NEW_IMAGE"})
+        worker.start(wait=False)
+        worker.wait_for(lambda: "is being turned on" in worker.get("/readyz")[1],
+                        "the health says so", 60)
+        worker.wait_for(lambda: "view=NEW_IMAGE" in self.log(worker), "it is on", 60)
+        emulator.control("put", table="orders", item={"pk": {"S": "a"}, "sk": {"N": "1"},
+                                                      "n": {"N": "1"}})
+        worker.wait_metric("sluice_delivered_total", 1, sink="files", deadline=60)
+        self.assertEqual(worker.stop(60), 0)
+
+    def test_a_stop_does_not_wait_for_a_stream_that_is_turned_on(self):
+        emulator = self.emulator("orders:stream=0:enabling_ms=600000:keys=4:bytes=400")
+        worker = self.worker(emulator, "orders", stream={"enable_stream": "NEW_IMAGE"})
+        worker.start(wait=False)
+        worker.wait_for(lambda: "is being turned on" in self.log(worker), "it waits", 60)
+        self.assertEqual(worker.stop(60), 0)
+
     def test_a_second_signal_ends_it_at_once(self):
         emulator = self.emulator("orders:records=50:keys=4:bytes=400")
         worker = self.worker(emulator, "orders", worker={"shutdown": "10m"})
