@@ -41,7 +41,8 @@ run_ctest() {
     fi
     # What ctest leaves where no test is selected.
     echo '<testsuite/>' > "$results/$1 $2.xml"
-    SLUICE_SIM_SEEDS=$seeds with_servers postgres s3 -- \
+    SLUICE_SIM_SEEDS=$seeds SLUICE_STORM_SECONDS=${SLUICE_STORM_SECONDS:-$storm_seconds} \
+        with_servers postgres s3 -- \
         ctest --test-dir "build/$1/tests" "${selection[@]}" -j "$jobs" --output-on-failure \
         --output-junit "$results/$1 $2.xml"
 }
@@ -88,12 +89,12 @@ everything() {
     sanitizer tsan "$sanitized_seeds" || true
     one_label release sim "$seeds" || true
     e2e || true
-    check fuzz tests/tools/fuzz.sh "${SLUICE_FUZZ_SECONDS:-20}"
+    check fuzz tests/tools/fuzz.sh "${SLUICE_FUZZ_SECONDS:-$fuzz_seconds}"
 }
 
 soak() {
-    export SLUICE_STORM_SECONDS=${SLUICE_STORM_SECONDS:-600}
-    export SLUICE_FUZZ_SECONDS=${SLUICE_FUZZ_SECONDS:-300}
+    storm_seconds=600
+    fuzz_seconds=300
     seeds=100000
     sanitized_seeds=10000
     everything
@@ -117,7 +118,8 @@ done
 tests/tools/deps.sh test
 rm -rf "$results"
 mkdir -p "$results"
-export SLUICE_STORM_SECONDS=${SLUICE_STORM_SECONDS:-40}
+storm_seconds=40
+fuzz_seconds=20
 seeds=10000
 sanitized_seeds=500
 
