@@ -422,6 +422,159 @@ def test_listings_lie_on_order(emulator):
     assert shards(server, "orders") == listed
 
 
+def names(listed):
+    return [shard["ShardId"] for shard in listed]
+
+
+def closed(shard):
+    return "EndingSequenceNumber" in shard["SequenceNumberRange"]
+
+
+def children_of(server, parent):
+    answer = server.client().describe_stream(
+        StreamArn=server.arn("orders"), ShardFilter={"Type": "CHILD_SHARDS", "ShardId": parent})
+    return answer["StreamDescription"]["Shards"]
+
+
+def test_a_listing_is_old_on_order(emulator):
+    server = emulator("orders:shards=2")
+    before = shards(server, "orders")
+    server.control("advance", seconds=60)
+    server.control("split", table="orders", shard=before[0]["ShardId"])
+    server.fault("stale", seconds=30, count=2)
+    assert shards(server, "orders") == before
+    assert children_of(server, before[0]["ShardId"]) == []
+    now = shards(server, "orders")
+    assert len(now) == 4 and closed(now[0])
+
+
+def test_listings_name_wrong_parents_and_shards_twice_on_order(emulator):
+    server = emulator("orders:depth=1:fanout=1")
+    root, child = names(shards(server, "orders"))
+    server.fault("parent", shard=root, parent=child)
+    assert [s.get("ParentShardId") for s in shards(server, "orders")] == [child, root]
+    server.fault("duplicate", operation="DescribeStream")
+    assert names(shards(server, "orders")) == [root, root, child, child]
+    assert names(shards(server, "orders")) == [root, child]
+
+
+def test_what_happened_shows_late_in_a_stale_listing(emulator):
+    server = emulator("orders:shards=40:stale_ms=10000")
+    server.control("advance", seconds=20)
+    roots = names(shards(server, "orders"))
+    assert len(roots) == 40
+    server.control("split", table="orders")
+    server.control("advance", seconds=5)
+    listed = shards(server, "orders")
+    shown = set(names(listed))
+    looks_closed = {s["ShardId"] for s in listed if closed(s)}
+    families = [(root, {s["ShardId"] for s in listed if s.get("ParentShardId") == root})
+                for root in roots]
+    assert {len(children) for _, children in families} == {0, 1, 2}
+    assert any(children and root not in looks_closed for root, children in families)
+    assert any(root in looks_closed and not children for root, children in families)
+    some = next(root for root, children in families if len(children) == 1)
+    assert {s["ShardId"] for s in children_of(server, some)} <= shown
+    server.control("advance", seconds=6)
+    listed = shards(server, "orders")
+    assert len(listed) == 120 and all(closed(s) for s in listed if s["ShardId"] in roots)
+
+
+def test_shards_rotate_and_split_on_a_clock(emulator):
+    server = emulator("orders:shards=3:rotate_ms=14400000", "items:split_ms=14400000")
+    assert len(shards(server, "orders")) == 3
+    server.control("advance", seconds=20 * 3600)
+    lineage = shards_of(server, "orders")
+    assert 12 <= len(lineage) <= 3 * 7
+    parents = [s["parent"] for s in lineage if "parent" in s]
+    assert len(set(parents)) == len(parents), "one child each"
+    assert [s["closed"] for s in lineage].count(False) == 3
+    ids = [s["ShardId"] for s in lineage]
+    assert ids == sorted(ids)
+    splits = shards_of(server, "items")
+    opened = [s for s in splits if not s["closed"]]
+    assert len(opened) == len(splits) // 2 + 1 and len(splits) > 15
+    server.control("disable", table="orders")
+    server.control("advance", seconds=8 * 3600)
+    assert [s["ShardId"] for s in shards_of(server, "orders")] == ids
+
+
+def test_shards_turn_while_they_produce(emulator):
+    server = emulator("orders:records=1500:rate=1500:keys=12:rotate_ms=300")
+    reader = Reader(server, "orders")
+    wait_until(lambda: sum(s["records"] for s in shards_of(server, "orders")) == 1500, "all records")
+    wait_until(lambda: len(shards_of(server, "orders")) > 3, "shards have turned")
+    server.control("disable", table="orders")
+    while not reader.turn(pages=50):
+        pass
+    reader.check()
+
+
+@pytest.mark.parametrize("mode", [0, 2])
+def test_a_service_without_the_child_filter(emulator, mode):
+    server = emulator(f"orders:shards=2:depth=1:child_filter={mode}")
+    listed = shards(server, "orders")
+    if mode:
+        assert children_of(server, listed[0]["ShardId"]) == listed
+    else:
+        assert code_of(children_of, server, listed[0]["ShardId"]) == "ValidationException"
+
+
+def test_behind_an_unknown_id_nothing_is_listed(emulator):
+    server = emulator("orders:depth=2:fanout=1:records=1")
+    root, middle, leaf = names(shards(server, "orders"))
+
+    def behind(shard):
+        page = server.client().describe_stream(StreamArn=server.arn("orders"),
+                                               ExclusiveStartShardId=shard)["StreamDescription"]
+        assert "LastEvaluatedShardId" not in page
+        return names(page["Shards"])
+
+    assert behind(root) == [middle, leaf] and behind(leaf) == []
+    assert behind(root[:-1] + ("0" if root[-1] != "0" else "1")) == []
+    server.control("trim", table="orders", shard=root, before=1, gone=True)
+    assert behind(root) == [] and behind(middle) == [leaf]
+
+
+def test_a_shard_allows_so_many_calls_a_second(emulator):
+    server = emulator("orders:shards=2:records=3:shard_calls=2")
+    first, second = (iterator(server, "orders", name) for name in names(shards(server, "orders")))
+    codes = []
+    while len(codes) < 3 or not codes[-1]:
+        try:
+            read(server, first)
+            codes.append("")
+        except ClientError as error:
+            codes.append(error.response["Error"]["Code"])
+    assert codes[:2] == ["", ""] and codes[-1] == "ProvisionedThroughputExceededException"
+    assert len(read(server, second)["Records"]) == 3
+
+
+def test_it_says_when_a_shard_was_begun_and_ended(emulator):
+    server = emulator("orders:records=5")
+    root = names(shards(server, "orders"))[0]
+    assert shards_of(server, "orders")[0]["first_read_ms"] == 0
+    page = read(server, iterator(server, "orders", root))
+    server.control("rotate", table="orders")
+    assert shards_of(server, "orders")[0]["end_read_ms"] == 0
+    read(server, page["NextShardIterator"])
+    parent, child = shards_of(server, "orders")
+    assert 0 < parent["first_read_ms"] <= parent["end_read_ms"] and child["first_read_ms"] == 0
+    tail = server.control("shards", table="orders", after=root)["streams"][-1]["shards"]
+    assert list(tail) == [child["ShardId"]]
+    assert 1 <= server.control("stats")["describes_most"] <= 2
+
+
+def test_tens_of_thousands_of_shards(emulator):
+    """In some seconds, where it would take minutes if a page cost the length of the listing."""
+    server = emulator("orders:shards=10000:depth=6:fanout=1:keys=2")
+    listed = names(shards(server, "orders"))
+    assert len(listed) == 70000 and listed == sorted(set(listed))
+    split = server.control("split", table="orders", after=listed[-1])["streams"][-1]["shards"]
+    assert len(split) == 20000
+    assert names(children_of(server, listed[-1])) == list(split)[-2:]
+
+
 def test_children_by_filter_and_many_shards_by_pages(emulator):
     server = emulator("orders:shards=130:depth=1:records=1:keys=4")
     listed = shards(server, "orders")

@@ -141,6 +141,7 @@ static void api_call(struct world *w, const struct operation *op, json_t *reques
 	const char *table, *shard;
 
 	pthread_mutex_lock(&w->lock);
+	world_turn(w);
 	if (w->faults.count) {
 		call_subject(&c, &table, &shard);
 		fault_match(&w->faults, op->name, table, shard, &r->fault);

@@ -5,7 +5,7 @@
 #include "tests/emulator/world.h"
 
 /* One call of the API under the world's lock: its request and where its answer goes. The
- * implementations are in streams.c (DynamoDB Streams) and tables.c (DynamoDB). */
+ * implementations are in streams.c and listing.c (DynamoDB Streams) and tables.c (DynamoDB). */
 struct call {
 	struct world *world;
 	json_t *request;
@@ -21,5 +21,7 @@ const char *call_text(struct call *c, const char *name, size_t min, size_t max, 
 /* 1..max; `missing` where absent. 0: answered with an error. */
 size_t call_limit(struct call *c, size_t max, size_t missing);
 void call_invalid(struct call *c, const char *fmt, ...) PRINTF(2, 3);
+/* The stream that the request names; NULL: answered. */
+struct stream *call_stream(struct call *c);
 void call_key_schema(struct buf *out, const struct table_spec *spec);
 void call_seconds(struct buf *out, int64_t ms);

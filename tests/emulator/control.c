@@ -32,6 +32,14 @@ static const char *text(const struct control *c, const char *name)
 	return json_string_value(json_object_get(c->request, name));
 }
 
+/* The lineage, or what of it comes behind the shard "after". */
+static void show_shards(const struct control *c)
+{
+	const char *after = text(c, "after");
+
+	truth_shards(c->out, c->table, after ? after : "");
+}
+
 static bool put_place(struct control *c, bool good, const struct item_place *p)
 {
 	if (good && p->shard)
@@ -48,7 +56,7 @@ static bool control_table(struct control *c, struct error *err)
 
 	if (!spec_parse_json(&spec, c->request, err) || !world_add_table(c->world, &spec, err))
 		return false;
-	truth_shards(c->out, world_table(c->world, spec.name));
+	truth_shards(c->out, world_table(c->world, spec.name), "");
 	return true;
 }
 
@@ -128,18 +136,20 @@ static bool divide(struct control *c, size_t fanout, struct error *err)
 {
 	const struct stream *s = table_stream(c->table);
 	uint64_t records = (uint64_t)member(c, "records", -1);
+	int64_t now_ms = world_now_ms(c->world);
 	size_t count = s ? s->shard_count : 0;
 
 	if (text(c, "shard")) {
 		struct shard *shard = control_shard(c, err);
 
-		if (!shard || !shard_divide(shard, fanout, records, err))
+		if (!shard || !shard_divide(shard, now_ms, fanout, records, err))
 			return false;
 	}
 	for (size_t i = 0; !text(c, "shard") && i < count; i++)
-		if (!s->shards[i]->closed && !shard_divide(s->shards[i], fanout, records, err))
+		if (!s->shards[i]->closed &&
+		    !shard_divide(s->shards[i], now_ms, fanout, records, err))
 			return false;
-	truth_shards(c->out, c->table);
+	show_shards(c);
 	return true;
 }
 
@@ -172,7 +182,7 @@ static bool control_trim(struct control *c, struct error *err)
 	shard_trim(s, (uint64_t)member(c, "before", 0));
 	if (json_is_true(json_object_get(c->request, "gone")))
 		s->gone = true;
-	truth_shards(c->out, c->table);
+	show_shards(c);
 	return true;
 }
 
@@ -184,7 +194,7 @@ static bool control_disable(struct control *c, struct error *err)
 		return error_set(err, ERROR_INVALID, "table %s has no enabled stream",
 				 c->table->spec.name);
 	table_disable(c->table);
-	truth_shards(c->out, c->table);
+	show_shards(c);
 	return true;
 }
 
@@ -200,7 +210,7 @@ static bool control_enable(struct control *c, struct error *err)
 	if (name && !view_parse(name, &view))
 		return error_set(err, ERROR_INVALID, "view \"%s\" is unknown", name);
 	table_enable(c->table, view);
-	truth_shards(c->out, c->table);
+	show_shards(c);
 	return true;
 }
 
@@ -276,7 +286,7 @@ static bool control_reset(struct control *c, struct error *err)
 static bool control_shards(struct control *c, struct error *err)
 {
 	(void)err;
-	truth_shards(c->out, c->table);
+	show_shards(c);
 	return true;
 }
 
@@ -351,6 +361,7 @@ void control_answer(struct world *w, const struct http_request *request, struct 
 		if (str_equal(path, str_of(verbs[i].name)))
 			verb = &verbs[i];
 	pthread_mutex_lock(&w->lock);
+	world_turn(w);
 	if (!verb)
 		error_set(&err, ERROR_NOT_FOUND, "no such control call");
 	else if (!json_is_object(body))

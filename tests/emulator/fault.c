@@ -46,6 +46,8 @@ static const struct kind {
 	{ "skew", FAULT_SKEW, 0, NULL, NULL },
 	{ "hide", FAULT_HIDE, 0, NULL, NULL },
 	{ "open", FAULT_OPEN, 0, NULL, NULL },
+	{ "stale", FAULT_STALE, 0, NULL, NULL },
+	{ "parent", FAULT_PARENT, 0, NULL, NULL },
 };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -115,6 +117,7 @@ static bool fault_parse(struct fault *f, const json_t *rule, struct error *err)
 	if (!text_member(rule, "operation", f->operation, sizeof(f->operation), err) ||
 	    !text_member(rule, "table", f->table, sizeof(f->table), err) ||
 	    !text_member(rule, "shard", f->shard, sizeof(f->shard), err) ||
+	    !text_member(rule, "parent", f->parent, sizeof(f->parent), err) ||
 	    !text_member(rule, "code", f->code, sizeof(f->code), err) ||
 	    !text_member(rule, "message", f->message, sizeof(f->message), err) ||
 	    !number_member(rule, "count", &f->count, err) ||
@@ -192,7 +195,8 @@ static bool fault_fires(struct fault_list *l, struct fault *f)
 
 static bool lies(const struct fault *f)
 {
-	return f->kind == FAULT_HIDE || f->kind == FAULT_OPEN;
+	return f->kind == FAULT_HIDE || f->kind == FAULT_OPEN || f->kind == FAULT_STALE ||
+	       f->kind == FAULT_PARENT;
 }
 
 void fault_match(struct fault_list *l, const char *operation, const char *table, const char *shard,
@@ -224,13 +228,25 @@ void fault_listing(struct fault_list *l, const char *table)
 	}
 }
 
-bool fault_listed(const struct fault_list *l, enum fault_kind kind, const char *shard)
+const struct fault *fault_listed(const struct fault_list *l, enum fault_kind kind,
+				 const char *shard)
 {
 	for (size_t i = 0; i < l->count; i++) {
 		const struct fault *f = &l->rules[i];
 
 		if (f->kind == kind && f->active && (!f->shard[0] || strcmp(f->shard, shard) == 0))
-			return true;
+			return f;
 	}
-	return false;
+	return NULL;
+}
+
+int64_t fault_listing_age_ms(const struct fault_list *l)
+{
+	int64_t seconds = 0;
+
+	for (size_t i = 0; i < l->count; i++)
+		if (l->rules[i].kind == FAULT_STALE && l->rules[i].active &&
+		    l->rules[i].seconds > seconds)
+			seconds = l->rules[i].seconds;
+	return seconds * 1000;
 }

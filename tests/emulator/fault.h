@@ -28,21 +28,24 @@ enum fault_kind {
 	FAULT_SKEW,      /* the Date header is off by `seconds` */
 	FAULT_HIDE,      /* DescribeStream: `shard` is not listed */
 	FAULT_OPEN,      /* DescribeStream: `shard` looks open */
+	FAULT_STALE,     /* DescribeStream: the listing of `seconds` ago */
+	FAULT_PARENT,    /* DescribeStream: `parent` is named as the parent of `shard` */
 };
 
 struct fault {
 	uint64_t id;
 	enum fault_kind kind;
 	char operation[40];         /* "*": any */
-	char table[256], shard[66]; /* "": any; of HIDE and OPEN: the shard that is lied about */
-	int64_t count;              /* times left; -1: for ever */
-	uint64_t after;             /* matching requests let through first */
+	char table[256], shard[66]; /* "": any; of a listing's lies: the shard that is lied about */
+	char parent[66];
+	int64_t count;  /* times left; -1: for ever */
+	uint64_t after; /* matching requests let through first */
 	double probability;
 	int status;
 	char code[80], message[160];
 	int64_t ms, bytes, seconds;
 	uint64_t fired;
-	bool active; /* HIDE and OPEN: in the listing that is being made */
+	bool active; /* a lie: told in the listing that is being made */
 };
 
 struct fault_list {
@@ -64,4 +67,7 @@ void fault_match(struct fault_list *l, const char *operation, const char *table,
 		 struct fault *out);
 /* Once a listing: which lies are told in it; then per shard. */
 void fault_listing(struct fault_list *l, const char *table);
-bool fault_listed(const struct fault_list *l, enum fault_kind kind, const char *shard);
+/* The first lie of this kind about the shard; NULL: none. */
+const struct fault *fault_listed(const struct fault_list *l, enum fault_kind kind,
+				 const char *shard);
+int64_t fault_listing_age_ms(const struct fault_list *l);

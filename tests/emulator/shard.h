@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
+#include "tests/emulator/allowance.h"
 #include "tests/emulator/generate.h"
 
 /* One shard: a run of records numbered 0, 1, …, each with a sequence number and a time, of which
@@ -38,8 +39,9 @@ struct shard {
 	struct shard *children[SHARD_CHILDREN_MAX];
 	size_t child_count;
 	unsigned depth;
-	uint32_t number; /* in its stream */
-	int64_t created_ms, closed_ms;
+	uint32_t number;    /* in its stream */
+	int64_t created_ms; /* what its id says; ids of one moment differ by milliseconds */
+	int64_t born_ms, closed_ms;
 	bool closed, gone; /* gone: left the listing, its data with it */
 	sequence_number first;
 	uint32_t step;
@@ -58,6 +60,9 @@ struct shard {
 	/* What was asked of it. */
 	uint64_t calls, records_served;
 	uint32_t readers, readers_most;
+	struct allowance allowance;         /* of GetRecords */
+	int64_t first_read_ms, end_read_ms; /* boot time: its first GetRecords was asked, its end
+					       was told; 0: not yet */
 };
 
 void shard_release(struct shard *s);

@@ -57,7 +57,12 @@ static const struct word {
 	WORD("rate", WORD_NUMBER, rate, 0, 10000000),
 	WORD("page", WORD_NUMBER, page, 0, 16 << 20),
 	WORD("enabling_ms", WORD_NUMBER, enabling_ms, 0, 600000),
+	WORD("rotate_ms", WORD_NUMBER, rotate_ms, 0, (uint64_t)48 * 3600 * 1000),
+	WORD("split_ms", WORD_NUMBER, split_ms, 0, (uint64_t)48 * 3600 * 1000),
+	WORD("stale_ms", WORD_NUMBER, stale_ms, 0, 3600 * 1000),
+	WORD("child_filter", WORD_NUMBER, child_filter, 0, SPEC_FILTER_IGNORED),
 	WORD("describes", WORD_NUMBER, describes, 0, 100000),
+	WORD("shard_calls", WORD_NUMBER, shard_calls, 0, 100000),
 	WORD("empty_every", WORD_NUMBER, empty_every, 0, UINT64_MAX),
 	WORD("readers", WORD_NUMBER, readers, 0, 1000),
 	WORD("closed", WORD_FLAG, closed, 0, 1),
@@ -147,6 +152,7 @@ static void spec_init(struct table_spec *spec)
 		.fanout = 2,
 		.keys = 64,
 		.bytes = 1570,
+		.child_filter = SPEC_FILTER_KNOWN,
 	};
 }
 
@@ -160,9 +166,11 @@ static bool spec_check(struct table_spec *spec, const char *name, struct error *
 	memcpy(spec->name, name, length + 1);
 	if (spec->keys % 2)
 		return error_set(err, ERROR_INVALID, "table %s: keys must be even", name);
-	if (spec->page && (spec->depth || spec->rate))
+	if (spec->page && (spec->depth || spec->rate || spec->rotate_ms || spec->split_ms))
 		return error_set(err, ERROR_INVALID,
-				 "table %s: a firehose (page) has neither depth nor rate", name);
+				 "table %s: a firehose (page) has neither depth nor rate, and its "
+				 "shards stay",
+				 name);
 	if (spec->page) {
 		/* The prepared records' own. */
 		const struct source *source = page_source(spec->shape);

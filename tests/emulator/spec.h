@@ -12,6 +12,13 @@
 #define SPEC_NAME_MAX   255
 #define SPEC_SHARDS_MAX 20000
 
+/* How a service answers a DescribeStream with a ShardFilter. */
+enum spec_filter {
+	SPEC_FILTER_REFUSED, /* ValidationException */
+	SPEC_FILTER_KNOWN,
+	SPEC_FILTER_IGNORED, /* the whole listing, as from one that reads over unknown members */
+};
+
 enum view { VIEW_KEYS_ONLY, VIEW_NEW_IMAGE, VIEW_OLD_IMAGE, VIEW_NEW_AND_OLD_IMAGES };
 
 struct key_attribute {
@@ -36,10 +43,15 @@ struct table_spec {
 	enum page_shape shape; /* of the firehose's records */
 	uint64_t page; /* firehose: bytes of the page that is served over and over; 0: none */
 	uint64_t enabling_ms;
-	uint64_t describes;   /* DescribeStream calls a second; more are throttled. 0: no limit */
-	uint64_t empty_every; /* every n-th GetRecords of a shard answers an empty page */
-	uint64_t readers;     /* LimitExceededException above so many at once on one shard */
-	bool closed;          /* the last generation, too */
+	uint64_t rotate_ms,
+		split_ms;      /* after about so long a shard has a child, or two; 0: never */
+	uint64_t stale_ms;     /* a listing shows each change up to so much later */
+	uint64_t child_filter; /* CHILD_SHARDS: SPEC_FILTER_… */
+	uint64_t describes;    /* DescribeStream calls a second; more are throttled. 0: no limit */
+	uint64_t shard_calls;  /* GetRecords calls a second of one shard */
+	uint64_t empty_every;  /* every n-th GetRecords of a shard answers an empty page */
+	uint64_t readers;      /* LimitExceededException above so many at once on one shard */
+	bool closed;           /* the last generation, too */
 };
 
 bool spec_parse(struct table_spec *out, const char *text, struct error *err) MUST_CHECK;

@@ -7,7 +7,7 @@
 #define PAGE_BYTES_MAX ((size_t)1 << 20) /* as DynamoDB accounts them */
 #define RECORDS_MAX    1000
 
-static struct stream *call_stream(struct call *c)
+struct stream *call_stream(struct call *c)
 {
 	const char *arn = call_text(c, "StreamArn", 37, 1024, false);
 	struct stream *s;
@@ -68,110 +68,6 @@ void call_list_streams(struct call *c)
 	if (more)
 		buf_printf(out, ",\"LastEvaluatedStreamArn\":\"%s\"", last->arn);
 	buf_text(out, "}");
-}
-
-static void list_shard(struct call *c, const struct shard *s, bool first)
-{
-	struct buf *out = c->reply->body;
-	char text[SHARD_SEQUENCE_SIZE];
-
-	buf_printf(
-		out,
-		"%s{\"ShardId\":\"%s\",\"SequenceNumberRange\":{\"StartingSequenceNumber\":\"%s\"",
-		first ? "" : ",", s->id, sequence_number_text(s->first, text));
-	if (s->closed && !fault_listed(&c->world->faults, FAULT_OPEN, s->id))
-		buf_printf(out, ",\"EndingSequenceNumber\":\"%s\"",
-			   sequence_number_text(shard_end(s), text));
-	buf_text(out, "}");
-	if (s->parent)
-		buf_printf(out, ",\"ParentShardId\":\"%s\"", s->parent->id);
-	buf_text(out, "}");
-}
-
-/* The shard of a CHILD_SHARDS filter; "" without one, NULL where it is wrong (answered). */
-static const char *call_filter(struct call *c)
-{
-	const json_t *filter = json_object_get(c->request, "ShardFilter");
-	const char *type = json_string_value(json_object_get(filter, "Type"));
-	const char *id = json_string_value(json_object_get(filter, "ShardId"));
-
-	if (!filter)
-		return "";
-	if (!type || strcmp(type, "CHILD_SHARDS") != 0)
-		call_invalid(
-			c,
-			"1 validation error detected: Value at 'shardFilter.type' failed to "
-			"satisfy constraint: Member must satisfy enum value set: [CHILD_SHARDS]");
-	else if (!id || strlen(id) < 28 || strlen(id) > 65)
-		call_invalid(c, "ShardFilter needs the ShardId of 28 to 65 characters");
-	else
-		return id;
-	return NULL;
-}
-
-static void list_shards(struct call *c, const struct stream *s, const char *after, size_t limit,
-			const char *parent)
-{
-	const struct shard *of = *parent ? stream_shard(s, parent) : NULL, *last = NULL;
-	struct buf *out = c->reply->body;
-	size_t listed = 0, i = stream_after(s, after);
-
-	buf_text(out, ",\"Shards\":[");
-	if (stream_enabling(s) || c->reply->fault.kind == FAULT_EMPTY || (*parent && !of))
-		i = s->shard_count;
-	/* Children come after their parent; of a table of thousands only they are looked at. */
-	if (of)
-		i = of->child_count ? of->children[0]->number : s->shard_count;
-	for (; i < s->shard_count; i++) {
-		const struct shard *shard = s->shards[i];
-
-		if (shard->gone || (of && shard->parent != of) || strcmp(shard->id, after) <= 0 ||
-		    fault_listed(&c->world->faults, FAULT_HIDE, shard->id))
-			continue;
-		if (listed == limit)
-			break;
-		list_shard(c, shard, listed++ == 0);
-		last = shard;
-		if (of && shard == of->children[of->child_count - 1]) {
-			i = s->shard_count;
-			break;
-		}
-	}
-	buf_text(out, "]");
-	if (i < s->shard_count && last)
-		buf_printf(out, ",\"LastEvaluatedShardId\":\"%s\"", last->id);
-}
-
-void call_describe_stream(struct call *c)
-{
-	struct stream *s = call_stream(c);
-	size_t limit = s ? call_limit(c, 100, 100) : 0;
-	const char *after = limit ? call_text(c, "ExclusiveStartShardId", 28, 65, true) : NULL;
-	const char *parent = after ? call_filter(c) : NULL;
-	struct buf *out = c->reply->body;
-
-	if (!parent)
-		return;
-	if (!stream_describe_allowed(s)) {
-		reply_error(c->reply, 400, "ThrottlingException",
-			    "Rate of requests exceeds the allowed throughput.");
-		return;
-	}
-	fault_listing(&c->world->faults, s->table->spec.name);
-	buf_printf(out,
-		   "{\"StreamDescription\":{\"StreamArn\":\"%s\",\"StreamLabel\":\"%s\","
-		   "\"StreamStatus\":\"%s\",\"StreamViewType\":\"%s\",\"TableName\":\"%s\","
-		   "\"CreationRequestDateTime\":",
-		   s->arn, s->label,
-		   s->disabled          ? "DISABLED"
-		   : stream_enabling(s) ? "ENABLING"
-					: "ENABLED",
-		   view_name(s->view), s->table->spec.name);
-	call_seconds(out, s->created_ms);
-	buf_text(out, ",\"KeySchema\":");
-	call_key_schema(out, &s->table->spec);
-	list_shards(c, s, after, limit, parent);
-	buf_text(out, "}}");
 }
 
 /* AT_ and AFTER_SEQUENCE_NUMBER. */
@@ -319,7 +215,7 @@ static uint64_t add_firehose(struct call *c, const struct shard *shard, uint64_t
 	return fits ? n : 0;
 }
 
-static bool read_allowed(struct call *c, const struct stream *s, const struct shard *shard,
+static bool read_allowed(struct call *c, const struct stream *s, struct shard *shard,
 			 const struct iterator *it)
 {
 	uint64_t readers = s->table->spec.readers;
@@ -339,6 +235,10 @@ static bool read_allowed(struct call *c, const struct stream *s, const struct sh
 		reply_error(c->reply, 400, "LimitExceededException",
 			    "More than %llu readers of shard %s at once",
 			    (unsigned long long)readers, shard->id);
+	else if (!allowance_take(&shard->allowance, s->table->spec.shard_calls,
+				 clock_boot_ms(&c->world->clock)))
+		reply_error(c->reply, 400, "ProvisionedThroughputExceededException",
+			    "Rate exceeded for shard %s", shard->id);
 	return c->reply->status == 200;
 }
 
@@ -358,6 +258,7 @@ static void read_records(struct call *c, struct stream *s, struct shard *shard, 
 	it->position += n;
 	it->created_ms = world_now_ms(c->world);
 	if (shard->closed && it->position >= count) {
+		shard->end_read_ms = clock_boot_ms(&c->world->clock);
 		buf_text(out, "]}");
 		return;
 	}
@@ -387,6 +288,8 @@ void call_get_records(struct call *c)
 	}
 	shard = s->shards[it.shard];
 	shard->calls++;
+	if (shard->first_read_ms == 0)
+		shard->first_read_ms = clock_boot_ms(&c->world->clock);
 	shard->readers++;
 	if (shard->readers > shard->readers_most)
 		shard->readers_most = shard->readers;

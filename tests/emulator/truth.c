@@ -1,6 +1,7 @@
 #include "tests/emulator/truth.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "tests/emulator/api.h"
@@ -20,20 +21,22 @@ static void add_shard(struct buf *out, const struct shard *s, int64_t now_ms, bo
 	buf_printf(out,
 		   "%s\"%s\":{\"records\":%llu,\"trimmed\":%llu,\"closed\":%s,\"gone\":%s,"
 		   "\"depth\":%u,\"starting\":\"%s\",\"calls\":%llu,\"served\":%llu,"
-		   "\"readers\":%u,\"readers_most\":%u",
+		   "\"readers\":%u,\"readers_most\":%u,\"first_read_ms\":%lld,"
+		   "\"end_read_ms\":%lld",
 		   first ? "" : ",", s->id, (unsigned long long)shard_count(s, now_ms),
 		   (unsigned long long)s->trimmed, s->closed ? "true" : "false",
 		   s->gone ? "true" : "false", s->depth, sequence_number_text(s->first, starting),
 		   (unsigned long long)s->calls, (unsigned long long)s->records_served, s->readers,
-		   s->readers_most);
+		   s->readers_most, (long long)s->first_read_ms, (long long)s->end_read_ms);
 	if (s->parent)
 		buf_printf(out, ",\"parent\":\"%s\"", s->parent->id);
 	buf_text(out, "}");
 }
 
-static void add_streams(struct buf *out, const struct table *t)
+static void add_streams(struct buf *out, const struct table *t, const char *after)
 {
 	int64_t now_ms = world_now_ms(t->world);
+	bool first;
 
 	buf_printf(out, "{\"table\":\"%s\",\"streams\":[", t->spec.name);
 	for (size_t k = 0; k < t->stream_count; k++) {
@@ -41,16 +44,21 @@ static void add_streams(struct buf *out, const struct table *t)
 
 		buf_printf(out, "%s{\"arn\":\"%s\",\"disabled\":%s,\"shards\":{", k ? "," : "",
 			   s->arn, s->disabled ? "true" : "false");
-		for (size_t i = 0; i < s->shard_count; i++)
-			add_shard(out, s->shards[i], now_ms, i == 0);
+		first = true;
+		for (size_t i = 0; i < s->shard_count; i++) {
+			if (strcmp(s->shards[i]->id, after) <= 0)
+				continue;
+			add_shard(out, s->shards[i], now_ms, first);
+			first = false;
+		}
 		buf_text(out, "}}");
 	}
 	buf_text(out, "]");
 }
 
-void truth_shards(struct buf *out, const struct table *t)
+void truth_shards(struct buf *out, const struct table *t, const char *after)
 {
-	add_streams(out, t);
+	add_streams(out, t, after);
 	buf_text(out, "}");
 }
 
@@ -83,7 +91,7 @@ void truth_table(struct buf *out, const struct table *t)
 	int64_t now_ms = world_now_ms(t->world);
 	bool first = true;
 
-	add_streams(out, t);
+	add_streams(out, t, "");
 	buf_text(out, ",\"keys\":{");
 	for (size_t i = 0; s && i < s->shard_count; i++)
 		if (s->shards[i]->child_count == 0)
@@ -99,9 +107,10 @@ void truth_stats(struct buf *out, const struct world *w)
 {
 	buf_printf(out,
 		   "{\"requests\":%llu,\"connections\":%llu,\"connections_open\":%llu,"
-		   "\"handshakes\":%llu,\"operations\":{",
+		   "\"handshakes\":%llu,\"describes_most\":%u,\"operations\":{",
 		   (unsigned long long)w->requests, (unsigned long long)w->connections,
-		   (unsigned long long)w->connections_open, (unsigned long long)w->handshakes);
+		   (unsigned long long)w->connections_open, (unsigned long long)w->handshakes,
+		   w->describes.most);
 	for (size_t i = 0; api_operation_name(i); i++) {
 		const struct operation_count *o = &w->operations[i];
 
@@ -114,7 +123,7 @@ void truth_stats(struct buf *out, const struct world *w)
 	buf_text(out, "},\"tables\":{");
 	for (size_t i = 0; i < w->table_count; i++) {
 		buf_printf(out, "%s\"%s\":", i ? "," : "", w->tables[i]->spec.name);
-		truth_shards(out, w->tables[i]);
+		truth_shards(out, w->tables[i], "");
 	}
 	buf_text(out, "}}");
 }
@@ -128,6 +137,7 @@ void truth_reset(struct world *w)
 	w->requests = 0;
 	w->connections = 0;
 	w->handshakes = 0;
+	w->describes = (struct rush){ 0 };
 	for (size_t i = 0; i < w->table_count; i++) {
 		const struct table *t = w->tables[i];
 
@@ -137,6 +147,7 @@ void truth_reset(struct world *w)
 
 				s->calls = 0;
 				s->records_served = 0;
+				s->first_read_ms = s->end_read_ms = 0;
 				s->readers_most = s->readers;
 			}
 		}

@@ -28,6 +28,7 @@ static void stream_free(struct stream *s)
 		free(s->shards[i]);
 	}
 	firehose_free(s->firehose);
+	heap_release(&s->turns);
 	free(s->shards);
 	free(s->roots);
 	free(s);
@@ -65,19 +66,36 @@ static void shard_name(struct shard *s)
 		 (unsigned)h);
 }
 
+/* How long the shard lives: about as long as the table says. A quarter more or less, so that not
+ * all turn at one moment for ever. */
+static void stream_time(struct stream *st, const struct shard *s)
+{
+	const struct table_spec *spec = &st->table->spec;
+	uint64_t life_ms = spec->split_ms ? spec->split_ms : spec->rotate_ms;
+
+	if (life_ms == 0)
+		return;
+	heap_resize(&st->turns, st->shard_capacity);
+	life_ms += generate_mix(spec->seed, s->number, 13) % (life_ms / 2 + 1) - life_ms / 4;
+	heap_set(&st->turns, s->number, s->born_ms + (int64_t)life_ms);
+}
+
 static struct shard *stream_add_shard(struct stream *st, struct shard *parent, int64_t created_ms)
 {
 	struct shard *s = memory_new(sizeof(*s));
+	int64_t born_ms;
 
 	if (st->shard_count == st->shard_capacity) {
 		st->shard_capacity = st->shard_capacity ? st->shard_capacity * 2 : 16;
 		st->shards = memory_resize(st->shards, st->shard_capacity * sizeof(s));
 	}
+	born_ms = created_ms;
 	if (created_ms <= st->last_shard_ms)
 		created_ms = st->last_shard_ms + 1;
 	st->last_shard_ms = created_ms;
 	s->stream = st;
 	s->parent = parent;
+	s->born_ms = born_ms;
 	s->depth = parent ? parent->depth + 1 : 0;
 	s->number = (uint32_t)st->shard_count;
 	s->created_ms = created_ms;
@@ -87,6 +105,7 @@ static struct shard *stream_add_shard(struct stream *st, struct shard *parent, i
 		parent->children[parent->child_count++] = s;
 	shard_name(s);
 	st->shards[st->shard_count++] = s;
+	stream_time(st, s);
 	return s;
 }
 
@@ -121,9 +140,10 @@ static void shard_produce(struct shard *s, uint64_t records, int64_t from_ms, do
 	shard_pace(s, from_ms, each_ms);
 }
 
-bool shard_divide(struct shard *s, size_t fanout, uint64_t records, struct error *err)
+bool shard_divide(struct shard *s, int64_t at_ms, size_t fanout, uint64_t records,
+		  struct error *err)
 {
-	int64_t now_ms = table_now_ms(s->stream->table);
+	int64_t jumped_ms = s->stream->table->world->jumped_ms;
 	double each_ms = s->pace_count ? s->paces[s->pace_count - 1].each_ms : 0;
 	uint64_t total = s->total;
 
@@ -131,14 +151,16 @@ bool shard_divide(struct shard *s, size_t fanout, uint64_t records, struct error
 		return error_set(err, ERROR_INVALID, "shard %s is closed already", s->id);
 	if (fanout > SHARD_CHILDREN_MAX || s->stream->shard_count + fanout > SHARD_LIMIT)
 		return error_set(err, ERROR_INVALID, "shard %s: too many shards", s->id);
-	shard_close(s, now_ms);
+	shard_close(s, at_ms);
 	if (records == RECORDS_LEFT)
 		records = fanout ? (total - s->total) / fanout : 0;
 	for (size_t i = 0; i < fanout; i++) {
-		struct shard *child = stream_add_shard(s->stream, s, now_ms);
+		struct shard *child = stream_add_shard(s->stream, s, at_ms);
 
 		shard_inherit(child, s, i, fanout);
-		shard_produce(child, records, now_ms, each_ms * (double)fanout);
+		/* Nothing is made in the time that was jumped over. */
+		shard_produce(child, records, at_ms > jumped_ms ? at_ms : jumped_ms,
+			      each_ms * (double)fanout);
 	}
 	return true;
 }
@@ -246,6 +268,7 @@ static struct stream *stream_new(struct table *t, enum view view)
 	st->table = t;
 	st->view = view;
 	st->created_ms = now_ms;
+	heap_init(&st->turns, 16);
 	clock_text(now_ms, st->label);
 	st->label[strcspn(st->label, "Z")] = '\0';
 	table_arn(t, table);
@@ -345,23 +368,6 @@ struct stream *world_stream(struct world *w, const char *arn)
 	return NULL;
 }
 
-bool stream_describe_allowed(struct stream *s)
-{
-	int64_t now_ms = clock_boot_ms(&s->table->world->clock);
-	double rate = (double)s->table->spec.describes;
-
-	if (rate == 0)
-		return true;
-	s->describes_left += (double)(now_ms - s->describes_ms) * rate / 1000;
-	if (s->describes_left > rate)
-		s->describes_left = rate;
-	s->describes_ms = now_ms;
-	if (s->describes_left < 1)
-		return false;
-	s->describes_left--;
-	return true;
-}
-
 bool stream_enabling(const struct stream *s)
 {
 	return !s->disabled &&
@@ -428,17 +434,41 @@ struct shard *stream_route(const struct stream *st, const char *key)
 	return s->closed ? NULL : s;
 }
 
+static void stream_turn(struct stream *st)
+{
+	size_t fanout = st->table->spec.split_ms ? 2 : 1;
+	int64_t now_ms = table_now_ms(st->table), at_ms;
+	struct error err;
+	uint32_t number;
+
+	while (!st->disabled && heap_top(&st->turns, &number, &at_ms) && at_ms <= now_ms) {
+		heap_remove(&st->turns, number);
+		/* Where there are too many they stay as they are. */
+		if (!st->shards[number]->closed)
+			(void)!shard_divide(st->shards[number], at_ms, fanout, RECORDS_LEFT, &err);
+	}
+}
+
+void world_turn(struct world *w)
+{
+	for (size_t i = 0; i < w->table_count; i++)
+		if (w->tables[i]->stream_count)
+			stream_turn(table_stream(w->tables[i]));
+}
+
 void world_advance(struct world *w, int64_t ms)
 {
 	int64_t before_ms = world_now_ms(w);
 
 	atomic_fetch_add(&w->clock.aws_offset_ms, ms);
+	w->jumped_ms = before_ms + ms;
 	for (size_t i = 0; i < w->table_count; i++) {
 		for (size_t k = 0; k < w->tables[i]->stream_count; k++) {
 			struct stream *st = w->tables[i]->streams[k];
 
 			for (size_t n = 0; n < st->shard_count; n++)
 				shard_jump(st->shards[n], before_ms, before_ms + ms);
+			stream_turn(st);
 			stream_expire(st, before_ms + ms - RETENTION_MS);
 		}
 	}

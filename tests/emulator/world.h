@@ -7,7 +7,9 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/heap.h"
 #include "base/rng.h"
+#include "tests/emulator/allowance.h"
 #include "tests/emulator/fault.h"
 #include "tests/emulator/generate.h"
 #include "tests/emulator/shard.h"
@@ -37,8 +39,8 @@ struct stream {
 	struct shard **roots;
 	size_t root_count;
 	struct generator generator;
-	double describes_left; /* calls that may come now */
-	int64_t describes_ms;
+	struct allowance describes;
+	struct heap turns; /* when a shard's time is up, by its number */
 	struct firehose *firehose;
 };
 
@@ -62,11 +64,13 @@ struct world {
 	pthread_mutex_t lock; /* requests come on several threads */
 	struct clock clock;   /* its AWS time is the emulated one */
 	_Atomic int64_t date_offset_ms;
+	int64_t jumped_ms; /* where the last jump of the emulated time ended */
 	struct table **tables;
 	size_t table_count;
 	struct fault_list faults;
 	struct rng rng;
 	struct operation_count operations[OPERATIONS_MAX];
+	struct rush describes; /* DescribeStream of any stream */
 	_Atomic uint64_t connections, connections_open, handshakes, requests;
 };
 
@@ -95,8 +99,6 @@ void table_arn(const struct table *t, char out[ARN_SIZE]);
 void table_enable(struct table *t, enum view view);
 void table_disable(struct table *t);
 
-/* Takes one of the DescribeStream calls of this second. */
-bool stream_describe_allowed(struct stream *s);
 bool stream_enabling(const struct stream *s);                       /* no shard is listed yet */
 struct shard *stream_shard(const struct stream *s, const char *id); /* NULL: not there (any more) */
 /* The number of the first listed shard whose id is > `after` ("" for the first). */
@@ -104,7 +106,10 @@ size_t stream_after(const struct stream *s, const char *after);
 /* Closes the shard and gives it `fanout` children (0: a leaf for good) that generate `records`
  * each, or what the parent had not made yet. */
 #define RECORDS_LEFT UINT64_MAX
-bool shard_divide(struct shard *s, size_t fanout, uint64_t records, struct error *err) MUST_CHECK;
+bool shard_divide(struct shard *s, int64_t at_ms, size_t fanout, uint64_t records,
+		  struct error *err) MUST_CHECK;
+/* Divides the shards whose time was up by now (rotate_ms, split_ms). */
+void world_turn(struct world *w);
 void shard_trim(struct shard *s, uint64_t before);
 /* Where an item put by hand goes: by its key's hash down the lineage. NULL: closed without child.
  */
