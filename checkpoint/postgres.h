@@ -29,9 +29,37 @@ DEFINE_AUTO(pg_result)
  * nothing changed unless it is RETRY. */
 PGresult *postgres_call(struct postgres *p, struct error *err, const char *sql, const char *types,
 			...);
+static inline struct postgres *postgres_of(struct store *s)
+{
+	return (struct postgres *)s;
+}
+
 /* The same where only success matters. */
 #define postgres_did(...)                                                                          \
 	({                                                                                         \
 		AUTO(pg_result) PGresult *did_ = postgres_call(__VA_ARGS__);                       \
 		did_ != NULL;                                                                      \
 	})
+
+/* Of struct store_ops, in postgres_lanes.c. */
+bool postgres_join(struct store *s, const char *session, int64_t stream, const int32_t *sinks,
+		   size_t count, struct error *err);
+bool postgres_round(struct store *s, const char *session, const struct store_round_fns *fns,
+		    void *arg, struct error *err);
+bool postgres_lanes_add(struct store *s, const char *session, int64_t stream, bool own,
+			struct store_lane *lanes, size_t count, const int32_t *sinks,
+			size_t sink_count, struct error *err);
+bool postgres_lanes_claim(struct store *s, const char *session, int64_t stream,
+			  const int32_t *sinks, size_t sink_count, uint32_t max, int64_t *claim,
+			  struct error *err);
+bool postgres_lanes_list(struct store *s, int64_t stream, const struct store_of *of,
+			 store_lane_fn *lane, store_position_fn *position, void *arg,
+			 struct error *err);
+bool postgres_lanes_wish(struct store *s, const char *session, const char *from, int64_t stream,
+			 uint32_t max, uint32_t *wished, struct error *err);
+bool postgres_lanes_release(struct store *s, const char *session, const int64_t *lanes,
+			    size_t count, struct error *err);
+bool postgres_shards(struct store *s, int64_t stream, int64_t after, store_shard_fn *fn, void *arg,
+		     struct error *err);
+bool postgres_tidy(struct store *s, int64_t stream, int64_t before_ms, uint32_t *removed,
+		   struct error *err);

@@ -63,13 +63,37 @@ bool sqlite_session_live(struct sqlite *s, const char *id, uint64_t *saves,
 			 struct error *err) MUST_CHECK;
 bool sqlite_not_live(const char *id, struct error *err);
 
-/* Of struct store_ops, in sqlite_lanes.c. */
-bool sqlite_lanes_add(struct store *s, const char *session, int64_t stream,
+/* NOT_FOUND where it is not. */
+bool sqlite_stream_known(struct sqlite *s, int64_t stream, struct error *err) MUST_CHECK;
+
+/* SQL: the live sessions; whether lane l may begin a claim of session ?1. */
+#define SQLITE_LIVE "(SELECT id FROM session WHERE state = 'live')"
+#define SQLITE_HEAD                                                                                \
+	"l.owner IS NULL AND NOT l.done AND (l.wanted_by IS NULL OR l.wanted_by = ?1 "             \
+	"OR l.wanted_by NOT IN " SQLITE_LIVE ") AND NOT EXISTS ("                                  \
+	"SELECT 1 FROM lane p WHERE p.stream = l.stream AND p.shard = l.parent "                   \
+	"AND NOT p.done AND p.owner IS NOT ?1)"
+
+/* Of struct store_ops, in sqlite_members.c. */
+bool sqlite_join(struct store *s, const char *session, int64_t stream, const int32_t *sinks,
+		 size_t count, struct error *err);
+bool sqlite_round(struct store *s, const char *session, const struct store_round_fns *fns,
+		  void *arg, struct error *err);
+
+/* The same, in sqlite_lanes.c. */
+bool sqlite_lanes_add(struct store *s, const char *session, int64_t stream, bool own,
 		      struct store_lane *lanes, size_t count, const int32_t *sinks,
 		      size_t sink_count, struct error *err);
 bool sqlite_lanes_claim(struct store *s, const char *session, int64_t stream, const int32_t *sinks,
-			size_t sink_count, struct error *err);
-bool sqlite_lanes_list(struct store *s, int64_t stream, const char *owner, store_lane_fn *lane,
-		       store_position_fn *position, void *arg, struct error *err);
-bool sqlite_lanes_forget(struct store *s, const char *session, const int64_t *lanes, size_t count,
-			 struct error *err);
+			size_t sink_count, uint32_t max, int64_t *claim, struct error *err);
+bool sqlite_lanes_list(struct store *s, int64_t stream, const struct store_of *of,
+		       store_lane_fn *lane, store_position_fn *position, void *arg,
+		       struct error *err);
+bool sqlite_lanes_wish(struct store *s, const char *session, const char *from, int64_t stream,
+		       uint32_t max, uint32_t *wished, struct error *err);
+bool sqlite_lanes_release(struct store *s, const char *session, const int64_t *lanes, size_t count,
+			  struct error *err);
+bool sqlite_shards(struct store *s, int64_t stream, int64_t after, store_shard_fn *fn, void *arg,
+		   struct error *err);
+bool sqlite_tidy(struct store *s, int64_t stream, int64_t before_ms, uint32_t *removed,
+		 struct error *err);

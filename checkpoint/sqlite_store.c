@@ -100,6 +100,7 @@ static bool bury(struct sqlite *s, const char *id, struct error *err)
 				 "session %s has %d unfinished rolls: finish them first", id,
 				 sqlite3_column_int(st, 0));
 	return sqlite_run(s, NULL, err, "UPDATE lane SET owner = NULL WHERE owner = ?", "t", id) &&
+	       sqlite_run(s, NULL, err, "DELETE FROM member WHERE session = ?", "t", id) &&
 	       sqlite_run(s, NULL, err, "UPDATE session SET state = 'buried' WHERE id = ?", "t",
 			  id);
 }
@@ -246,6 +247,29 @@ static bool save_read(struct sqlite *s, const struct store_save *save, struct er
 	return st;
 }
 
+/* A sink that the stream has no longer does not hold up a lane. */
+static bool save_done(struct sqlite *s, const struct store_save *save, struct error *err)
+{
+	AUTO(sqlite3_stmt)
+	sqlite3_stmt *st = sqlite_prepare(
+		s,
+		"UPDATE lane SET done = 1, owner = NULL, wanted_by = NULL, "
+		"read_at_ms = max(read_at_ms, ?) WHERE id = ? AND NOT EXISTS ("
+		"SELECT 1 FROM position p JOIN stream s ON s.id = lane.stream "
+		"WHERE p.lane = lane.id AND NOT p.done AND (s.sinks IS NULL OR p.sink IN "
+		"(SELECT k.value FROM json_each(s.sinks) k)))",
+		err);
+
+	for (size_t i = 0; st && i < save->move_count; i++) {
+		if (!save->moves[i].done)
+			continue;
+		sqlite_bind(st, "ii", save->read_at_ms, save->moves[i].lane);
+		if (!sqlite_finish(s, st, NULL, err))
+			return false;
+	}
+	return st;
+}
+
 static bool save_inside(struct sqlite *s, const struct store_save *save, struct error *err)
 {
 	uint64_t saves;
@@ -260,7 +284,8 @@ static bool save_inside(struct sqlite *s, const struct store_save *save, struct 
 			(unsigned long long)save->number, save->session, (unsigned long long)saves);
 	return sqlite_run(s, NULL, err, "UPDATE session SET saves = ? WHERE id = ?", "it",
 			  (int64_t)save->number, save->session) &&
-	       save_moves(s, save, err) && save_rolls(s, save, err) && save_read(s, save, err);
+	       save_moves(s, save, err) && save_rolls(s, save, err) && save_read(s, save, err) &&
+	       save_done(s, save, err);
 }
 
 static bool save_all(struct store *store, const struct store_save *save, struct error *err)
@@ -374,10 +399,15 @@ const struct store_ops store_sqlite = {
 	.sink = sink_id,
 	.stream = stream_find,
 	.streams = streams,
+	.join = sqlite_join,
+	.round = sqlite_round,
 	.lanes_add = sqlite_lanes_add,
 	.lanes_claim = sqlite_lanes_claim,
 	.lanes_list = sqlite_lanes_list,
-	.lanes_forget = sqlite_lanes_forget,
+	.lanes_wish = sqlite_lanes_wish,
+	.lanes_release = sqlite_lanes_release,
+	.shards = sqlite_shards,
+	.tidy = sqlite_tidy,
 	.save = save_all,
 	.rolls = rolls,
 	.roll_finished = roll_finished,

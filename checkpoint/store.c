@@ -110,33 +110,80 @@ bool store_streams(struct store *s, store_stream_fn *fn, void *arg, struct error
 	return named(s, s->ops->streams(s, fn, arg, err), err);
 }
 
-bool store_lanes_add(struct store *s, const char *session, int64_t stream, struct store_lane *lanes,
-		     size_t count, const int32_t *sinks, size_t sink_count, struct error *err)
+bool store_join(struct store *s, const char *session, int64_t stream, const int32_t *sinks,
+		size_t count, struct error *err)
 {
-	return named(s, s->ops->lanes_add(s, session, stream, lanes, count, sinks, sink_count, err),
-		     err);
+	return named(s, s->ops->join(s, session, stream, sinks, count, err), err);
+}
+
+bool store_round(struct store *s, const char *session, const struct store_round_fns *fns, void *arg,
+		 struct error *err)
+{
+	return named(s, s->ops->round(s, session, fns, arg, err), err);
+}
+
+bool store_lanes_add(struct store *s, const char *session, int64_t stream, bool own,
+		     struct store_lane *lanes, size_t count, const int32_t *sinks,
+		     size_t sink_count, struct error *err)
+{
+	return named(
+		s, s->ops->lanes_add(s, session, stream, own, lanes, count, sinks, sink_count, err),
+		err);
 }
 
 bool store_lanes_claim(struct store *s, const char *session, int64_t stream, const int32_t *sinks,
-		       size_t sink_count, store_lane_fn *lane, store_position_fn *position,
-		       void *arg, struct error *err)
+		       size_t sink_count, uint32_t max, store_lane_fn *lane,
+		       store_position_fn *position, void *arg, struct error *err)
 {
-	return named(s,
-		     s->ops->lanes_claim(s, session, stream, sinks, sink_count, err) &&
-			     s->ops->lanes_list(s, stream, session, lane, position, arg, err),
-		     err);
+	struct store_of of = { .owner = session };
+
+	return named(
+		s,
+		s->ops->lanes_claim(s, session, stream, sinks, sink_count, max, &of.claim, err) &&
+			s->ops->lanes_list(s, stream, &of, lane, position, arg, err),
+		err);
+}
+
+bool store_lanes_held(struct store *s, const char *session, int64_t stream, store_lane_fn *lane,
+		      store_position_fn *position, void *arg, struct error *err)
+{
+	struct store_of of = { .owner = session };
+
+	return named(s, s->ops->lanes_list(s, stream, &of, lane, position, arg, err), err);
 }
 
 bool store_lanes_list(struct store *s, int64_t stream, store_lane_fn *lane,
 		      store_position_fn *position, void *arg, struct error *err)
 {
-	return named(s, s->ops->lanes_list(s, stream, NULL, lane, position, arg, err), err);
+	struct store_of all = { 0 };
+
+	return named(s, s->ops->lanes_list(s, stream, &all, lane, position, arg, err), err);
 }
 
-bool store_lanes_forget(struct store *s, const char *session, const int64_t *lanes, size_t count,
-			struct error *err)
+bool store_lanes_wish(struct store *s, const char *session, const char *from, int64_t stream,
+		      uint32_t max, uint32_t *wished, struct error *err)
 {
-	return named(s, s->ops->lanes_forget(s, session, lanes, count, err), err);
+	*wished = 0;
+	return named(s, s->ops->lanes_wish(s, session, from, stream, max, wished, err), err);
+}
+
+bool store_lanes_release(struct store *s, const char *session, const int64_t *lanes, size_t count,
+			 struct error *err)
+{
+	return named(s, s->ops->lanes_release(s, session, lanes, count, err), err);
+}
+
+bool store_shards(struct store *s, int64_t stream, int64_t after, store_shard_fn *fn, void *arg,
+		  struct error *err)
+{
+	return named(s, s->ops->shards(s, stream, after, fn, arg, err), err);
+}
+
+bool store_tidy(struct store *s, int64_t stream, int64_t before_ms, uint32_t *removed,
+		struct error *err)
+{
+	*removed = 0;
+	return named(s, s->ops->tidy(s, stream, before_ms, removed, err), err);
 }
 
 bool store_save(struct store *s, const struct store_save *save, struct error *err)

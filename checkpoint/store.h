@@ -10,7 +10,8 @@
 #include "base/str.h"
 
 /* Where the place is kept: sessions, streams, lanes, positions, rolls, dead letters. Two
- * implementations (postgres.c, sqlite.c) under one contract, held by the same tests.
+ * implementations (postgres.c, sqlite.c) under one contract, held by the same tests. Several
+ * sessions share the lanes of a stream: see "members".
  *
  * What changes something is one function call: no transaction spans a round trip, nothing lives in
  * the database's session. Calls block; a store belongs to one thread. Errors: RETRY, the database
@@ -25,6 +26,9 @@ struct store;
 #define STORE_NAME_MAX   255
 #define STORE_SHARD_SIZE 66
 #define STORE_ROLLS_MAX  ((size_t)16 << 20) /* bytes of the blobs of one save */
+#define STORE_WANTED_MAX 1000               /* lanes that one round calls wanted */
+#define STORE_TIDY_MAX   10000              /* lanes that one tidying removes */
+#define STORE_BURIED_MAX 100                /* buried sessions that are kept */
 
 /* `url`: postgres://… or sqlite:PATH (":memory:" too). Opens, brings the schema up to date under a
  * lock. timeout_ms bounds every statement (under half a lease); connecting to one host may take as
@@ -63,8 +67,9 @@ bool store_sessions(struct store *s, struct store_session *out, size_t max, size
 /* live → dead where its beat is still `beat`; *done says whether it was. */
 bool store_session_kill(struct store *s, const char *id, int64_t beat, bool *done,
 			struct error *err) MUST_CHECK;
-/* dead or live → buried, its lanes free, in one call; again is fine. For a live one only its owner
- * calls this. INVALID while it has unfinished rolls, NOT_FOUND where it is not known. */
+/* dead or live → buried, its lanes free, a member of no stream, in one call; again is fine. For a
+ * live one only its owner calls this. INVALID while it has unfinished rolls, NOT_FOUND where it is
+ * not known. */
 bool store_session_bury(struct store *s, const char *id, struct error *err) MUST_CHECK;
 /* True where only one process can have this store open (sqlite holds a file lock): any session
  * found in it that is not ours is dead. */
@@ -89,7 +94,51 @@ typedef void store_stream_fn(void *arg, const char *name, const char *arn,
 			     const struct store_stream *stream);
 bool store_streams(struct store *s, store_stream_fn *fn, void *arg, struct error *err) MUST_CHECK;
 
-/* --- lanes and positions --- */
+/* --- members: the sessions that serve a stream ---
+ *
+ * A stream has one set of sinks, the stored one. A member whose sinks are another set is not
+ * served: it claims and wishes nothing. Where no live member has the stored set (of a new stream:
+ * none is stored), the first that joins or makes a round stores its own; what is done is then told
+ * anew. One live, served member is the stream's lister: the first that joins or makes a round where
+ * the place is empty. */
+/* The session serves the stream with these sinks. Again is fine. */
+bool store_join(struct store *s, const char *session, int64_t stream, const int32_t *sinks,
+		size_t count, struct error *err) MUST_CHECK;
+
+struct store_round_stream { /* of one stream that the session joined */
+	int64_t stream;
+	bool rooted;        /* its first listing is in the table */
+	bool served;        /* the stored set of sinks is the session's: it may claim */
+	bool lister;        /* the session is the one that lists it */
+	uint32_t claimable; /* heads that a claim would take now; 0 where it is not served */
+	uint32_t held;      /* the session's own lanes */
+	uint64_t held_sum;  /* sum of their ids, modulo 2^64: to see whether both know the same */
+};
+struct store_round_member { /* a live session in a stream that both joined; ours is one, too */
+	int64_t stream;
+	char session[STORE_ID_SIZE];
+	bool served;
+	uint32_t held;
+	uint32_t leaving; /* of these, wanted by another live session */
+	uint32_t coming;  /* wanted by it: held by other sessions or free */
+};
+struct store_round_fns {
+	void (*stream)(void *arg, const struct store_round_stream *r);
+	void (*member)(void *arg, const struct store_round_member *m);
+	/* The session's own, wanted by another live session: the oldest STORE_WANTED_MAX. */
+	void (*wanted)(void *arg, int64_t stream, int64_t lane);
+};
+/* One look at everything that the session serves, of one moment: all streams, then all members,
+ * then all wanted. Before that it takes what is empty: the set of sinks, the lister's place.
+ * FENCED where the session is not live. */
+bool store_round(struct store *s, const char *session, const struct store_round_fns *fns, void *arg,
+		 struct error *err) MUST_CHECK;
+
+/* --- lanes and positions ---
+ *
+ * A lane is free, or a session's, or done: in all of the stream's sinks, and then nobody's for
+ * good. A free lane is a head for a session where its parent is unknown to the store, done, or
+ * that session's own, and no other live session wants it. */
 struct store_lane {
 	int64_t id; /* given by the store */
 	char shard[STORE_SHARD_SIZE];
@@ -97,8 +146,9 @@ struct store_lane {
 	struct sequence starting;      /* the shard's StartingSequenceNumber; none: unknown */
 	bool root;                     /* of the first listing: read from the stream's start */
 	bool done_unread;              /* when created: nothing of it is wanted */
+	bool done;                     /* given by the store */
 	int64_t read_at_ms;            /* AWS time it was last read; 0: never */
-	char owner[STORE_ID_SIZE];     /* session; "": free. Given by the store */
+	char owner[STORE_ID_SIZE];     /* session; "": free or done. Given by the store */
 };
 struct store_position {
 	int64_t lane;
@@ -107,28 +157,51 @@ struct store_position {
 	int64_t event_ms;
 	bool done;
 };
-/* Adds lanes owned by `session` and their positions for `sinks` (a lane that is already there is
- * left alone, it may be another's), marks the stream rooted, and gives back lanes[].id and
- * lanes[].owner. May be called again after RETRY. */
-bool store_lanes_add(struct store *s, const char *session, int64_t stream, struct store_lane *lanes,
-		     size_t count, const int32_t *sinks, size_t sink_count,
-		     struct error *err) MUST_CHECK;
-/* Makes every free lane of the stream the session's, adds missing positions for `sinks` (a sink
- * that is new to a lane starts where the lane's furthest position is), and calls back for every
- * lane of the stream it now owns, then for every position of those, by lane and sink. May be called
- * again after RETRY. */
+/* Adds lanes and their positions for `sinks` (a lane that is already there is left alone), marks
+ * the stream rooted, and gives back lanes[].id, lanes[].owner and lanes[].done. With `own` the new
+ * lanes are the session's; without, only those that descend from a lane of the session, and the
+ * others are free. Parents come before their children. May be called again after RETRY. */
+bool store_lanes_add(struct store *s, const char *session, int64_t stream, bool own,
+		     struct store_lane *lanes, size_t count, const int32_t *sinks,
+		     size_t sink_count, struct error *err) MUST_CHECK;
 typedef void store_lane_fn(void *arg, const struct store_lane *lane);
 typedef void store_position_fn(void *arg, const struct store_position *p);
+/* Up to `max` heads, those that the session wished for first, then the oldest, become the
+ * session's, each with its free descendants; missing positions are added for `sinks` (a sink that
+ * is new to a lane starts where the lane's furthest position is). Calls back for the lanes that
+ * this call took, in the order of their ids, then for their positions, by lane and sink. Takes
+ * nothing where the session is not served. A lost reply shows in a round as other figures in held
+ * and held_sum. */
 bool store_lanes_claim(struct store *s, const char *session, int64_t stream, const int32_t *sinks,
-		       size_t sink_count, store_lane_fn *lane, store_position_fn *position,
-		       void *arg, struct error *err) MUST_CHECK;
-/* As claim, but changes nothing: all lanes, whoever owns them. For status. */
+		       size_t sink_count, uint32_t max, store_lane_fn *lane,
+		       store_position_fn *position, void *arg, struct error *err) MUST_CHECK;
+/* All lanes that the session holds and their positions, in the same order; changes nothing. */
+bool store_lanes_held(struct store *s, const char *session, int64_t stream, store_lane_fn *lane,
+		      store_position_fn *position, void *arg, struct error *err) MUST_CHECK;
+/* The same of all lanes, whoever owns them. For status. */
 bool store_lanes_list(struct store *s, int64_t stream, store_lane_fn *lane,
 		      store_position_fn *position, void *arg, struct error *err) MUST_CHECK;
-/* Forgets those of the lanes that are the session's and done for every sink, with their positions;
- * leaves the others. The caller names lanes that are no longer listed and whose children it has. */
-bool store_lanes_forget(struct store *s, const char *session, const int64_t *lanes, size_t count,
-			struct error *err) MUST_CHECK;
+/* Asks the live session `from` for up to `max` of its lanes, the newest first: those whose parent
+ * is done or unknown to the store and that no live session wants. *wished: how many. A wish holds
+ * until its lane is claimed or done, or its wisher is not live. */
+bool store_lanes_wish(struct store *s, const char *session, const char *from, int64_t stream,
+		      uint32_t max, uint32_t *wished, struct error *err) MUST_CHECK;
+/* They are free, what is wanted is still wanted; those that are not the session's are left alone.
+ * The caller has saved all that it delivered of them. Again is fine. */
+bool store_lanes_release(struct store *s, const char *session, const int64_t *lanes, size_t count,
+			 struct error *err) MUST_CHECK;
+/* Every shard that the store knows of the stream with a lane id above `after`, in the order of ids.
+ * What was added later has higher ids. */
+typedef void store_shard_fn(void *arg, int64_t lane, const char *shard, const char *parent,
+			    bool done);
+bool store_shards(struct store *s, int64_t stream, int64_t after, store_shard_fn *fn, void *arg,
+		  struct error *err) MUST_CHECK;
+/* Done lanes of the stream that were last read before before_ms (AWS time) and have a child in the
+ * store go, with their positions, the oldest STORE_TIDY_MAX first; *removed: how many. A done lane
+ * that was never read counts from the first tidying as read when the stream was last read.
+ * Buried sessions go, too, but for the STORE_BURIED_MAX that began last. */
+bool store_tidy(struct store *s, int64_t stream, int64_t before_ms, uint32_t *removed,
+		struct error *err) MUST_CHECK;
 
 /* --- a save: all or nothing --- */
 struct store_move {
@@ -157,7 +230,8 @@ struct store_save {
 	int64_t read_at_ms;
 };
 /* The session is live (its row locked), every moved lane is its own, and each position moves from
- * exactly `from`, or nothing changes and the error is FENCED. */
+ * exactly `from`, or nothing changes and the error is FENCED. A lane whose last position is done
+ * is done, and not the session's any more. */
 bool store_save(struct store *s, const struct store_save *save, struct error *err) MUST_CHECK;
 
 /* The unfinished rolls of a session, in order. */

@@ -9,6 +9,12 @@ struct store {
 	char describe[512];
 };
 
+/* Which lanes of a stream to list. */
+struct store_of {
+	const char *owner; /* NULL: whoever has them */
+	int64_t claim;     /* those that its claim of this number took; 0: all */
+};
+
 struct store_ops {
 	struct store *(*open)(const char *url, int64_t timeout_ms, bool reader, struct error *err);
 	void (*close)(struct store *s);
@@ -24,16 +30,28 @@ struct store_ops {
 	bool (*stream)(struct store *s, const char *name, const char *arn, int64_t start_ms,
 		       struct store_stream *out, struct error *err);
 	bool (*streams)(struct store *s, store_stream_fn *fn, void *arg, struct error *err);
-	bool (*lanes_add)(struct store *s, const char *session, int64_t stream,
+	bool (*join)(struct store *s, const char *session, int64_t stream, const int32_t *sinks,
+		     size_t count, struct error *err);
+	bool (*round)(struct store *s, const char *session, const struct store_round_fns *fns,
+		      void *arg, struct error *err);
+	bool (*lanes_add)(struct store *s, const char *session, int64_t stream, bool own,
 			  struct store_lane *lanes, size_t count, const int32_t *sinks,
 			  size_t sink_count, struct error *err);
+	/* *claim: this claim's number among the session's, for lanes_list. */
 	bool (*lanes_claim)(struct store *s, const char *session, int64_t stream,
-			    const int32_t *sinks, size_t sink_count, struct error *err);
-	/* owner NULL: whoever has them. */
-	bool (*lanes_list)(struct store *s, int64_t stream, const char *owner, store_lane_fn *lane,
-			   store_position_fn *position, void *arg, struct error *err);
-	bool (*lanes_forget)(struct store *s, const char *session, const int64_t *lanes,
-			     size_t count, struct error *err);
+			    const int32_t *sinks, size_t sink_count, uint32_t max, int64_t *claim,
+			    struct error *err);
+	bool (*lanes_list)(struct store *s, int64_t stream, const struct store_of *of,
+			   store_lane_fn *lane, store_position_fn *position, void *arg,
+			   struct error *err);
+	bool (*lanes_wish)(struct store *s, const char *session, const char *from, int64_t stream,
+			   uint32_t max, uint32_t *wished, struct error *err);
+	bool (*lanes_release)(struct store *s, const char *session, const int64_t *lanes,
+			      size_t count, struct error *err);
+	bool (*shards)(struct store *s, int64_t stream, int64_t after, store_shard_fn *fn,
+		       void *arg, struct error *err);
+	bool (*tidy)(struct store *s, int64_t stream, int64_t before_ms, uint32_t *removed,
+		     struct error *err);
 	bool (*save)(struct store *s, const struct store_save *save, struct error *err);
 	bool (*rolls)(struct store *s, const char *session, store_roll_fn *fn, void *arg,
 		      struct error *err);

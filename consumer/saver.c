@@ -139,8 +139,8 @@ static bool attempt(struct saver *s, const struct saver_job *job, struct error *
 	case SAVER_SAVE:
 		return store_save(store, job->save, err);
 	case SAVER_LANES:
-		return store_lanes_add(store, s->settings.session, l->stream, l->lanes, l->count,
-				       l->sinks, l->sink_count, err);
+		return store_lanes_add(store, s->settings.session, l->stream, true, l->lanes,
+				       l->count, l->sinks, l->sink_count, err);
 	case SAVER_LETTER:
 		return store_letter_put(store, &job->letter->row, s->settings.letters_max_bytes,
 					err);

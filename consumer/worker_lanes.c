@@ -177,13 +177,13 @@ static void take_lanes(struct worker *w, struct worker_stream *s, const struct s
 	for (size_t i = 0; i < job->count; i++) {
 		struct frontier_move at[CORE_SINKS_MAX] = { 0 };
 
-		if (strcmp(job->lanes[i].owner, w->session) != 0) {
+		if (!job->lanes[i].done && strcmp(job->lanes[i].owner, w->session) != 0) {
 			log_warn("a shard belongs to another session",
 				 log_text("shard", job->lanes[i].shard));
 			continue;
 		}
 		for (uint32_t slot = 0; slot < s->lanes.sink_count; slot++)
-			at[slot].done = job->lanes[i].done_unread;
+			at[slot].done = job->lanes[i].done;
 		worker_add_lane(w, s, &job->lanes[i], a->in_lineage[i], at, false);
 		if (!job->lanes[i].done_unread)
 			log_info("shard found", log_text("stream", s->lanes.source.stream),

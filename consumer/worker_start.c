@@ -243,12 +243,12 @@ static void attach_sinks(struct worker *w, struct worker_stream *s)
 /* --- lanes out of the store --- */
 
 struct claimed {
+	struct worker *worker;
 	struct worker_stream *stream;
 	struct store_lane *lanes;
-	size_t count, capacity;
+	size_t count, capacity, next;
 	struct store_position *positions;
-	size_t position_count, position_capacity;
-	char (*parents)[STORE_SHARD_SIZE]; /* of all lanes, sorted */
+	size_t position_count, position_capacity, next_position;
 };
 
 static void claimed_lane(void *arg, const struct store_lane *lane)
@@ -274,108 +274,60 @@ static void claimed_position(void *arg, const struct store_position *p)
 	c->positions[c->position_count++] = *p;
 }
 
-/* Parents were added before their children, so ids grow along the lineage. */
-static int by_lane_id(const void *a, const void *b)
-{
-	const struct store_lane *x = a, *y = b;
-
-	return x->id < y->id ? -1 : x->id > y->id;
-}
-
-static int by_position_lane(const void *a, const void *b)
-{
-	const struct store_position *x = a, *y = b;
-
-	return x->lane < y->lane ? -1 : x->lane > y->lane;
-}
-
-/* Where the stream's sinks are in a lane, by slot; moves *p behind the lane's positions. True where
- * the lane is done in all of them. */
-static bool positions_of(const struct claimed *c, const struct store_lane *lane, size_t *p,
-			 struct frontier_move *at)
+/* Where the stream's sinks are in the next claimed lane, by slot. */
+static void next_positions(struct claimed *c, int64_t lane, struct frontier_move *at)
 {
 	const struct worker_stream *s = c->stream;
-	bool done = true;
 
-	for (; *p < c->position_count && c->positions[*p].lane == lane->id; ++*p)
+	for (; c->next_position < c->position_count; c->next_position++) {
+		const struct store_position *p = &c->positions[c->next_position];
+
+		if (p->lane != lane)
+			return;
 		for (uint32_t slot = 0; slot < s->lanes.sink_count; slot++)
-			if (s->sink_ids[slot] == c->positions[*p].sink)
-				at[slot] = (struct frontier_move){
-					.to = c->positions[*p].sequence,
-					.event_ms = c->positions[*p].event_ms,
-					.done = c->positions[*p].done,
-				};
-	for (uint32_t slot = 0; slot < s->lanes.sink_count; slot++)
-		done = done && at[slot].done;
-	return done;
-}
-
-static int by_text(const void *a, const void *b)
-{
-	return strcmp(a, b);
-}
-
-/* Long done, so that AWS lists it no more, and its children are known: nobody asks for it again. */
-static bool forgettable(const struct worker *w, const struct claimed *c,
-			const struct store_lane *lane)
-{
-	return lane->read_at_ms > 0 &&
-	       lane->read_at_ms < clock_aws_ms(w->settings.clock) - REMEMBER_DONE_MS &&
-	       bsearch(lane->shard, c->parents, c->count, STORE_SHARD_SIZE, by_text) != NULL;
-}
-
-/* A lane that was never read had its chance until the stream was last read at all. */
-static void date_unread(struct claimed *c)
-{
-	int64_t newest_ms = 0;
-
-	for (size_t i = 0; i < c->count; i++)
-		if (c->lanes[i].read_at_ms > newest_ms)
-			newest_ms = c->lanes[i].read_at_ms;
-	for (size_t i = 0; i < c->count; i++)
-		if (c->lanes[i].read_at_ms == 0)
-			c->lanes[i].read_at_ms = newest_ms;
-}
-
-static bool add_claimed(struct worker *w, struct claimed *c)
-{
-	struct worker_stream *s = c->stream;
-	int64_t *forget;
-	size_t p = 0, forgotten = 0;
-	bool ok;
-
-	if (c->count == 0)
-		return true; /* and no array to sort */
-	date_unread(c);
-	qsort(c->lanes, c->count, sizeof(*c->lanes), by_lane_id);
-	qsort(c->positions, c->position_count, sizeof(*c->positions), by_position_lane);
-	c->parents = memory_array(c->count, STORE_SHARD_SIZE);
-	for (size_t i = 0; i < c->count; i++)
-		memcpy(c->parents[i], c->lanes[i].parent, STORE_SHARD_SIZE);
-	qsort(c->parents, c->count, STORE_SHARD_SIZE, by_text);
-	forget = memory_array(c->count, sizeof(*forget));
-	for (size_t i = 0; i < c->count; i++) {
-		struct frontier_move at[CORE_SINKS_MAX] = { 0 };
-
-		if (positions_of(c, &c->lanes[i], &p, at) && forgettable(w, c, &c->lanes[i]))
-			forget[forgotten++] = c->lanes[i].id;
-		else
-			worker_add_lane(w, s, &c->lanes[i],
-					worker_know(s, c->lanes[i].shard, c->lanes[i].parent), at,
-					false);
+			if (s->sink_ids[slot] == p->sink)
+				at[slot] = (struct frontier_move){ .to = p->sequence,
+								   .event_ms = p->event_ms,
+								   .done = p->done };
 	}
-	ok = forgotten == 0 ||
-	     store_lanes_forget(w->settings.store, w->session, forget, forgotten, &w->error);
-	free(forget);
+}
+
+/* Of all that are known, in the order of ids as the claimed ones are, so parents come first. */
+static void known_shard(void *arg, int64_t lane, const char *shard, const char *parent, bool done)
+{
+	struct claimed *c = arg;
+	struct frontier_move at[CORE_SINKS_MAX] = { 0 };
+	uint32_t in_lineage = worker_know(c->stream, shard, parent);
+
+	if (done || c->next == c->count || c->lanes[c->next].id != lane)
+		return;
+	next_positions(c, lane, at);
+	worker_add_lane(c->worker, c->stream, &c->lanes[c->next++], in_lineage, at, false);
+}
+
+static bool claim_lanes(struct worker *w, struct worker_stream *s)
+{
+	struct store *store = w->settings.store;
+	struct claimed c = { .worker = w, .stream = s };
+	int64_t old_ms = clock_aws_ms(w->settings.clock) - REMEMBER_DONE_MS;
+	uint32_t removed;
+	bool ok =
+		store_join(store, w->session, s->stored.id, s->sink_ids, s->lanes.sink_count,
+			   &w->error) &&
+		store_tidy(store, s->stored.id, old_ms, &removed, &w->error) &&
+		store_lanes_claim(store, w->session, s->stored.id, s->sink_ids, s->lanes.sink_count,
+				  UINT32_MAX, claimed_lane, claimed_position, &c, &w->error) &&
+		store_shards(store, s->stored.id, 0, known_shard, &c, &w->error);
+
+	free(c.lanes);
+	free(c.positions);
 	return ok;
 }
 
 static bool claim_stream(struct worker *w, struct worker_stream *s)
 {
-	struct claimed c = { .stream = s };
 	int64_t now_ms = clock_aws_ms(w->settings.clock), start_ms = 0;
 	enum config_start start;
-	bool ok;
 
 	if (!config_start_parse(s->config->start, now_ms, &start, &start_ms, &w->error))
 		return false;
@@ -387,13 +339,7 @@ static bool claim_stream(struct worker *w, struct worker_stream *s)
 	s->lanes.source.generation = s->stored.generation;
 	s->lanes.start_ms = s->stored.start_ms;
 	attach_sinks(w, s);
-	ok = store_lanes_claim(w->settings.store, w->session, s->stored.id, s->sink_ids,
-			       s->lanes.sink_count, claimed_lane, claimed_position, &c, &w->error);
-	ok = ok && add_claimed(w, &c);
-	free(c.parents);
-	free(c.lanes);
-	free(c.positions);
-	return ok;
+	return claim_lanes(w, s);
 }
 
 bool worker_claim(struct worker *w)

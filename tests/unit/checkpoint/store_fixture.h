@@ -205,6 +205,18 @@ FIXTURE void seen_release(struct seen *seen)
 	*seen = (struct seen){ 0 };
 }
 
+/* Joins with the sinks and takes up to `max` heads. */
+FIXTURE struct seen claimed(struct store *s, const char *session, int64_t stream,
+			    const int32_t *sinks, size_t count, uint32_t max)
+{
+	struct seen seen = { 0 };
+
+	assert_ok(store_join(s, session, stream, sinks, count, err));
+	assert_ok(store_lanes_claim(s, session, stream, sinks, count, max, seen_lane, seen_position,
+				    &seen, err));
+	return seen;
+}
+
 FIXTURE struct store_position position_of(struct store *s, int64_t stream, int64_t lane,
 					  int32_t sink)
 {

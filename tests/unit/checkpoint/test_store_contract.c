@@ -26,7 +26,7 @@ static int world_up(void **state)
 	w->other = sink_named(w->s, "lake");
 	for (int i = 0; i < 3; i++)
 		w->lanes[i] = lane_named(i);
-	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, w->lanes, 3, &w->sink, 1, err));
+	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, true, w->lanes, 3, &w->sink, 1, err));
 	*state = w;
 	return 0;
 }
@@ -126,7 +126,9 @@ static void an_unknown_session_can_do_nothing(void **state)
 	struct store_lane lane = lane_named(9);
 	struct store_move m = move(w, 0, "", "1");
 	struct store_save save = save_of(SESSION_C, 1, &m, 1);
+	struct store_round_fns looking = { 0 };
 	struct seen seen = { 0 };
+	uint32_t wished;
 	bool done;
 
 	assert_kind(ERROR_FENCED, store_session_beat(w->s, SESSION_C, err));
@@ -135,10 +137,14 @@ static void an_unknown_session_can_do_nothing(void **state)
 	assert_kind(ERROR_NOT_FOUND, store_session_bury(w->s, SESSION_C, err));
 	assert_kind(ERROR_FENCED, store_save(w->s, &save, err));
 	assert_kind(ERROR_FENCED,
-		    store_lanes_add(w->s, SESSION_C, w->stream, &lane, 1, &w->sink, 1, err));
-	assert_kind(ERROR_FENCED, store_lanes_claim(w->s, SESSION_C, w->stream, &w->sink, 1,
+		    store_lanes_add(w->s, SESSION_C, w->stream, true, &lane, 1, &w->sink, 1, err));
+	assert_kind(ERROR_FENCED, store_join(w->s, SESSION_C, w->stream, &w->sink, 1, err));
+	assert_kind(ERROR_FENCED, store_round(w->s, SESSION_C, &looking, NULL, err));
+	assert_kind(ERROR_FENCED, store_lanes_claim(w->s, SESSION_C, w->stream, &w->sink, 1, 9,
 						    seen_lane, seen_position, &seen, err));
-	assert_kind(ERROR_FENCED, store_lanes_forget(w->s, SESSION_C, &w->lanes[0].id, 1, err));
+	assert_kind(ERROR_FENCED,
+		    store_lanes_wish(w->s, SESSION_C, SESSION_A, w->stream, 9, &wished, err));
+	assert_kind(ERROR_FENCED, store_lanes_release(w->s, SESSION_C, &w->lanes[0].id, 1, err));
 	assert_int_equal(seen.lane_count, 0);
 }
 
@@ -199,10 +205,12 @@ static void lanes_are_added_once(void **state)
 	snprintf(more[2].parent, sizeof(more[2].parent), "a \"quoted\", {odd} \\ parent");
 	assert_ok(store_session_begin(w->s, SESSION_B, "worker-b", "", err));
 	for (int twice = 0; twice < 2; twice++) {
-		assert_ok(store_lanes_add(w->s, SESSION_B, w->stream, more, 3, both, 2, err));
+		assert_ok(store_lanes_add(w->s, SESSION_B, w->stream, true, more, 3, both, 2, err));
 		assert_int_equal(more[0].id, w->lanes[1].id);
 		assert_string_equal(more[0].owner, SESSION_A);
-		assert_string_equal(more[1].owner, SESSION_B);
+		assert_string_equal(more[1].owner, ""); /* it is done */
+		assert_string_equal(more[2].owner, SESSION_B);
+		assert_int_equal(more[1].done, true);
 	}
 	assert_ok(store_lanes_list(w->s, w->stream, seen_lane, seen_position, &seen, err));
 	assert_int_equal(seen.lane_count, 5);
@@ -214,7 +222,10 @@ static void lanes_are_added_once(void **state)
 		assert_true(sequence_equal(&l->starting, l->id == more[1].id ? &more[1].starting
 									     : &SEQUENCE_NONE));
 		assert_string_equal(l->parent, l->id == more[2].id ? more[2].parent : "");
-		assert_string_equal(l->owner, i < 3 ? SESSION_A : SESSION_B);
+		assert_string_equal(l->owner, i < 3                 ? SESSION_A
+					      : l->id == more[1].id ? ""
+								    : SESSION_B);
+		assert_int_equal(l->done, l->id == more[1].id);
 		assert_int_equal(l->read_at_ms, 0);
 	}
 	for (size_t i = 0; i < seen.position_count; i++)
@@ -223,10 +234,10 @@ static void lanes_are_added_once(void **state)
 	assert_ok(store_stream(w->s, "orders", "arn:aws:dynamodb:eu-west-1:1:table/t/stream/x", 0,
 			       &stream, err));
 	assert_true(stream.rooted);
-	assert_kind(ERROR_NOT_FOUND,
-		    store_lanes_add(w->s, SESSION_B, w->stream + 1000, more, 3, both, 2, err));
+	assert_kind(ERROR_NOT_FOUND, store_lanes_add(w->s, SESSION_B, w->stream + 1000, true, more,
+						     3, both, 2, err));
 	/* No lanes is a listing, too. */
-	assert_ok(store_lanes_add(w->s, SESSION_B, w->stream, NULL, 0, both, 2, err));
+	assert_ok(store_lanes_add(w->s, SESSION_B, w->stream, true, NULL, 0, both, 2, err));
 }
 
 static void burial_frees_and_claim_takes(void **state)
@@ -235,38 +246,34 @@ static void burial_frees_and_claim_takes(void **state)
 	struct store_move moves[2] = { move(w, 0, "", "100"), move(w, 1, "", "99") };
 	struct store_save save = save_of(SESSION_A, 1, moves, 2);
 	int32_t both[2] = { w->sink, w->other };
-	struct seen seen = { 0 };
+	struct seen seen;
 	bool done;
 
 	moves[1].done = true;
 	assert_ok(store_save(w->s, &save, err));
 	assert_ok(store_session_begin(w->s, SESSION_B, "worker-b", "", err));
-	assert_ok(store_lanes_claim(w->s, SESSION_B, w->stream, both, 2, seen_lane, seen_position,
-				    &seen, err));
+	seen = claimed(w->s, SESSION_B, w->stream, both, 2, 9);
 	assert_int_equal(seen.lane_count, 0); /* the owner lives */
 	assert_ok(store_session_kill(w->s, SESSION_A, 0, &done, err));
-	assert_ok(store_lanes_claim(w->s, SESSION_B, w->stream, both, 2, seen_lane, seen_position,
-				    &seen, err));
+	seen = claimed(w->s, SESSION_B, w->stream, both, 2, 9);
 	assert_int_equal(seen.lane_count, 0); /* dead is not buried */
 	assert_ok(store_session_bury(w->s, SESSION_A, err));
-	for (int twice = 0; twice < 2; twice++) { /* a lost reply: again gives the same */
-		assert_ok(store_lanes_claim(w->s, SESSION_B, w->stream, both, 2, seen_lane,
-					    seen_position, &seen, err));
-		assert_int_equal(seen.lane_count, 3);
-		assert_int_equal(seen.position_count, 6);
-		for (size_t i = 0; i < 3; i++)
-			assert_string_equal(seen.lanes[i].owner, SESSION_B);
-		seen_release(&seen);
-	}
+	seen = claimed(w->s, SESSION_B, w->stream, both, 2, 9);
+	assert_int_equal(seen.lane_count, 2); /* what is done is nobody's */
+	assert_int_equal(seen.position_count, 4);
+	assert_int_equal(seen.lanes[0].id, w->lanes[0].id);
+	assert_int_equal(seen.lanes[1].id, w->lanes[2].id);
+	for (size_t i = 0; i < 2; i++)
+		assert_string_equal(seen.lanes[i].owner, SESSION_B);
+	seen_release(&seen);
 	/* A new sink begins where the lane's furthest one is. */
 	assert_at(w->s, w->stream, w->lanes[0].id, w->other, "100");
-	assert_true(position_of(w->s, w->stream, w->lanes[1].id, w->other).done);
 	assert_at(w->s, w->stream, w->lanes[2].id, w->other, "");
 	assert_int_equal(position_of(w->s, w->stream, w->lanes[0].id, w->other).event_ms,
 			 moves[0].event_ms);
 	assert_ok(store_session_bury(w->s, SESSION_B, err));
-	assert_kind(ERROR_FENCED, store_lanes_claim(w->s, SESSION_B, w->stream, both, 2, seen_lane,
-						    seen_position, &seen, err));
+	assert_kind(ERROR_FENCED, store_lanes_claim(w->s, SESSION_B, w->stream, both, 2, 9,
+						    seen_lane, seen_position, &seen, err));
 }
 
 static void the_furthest_position_is_by_number(void **state)
@@ -274,41 +281,21 @@ static void the_furthest_position_is_by_number(void **state)
 	struct world *w = *state;
 	int32_t third = sink_named(w->s, "third");
 	int32_t all[3] = { w->sink, w->other, third };
-	struct store_move moves[2] = { move(w, 0, "", "9"), move(w, 0, "", "10") };
+	struct store_lane lane = lane_named(9);
+	struct store_move moves[2] = { { .to = seq("9"), .sink = w->sink },
+				       { .to = seq("10"), .sink = w->other } };
 	struct store_save save = save_of(SESSION_A, 1, moves, 2);
-	struct seen seen = { 0 };
+	struct seen seen;
 
-	assert_ok(store_lanes_claim(w->s, SESSION_A, w->stream, all, 2, seen_lane, seen_position,
-				    &seen, err));
-	seen_release(&seen);
-	moves[1].sink = w->other;
+	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, true, &lane, 1, all, 2, err));
+	moves[0].lane = moves[1].lane = lane.id;
 	assert_ok(store_save(w->s, &save, err));
-	assert_ok(store_lanes_claim(w->s, SESSION_A, w->stream, all, 3, seen_lane, seen_position,
-				    &seen, err));
-	seen_release(&seen);
-	assert_at(w->s, w->stream, w->lanes[0].id, third, "10");
-	assert_at(w->s, w->stream, w->lanes[0].id, w->sink, "9");
-}
-
-static void forgetting_asks_for_done(void **state)
-{
-	struct world *w = *state;
-	struct store_move m = move(w, 0, "", "5");
-	struct store_save save = save_of(SESSION_A, 1, &m, 1);
-	int64_t ids[3] = { w->lanes[0].id, w->lanes[1].id, w->lanes[2].id };
-	struct seen seen = { 0 };
-
-	m.done = true;
-	assert_ok(store_save(w->s, &save, err));
+	bury_a(w);
 	assert_ok(store_session_begin(w->s, SESSION_B, "worker-b", "", err));
-	assert_ok(store_lanes_forget(w->s, SESSION_B, ids, 3, err)); /* not its lanes */
-	assert_at(w->s, w->stream, ids[0], w->sink, "5");
-	assert_ok(store_lanes_forget(w->s, SESSION_A, ids, 3, err));
-	assert_ok(store_lanes_list(w->s, w->stream, seen_lane, seen_position, &seen, err));
-	assert_int_equal(seen.lane_count, 2);
-	assert_int_equal(seen.position_count, 2);
-	assert_int_equal(seen.lanes[0].id, ids[1]);
+	seen = claimed(w->s, SESSION_B, w->stream, all, 3, 9);
 	seen_release(&seen);
+	assert_at(w->s, w->stream, lane.id, third, "10");
+	assert_at(w->s, w->stream, lane.id, w->sink, "9");
 }
 
 /* --- saves --- */
@@ -388,7 +375,7 @@ static void a_lane_moves_for_its_owner_only(void **state)
 	struct store_save save = save_of(SESSION_B, 1, moves, 2);
 
 	assert_ok(store_session_begin(w->s, SESSION_B, "worker-b", "", err));
-	assert_ok(store_lanes_add(w->s, SESSION_B, w->stream, &mine, 1, &w->sink, 1, err));
+	assert_ok(store_lanes_add(w->s, SESSION_B, w->stream, true, &mine, 1, &w->sink, 1, err));
 	moves[0].lane = mine.id;
 	assert_kind(ERROR_FENCED, store_save(w->s, &save, err));
 	assert_at(w->s, w->stream, mine.id, w->sink, "");
@@ -438,7 +425,7 @@ static void the_dead_do_not_save(void **state)
 	save.number = 2;
 	assert_kind(ERROR_FENCED, store_save(w->s, &save, err));
 	assert_kind(ERROR_FENCED,
-		    store_lanes_add(w->s, SESSION_A, w->stream, &lane, 1, &w->sink, 1, err));
+		    store_lanes_add(w->s, SESSION_A, w->stream, true, &lane, 1, &w->sink, 1, err));
 	assert_ok(store_session_bury(w->s, SESSION_A, err));
 	assert_kind(ERROR_FENCED, store_save(w->s, &save, err));
 	assert_at(w->s, w->stream, w->lanes[0].id, w->sink, "10");
@@ -454,7 +441,8 @@ static void ten_thousand_moves_are_one_save(void **state)
 
 	for (int i = 0; i < COUNT; i++)
 		lanes[i] = lane_named(100 + i);
-	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, lanes, COUNT, &w->sink, 1, err));
+	assert_ok(
+		store_lanes_add(w->s, SESSION_A, w->stream, true, lanes, COUNT, &w->sink, 1, err));
 	for (int i = 0; i < COUNT; i++) {
 		moves[i] = move(w, 0, "", "123456789012345678901");
 		moves[i].lane = lanes[i].id;
@@ -660,7 +648,6 @@ static int run(const char *name)
 		T(lanes_are_added_once),
 		T(burial_frees_and_claim_takes),
 		T(the_furthest_position_is_by_number),
-		T(forgetting_asks_for_done),
 		T(a_save_moves_everything),
 		T(a_save_is_all_or_nothing),
 		T(a_lane_moves_for_its_owner_only),

@@ -48,7 +48,7 @@ static void many_processes_migrate_at_once(void **state)
 		assert_int_equal(status, 0);
 	}
 	said = postgres_sql(url, "SELECT count(*) || ' ' || max(major) FROM sluice.version");
-	assert_string_equal(said, "1 1");
+	assert_string_equal(said, "1 2");
 	free(said);
 }
 
@@ -151,7 +151,7 @@ static void a_kill_orders_itself_with_beats_and_saves(void **state)
 	saver.sink = sink_named(watcher, "events");
 	assert_ok(store_session_begin(saver.s, SESSION_A, "a", "", err));
 	assert_ok(store_session_begin(watcher, SESSION_B, "b", "", err));
-	assert_ok(store_lanes_add(saver.s, SESSION_A, stream, &lane, 1, &saver.sink, 1, err));
+	assert_ok(store_lanes_add(saver.s, SESSION_A, stream, true, &lane, 1, &saver.sink, 1, err));
 	saver.lane = lane.id;
 	pthread_create(&threads[0], NULL, save_until_fenced, &saver);
 	pthread_create(&threads[1], NULL, beat_until_fenced, &beater);
@@ -162,8 +162,7 @@ static void a_kill_orders_itself_with_beats_and_saves(void **state)
 		assert_ok(store_session_kill(watcher, SESSION_A, all[0].beat, &done, err));
 	}
 	assert_ok(store_session_bury(watcher, SESSION_A, err));
-	assert_ok(store_lanes_claim(watcher, SESSION_B, stream, &saver.sink, 1, seen_lane,
-				    seen_position, &seen, err));
+	seen = claimed(watcher, SESSION_B, stream, &saver.sink, 1, UINT32_MAX);
 	assert_int_equal(seen.lane_count, 1);
 	pthread_join(threads[0], NULL);
 	pthread_join(threads[1], NULL);
@@ -183,6 +182,7 @@ struct claimer {
 	char session[STORE_ID_SIZE];
 	int64_t stream;
 	int32_t sink;
+	uint32_t max;
 	struct seen seen;
 	struct error err;
 	bool ok;
@@ -192,7 +192,8 @@ static void *claim_once(void *arg)
 {
 	struct claimer *c = arg;
 
-	c->ok = store_lanes_claim(c->s, c->session, c->stream, &c->sink, 1, seen_lane,
+	c->ok = store_join(c->s, c->session, c->stream, &c->sink, 1, &c->err) &&
+		store_lanes_claim(c->s, c->session, c->stream, &c->sink, 1, c->max, seen_lane,
 				  seen_position, &c->seen, &c->err);
 	return NULL;
 }
@@ -211,7 +212,7 @@ static void a_free_lane_goes_to_one(void **state)
 	for (int i = 0; i < LANES; i++)
 		lanes[i] = lane_named(i);
 	assert_ok(store_session_begin(s, SESSION_A, "a", "", err));
-	assert_ok(store_lanes_add(s, SESSION_A, stream, lanes, LANES, &sink, 1, err));
+	assert_ok(store_lanes_add(s, SESSION_A, stream, true, lanes, LANES, &sink, 1, err));
 	assert_ok(store_session_bury(s, SESSION_A, err));
 	for (int round = 0; round < ROUNDS; round++) {
 		size_t total = 0;
@@ -223,6 +224,7 @@ static void a_free_lane_goes_to_one(void **state)
 				c->s = opened(url);
 			c->stream = stream;
 			c->sink = sink;
+			c->max = round == 0 ? UINT32_MAX : LANES / CLAIMERS;
 			snprintf(c->session, sizeof(c->session),
 				 "cccccccc-0000-4000-8000-0000000000%02x",
 				 (unsigned char)(round * CLAIMERS + i));
@@ -264,7 +266,7 @@ static void one_save_over_two_connections_counts_once(void **state)
 
 	(void)state;
 	assert_ok(store_session_begin(one, SESSION_A, "a", "", err));
-	assert_ok(store_lanes_add(one, SESSION_A, stream, &lane, 1, &sink, 1, err));
+	assert_ok(store_lanes_add(one, SESSION_A, stream, true, &lane, 1, &sink, 1, err));
 	m.lane = lane.id;
 	assert_ok(store_save(one, &save, err));
 	assert_ok(store_save(two, &save, err));

@@ -83,7 +83,7 @@ static void a_newer_minor_is_fine_a_newer_major_is_not(void **state)
 {
 	(void)state;
 	store_close(opened(url));
-	set_version(1, 999);
+	set_version(2, 999);
 	store_close(opened(url));
 	store_close(opened_reader(url));
 	set_version(99, 0);
@@ -115,7 +115,7 @@ static void save_until_killed(int out)
 	char text[24];
 
 	assert_ok(store_session_begin(s, SESSION_A, "w", "", err));
-	assert_ok(store_lanes_add(s, SESSION_A, stream, &lane, 1, &sink, 1, err));
+	assert_ok(store_lanes_add(s, SESSION_A, stream, true, &lane, 1, &sink, 1, err));
 	for (uint64_t n = 1;; n++) {
 		struct store_move m = { .lane = lane.id, .sink = sink };
 		struct store_save save = {
