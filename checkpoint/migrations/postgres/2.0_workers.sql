@@ -1,5 +1,8 @@
 -- Several sessions share the lanes of a stream. A worker of 1.x would claim all of them: stop those
 -- first.
+-- Ten thousand lanes can come in one call, minutes before the server has statistics of them, and a
+-- plan that was good for the empty table takes seconds then: the functions below that touch many
+-- lanes are planned at each call, and those that find them one by one are held to the indexes.
 
 CREATE TABLE sluice.member (
 	stream  bigint NOT NULL REFERENCES sluice.stream,
@@ -114,8 +117,8 @@ END $$;
 
 -- What a claim of the session may begin with.
 CREATE FUNCTION sluice.heads(p_session uuid, p_stream bigint, p_live uuid[])
-RETURNS TABLE (id bigint, shard text, wished boolean) LANGUAGE sql STABLE AS $$
-	SELECT l.id, l.shard, l.wanted_by IS NOT DISTINCT FROM p_session
+RETURNS TABLE (id bigint, shard text, wanted_by uuid) LANGUAGE sql STABLE AS $$
+	SELECT l.id, l.shard, l.wanted_by
 	FROM sluice.lane l
 	WHERE l.stream = p_stream AND l.owner IS NULL AND NOT l.done
 	AND (l.wanted_by IS NULL OR l.wanted_by = p_session OR l.wanted_by <> ALL (p_live))
@@ -126,13 +129,12 @@ $$;
 
 -- Everything that the session serves, in one moment: rows of kind s (streams), m (members), w
 -- (wanted). It takes no lock, since its reply may be long; vacant: round_take has to be called.
--- Plans of this and the next functions are made for the table's size of today, not of the first
--- call.
 CREATE FUNCTION sluice.round(p_session uuid, p_wanted_max bigint)
 RETURNS TABLE (kind text, stream bigint, session uuid, lane bigint, held bigint, held_sum numeric,
 	leaving bigint, coming bigint, claimable bigint, rooted boolean, served boolean,
 	lister boolean, vacant boolean)
-LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan AS $$
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
 	live uuid[] := sluice.live();
@@ -198,7 +200,7 @@ END $$;
 CREATE FUNCTION sluice.lanes_add(p_session uuid, p_stream bigint, p_own boolean, p_shards text[],
 	p_parents text[], p_startings numeric[], p_roots boolean[], p_done boolean[],
 	p_sinks integer[]) RETURNS void
-LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan SET jit = off AS $$
 BEGIN
 	PERFORM sluice.session_hold(p_session);
 	PERFORM sluice.stream_hold(p_stream);
@@ -215,9 +217,8 @@ BEGIN
 	), added AS (
 		INSERT INTO sluice.lane (stream, shard, parent, starting, root, done, owner)
 		SELECT p_stream, f.shard, f.parent, f.starting, f.root, f.done,
-			CASE WHEN NOT f.done AND (p_own OR f.shard IN (SELECT shard FROM descended))
-			THEN p_session END
-		FROM fresh f ORDER BY f.place
+			CASE WHEN NOT f.done AND (p_own OR d.shard IS NOT NULL) THEN p_session END
+		FROM fresh f LEFT JOIN descended d USING (shard) ORDER BY f.place
 		ON CONFLICT (stream, shard) DO NOTHING
 		RETURNING id, shard
 	)
@@ -231,7 +232,8 @@ END $$;
 -- hold the session's lock.
 CREATE FUNCTION sluice.lanes_claim(p_session uuid, p_stream bigint, p_sinks integer[],
 	p_max bigint) RETURNS bigint
-LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 DECLARE
 	live uuid[];
 	number bigint;
@@ -246,14 +248,22 @@ BEGIN
 		RETURN number;
 	END IF;
 	live := sluice.live();
+	-- OFFSET 0: children are looked up by their parent, not among all that are free.
 	WITH RECURSIVE head AS MATERIALIZED (
-		SELECT h.id, h.shard FROM sluice.heads(p_session, p_stream, live) h
-		ORDER BY h.wished DESC, h.id LIMIT p_max
+		(SELECT h.id, h.shard FROM sluice.heads(p_session, p_stream, live) h
+			WHERE h.wanted_by = p_session ORDER BY h.id LIMIT p_max)
+		UNION ALL
+		(SELECT h.id, h.shard FROM sluice.heads(p_session, p_stream, live) h
+			WHERE h.wanted_by IS DISTINCT FROM p_session ORDER BY h.id LIMIT p_max)
+		LIMIT p_max
 	), taken AS (
 		SELECT h.id, h.shard FROM head h
 		UNION
-		SELECT c.id, c.shard FROM taken t JOIN sluice.lane c
-			ON c.stream = p_stream AND c.parent = t.shard AND c.owner IS NULL AND NOT c.done
+		SELECT c.id, c.shard FROM taken t, LATERAL (
+			SELECT l.id, l.shard, l.owner, l.done FROM sluice.lane l
+			WHERE l.stream = p_stream AND l.parent = t.shard OFFSET 0
+		) c
+		WHERE c.owner IS NULL AND NOT c.done
 	), claimed AS (
 		UPDATE sluice.lane l SET owner = p_session, wanted_by = NULL, claim = number
 		FROM taken t WHERE l.id = t.id
@@ -273,7 +283,9 @@ END $$;
 
 -- It waits for no lane while it holds others: a save of their owner may be under way.
 CREATE FUNCTION sluice.lanes_wish(p_session uuid, p_from uuid, p_stream bigint, p_max bigint)
-RETURNS bigint LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
+RETURNS bigint
+LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 DECLARE
 	live uuid[];
 	wished bigint;
@@ -299,7 +311,8 @@ BEGIN
 END $$;
 
 CREATE FUNCTION sluice.lanes_release(p_session uuid, p_lanes bigint[]) RETURNS void
-LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 BEGIN
 	PERFORM sluice.session_hold(p_session);
 	UPDATE sluice.lane SET owner = NULL WHERE id = ANY (p_lanes) AND owner = p_session;
@@ -307,7 +320,7 @@ END $$;
 
 CREATE FUNCTION sluice.tidy(p_stream bigint, p_before_ms bigint, p_lanes_max bigint,
 	p_buried_max bigint) RETURNS bigint
-LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan SET jit = off AS $$
 DECLARE
 	newest bigint;
 	removed bigint;
@@ -337,7 +350,9 @@ CREATE OR REPLACE FUNCTION sluice.save(p_session uuid, p_number bigint, p_lanes 
 	p_sinks integer[], p_from numeric[], p_to numeric[], p_event_ms bigint[], p_done boolean[],
 	p_roll_sinks integer[], p_roll_numbers bigint[], p_roll_blobs bytea[],
 	p_finished_sinks integer[], p_finished_numbers bigint[], p_read bigint[],
-	p_read_at_ms bigint) RETURNS void LANGUAGE plpgsql AS $$
+	p_read_at_ms bigint) RETURNS void
+LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 DECLARE
 	saved bigint;
 	moved bigint;
