@@ -17,6 +17,7 @@ void frontier_answer(struct frontier *f, const struct sequence *end, int64_t end
 	f->end_ms = end_ms;
 	if (roll == 0)
 		return;
+	f->newest_roll = roll;
 	if (f->roll_count == 0 || f->rolls[f->roll_count - 1].number != roll) {
 		assert(f->roll_count < FRONTIER_ROLLS);
 		assert(f->roll_count == 0 || roll > f->rolls[f->roll_count - 1].number);
@@ -31,7 +32,8 @@ void frontier_close(struct frontier *f)
 	f->closed = true;
 }
 
-bool frontier_move(const struct frontier *f, uint64_t roll, struct frontier_move *move)
+bool frontier_move(const struct frontier *f, uint64_t roll, bool may_end,
+		   struct frontier_move *move)
 {
 	bool with_roll = roll != 0 && f->roll_count > 0 && f->rolls[0].number == roll;
 
@@ -43,10 +45,11 @@ bool frontier_move(const struct frontier *f, uint64_t roll, struct frontier_move
 						.event_ms = f->rolls[0].end_ms };
 		return true;
 	}
-	*move = (struct frontier_move){
-		.from = f->saved, .to = f->end, .event_ms = f->end_ms, .done = f->closed
-	};
-	return with_roll || !sequence_equal(&f->saved, &f->end) || f->done != f->closed;
+	*move = (struct frontier_move){ .from = f->saved,
+					.to = f->end,
+					.event_ms = f->end_ms,
+					.done = f->done || (f->closed && may_end) };
+	return with_roll || !sequence_equal(&f->saved, &f->end) || f->done != move->done;
 }
 
 void frontier_saved(struct frontier *f, uint64_t roll, const struct frontier_move *move)
@@ -63,4 +66,9 @@ void frontier_saved(struct frontier *f, uint64_t roll, const struct frontier_mov
 bool frontier_clean(const struct frontier *f)
 {
 	return f->roll_count == 0 && sequence_equal(&f->saved, &f->end) && f->done == f->closed;
+}
+
+bool frontier_visible(const struct frontier *f, uint64_t finished)
+{
+	return f->newest_roll <= finished;
 }

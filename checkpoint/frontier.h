@@ -22,8 +22,9 @@ struct frontier {
 		int64_t end_ms;
 	} rolls[FRONTIER_ROLLS]; /* oldest first */
 	uint8_t roll_count;
-	bool closed; /* the lane ends at `end`: nothing more will be answered */
-	bool done;   /* the store knows that, too */
+	uint64_t newest_roll; /* that took something of the lane; 0: none did */
+	bool closed;          /* the lane ends at `end`: nothing more will be answered */
+	bool done;            /* the store knows that, too */
 };
 
 struct frontier_move {
@@ -37,10 +38,13 @@ void frontier_start(struct frontier *f, const struct sequence *saved, int64_t ev
 void frontier_answer(struct frontier *f, const struct sequence *end, int64_t end_ms, uint64_t roll);
 /* The last page of the lane was answered. */
 void frontier_close(struct frontier *f);
-/* What a save may move now. `roll`: the sink's prepared roll, saved with it, or 0. False: nothing.
- */
-bool frontier_move(const struct frontier *f, uint64_t roll, struct frontier_move *move);
+/* What a save may move now. `roll`: the sink's prepared roll, saved with it, or 0. `may_end`: that
+ * the lane is closed may be saved, too. False: nothing. */
+bool frontier_move(const struct frontier *f, uint64_t roll, bool may_end,
+		   struct frontier_move *move);
 /* That move is in the store. */
 void frontier_saved(struct frontier *f, uint64_t roll, const struct frontier_move *move);
 /* Everything that was answered is in the store. */
 bool frontier_clean(const struct frontier *f);
+/* Every roll that took something of the lane is visible; `finished`: the sink's newest that is. */
+bool frontier_visible(const struct frontier *f, uint64_t finished);

@@ -10,13 +10,18 @@
 #include "config/config.h"
 #include "consumer/pacing.h"
 
-/* Pure: which shard may be fetched, when and with which credit; what may be saved. Events in,
- * actions out; no clock, socket, thread or log in here, and memory only where lanes are added.
+/* Pure: which shard may be fetched, when and with which credit; what may be saved; when a lane may
+ * leave the session. Events in, actions out; no clock, socket, thread or log in here, and memory
+ * only where lanes are added.
  *
  * A lane is fetched when its parent has ended (every sink has answered all of the parent, in this
  * session), it is due, it has fewer than CORE_PAGES pages between reader and sinks, not too many
  * other lanes are busy, and there is credit. A page's credit comes back when the last sink has
- * taken it. Times are CLOCK_BOOTTIME in ms unless said. */
+ * taken it. Times are CLOCK_BOOTTIME in ms unless said.
+ *
+ * What is saved is what another session may rely on: a position moves with what is durable before
+ * it, the end of a lane once all of it, and of all lanes before it, is visible. A lane leaves for
+ * another session when nothing of it is out, saved or not yet visible. */
 
 #define CORE_NONE      UINT32_MAX
 #define CORE_SINKS_MAX CONFIG_SINKS_MAX
@@ -27,9 +32,10 @@ enum lane_state {
 	LANE_DUE,      /* will be fetched at its time */
 	LANE_FETCHING, /* a request is out */
 	LANE_FULL,     /* CORE_PAGES pages wait for the sinks */
-	LANE_DRAINING, /* the shard is closed, pages wait for the sinks */
+	LANE_DRAINING, /* nothing more is fetched: the shard is closed, or leaves */
 	LANE_ENDED,    /* every sink has answered everything, ever */
 	LANE_STOPPED,  /* stands still: a gap, or on_error: stop */
+	LANE_RELEASED, /* has left; the store may give it to another session */
 	LANE_STATES,
 };
 const char *lane_state_name(enum lane_state s);
@@ -43,8 +49,11 @@ enum core_event_type {
 	CORE_PREPARED, /* sink, roll, deliveries */
 	CORE_FINISHED, /* sink, roll */
 	CORE_SAVED,    /* the save that was asked for is in the store */
-	CORE_CHILDREN, /* stream: the children of one closed shard are added, or it has none; or
-			  the stream's first listing is here */
+	CORE_CHILDREN, /* stream, lane: the closed lane's children are added, or it has none;
+			  CORE_NONE: the stream's first listing is here */
+	CORE_RELEASE,  /* lane: it shall leave, with its descendants that wait, then
+			  CORE_RELEASED. Nothing happens where it is closed or stands still:
+			  a lane that gets there on its way out stays as well */
 	CORE_STOP,     /* fetch nothing more, bring what is in flight home, then CORE_DRAINED */
 };
 
@@ -74,6 +83,10 @@ enum core_action_type {
 	CORE_FINISH,   /* sink, roll: blob and positions are in the store */
 	CORE_DRAINED,  /* everything is home and saved, after CORE_STOP */
 	CORE_IDLE,     /* every shard was empty for idle_ms and everything is delivered */
+	CORE_RELEASED, /* lane: it has left; all of it is saved and visible. One a lane, parents
+			  before their children. Let it go in the store, then core_drop_lane */
+	CORE_ENDED,    /* lane: its end is in the store and its children are added: once, and
+			  nothing more is to come of it. It may be dropped */
 };
 
 struct core_action {
@@ -92,7 +105,11 @@ struct core_page {
 struct core_lane {
 	enum lane_state state;
 	bool closed, stopping, dirty, read, busy;
-	uint32_t stream, parent, first_child, next_sibling, dirty_next;
+	bool leaving;        /* asked to, and not stopping, closed or released since */
+	bool children_known; /* of a closed lane: they are added */
+	bool parting;        /* in the list of lanes that leave or have ended */
+	uint32_t stream;     /* CORE_NONE: this index is not in use */
+	uint32_t parent, first_child, next_sibling, dirty_next, parting_next;
 	int64_t store_id;
 	size_t charge;       /* of the fetch that is out */
 	size_t recent_bytes; /* size of the recent largest page */
@@ -128,6 +145,7 @@ struct core_sink {
 	uint64_t finished;            /* newest roll that is visible */
 	uint64_t reported;            /* newest finished roll whose row was removed by a save */
 	uint64_t reporting;           /* by the save in flight; 0: none */
+	uint64_t leaving;             /* newest roll that holds up a lane that leaves */
 	int64_t asked_ms;             /* when it was last asked to prepare */
 };
 
@@ -161,8 +179,9 @@ struct core_settings {
 struct core {
 	struct core_settings settings;
 	struct core_lane *lanes;
-	uint32_t lane_count, lane_capacity;
-	size_t slot_count; /* sinks of all lanes */
+	uint32_t lane_count, lane_capacity; /* indices that are or were in use */
+	uint32_t unused_first;              /* linked by next_sibling */
+	size_t slot_count;                  /* sinks of all lanes */
 	struct core_stream *streams;
 	uint32_t stream_count;
 	struct core_sink sinks[CORE_SINKS_MAX];
@@ -175,6 +194,8 @@ struct core {
 	uint32_t busy;    /* lanes */
 	uint64_t credit_waits;
 	uint32_t dirty_first;
+	uint32_t parting_first;
+	bool parting_check; /* one of those may be ready */
 	struct core_save save;
 	bool saving, stopping, drained, idle_said;
 	int64_t saved_at_ms, read_saved_at_ms;
@@ -190,14 +211,18 @@ void core_set_stream(struct core *c, uint32_t stream, const struct pacing_limits
 
 struct core_lane_start {
 	uint32_t stream;
-	uint32_t parent; /* lane, or CORE_NONE; a parent is added before its children */
+	uint32_t parent; /* lane, or CORE_NONE: done in the store, or there never was one. A
+			    parent is added before its children */
 	int64_t store_id;
 	/* one a sink of the stream, in its order */
 	struct frontier_move at[CORE_SINKS_MAX]; /* `to`, event_ms and done as the store has them */
 	bool stopped;                            /* a gap before its first record */
 };
-/* Returns the lane's index. It is fetched from the next step on. */
+/* Returns the lane's index. It is fetched from the next step on, or leaves where its parent does.
+ */
 uint32_t core_add_lane(struct core *c, const struct core_lane_start *start, int64_t now_ms);
+/* After CORE_RELEASED or CORE_ENDED: its index may be used again. */
+void core_drop_lane(struct core *c, uint32_t lane);
 
 /* Feeds one event; writes at most `max` actions (>= CORE_ACTIONS_MIN) and returns how many. What
  * did not fit comes with the next step: core_wake_ms is then now. */

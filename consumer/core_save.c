@@ -65,18 +65,18 @@ static void collect_rolls(struct core *c)
 	}
 }
 
-/* The parent's end is in the store, or goes there with this save: else a crash would leave a child
- * that is further than its parent, and a grandchild would start while the parent is read again. */
-static bool parent_saved(const struct core *c, uint32_t lane, uint32_t slot)
+/* Another session starts a child as soon as its parent's end is in the store. It gets there once
+ * everything of the parent is visible, and with the ends of all before it or after them: else a
+ * crash would leave a grandchild that may start while the first of the three is read again. */
+static bool may_end(const struct core *c, uint32_t lane, uint32_t slot)
 {
-	for (uint32_t up = c->lanes[lane].parent; up != CORE_NONE; up = c->lanes[up].parent) {
+	for (uint32_t up = lane; up != CORE_NONE; up = c->lanes[up].parent) {
 		const struct frontier *f = &c->lanes[up].frontiers[slot];
 		uint32_t sink = c->streams[c->lanes[up].stream].sinks[slot];
-		struct frontier_move move;
 
 		if (f->done)
 			return true;
-		if (!frontier_move(f, c->sinks[sink].saving, &move) || !move.done)
+		if (!f->closed || !frontier_visible(f, c->sinks[sink].finished))
 			return false;
 	}
 	return true;
@@ -99,8 +99,8 @@ static void collect_moves(struct core *c)
 			uint32_t sink = stream->sinks[slot];
 			struct frontier_move move;
 
-			if (!frontier_move(&l->frontiers[slot], c->sinks[sink].saving, &move) ||
-			    !parent_saved(c, lane, slot)) {
+			if (!frontier_move(&l->frontiers[slot], c->sinks[sink].saving,
+					   may_end(c, lane, slot), &move)) {
 				waits = waits || !frontier_clean(&l->frontiers[slot]);
 				continue;
 			}

@@ -129,6 +129,9 @@ static bool act(struct worker *w, const struct core_action *a)
 	case CORE_IDLE:
 		w->end = WORKER_IDLE;
 		return true;
+	case CORE_RELEASED:
+	case CORE_ENDED:
+		break;
 	}
 	return false;
 }

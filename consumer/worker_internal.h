@@ -26,7 +26,9 @@ struct worker_stream {
 	uint32_t *core_lanes; /* by index of the lineage; CORE_NONE: being added, or passed over */
 	uint32_t core_lane_capacity;
 	unsigned adding;  /* saver_lanes under way */
-	unsigned settled; /* discoveries to report to the core once `adding` is 0 */
+	uint32_t *settled; /* core lanes whose children are found, CORE_NONE for the first
+			      listing: reported to the core once `adding` is 0 */
+	uint32_t settled_count, settled_capacity;
 	bool listed;      /* the first listing of this session is here */
 	struct metric_cell *lag, *time_to_loss, *shards[LANE_STATES];
 };

@@ -132,8 +132,19 @@ static void report_settled(struct worker *w, struct worker_stream *s)
 				.now_ms = loop_now_ms(w->loop),
 				.stream = s->lanes.index };
 
-	for (; s->adding == 0 && s->settled > 0; s->settled--)
+	while (s->adding == 0 && s->settled_count > 0) {
+		e.lane = s->settled[--s->settled_count];
 		worker_feed(w, &e);
+	}
+}
+
+static void settle(struct worker_stream *s, uint32_t lane)
+{
+	if (s->settled_count == s->settled_capacity) {
+		s->settled_capacity = s->settled_capacity ? 2 * s->settled_capacity : 8;
+		s->settled = memory_resize(s->settled, s->settled_capacity * sizeof(*s->settled));
+	}
+	s->settled[s->settled_count++] = lane;
 }
 
 void worker_found(void *arg, uint32_t stream, const char *parent,
@@ -154,7 +165,7 @@ void worker_found(void *arg, uint32_t stream, const char *parent,
 	free(found);
 	if (!parent && !s->listed) {
 		s->listed = true;
-		s->settled++;
+		settle(s, CORE_NONE);
 	}
 	report_settled(w, s);
 }
@@ -164,8 +175,7 @@ void worker_discovered(void *arg, uint32_t stream, const char *parent)
 	struct worker *w = arg;
 	struct worker_stream *s = &w->streams[stream];
 
-	(void)parent;
-	s->settled++;
+	settle(s, s->core_lanes[lineage_find(&s->lineage, parent)]);
 	report_settled(w, s);
 }
 

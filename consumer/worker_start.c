@@ -359,6 +359,7 @@ void worker_release_streams(struct worker *w)
 	for (uint32_t i = 0; i < w->stream_count; i++) {
 		lineage_release(&w->streams[i].lineage);
 		free(w->streams[i].core_lanes);
+		free(w->streams[i].settled);
 	}
 	free(w->streams);
 	free(w->arns);

@@ -16,129 +16,9 @@ void pend(struct world *w, struct pending p, int64_t delay_ms)
 	w->pending[w->pending_count++] = p;
 }
 
-static int64_t soon(struct world *w, int64_t most_ms)
+int64_t soon(struct world *w, int64_t most_ms)
 {
 	return 1 + (int64_t)world_roll(w, (uint64_t)most_ms);
-}
-
-static void feed(struct world *w, struct core_event e);
-
-/* --- lanes --- */
-
-static uint32_t know(struct world *w, const struct shard *s)
-{
-	struct process *p = w->process;
-	uint32_t parent =
-		s->parent < 0 ? LINEAGE_NONE : lineage_find(&p->lineage, w->shards[s->parent].id);
-	uint32_t at = lineage_add(&p->lineage, s->id, parent);
-
-	p->lane_of[at] = CORE_NONE;
-	return at;
-}
-
-static void add_lane(struct world *w, int row)
-{
-	struct process *p = w->process;
-	const struct row *r = &w->store.rows[row];
-	const struct shard *s = &w->shards[r->shard];
-	uint32_t in_lineage = know(w, s), parent = p->lineage.shards[in_lineage].parent;
-	struct core_lane_start start = { .parent = parent == LINEAGE_NONE ? CORE_NONE
-									  : p->lane_of[parent],
-					 .store_id = row + 1 };
-	struct sim_lane *l = &p->lanes[p->lane_count];
-	int oldest = s->count;
-
-	*l = (struct sim_lane){ .shard = r->shard };
-	for (uint32_t sink = 0; sink < w->sink_count; sink++) {
-		int at = 0;
-
-		start.at[sink] = (struct frontier_move){ .to = r->at[sink].sequence,
-							 .done = r->at[sink].done };
-		l->have[sink] = r->at[sink].sequence;
-		if (r->at[sink].done) {
-			handover_stop(&l->handovers[sink]);
-			continue;
-		}
-		while (at < s->count) {
-			struct sequence q = world_sequence(s, at);
-
-			if (sequence_compare(&q, &r->at[sink].sequence) > 0)
-				break;
-			at++;
-		}
-		if (at < oldest)
-			oldest = at;
-	}
-	l->next = oldest;
-	p->lane_of[in_lineage] = core_add_lane(&p->core, &start, w->now_ms);
-	assert(p->lane_of[in_lineage] == p->lane_count);
-	p->lane_count++;
-}
-
-static void store_row(struct world *w, int shard, bool root)
-{
-	struct row *r = &w->store.rows[w->store.row_count++];
-
-	*r = (struct row){ .shard = shard, .root = root };
-	add_lane(w, w->store.row_count - 1);
-}
-
-static int shard_of(const struct world *w, const char *id)
-{
-	for (int i = 0; i < w->shard_count; i++)
-		if (strcmp(w->shards[i].id, id) == 0)
-			return i;
-	assert(false && "unknown shard");
-	return -1;
-}
-
-/* What the stream shows now; with `only_children_of` >= 0 the CHILD_SHARDS filter. */
-static size_t listing(const struct world *w, int only_children_of, struct streams_shard *out)
-{
-	size_t n = 0;
-
-	for (int i = 0; i < w->shard_count; i++) {
-		const struct shard *s = &w->shards[i];
-
-		if (s->trimmed || w->now_ms < s->listed_ms || w->now_ms < s->opens_ms)
-			continue;
-		if (only_children_of >= 0 && s->parent != only_children_of)
-			continue;
-		out[n] = (struct streams_shard){ .starting = world_sequence(s, 0),
-						 .closed = world_closed(w, s) };
-		memcpy(out[n].id, s->id, sizeof(out[n].id));
-		if (s->parent >= 0)
-			memcpy(out[n].parent, w->shards[s->parent].id, sizeof(out[n].parent));
-		n++;
-	}
-	return n;
-}
-
-static void on_list(struct world *w, const struct pending *e)
-{
-	struct process *p = w->process;
-	struct streams_shard shards[SHARDS_MAX];
-	struct lineage_found found[SHARDS_MAX];
-	int only = e->children_of_lane ? p->lanes[e->lane].shard : -1;
-	size_t count = listing(w, only, shards);
-	bool first = !w->store.rooted && only < 0;
-	size_t n;
-
-	if (e->children_of_lane && count == 0 && w->process->core.lanes[e->lane].closed &&
-	    world_roll(w, 4) != 0) { /* asked again; then the full listing is the net */
-		pend(w, *e, soon(w, 200));
-		return;
-	}
-	n = lineage_diff(&p->lineage, shards, count, first, 0, w->now_ms, found);
-	for (size_t i = 0; i < n; i++) {
-		int shard = shard_of(w, found[i].shard->id);
-
-		if (found[i].kind == LINEAGE_ORPHAN)
-			w->shards[shard].listed_again++;
-		store_row(w, shard, found[i].kind != LINEAGE_CHILD);
-		w->store.rooted = true;
-	}
-	feed(w, (struct core_event){ .type = e->children_of_lane ? CORE_CHILDREN : CORE_TICK });
 }
 
 /* --- fetching --- */
@@ -151,10 +31,11 @@ static void on_fetch(struct world *w, const struct pending *e)
 	struct core_event page = { .type = CORE_PAGE, .lane = e->lane };
 
 	if (world_roll(w, 12) == 0) {
-		feed(w, (struct core_event){ .type = CORE_FETCH_FAILED,
-					     .lane = e->lane,
-					     .failure = world_roll(w, 2) ? ERROR_RETRY
-									 : ERROR_THROTTLED });
+		process_feed(w,
+			     (struct core_event){ .type = CORE_FETCH_FAILED,
+						  .lane = e->lane,
+						  .failure = world_roll(w, 2) ? ERROR_RETRY
+									      : ERROR_THROTTLED });
 		return;
 	}
 	if (left > 0 && world_roll(w, 5) != 0) { /* else an empty page in the middle of data */
@@ -171,7 +52,7 @@ static void on_fetch(struct world *w, const struct pending *e)
 		page.end_ms = w->now_ms;
 	}
 	page.closed = world_closed(w, s) && l->next == s->count;
-	feed(w, page);
+	process_feed(w, page);
 }
 
 /* --- handing over --- */
@@ -180,19 +61,19 @@ static bool wants(const struct world *w, const struct sim_lane *l, uint32_t sink
 {
 	struct sequence q = world_sequence(&w->shards[l->shard], index);
 
-	return sequence_compare(&q, &l->have[sink]) > 0;
+	return sequence_compare(&q, &l->have[sink]) > 0 &&
+	       !w->sinks[sink].lettered[l->shard][index];
 }
 
 static bool poisoned(const struct world *w, const struct sim_lane *l, uint32_t sink, int index)
 {
-	return !w->sinks[sink].rolls && w->shards[l->shard].poison[index] &&
-	       !w->sinks[sink].lettered[l->shard][index];
+	return !w->sinks[sink].rolls && w->shards[l->shard].poison[index];
 }
 
 static void answer_core(struct world *w, uint32_t lane, uint32_t sink, uint64_t roll)
 {
-	feed(w,
-	     (struct core_event){ .type = CORE_ANSWER, .lane = lane, .sink = sink, .roll = roll });
+	process_feed(w, (struct core_event){
+				.type = CORE_ANSWER, .lane = lane, .sink = sink, .roll = roll });
 }
 
 /* A roll takes at once; what was taken is answered in its own time. */
@@ -256,8 +137,9 @@ static void hand_over(struct world *w, uint32_t lane, uint32_t sink)
 static void arrive(struct world *w, const struct sim_lane *l, uint32_t sink,
 		   const struct page *page, size_t from, size_t to)
 {
+	assert(w->store.rows[l->row].owner == w->sessions);
 	for (int i = page->from + (int)from; i < page->from + (int)to; i++)
-		if (wants(w, l, sink, i) && !w->sinks[sink].lettered[l->shard][i])
+		if (wants(w, l, sink, i))
 			world_append(w, sink, (struct ref){ (uint8_t)l->shard, (uint8_t)i });
 }
 
@@ -271,7 +153,7 @@ static void stand(struct world *w, uint32_t lane, uint32_t sink)
 	if (h->first > 0)
 		e.end = world_sequence(&w->shards[l->shard], page->from + (int)h->first - 1);
 	handover_stop(h);
-	feed(w, e);
+	process_feed(w, e);
 }
 
 static void on_answer(struct world *w, const struct pending *e)
@@ -351,7 +233,8 @@ static void on_finished(struct world *w, const struct pending *e)
 {
 	show_roll(w, e->sink);
 	w->process->unfinished[e->sink] = false;
-	feed(w, (struct core_event){ .type = CORE_FINISHED, .sink = e->sink, .roll = e->roll });
+	process_feed(
+		w, (struct core_event){ .type = CORE_FINISHED, .sink = e->sink, .roll = e->roll });
 	prepare(w, e->sink); /* what was asked for meanwhile */
 }
 
@@ -363,6 +246,7 @@ static void act(struct world *w, const struct core_action *a)
 
 	switch (a->type) {
 	case CORE_FETCH:
+		assert(w->store.rows[p->lanes[a->lane].row].owner == w->sessions);
 		pend(w, (struct pending){ .type = PENDING_FETCH, .lane = a->lane }, soon(w, 80));
 		break;
 	case CORE_DISCOVER:
@@ -390,6 +274,16 @@ static void act(struct world *w, const struct core_action *a)
 		break;
 	case CORE_IDLE:
 		break;
+	case CORE_RELEASED:
+		process_released(w, a->lane);
+		break;
+	case CORE_ENDED:
+		if (world_roll(w, 2))
+			process_drop(w, a->lane);
+		else
+			pend(w, (struct pending){ .type = PENDING_DROP, .lane = a->lane },
+			     soon(w, 300));
+		break;
 	}
 }
 
@@ -404,7 +298,7 @@ static uint32_t lanes_busy(const struct core *c)
 	return busy;
 }
 
-static void feed(struct world *w, struct core_event e)
+void process_feed(struct world *w, struct core_event e)
 {
 	struct core *c = &w->process->core;
 	struct core_action actions[ACTIONS];
@@ -444,7 +338,7 @@ static void on_save(struct world *w, const struct pending *e)
 		pend(w, reply, soon(w, 40));
 		return;
 	}
-	feed(w, (struct core_event){ .type = CORE_SAVED });
+	process_feed(w, (struct core_event){ .type = CORE_SAVED });
 }
 
 void process_happen(struct world *w, const struct pending *e)
@@ -471,15 +365,24 @@ void process_happen(struct world *w, const struct pending *e)
 		on_save(w, e);
 		break;
 	case PENDING_LIST:
-		on_list(w, e);
+		process_listed(w, e);
 		if (!e->children_of_lane)
 			pend(w, (struct pending){ .type = PENDING_LIST }, 300 + soon(w, 300));
 		break;
+	case PENDING_RELEASE:
+	case PENDING_DROP:
+		process_drop(w, e->lane);
+		break;
+	case PENDING_CLAIM:
+		process_claim(w);
+		pend(w, (struct pending){ .type = PENDING_CLAIM }, 50 + soon(w, 400));
+		break;
 	case PENDING_PREPARED:
-		feed(w, (struct core_event){ .type = CORE_PREPARED,
-					     .sink = e->sink,
-					     .roll = p->prepared[e->sink].number,
-					     .deliveries = p->prepared[e->sink].deliveries });
+		process_feed(w,
+			     (struct core_event){ .type = CORE_PREPARED,
+						  .sink = e->sink,
+						  .roll = p->prepared[e->sink].number,
+						  .deliveries = p->prepared[e->sink].deliveries });
 		break;
 	case PENDING_FINISHED:
 		on_finished(w, e);
@@ -493,12 +396,12 @@ void process_happen(struct world *w, const struct pending *e)
 
 void process_stop(struct world *w)
 {
-	feed(w, (struct core_event){ .type = CORE_STOP });
+	process_feed(w, (struct core_event){ .type = CORE_STOP });
 }
 
 void process_tick(struct world *w)
 {
-	feed(w, (struct core_event){ .type = CORE_TICK });
+	process_feed(w, (struct core_event){ .type = CORE_TICK });
 }
 
 /* --- life and death --- */
@@ -542,9 +445,11 @@ void process_boot(struct world *w)
 	}
 	core_set_stream(&p->core, 0, &limits, sinks, w->sink_count);
 	for (int i = 0; i < w->store.row_count; i++)
-		add_lane(w, i);
+		w->store.rows[i].owner = 0;
+	process_claim(w);
 	pend(w, (struct pending){ .type = PENDING_LIST }, soon(w, 50));
-	feed(w, (struct core_event){ .type = CORE_CHILDREN });
+	pend(w, (struct pending){ .type = PENDING_CLAIM }, soon(w, 400));
+	process_feed(w, (struct core_event){ .type = CORE_CHILDREN, .lane = CORE_NONE });
 }
 
 /* What was on its way may still arrive, or not; nothing of the process is left. */
@@ -574,25 +479,39 @@ void process_kill(struct world *w)
 	w->pending_count = 0;
 }
 
-bool process_done(const struct world *w)
+/* Everything that will ever come of the row has come. */
+static bool row_done(const struct world *w, int row)
 {
 	const struct process *p = w->process;
+	int shard = w->store.rows[row].shard;
 
-	for (uint32_t i = 0; i < p->lane_count; i++) {
+	if (w->store.rows[row].done)
+		return true;
+	for (uint32_t i = 0; i < SHARDS_MAX; i++) {
 		const struct core_lane *l = &p->core.lanes[i];
-		const struct shard *s = &w->shards[p->lanes[i].shard];
-		bool open = s->closes_ms == INT64_MAX;
 
-		if (l->state == LANE_STOPPED ||
-		    (l->state == LANE_WAITING && world_stands(w, p->lanes[i].shard)))
+		if (!p->lanes[i].used || p->lanes[i].row != row)
 			continue;
-		if (open ? p->lanes[i].next < s->count || l->pages_read > l->pages_released
-			 : l->state != LANE_ENDED)
+		if (l->leaving)
 			return false;
+		if (l->state == LANE_STOPPED ||
+		    (l->state == LANE_WAITING && world_stands(w, shard)))
+			return true;
+		if (w->shards[shard].closes_ms != INT64_MAX)
+			return l->state == LANE_ENDED; /* its roll may still be open */
+		return l->state != LANE_RELEASED && p->lanes[i].next == w->shards[shard].count &&
+		       l->pages_read == l->pages_released;
 	}
+	return false;
+}
+
+bool process_done(const struct world *w)
+{
+	for (int i = 0; i < w->store.row_count; i++)
+		if (!row_done(w, i))
+			return false;
 	for (int i = 0; i < w->shard_count; i++)
-		if (!w->shards[i].trimmed && !world_stands(w, i) &&
-		    lineage_find(&p->lineage, w->shards[i].id) == LINEAGE_NONE)
+		if (!w->shards[i].trimmed && !world_stands(w, i) && world_row(w, i) < 0)
 			return false;
 	return true;
 }
@@ -605,7 +524,7 @@ void process_check_drained(const struct world *w)
 	assert(p->core.charged == 0 && p->core.credit == w->memory);
 	for (uint32_t i = 0; i < w->sink_count; i++)
 		assert(!w->sinks[i].stored && p->open[i].deliveries == 0);
-	for (uint32_t i = 0; i < p->lane_count; i++)
-		for (uint32_t sink = 0; sink < w->sink_count; sink++)
+	for (uint32_t i = 0; i < SHARDS_MAX; i++)
+		for (uint32_t sink = 0; p->lanes[i].used && sink < w->sink_count; sink++)
 			assert(frontier_clean(&p->core.lanes[i].frontiers[sink]));
 }

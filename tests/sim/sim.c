@@ -86,6 +86,9 @@ static uint64_t run(uint64_t seed)
 			w.stops_left--;
 			stop_and_drain(&w);
 			process_boot(&w);
+		} else if (w.releases_left > 0 && world_roll(&w, 60) == 0) {
+			w.releases_left--;
+			process_release_some(&w);
 		}
 	}
 	stop_and_drain(&w);

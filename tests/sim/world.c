@@ -11,13 +11,22 @@ uint64_t world_roll(struct world *w, uint64_t n)
 
 /* --- the stream --- */
 
+/* What a sink has no use for is as if it were there. */
+static void filter_some(struct world *w, struct sink_world *k, int shard)
+{
+	int from = (int)world_roll(w, RECORDS_MAX), to = (int)world_roll(w, RECORDS_MAX);
+
+	for (int i = from; i < to && w->filters; i++)
+		k->lettered[shard][i] = true;
+}
+
 static int add_shard(struct world *w, int parent, int64_t opens_ms)
 {
 	int at = w->shard_count++;
 	struct shard *s = &w->shards[at];
 
 	*s = (struct shard){ .parent = parent,
-			     .count = (int)world_roll(w, RECORDS_MAX),
+			     .count = world_roll(w, 6) ? (int)world_roll(w, RECORDS_MAX) : 0,
 			     .opens_ms = opens_ms,
 			     .closes_ms = INT64_MAX,
 			     .first_sequence = 1000 + (uint64_t)(opens_ms * 10) };
@@ -32,6 +41,8 @@ static int add_shard(struct world *w, int parent, int64_t opens_ms)
 		s->key[i] = (uint8_t)world_roll(w, KEYS);
 		s->poison[i] = world_roll(w, 60) == 0;
 	}
+	for (uint32_t sink = 0; sink < w->sink_count; sink++)
+		filter_some(w, &w->sinks[sink], at);
 	return at;
 }
 
@@ -44,10 +55,12 @@ void world_make(struct world *w, uint64_t seed)
 		w->sinks[i].rolls = world_roll(w, 2);
 	w->stop_on_error = world_roll(w, 8) == 0;
 	w->gaps = world_roll(w, 6) == 0;
+	w->filters = world_roll(w, 3) == 0;
 	w->rolls_when_asked = world_roll(w, 5) == 0;
-	w->memory = 20000 + (int64_t)world_roll(w, 400000);
+	w->memory = 20000 + (int64_t)world_roll(w, world_roll(w, 3) ? 60000000 : 400000);
 	w->crashes_left = (int)world_roll(w, 5);
 	w->stops_left = (int)world_roll(w, 3);
+	w->releases_left = (int)world_roll(w, 20);
 	for (uint64_t i = world_roll(w, 3) + 1; i > 0; i--)
 		add_shard(w, -1, 1 + (int64_t)i);
 	/* Shards split and rotate one after the other. */
@@ -175,6 +188,52 @@ static void check_not_ahead(struct world *w, const struct row *r, uint32_t sink,
 	must_be_covered(w, sink, r->shard, end);
 }
 
+/* What is done for every sink is nobody's any more. */
+static void row_settle(const struct world *w, struct row *r)
+{
+	r->done = true;
+	for (uint32_t sink = 0; sink < w->sink_count; sink++)
+		r->done = r->done && r->at[sink].done;
+	if (r->done)
+		r->owner = 0;
+}
+
+int world_row(const struct world *w, int shard)
+{
+	for (int i = 0; i < w->store.row_count; i++)
+		if (w->store.rows[i].shard == shard)
+			return i;
+	return -1;
+}
+
+bool world_claimable(const struct world *w, int row, uint64_t session)
+{
+	const struct row *r = &w->store.rows[row];
+	int parent = w->shards[r->shard].parent, before = parent < 0 ? -1 : world_row(w, parent);
+
+	if (r->owner != 0 || r->done)
+		return false;
+	if (before < 0)
+		return true;
+	if (w->store.rows[before].done)
+		world_check_visible(w, before);
+	return w->store.rows[before].done || w->store.rows[before].owner == session;
+}
+
+void world_check_visible(const struct world *w, int row)
+{
+	const struct row *r = &w->store.rows[row];
+	const struct shard *s = &w->shards[r->shard];
+
+	for (uint32_t sink = 0; sink < w->sink_count; sink++) {
+		const struct sink_world *k = &w->sinks[sink];
+		int end = r->at[sink].done ? s->count : index_after(s, &r->at[sink].sequence);
+
+		for (int i = 0; i < end; i++)
+			assert(s->trimmed || k->seen[r->shard][i] || k->lettered[r->shard][i]);
+	}
+}
+
 bool world_save(struct world *w, uint64_t session, const struct process *p)
 {
 	if (session != w->store.session || p->save_number != w->store.saves + 1)
@@ -182,6 +241,8 @@ bool world_save(struct world *w, uint64_t session, const struct process *p)
 	for (size_t i = 0; i < p->save.move_count; i++) {
 		const struct core_move *m = &p->moves[i];
 
+		if (row_of(w, m->store_id)->owner != session)
+			return false;
 		if (!sequence_equal(&row_of(w, m->store_id)->at[m->sink].sequence, &m->move.from))
 			return false;
 	}
@@ -207,6 +268,7 @@ bool world_save(struct world *w, uint64_t session, const struct process *p)
 		check_not_ahead(w, r, m->sink, &m->move.to, m->move.done);
 		r->at[m->sink].sequence = m->move.to;
 		r->at[m->sink].done = m->move.done;
+		row_settle(w, r);
 	}
 	return true;
 }
@@ -263,6 +325,7 @@ void world_check_end(const struct world *w)
 		int parent = w->shards[s].parent;
 
 		if (parent >= 0 && w->shards[parent].trimmed && !w->shards[s].trimmed)
-			assert(w->shards[s].listed_again > 0); /* the gap was seen */
+			/* the gap was seen */
+			assert(w->shards[s].listed_again > 0 || world_stands(w, s));
 	}
 }

@@ -47,7 +47,8 @@ struct position {
 /* A row of the store. */
 struct row {
 	int shard;
-	bool root;
+	uint64_t owner; /* session; 0: free, or done */
+	bool done;
 	struct position at[SINKS_MAX];
 };
 
@@ -56,8 +57,8 @@ struct sink_world {
 	bool rolls;
 	struct ref log[LOG_MAX];
 	size_t log_count;
-	bool seen[SHARDS_MAX][RECORDS_MAX]; /* is it in the log */
-	bool lettered[SHARDS_MAX][RECORDS_MAX];
+	bool seen[SHARDS_MAX][RECORDS_MAX];     /* is it in the log */
+	bool lettered[SHARDS_MAX][RECORDS_MAX]; /* or filtered: it need not be there */
 	/* of the roll that the store has and nobody may see yet */
 	bool stored;
 	uint64_t stored_number;
@@ -82,7 +83,10 @@ enum pending_type {
 	PENDING_LIST,
 	PENDING_PREPARED,
 	PENDING_FINISHED,
-	PENDING_ROLL, /* a sink's own wish to roll */
+	PENDING_ROLL,    /* a sink's own wish to roll */
+	PENDING_RELEASE, /* the store lets a lane go that has left */
+	PENDING_CLAIM,   /* what is free is claimed */
+	PENDING_DROP,    /* a lane that has ended */
 };
 
 /* Something that will happen. */
@@ -104,7 +108,8 @@ struct page {
 
 /* A lane of the process. */
 struct sim_lane {
-	int shard;
+	bool used;
+	int shard, row;
 	int next; /* index of the next record to read */
 	struct page pages[CORE_PAGES];
 	uint64_t pages_read;
@@ -122,9 +127,8 @@ struct open_roll {
 struct process {
 	struct core core;
 	struct lineage lineage;
-	uint32_t lane_of[SHARDS_MAX]; /* by lineage index */
-	struct sim_lane lanes[SHARDS_MAX];
-	uint32_t lane_count;
+	uint32_t lane_of[SHARDS_MAX];         /* by lineage index */
+	struct sim_lane lanes[SHARDS_MAX];    /* by index of the core */
 	struct open_roll open[SINKS_MAX];     /* takes what comes */
 	struct open_roll prepared[SINKS_MAX]; /* count 0: none under way */
 	bool unfinished[SINKS_MAX];           /* prepared and not yet finished */
@@ -141,7 +145,7 @@ struct world {
 	int shard_count;
 	struct sink_world sinks[SINKS_MAX];
 	uint32_t sink_count;
-	bool stop_on_error, gaps;
+	bool stop_on_error, gaps, filters;
 	bool rolls_when_asked; /* neither size nor age ever ends a roll */
 	int64_t memory;
 	struct store store;
@@ -149,7 +153,7 @@ struct world {
 	struct pending pending[EVENTS_MAX];
 	size_t pending_count;
 	uint64_t sessions;
-	int crashes_left, stops_left;
+	int crashes_left, stops_left, releases_left;
 	uint64_t steps;
 	int64_t most_charged;
 };
@@ -161,13 +165,28 @@ int world_available(const struct world *w, const struct shard *s);
 bool world_closed(const struct world *w, const struct shard *s);
 bool world_covered(const struct world *w, uint32_t sink, int shard, int index);
 void world_append(struct world *w, uint32_t sink, struct ref r);
+/* The session's row of the shard, or -1. */
+int world_row(const struct world *w, int shard);
+/* It may be the session's: nobody has it, and what is before it is done or the session's own. */
+bool world_claimable(const struct world *w, int row, uint64_t session);
+/* What is done, or left a session, may be read on by anybody: it has to be in the sinks, visible.
+ */
+void world_check_visible(const struct world *w, int row);
 /* As the store's contract has it; false: fenced. */
 bool world_save(struct world *w, uint64_t session, const struct process *p);
 bool world_stands(const struct world *w, int shard);
 void world_check_end(const struct world *w);
 uint64_t world_roll(struct world *w, uint64_t n);
 
+/* process_lanes.c: how lanes come and go */
+void process_claim(struct world *w);
+void process_listed(struct world *w, const struct pending *list);
+void process_release_some(struct world *w);
+void process_released(struct world *w, uint32_t lane);
+void process_drop(struct world *w, uint32_t lane);
+
 /* process.c: the glue around the pure parts */
+void process_feed(struct world *w, struct core_event e);
 void process_boot(struct world *w);
 void process_kill(struct world *w);
 void process_happen(struct world *w, const struct pending *p);
@@ -176,3 +195,4 @@ void process_tick(struct world *w);
 bool process_done(const struct world *w);
 void process_check_drained(const struct world *w);
 void pend(struct world *w, struct pending p, int64_t delay_ms);
+int64_t soon(struct world *w, int64_t most_ms);

@@ -35,7 +35,7 @@ static void assert_saves(struct frontier *f, uint64_t roll, int from, int to, bo
 	struct frontier_move move;
 	struct sequence a = from ? at(from) : SEQUENCE_NONE, b = to ? at(to) : SEQUENCE_NONE;
 
-	assert_true(frontier_move(f, roll, &move));
+	assert_true(frontier_move(f, roll, true, &move));
 	assert_true(sequence_equal(&move.from, &a));
 	assert_true(sequence_equal(&move.to, &b));
 	assert_int_equal(move.event_ms, to * 1000);
@@ -47,7 +47,7 @@ static void assert_saves_nothing(const struct frontier *f, uint64_t roll)
 {
 	struct frontier_move move;
 
-	assert_false(frontier_move(f, roll, &move));
+	assert_false(frontier_move(f, roll, true, &move));
 }
 
 static struct frontier begun(void)
@@ -137,7 +137,7 @@ static void what_came_during_a_save_is_not_lost(void **state)
 
 	(void)state;
 	answer(&f, 1, 1);
-	assert_true(frontier_move(&f, 1, &move));
+	assert_true(frontier_move(&f, 1, true, &move));
 	answer(&f, 2, 2);
 	frontier_saved(&f, 1, &move);
 	assert_false(frontier_clean(&f));
@@ -145,7 +145,7 @@ static void what_came_during_a_save_is_not_lost(void **state)
 	assert_saves(&f, 2, 1, 2, false);
 
 	answer(&f, 3, 0);
-	assert_true(frontier_move(&f, 0, &move));
+	assert_true(frontier_move(&f, 0, true, &move));
 	answer(&f, 4, 0);
 	frontier_close(&f);
 	frontier_saved(&f, 0, &move);
@@ -178,6 +178,27 @@ static void the_end_alone_is_worth_a_save(void **state)
 	assert_false(frontier_clean(&f));
 	assert_saves(&f, 0, 1, 1, true);
 	assert_true(frontier_clean(&f));
+}
+
+/* Another session relies on it: all of the lane has to be visible. */
+static void the_end_waits_until_it_may_be_saved(void **state)
+{
+	struct frontier f = begun();
+	struct frontier_move move;
+
+	(void)state;
+	answer(&f, 1, 4);
+	frontier_close(&f);
+	assert_false(frontier_visible(&f, 3));
+	assert_true(frontier_move(&f, 4, false, &move));
+	assert_false(move.done);
+	frontier_saved(&f, 4, &move);
+	assert_false(frontier_clean(&f));
+	assert_false(frontier_move(&f, 0, false, &move));
+	assert_true(frontier_visible(&f, 4));
+	assert_saves(&f, 0, 1, 1, true);
+	assert_true(frontier_clean(&f));
+	assert_false(frontier_move(&f, 0, false, &move)); /* and is never taken back */
 }
 
 static void an_empty_shard_ends_without_a_place(void **state)
@@ -217,6 +238,7 @@ int main(void)
 		cmocka_unit_test(what_came_during_a_save_is_not_lost),
 		cmocka_unit_test(the_end_is_saved_with_the_last_page),
 		cmocka_unit_test(the_end_alone_is_worth_a_save),
+		cmocka_unit_test(the_end_waits_until_it_may_be_saved),
 		cmocka_unit_test(an_empty_shard_ends_without_a_place),
 		cmocka_unit_test(another_session_goes_on_from_the_store),
 	};

@@ -1,0 +1,405 @@
+/* How lanes leave a session that lives on, and when they have ended for good. What the simulator
+ * cannot see (a lane that leaves for nothing, an index that is never used again) is held here. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "consumer/core.h"
+
+#define ACTIONS_MAX 64
+
+static struct {
+	struct core core;
+	uint32_t sink;
+	int64_t now_ms;
+	struct core_action actions[ACTIONS_MAX]; /* of the last step */
+	size_t count;
+} t;
+
+static struct sequence at(int n)
+{
+	struct sequence s;
+	struct error err;
+	char text[16];
+	int length = snprintf(text, sizeof(text), "%d", 100000 + n);
+
+	assert_true(sequence_parse(&s, (struct str){ text, (size_t)length }, &err));
+	return s;
+}
+
+static void begin(bool rolls, int64_t idle_ms)
+{
+	struct core_settings settings = { .memory_bytes = 1 << 30,
+					  .save_interval_ms = 10,
+					  .idle_ms = idle_ms,
+					  .fetches_max = 16,
+					  .lanes_max = 16 };
+	struct pacing_limits limits = { .min_ms = 50, .max_ms = 50 };
+
+	memset(&t, 0, sizeof(t));
+	t.now_ms = 1000;
+	core_init(&t.core, &settings, 1);
+	t.sink = core_add_sink(&t.core, rolls);
+	core_set_stream(&t.core, 0, &limits, &t.sink, 1);
+}
+
+static uint32_t add(uint32_t parent)
+{
+	struct core_lane_start start = { .parent = parent, .store_id = 1 };
+
+	return core_add_lane(&t.core, &start, t.now_ms);
+}
+
+static void feed(struct core_event e)
+{
+	e.now_ms = t.now_ms += 20;
+	t.count = core_step(&t.core, &e, t.actions, ACTIONS_MAX);
+}
+
+static void tick(void)
+{
+	feed((struct core_event){ .type = CORE_TICK });
+}
+
+static bool did(enum core_action_type type, uint32_t lane)
+{
+	for (size_t i = 0; i < t.count; i++)
+		if (t.actions[i].type == type && (lane == CORE_NONE || t.actions[i].lane == lane))
+			return true;
+	return false;
+}
+
+static void page(uint32_t lane, int end, bool closed)
+{
+	struct core_event e = { .type = CORE_PAGE, .lane = lane, .closed = closed };
+
+	if (end > 0) {
+		e.end = at(end);
+		e.records = 1;
+		e.bytes = 100;
+		e.end_ms = 1;
+	}
+	feed(e);
+}
+
+static void release(uint32_t lane)
+{
+	feed((struct core_event){ .type = CORE_RELEASE, .lane = lane });
+}
+
+static void answer(uint32_t lane, uint64_t roll)
+{
+	feed((struct core_event){
+		.type = CORE_ANSWER, .lane = lane, .sink = t.sink, .roll = roll });
+}
+
+static void prepared(uint64_t roll, uint64_t deliveries)
+{
+	feed((struct core_event){
+		.type = CORE_PREPARED, .sink = t.sink, .roll = roll, .deliveries = deliveries });
+}
+
+static void finished(uint64_t roll)
+{
+	feed((struct core_event){ .type = CORE_FINISHED, .sink = t.sink, .roll = roll });
+}
+
+static void saved(void)
+{
+	feed((struct core_event){ .type = CORE_SAVED });
+}
+
+static void an_idle_lane_leaves_at_once(void **state)
+{
+	uint32_t lane, other;
+
+	(void)state;
+	begin(false, 0);
+	lane = add(CORE_NONE);
+	other = add(CORE_NONE);
+	release(lane);
+	assert_true(did(CORE_RELEASED, lane));
+	assert_false(did(CORE_FETCH, lane));
+	assert_true(did(CORE_FETCH, other));
+	assert_int_equal(t.core.lanes[lane].state, LANE_RELEASED);
+	release(lane); /* again is nothing */
+	assert_false(did(CORE_RELEASED, CORE_NONE));
+	core_release(&t.core);
+}
+
+static void what_is_out_comes_home_first(void **state)
+{
+	uint32_t lane;
+
+	(void)state;
+	begin(false, 0);
+	lane = add(CORE_NONE);
+	tick();
+	assert_true(did(CORE_FETCH, lane));
+	release(lane);
+	assert_false(did(CORE_RELEASED, lane));
+	page(lane, 1, false);
+	assert_false(did(CORE_FETCH, CORE_NONE));
+	assert_false(did(CORE_RELEASED, lane));
+	answer(lane, 0);
+	assert_true(did(CORE_SAVE, CORE_NONE));
+	assert_false(did(CORE_RELEASED, lane));
+	saved();
+	assert_true(did(CORE_RELEASED, lane));
+	core_release(&t.core);
+}
+
+static void a_failed_fetch_is_home_as_well(void **state)
+{
+	uint32_t lane;
+
+	(void)state;
+	begin(false, 0);
+	lane = add(CORE_NONE);
+	tick();
+	release(lane);
+	feed((struct core_event){
+		.type = CORE_FETCH_FAILED, .lane = lane, .failure = ERROR_THROTTLED });
+	assert_true(did(CORE_RELEASED, lane));
+	core_release(&t.core);
+}
+
+/* The roll is asked for at once, and saved is not enough: it has to be visible. */
+static void a_roll_is_asked_for_and_waited_for(void **state)
+{
+	uint32_t lane;
+
+	(void)state;
+	begin(true, 0);
+	lane = add(CORE_NONE);
+	tick();
+	page(lane, 1, false);
+	answer(lane, 7);
+	assert_false(did(CORE_PREPARE, CORE_NONE));
+	page(lane, 0, false);
+	release(lane);
+	assert_true(did(CORE_PREPARE, CORE_NONE));
+	prepared(7, 1);
+	assert_true(did(CORE_SAVE, CORE_NONE));
+	saved();
+	assert_true(did(CORE_FINISH, CORE_NONE));
+	assert_false(did(CORE_RELEASED, lane));
+	finished(7);
+	assert_true(did(CORE_RELEASED, lane));
+	core_release(&t.core);
+}
+
+static void a_roll_that_took_later_is_asked_for_too(void **state)
+{
+	uint32_t lane;
+
+	(void)state;
+	begin(true, 0);
+	lane = add(CORE_NONE);
+	tick();
+	page(lane, 1, false);
+	release(lane);
+	assert_false(did(CORE_PREPARE, CORE_NONE)); /* the fetch that followed the page is out */
+	page(lane, 2, false);
+	answer(lane, 7);
+	assert_true(did(CORE_PREPARE, CORE_NONE));
+	core_release(&t.core);
+}
+
+static void descendants_that_wait_leave_behind_their_parent(void **state)
+{
+	uint32_t parent, child, grandchild, late;
+
+	(void)state;
+	begin(false, 0);
+	parent = add(CORE_NONE);
+	child = add(parent);
+	grandchild = add(child);
+	tick();
+	release(parent);
+	assert_false(did(CORE_RELEASED, CORE_NONE));
+	late = add(parent); /* listed while its parent is on its way out */
+	page(parent, 0, false);
+	assert_int_equal(t.count, 4);
+	assert_int_equal(t.actions[0].lane, parent);
+	assert_true(did(CORE_RELEASED, child) && did(CORE_RELEASED, late));
+	assert_int_equal(t.core.lanes[grandchild].state, LANE_RELEASED);
+	late = add(parent);
+	tick();
+	assert_true(did(CORE_RELEASED, late));
+	core_release(&t.core);
+}
+
+static void what_closes_or_stands_stays_with_its_descendants(void **state)
+{
+	for (int closes = 0; closes <= 1; closes++) {
+		uint32_t parent, child;
+
+		begin(false, 0);
+		parent = add(CORE_NONE);
+		child = add(parent);
+		tick();
+		release(parent);
+		if (closes)
+			page(parent, 0, true);
+		else
+			feed((struct core_event){ .type = CORE_FETCH_FAILED,
+						  .lane = parent,
+						  .failure = ERROR_TRIMMED });
+		assert_int_equal(did(CORE_FETCH, child), closes);
+		release(parent);
+		tick();
+		assert_false(did(CORE_RELEASED, CORE_NONE));
+		core_release(&t.core);
+	}
+	(void)state;
+}
+
+/* Dropped only when its end is in the store and nobody asks for its children any more. */
+static void a_lane_has_ended_once(void **state)
+{
+	uint32_t lane, child;
+
+	(void)state;
+	begin(false, 0);
+	lane = add(CORE_NONE);
+	tick();
+	page(lane, 0, true);
+	assert_true(did(CORE_SAVE, CORE_NONE));
+	saved();
+	assert_false(did(CORE_ENDED, lane));
+	child = add(lane);
+	feed((struct core_event){ .type = CORE_CHILDREN, .lane = lane });
+	assert_true(did(CORE_ENDED, lane));
+	assert_true(did(CORE_FETCH, child));
+	tick();
+	assert_false(did(CORE_ENDED, lane));
+	core_release(&t.core);
+}
+
+/* Another session starts the child as soon as it sees the end. */
+static void an_end_is_saved_when_all_of_it_is_visible(void **state)
+{
+	uint32_t lane;
+
+	(void)state;
+	begin(true, 0);
+	lane = add(CORE_NONE);
+	tick();
+	page(lane, 1, true);
+	answer(lane, 1);
+	prepared(1, 1);
+	assert_true(did(CORE_SAVE, CORE_NONE));
+	assert_int_equal(t.core.save.move_count, 1);
+	assert_false(t.core.save.moves[0].move.done);
+	saved();
+	tick();
+	assert_false(did(CORE_SAVE, CORE_NONE));
+	finished(1);
+	assert_true(did(CORE_SAVE, CORE_NONE));
+	assert_true(t.core.save.moves[0].move.done);
+	core_release(&t.core);
+}
+
+/* A month of rotation: the same few indices. */
+static void an_index_is_used_again(void **state)
+{
+	uint32_t lane;
+
+	(void)state;
+	begin(false, 0);
+	lane = add(CORE_NONE);
+	tick();
+	for (int i = 0; i < 1000; i++) {
+		uint32_t next = add(lane);
+
+		page(lane, 0, true);
+		saved();
+		feed((struct core_event){ .type = CORE_CHILDREN, .lane = lane });
+		assert_true(did(CORE_ENDED, lane));
+		core_drop_lane(&t.core, lane);
+		assert_int_equal(t.core.lanes[next].parent, CORE_NONE);
+		assert_int_equal(t.core.lanes[next].state, LANE_FETCHING);
+		lane = next;
+	}
+	assert_int_equal(t.core.lane_count, 2);
+	assert_int_equal(t.core.slot_count, 1);
+	core_release(&t.core);
+}
+
+static void a_stop_brings_home_what_was_on_its_way_out(void **state)
+{
+	uint32_t lane;
+
+	(void)state;
+	begin(true, 0);
+	lane = add(CORE_NONE);
+	tick();
+	page(lane, 1, false);
+	release(lane);
+	feed((struct core_event){ .type = CORE_STOP });
+	page(lane, 2, false);
+	answer(lane, 3);
+	assert_true(did(CORE_PREPARE, CORE_NONE));
+	answer(lane, 3);
+	prepared(3, 2);
+	while (t.core.saving) /* when it was read last, then the roll */
+		saved();
+	assert_true(did(CORE_FINISH, CORE_NONE));
+	finished(3);
+	assert_true(did(CORE_RELEASED, lane));
+	assert_false(did(CORE_DRAINED, CORE_NONE));
+	saved(); /* the finished roll's row */
+	assert_true(did(CORE_DRAINED, CORE_NONE));
+	core_release(&t.core);
+}
+
+static void what_has_left_is_not_waited_for(void **state)
+{
+	uint32_t lane;
+
+	(void)state;
+	begin(false, 100);
+	lane = add(CORE_NONE);
+	feed((struct core_event){ .type = CORE_CHILDREN, .lane = CORE_NONE });
+	assert_true(did(CORE_FETCH, lane));
+	assert_false(did(CORE_IDLE, CORE_NONE));
+	release(lane);
+	page(lane, 0, false);
+	assert_true(did(CORE_RELEASED, lane) && did(CORE_IDLE, CORE_NONE));
+	core_drop_lane(&t.core, lane);
+	tick();
+	lane = add(CORE_NONE); /* and it begins anew with one that comes */
+	for (int i = 0; i < 20 && !did(CORE_IDLE, CORE_NONE); i++) {
+		tick();
+		if (did(CORE_FETCH, lane))
+			page(lane, 0, false);
+	}
+	assert_true(did(CORE_IDLE, CORE_NONE));
+	core_release(&t.core);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_idle_lane_leaves_at_once),
+		cmocka_unit_test(what_is_out_comes_home_first),
+		cmocka_unit_test(a_failed_fetch_is_home_as_well),
+		cmocka_unit_test(a_roll_is_asked_for_and_waited_for),
+		cmocka_unit_test(a_roll_that_took_later_is_asked_for_too),
+		cmocka_unit_test(descendants_that_wait_leave_behind_their_parent),
+		cmocka_unit_test(what_closes_or_stands_stays_with_its_descendants),
+		cmocka_unit_test(a_lane_has_ended_once),
+		cmocka_unit_test(an_end_is_saved_when_all_of_it_is_visible),
+		cmocka_unit_test(an_index_is_used_again),
+		cmocka_unit_test(a_stop_brings_home_what_was_on_its_way_out),
+		cmocka_unit_test(what_has_left_is_not_waited_for),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
