@@ -240,3 +240,59 @@ FIXTURE void assert_at(struct store *s, int64_t stream, int64_t lane, int32_t si
 	assert_int_equal(p.lane, lane);
 	assert_string_equal(sequence_text(&p.sequence, text), digits);
 }
+
+/* --- a database of the first version --- */
+
+/* Rows of a worker that was stopped: lane 1 done in both sinks, 2 its child, 3 done in one of two,
+ * 4 done unread and free, 5 without positions. For both kinds of SQL, after `before`. */
+FIXTURE const char *first_version_rows(const char *before)
+{
+	static char sql[2000];
+
+	snprintf(sql, sizeof(sql),
+		 "%s INSERT INTO session (id, worker, address) VALUES ('" SESSION_A "', 'a', '');"
+		 "INSERT INTO sink (name) VALUES ('events'), ('lake');"
+		 "INSERT INTO stream (name, arn, start_ms, rooted) VALUES "
+		 "('orders', 'arn:aws:dynamodb:eu-west-1:1:table/t/stream/x', 0, '1');"
+		 "INSERT INTO lane (stream, shard, parent, starting, root, owner) VALUES "
+		 "(1, 'one', '', '1', '1', '" SESSION_A "'), "
+		 "(1, 'two', 'one', '5', '0', '" SESSION_A "'), "
+		 "(1, 'three', '', '1', '1', '" SESSION_A "'), (1, 'four', '', '1', '1', NULL), "
+		 "(1, 'five', '', '1', '1', '" SESSION_A "');"
+		 "INSERT INTO position (lane, sink, sequence, event_ms, done) VALUES "
+		 "(1, 1, '4', 7, '1'), (1, 2, '4', 7, '1'), (2, 1, NULL, 0, '0'), "
+		 "(2, 2, '6', 8, '0'), (3, 1, '9', 9, '1'), (3, 2, '8', 8, '0'), "
+		 "(4, 1, NULL, 0, '1'), (4, 2, NULL, 0, '1');",
+		 before);
+	return sql;
+}
+
+FIXTURE void assert_first_version_came_along(struct store *s)
+{
+	int64_t stream = stream_named(s, "orders");
+	int32_t both[2] = { sink_named(s, "events"), sink_named(s, "lake") };
+	struct seen seen = { 0 };
+
+	assert_ok(store_lanes_list(s, stream, seen_lane, seen_position, &seen, err));
+	assert_int_equal(seen.lane_count, 5);
+	assert_int_equal(seen.position_count, 8);
+	for (size_t i = 0; i < 5; i++) {
+		bool done = i == 0 || i == 3;
+
+		assert_int_equal(seen.lanes[i].done, done);
+		assert_string_equal(seen.lanes[i].owner, done ? "" : SESSION_A);
+	}
+	seen_release(&seen);
+	assert_ok(store_session_begin(s, SESSION_B, "b", "", err));
+	seen = claimed(s, SESSION_B, stream, both, 2, 9);
+	assert_int_equal(seen.lane_count, 0); /* until the old session is buried */
+	assert_ok(store_session_bury(s, SESSION_A, err));
+	seen = claimed(s, SESSION_B, stream, both, 2, 9);
+	assert_int_equal(seen.lane_count, 3);
+	assert_string_equal(seen.lanes[0].shard, "two");
+	assert_string_equal(seen.lanes[1].shard, "three");
+	assert_int_equal(seen.position_count, 6);
+	seen_release(&seen);
+	assert_at(s, stream, 2, both[1], "6");
+	assert_at(s, stream, 3, both[1], "8");
+}

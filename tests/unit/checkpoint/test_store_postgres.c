@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 #include <sys/wait.h>
 
+#include "checkpoint/migrations.h"
 #include "tests/unit/checkpoint/store_fixture.h"
 
 static char url[600];
@@ -69,6 +70,29 @@ static void a_newer_minor_is_fine_a_newer_major_is_not(void **state)
 	assert_not_opened(store_open_reader, url, ERROR_INVALID, "run a newer sluice");
 	postgres_run(url, "UPDATE sluice.version SET major = 0, minor = 1");
 	assert_not_opened(store_open_reader, url, ERROR_INVALID, "start a worker");
+}
+
+static void the_first_version_comes_along(void **state)
+{
+	const struct migration *first = &migrations_postgres[0];
+	struct store *s;
+
+	__attribute__((cleanup(buf_release))) struct buf sql = { 0 };
+
+	(void)state;
+	buf_printf(&sql,
+		   "DO $m$ BEGIN CREATE SCHEMA sluice; CREATE TABLE sluice.version ("
+		   "one boolean PRIMARY KEY DEFAULT true, major integer, minor integer);"
+		   "INSERT INTO sluice.version (major, minor) VALUES (%d, %d);",
+		   first->major, first->minor);
+	buf_text(&sql, first->sql);
+	buf_text(&sql, "END $m$");
+	postgres_run(url, sql.data);
+	postgres_run(url, first_version_rows("SET search_path = sluice;"));
+	assert_not_opened(store_open_reader, url, ERROR_INVALID, "start a worker");
+	s = opened(url);
+	assert_first_version_came_along(s);
+	store_close(s);
 }
 
 static void a_reader_makes_no_schema(void **state)
@@ -207,6 +231,7 @@ static void a_free_lane_goes_to_one(void **state)
 	struct store_lane lanes[LANES];
 	struct claimer claimers[CLAIMERS] = { 0 };
 	pthread_t threads[CLAIMERS];
+	char *said;
 
 	(void)state;
 	for (int i = 0; i < LANES; i++)
@@ -243,8 +268,181 @@ static void a_free_lane_goes_to_one(void **state)
 		for (int i = 0; i < CLAIMERS; i++)
 			assert_ok(store_session_bury(claimers[i].s, claimers[i].session, err));
 	}
+	said = postgres_sql(url, "SELECT count(*) FROM sluice.member"); /* nothing stays */
+	assert_string_equal(said, "0");
+	free(said);
 	for (int i = 0; i < CLAIMERS; i++)
 		store_close(claimers[i].s);
+	store_close(s);
+}
+
+/* A chain is never torn, however many claim at once. */
+static void a_chain_goes_to_one(void **state)
+{
+	enum { CHAINS = 100, LENGTH = 3, CLAIMERS = 4 };
+	struct store *s = opened(url);
+	int64_t stream = stream_named(s, "orders");
+	int32_t sink = sink_named(s, "events");
+	struct store_lane *lanes = memory_array((size_t)CHAINS * LENGTH, sizeof(*lanes));
+	struct claimer claimers[CLAIMERS] = { 0 };
+	pthread_t threads[CLAIMERS];
+	size_t total = 0;
+
+	(void)state;
+	for (int i = 0; i < CHAINS * LENGTH; i++) {
+		lanes[i] = lane_named(i);
+		if (i >= CHAINS)
+			snprintf(lanes[i].parent, STORE_SHARD_SIZE, "%s", lanes[i - CHAINS].shard);
+	}
+	assert_ok(store_session_begin(s, SESSION_A, "a", "", err));
+	assert_ok(store_lanes_add(s, SESSION_A, stream, false, lanes, (size_t)CHAINS * LENGTH,
+				  &sink, 1, err));
+	for (int i = 0; i < CLAIMERS; i++) {
+		struct claimer *c = &claimers[i];
+
+		c->s = opened(url);
+		c->stream = stream;
+		c->sink = sink;
+		c->max = CHAINS / CLAIMERS;
+		snprintf(c->session, sizeof(c->session), "cccccccc-0000-4000-8000-00000000000%d",
+			 i);
+		assert_ok(store_session_begin(c->s, c->session, "c", "", err));
+	}
+	for (int i = 0; i < CLAIMERS; i++)
+		pthread_create(&threads[i], NULL, claim_once, &claimers[i]);
+	for (int i = 0; i < CLAIMERS; i++) {
+		const struct seen *seen = &claimers[i].seen;
+
+		pthread_join(threads[i], NULL);
+		if (!claimers[i].ok)
+			fail_msg("%s", claimers[i].err.message);
+		assert_int_equal(seen->lane_count, CHAINS / CLAIMERS * LENGTH);
+		total += seen->lane_count;
+		for (size_t k = 0; k < seen->lane_count / LENGTH; k++) /* oldest first */
+			assert_string_equal(seen->lanes[k].shard,
+					    seen->lanes[k + CHAINS / CLAIMERS].parent);
+	}
+	assert_int_equal(total, CHAINS * LENGTH);
+	for (int i = 0; i < CLAIMERS; i++) {
+		seen_release(&claimers[i].seen);
+		store_close(claimers[i].s);
+	}
+	free(lanes);
+	store_close(s);
+}
+
+/* --- a look, and wishes, beside saves --- */
+static void ignore_stream(void *arg, const struct store_round_stream *r)
+{
+	(void)arg;
+	(void)r;
+}
+
+static void ignore_member(void *arg, const struct store_round_member *m)
+{
+	(void)arg;
+	(void)m;
+}
+
+static void ignore_wanted(void *arg, int64_t stream, int64_t lane)
+{
+	(void)arg;
+	(void)stream;
+	(void)lane;
+}
+
+static const struct store_round_fns ignoring = { ignore_stream, ignore_member, ignore_wanted };
+
+/* A round waits for nobody: neither for a save that hangs nor for a claim. */
+static void a_round_waits_for_no_lock(void **state)
+{
+	struct store *s = opened(url);
+	int64_t stream = stream_named(s, "orders");
+	int32_t sink = sink_named(s, "events");
+	struct store_lane lane = lane_named(1);
+	PGconn *holder;
+	PGresult *res;
+
+	(void)state;
+	assert_ok(store_session_begin(s, SESSION_A, "a", "", err));
+	assert_ok(store_join(s, SESSION_A, stream, &sink, 1, err));
+	assert_ok(store_lanes_add(s, SESSION_A, stream, true, &lane, 1, &sink, 1, err));
+	holder = PQconnectdb(url);
+	res = PQexec(holder, "BEGIN; SELECT FROM sluice.session FOR UPDATE; "
+			     "SELECT FROM sluice.stream FOR UPDATE; "
+			     "SELECT FROM sluice.lane FOR UPDATE");
+	assert_int_equal(PQresultStatus(res), PGRES_TUPLES_OK);
+	PQclear(res);
+	assert_ok(store_round(s, SESSION_A, &ignoring, NULL, err));
+	PQfinish(holder);
+	store_close(s);
+}
+
+struct reading {
+	struct store *s;
+	struct store_lane *lanes;
+	size_t count;
+	atomic_bool over;
+	struct error err;
+	bool ok;
+};
+
+/* Saves that touch every lane, in the order that locks would like least. */
+static void *save_reads(void *arg)
+{
+	struct reading *r = arg;
+	int64_t *ids = memory_array(r->count, sizeof(*ids));
+
+	for (size_t i = 0; i < r->count; i++)
+		ids[i] = r->lanes[i].id;
+	r->ok = true;
+	for (uint64_t n = 1; r->ok && !atomic_load(&r->over); n++) {
+		struct store_save save = { .session = SESSION_A,
+					   .number = n,
+					   .read_lanes = ids,
+					   .read_count = r->count,
+					   .read_at_ms = (int64_t)n };
+
+		r->ok = store_save(r->s, &save, &r->err);
+	}
+	free(ids);
+	return NULL;
+}
+
+static void wishes_do_not_disturb_saves(void **state)
+{
+	enum { LANES = 500, WISHES = 60 };
+	struct store *s = opened(url);
+	int64_t stream = stream_named(s, "orders");
+	int32_t sink = sink_named(s, "events");
+	struct reading r = { .s = opened(url), .count = LANES };
+	pthread_t thread;
+	char session[STORE_ID_SIZE];
+	uint32_t wished, total = 0;
+
+	(void)state;
+	r.lanes = memory_array(LANES, sizeof(*r.lanes));
+	for (int i = 0; i < LANES; i++)
+		r.lanes[i] = lane_named(i);
+	assert_ok(store_session_begin(s, SESSION_A, "a", "", err));
+	assert_ok(store_join(s, SESSION_A, stream, &sink, 1, err));
+	assert_ok(store_lanes_add(s, SESSION_A, stream, true, r.lanes, LANES, &sink, 1, err));
+	pthread_create(&thread, NULL, save_reads, &r);
+	for (int i = 0; i < WISHES; i++) {
+		snprintf(session, sizeof(session), "dddddddd-0000-4000-8000-0000000000%02d", i);
+		assert_ok(store_session_begin(s, session, "d", "", err));
+		assert_ok(store_join(s, session, stream, &sink, 1, err));
+		assert_ok(store_lanes_wish(s, session, SESSION_A, stream, LANES, &wished, err));
+		assert_ok(store_session_bury(s, session, err)); /* and the next may wish */
+		total += wished;
+	}
+	atomic_store(&r.over, true);
+	pthread_join(thread, NULL);
+	if (!r.ok)
+		fail_msg("%s", r.err.message);
+	assert_true(total > 0);
+	free(r.lanes);
+	store_close(r.s);
 	store_close(s);
 }
 
@@ -307,10 +505,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(many_processes_migrate_at_once),
 		T(a_newer_minor_is_fine_a_newer_major_is_not),
+		T(the_first_version_comes_along),
 		T(a_reader_makes_no_schema),
 		T(a_wrong_url_says_so),
 		T(a_kill_orders_itself_with_beats_and_saves),
 		T(a_free_lane_goes_to_one),
+		T(a_chain_goes_to_one),
+		T(a_round_waits_for_no_lock),
+		T(wishes_do_not_disturb_saves),
 		T(one_save_over_two_connections_counts_once),
 		T(the_session_stays_clean),
 	};

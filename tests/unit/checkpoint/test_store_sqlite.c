@@ -4,6 +4,7 @@
 
 #include <sqlite3.h>
 
+#include "checkpoint/migrations.h"
 #include "tests/unit/checkpoint/store_fixture.h"
 
 static char directory[64], path[128], url[160];
@@ -68,15 +69,23 @@ static void a_reader_changes_nothing(void **state)
 	store_close(s);
 }
 
+static void run_sql(const char *sql)
+{
+	char *said = NULL;
+	sqlite3 *db;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	if (sqlite3_exec(db, sql, NULL, NULL, &said) != SQLITE_OK)
+		fail_msg("%s", said);
+	sqlite3_close(db);
+}
+
 static void set_version(int major, int minor)
 {
 	char sql[64];
-	sqlite3 *db;
 
 	snprintf(sql, sizeof(sql), "PRAGMA user_version = %d", major << 16 | minor);
-	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-	sqlite3_close(db);
+	run_sql(sql);
 }
 
 static void a_newer_minor_is_fine_a_newer_major_is_not(void **state)
@@ -91,6 +100,20 @@ static void a_newer_minor_is_fine_a_newer_major_is_not(void **state)
 	assert_not_opened(store_open_reader, url, ERROR_INVALID, "run a newer sluice");
 	set_version(0, 1); /* older than anything: only a worker may bring it up to date */
 	assert_not_opened(store_open_reader, url, ERROR_INVALID, "start a worker");
+}
+
+static void the_first_version_comes_along(void **state)
+{
+	struct store *s;
+
+	(void)state;
+	run_sql(migrations_sqlite[0].sql);
+	run_sql(first_version_rows(""));
+	set_version(migrations_sqlite[0].major, migrations_sqlite[0].minor);
+	assert_not_opened(store_open_reader, url, ERROR_INVALID, "start a worker");
+	s = opened(url);
+	assert_first_version_came_along(s);
+	store_close(s);
 }
 
 static void a_file_that_is_no_store(void **state)
@@ -170,9 +193,13 @@ int main(void)
 {
 #define T(test) cmocka_unit_test_setup_teardown(test, directory_up, directory_down)
 	const struct CMUnitTest tests[] = {
-		T(one_process_holds_it),     T(a_place_has_to_be_there),
-		T(a_reader_changes_nothing), T(a_newer_minor_is_fine_a_newer_major_is_not),
-		T(a_file_that_is_no_store),  T(what_was_saved_outlives_the_process),
+		T(one_process_holds_it),
+		T(a_place_has_to_be_there),
+		T(a_reader_changes_nothing),
+		T(a_newer_minor_is_fine_a_newer_major_is_not),
+		T(the_first_version_comes_along),
+		T(a_file_that_is_no_store),
+		T(what_was_saved_outlives_the_process),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -332,6 +332,7 @@ static void one_lists_until_it_is_gone(void **state)
 		assert_true(look(w, SESSION_A).streams[0].lister);
 	}
 	kill_session(w, SESSION_A);
+	assert_ok(store_join(w->s, SESSION_C, w->stream, both, 2, err));
 	assert_false(look(w, SESSION_C).streams[0].lister);
 	assert_true(look(w, SESSION_B).streams[0].lister);
 	assert_true(look(w, SESSION_B).streams[0].lister);
@@ -409,9 +410,11 @@ static void a_child_goes_where_its_parent_is(void **state)
 	finish_lane(w, SESSION_A, 1, w->lanes[1].id);
 	assert_claims(w, SESSION_B, 9, children[1].id); /* its parent is done */
 	assert_claims(w, SESSION_A, 9, children[0].id); /* the other's is its own */
-	/* A free parent takes it along, also from under its owner's other lanes. */
-	release(w, SESSION_A, &children[0]);
+	/* A free parent takes it along, but not out of another's hands. */
 	release(w, SESSION_A, &w->lanes[0]);
+	assert_claims(w, SESSION_B, 9, w->lanes[0].id);
+	release(w, SESSION_B, &w->lanes[0]);
+	release(w, SESSION_A, &children[0]);
 	assert_int_equal(look(w, SESSION_B).streams[0].claimable, 1);
 	assert_claims(w, SESSION_B, 9, w->lanes[0].id, children[0].id);
 }
@@ -475,7 +478,8 @@ static void a_wish_is_for_what_can_be_read(void **state)
 	assert_int_equal(member_of(&l, SESSION_A).leaving, 3);
 	assert_int_equal(member_of(&l, SESSION_B).coming, 1);
 	assert_int_equal(member_of(&l, SESSION_C).coming, 2);
-	assert_int_equal(wish(w, SESSION_C, SESSION_B, 9), 0); /* it has none */
+	assert_int_equal(wish(w, SESSION_A, SESSION_B, 9), 0); /* it has none */
+	kill_session(w, SESSION_B);
 	kill_session(w, SESSION_A);
 	assert_int_equal(wish(w, SESSION_C, SESSION_A, 9), 0); /* it is not live */
 }
@@ -555,6 +559,7 @@ static void a_done_lane_is_nobodys(void **state)
 	struct store_move moves[2] = { { .sink = w->sink, .to = seq("5"), .done = true },
 				       { .sink = w->other, .to = seq("5") } };
 	struct store_save save = save_of(SESSION_A, 1, moves, 2);
+	struct looked l;
 
 	assert_ok(store_join(w->s, SESSION_A, w->stream, both, 2, err));
 	begin(w, SESSION_B);
@@ -580,8 +585,10 @@ static void a_done_lane_is_nobodys(void **state)
 	assert_true(stored(w, pair[0].id).done);
 	assert_string_equal(stored(w, pair[0].id).owner, "");
 	assert_int_equal(stored(w, pair[0].id).read_at_ms, 77);
-	assert_int_equal(look(w, SESSION_A).wanted_count, 0);
-	assert_int_equal(look(w, SESSION_A).streams[0].held, 3);
+	l = look(w, SESSION_A);
+	assert_int_equal(l.wanted_count, 0);
+	assert_int_equal(l.streams[0].held, 3);
+	assert_int_equal(member_of(&l, SESSION_B).coming, 0);
 	assert_int_equal(look(w, SESSION_B).streams[0].claimable, 1);
 	save.number = 3;
 	assert_kind(ERROR_FENCED, store_save(w->s, &save, err)); /* it is over */
