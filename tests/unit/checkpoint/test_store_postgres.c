@@ -304,8 +304,8 @@ static void a_chain_goes_to_one(void **state)
 		c->stream = stream;
 		c->sink = sink;
 		c->max = CHAINS / CLAIMERS;
-		snprintf(c->session, sizeof(c->session), "cccccccc-0000-4000-8000-00000000000%d",
-			 i);
+		snprintf(c->session, sizeof(c->session), "cccccccc-0000-4000-8000-0000000000%02x",
+			 (unsigned char)i);
 		assert_ok(store_session_begin(c->s, c->session, "c", "", err));
 	}
 	for (int i = 0; i < CLAIMERS; i++)
@@ -429,7 +429,8 @@ static void wishes_do_not_disturb_saves(void **state)
 	assert_ok(store_lanes_add(s, SESSION_A, stream, true, r.lanes, LANES, &sink, 1, err));
 	pthread_create(&thread, NULL, save_reads, &r);
 	for (int i = 0; i < WISHES; i++) {
-		snprintf(session, sizeof(session), "dddddddd-0000-4000-8000-0000000000%02d", i);
+		snprintf(session, sizeof(session), "dddddddd-0000-4000-8000-0000000000%02x",
+			 (unsigned char)i);
 		assert_ok(store_session_begin(s, session, "d", "", err));
 		assert_ok(store_join(s, session, stream, &sink, 1, err));
 		assert_ok(store_lanes_wish(s, session, SESSION_A, stream, LANES, &wished, err));
