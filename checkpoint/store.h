@@ -170,9 +170,8 @@ typedef void store_position_fn(void *arg, const struct store_position *p);
  * session's, each with its free descendants; missing positions are added for `sinks` (a sink that
  * is new to a lane starts where the lane's furthest position is). Calls back for the lanes that
  * this call took, in the order of their ids, then for their positions, by lane and sink. Takes
- * nothing where the session is not served. Sent again after
- * RETRY it takes others: a lost reply shows in a round's held and held_sum, and store_lanes_held
- * tells what it was. */
+ * nothing where the session is not served. Sent again after RETRY it takes others: a lost reply
+ * shows in a round's held and held_sum, and store_lanes_held tells what it was. */
 bool store_lanes_claim(struct store *s, const char *session, int64_t stream, const int32_t *sinks,
 		       size_t sink_count, uint32_t max, store_lane_fn *lane,
 		       store_position_fn *position, void *arg, struct error *err) MUST_CHECK;
