@@ -30,6 +30,13 @@ void *memory_resize(void *p, size_t size)
 	return memory_check(realloc(p, size ? size : 1), 1, size);
 }
 
+void *memory_room(void *array, size_t count, size_t size)
+{
+	if (count & (count - 1))
+		return array;
+	return memory_resize(array, (count ? 2 * count : 1) * size);
+}
+
 char *memory_text(const char *text)
 {
 	return text ? memory_text_n(text, strlen(text)) : NULL;

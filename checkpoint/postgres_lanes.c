@@ -111,6 +111,11 @@ bool postgres_round(struct store *s, const char *session, const struct store_rou
 
 /* --- lanes --- */
 
+/* Of a lane l. */
+#define WAITS                                                                                      \
+	"EXISTS (SELECT FROM sluice.lane u WHERE u.stream = l.stream AND u.shard = l.parent "      \
+	"AND NOT u.done)"
+
 /* The ids do not come with the change that made them: what changes answers with little, so that a
  * client that stops reading cannot make the server hold its locks. */
 static bool lane_ids(struct postgres *p, int64_t stream, const char *shards,
@@ -118,7 +123,7 @@ static bool lane_ids(struct postgres *p, int64_t stream, const char *shards,
 {
 	AUTO(pg_result)
 	PGresult *res = postgres_call(p, err,
-				      "SELECT l.id, l.owner, l.done "
+				      "SELECT l.id, l.owner, l.done, " WAITS " "
 				      "FROM unnest($2::text[]) WITH ORDINALITY AS w (shard, n) "
 				      "JOIN sluice.lane l ON l.stream = $1 AND l.shard = w.shard "
 				      "ORDER BY w.n",
@@ -132,6 +137,7 @@ static bool lane_ids(struct postgres *p, int64_t stream, const char *shards,
 		lanes[i].id = value_int(res, (int)i, 0);
 		snprintf(lanes[i].owner, sizeof(lanes[i].owner), "%s", PQgetvalue(res, (int)i, 1));
 		lanes[i].done = value_bool(res, (int)i, 2);
+		lanes[i].waits = value_bool(res, (int)i, 3);
 	}
 	return true;
 }
@@ -187,16 +193,17 @@ bool postgres_lanes_list(struct store *s, int64_t stream, const struct store_of 
 			 struct error *err)
 {
 	AUTO(pg_result)
-	PGresult *res = postgres_call(
-		postgres_of(s), err,
-		"SELECT l.id, l.shard, l.parent, l.starting, l.root, "
-		"CASE WHEN l.read_at_ms = 0 AND $2::uuid IS NOT NULL THEN "
-		"(SELECT max(r.read_at_ms) FROM sluice.lane r WHERE r.stream = $1) "
-		"ELSE l.read_at_ms END, l.owner, p.sink, p.sequence, p.event_ms, p.done, l.done "
-		"FROM sluice.lane l LEFT JOIN sluice.position p ON p.lane = l.id "
-		"WHERE l.stream = $1 AND ($2::uuid IS NULL OR l.owner = $2) "
-		"AND ($3::bigint = 0 OR l.claim = $3) ORDER BY l.id, p.sink",
-		"iti", stream, of->owner, of->claim);
+	PGresult *res =
+		postgres_call(postgres_of(s), err,
+			      "SELECT l.id, l.shard, l.parent, l.starting, l.root, "
+			      "CASE WHEN l.read_at_ms = 0 AND $2::uuid IS NOT NULL THEN "
+			      "(SELECT max(r.read_at_ms) FROM sluice.lane r WHERE r.stream = $1) "
+			      "ELSE l.read_at_ms END, l.owner, p.sink, p.sequence, p.event_ms, "
+			      "p.done, l.done, " WAITS " "
+			      "FROM sluice.lane l LEFT JOIN sluice.position p ON p.lane = l.id "
+			      "WHERE l.stream = $1 AND ($2::uuid IS NULL OR l.owner = $2) "
+			      "AND ($3::bigint = 0 OR l.claim = $3) ORDER BY l.id, p.sink",
+			      "iti", stream, of->owner, of->claim);
 	int64_t last = -1;
 
 	for (int i = 0; i < PQntuples(res); i++) {
@@ -213,6 +220,7 @@ bool postgres_lanes_list(struct store *s, int64_t stream, const struct store_of 
 		l.read_at_ms = value_int(res, i, 5);
 		snprintf(l.owner, sizeof(l.owner), "%s", PQgetvalue(res, i, 6));
 		l.done = value_bool(res, i, 11);
+		l.waits = value_bool(res, i, 12);
 		lane(arg, &l);
 	}
 	for (int i = 0; i < PQntuples(res); i++) {

@@ -7,10 +7,10 @@
 
 /* --- sessions --- */
 static bool session_begin(struct store *s, const char *id, const char *worker, const char *address,
-			  struct error *err)
+			  int64_t lease_ms, struct error *err)
 {
-	return postgres_did(postgres_of(s), err, "SELECT sluice.session_begin($1, $2, $3)", "ttt",
-			    id, worker, address);
+	return postgres_did(postgres_of(s), err, "SELECT sluice.session_begin($1, $2, $3, $4)",
+			    "ttti", id, worker, address, lease_ms);
 }
 
 static bool session_beat(struct store *s, const char *id, struct error *err)
@@ -18,14 +18,19 @@ static bool session_beat(struct store *s, const char *id, struct error *err)
 	return postgres_did(postgres_of(s), err, "SELECT sluice.session_beat($1)", "t", id);
 }
 
-static bool sessions(struct store *s, struct store_session *out, size_t max, size_t *count,
-		     struct error *err)
+static bool sessions(struct store *s, const char *near, struct store_session *out, size_t max,
+		     size_t *count, struct error *err)
 {
 	AUTO(pg_result)
-	PGresult *res = postgres_call(postgres_of(s), err,
-				      "SELECT id, worker, address, beat, state FROM sluice.session "
-				      "WHERE state <> 'buried' ORDER BY serial LIMIT $1",
-				      "i", (int64_t)max);
+	PGresult *res = postgres_call(
+		postgres_of(s), err,
+		"SELECT id, worker, address, beat, state, lease_ms FROM sluice.session s "
+		"WHERE state <> 'buried' AND ($2 = '' "
+		"OR NOT EXISTS (SELECT FROM sluice.member m WHERE m.session = s.id) "
+		"OR EXISTS (SELECT FROM sluice.member m JOIN sluice.member o USING (stream) "
+		"WHERE m.session = s.id AND o.session = nullif($2, '')::uuid)) "
+		"ORDER BY serial LIMIT $1",
+		"it", (int64_t)max, near);
 
 	for (int i = 0; i < PQntuples(res); i++) {
 		struct store_session *o = &out[(*count)++];
@@ -35,6 +40,7 @@ static bool sessions(struct store *s, struct store_session *out, size_t max, siz
 		snprintf(o->address, sizeof(o->address), "%s", PQgetvalue(res, i, 2));
 		o->beat = value_int(res, i, 3);
 		o->state = store_state_parse(PQgetvalue(res, i, 4));
+		o->lease_ms = value_int(res, i, 5);
 	}
 	return res != NULL;
 }

@@ -17,6 +17,11 @@ bool sqlite_stream_known(struct sqlite *s, int64_t stream, struct error *err)
 	       error_set(err, ERROR_NOT_FOUND, "stream %lld is not known", (long long)stream);
 }
 
+/* Of a lane l. */
+#define WAITS                                                                                      \
+	"EXISTS (SELECT 1 FROM lane u WHERE u.stream = l.stream AND u.shard = l.parent "           \
+	"AND NOT u.done)"
+
 struct addition {
 	const char *session;
 	int64_t stream;
@@ -42,6 +47,7 @@ static bool add_lane(struct sqlite *s, const struct addition *a, struct store_la
 	l->id = sqlite3_column_int64(a->find, 0);
 	snprintf(l->owner, sizeof(l->owner), "%s", sqlite_text(a->find, 1));
 	l->done = sqlite3_column_int(a->find, 2) != 0;
+	l->waits = sqlite3_column_int(a->find, 3) != 0;
 	for (size_t i = 0; added && i < a->sink_count; i++) {
 		sqlite_bind(a->position, "iii", l->id, (int64_t)a->sinks[i],
 			    (int64_t)l->done_unread);
@@ -69,8 +75,8 @@ static bool add(struct sqlite *s, struct addition *a, struct store_lane *lanes, 
 		err);
 	AUTO(sqlite3_stmt)
 	sqlite3_stmt *find = sqlite_prepare(s,
-					    "SELECT id, coalesce(owner, ''), done FROM lane "
-					    "WHERE stream = ? AND shard = ?",
+					    "SELECT id, coalesce(owner, ''), done, " WAITS
+					    " FROM lane l WHERE stream = ? AND shard = ?",
 					    err);
 	AUTO(sqlite3_stmt)
 	sqlite3_stmt *position =
@@ -242,14 +248,15 @@ static bool list_lanes(struct sqlite *s, int64_t stream, const struct store_of *
 		       store_lane_fn *fn, void *arg, struct error *err)
 {
 	AUTO(sqlite3_stmt)
-	sqlite3_stmt *st = sqlite_prepare(
-		s,
-		"SELECT l.id, l.shard, l.parent, l.starting, l.root, "
-		"CASE WHEN l.read_at_ms = 0 AND ?2 IS NOT NULL THEN "
-		"(SELECT max(r.read_at_ms) FROM lane r WHERE r.stream = ?1) "
-		"ELSE l.read_at_ms END, "
-		"coalesce(l.owner, ''), l.done FROM lane l WHERE " LISTED " ORDER BY l.id",
-		err);
+	sqlite3_stmt *st =
+		sqlite_prepare(s,
+			       "SELECT l.id, l.shard, l.parent, l.starting, l.root, "
+			       "CASE WHEN l.read_at_ms = 0 AND ?2 IS NOT NULL THEN "
+			       "(SELECT max(r.read_at_ms) FROM lane r WHERE r.stream = ?1) "
+			       "ELSE l.read_at_ms END, "
+			       "coalesce(l.owner, ''), l.done, " WAITS " FROM lane l WHERE " LISTED
+			       " ORDER BY l.id",
+			       err);
 	bool row;
 
 	if (st)
@@ -268,6 +275,7 @@ static bool list_lanes(struct sqlite *s, int64_t stream, const struct store_of *
 		l.read_at_ms = sqlite3_column_int64(st, 5);
 		snprintf(l.owner, sizeof(l.owner), "%s", sqlite_text(st, 6));
 		l.done = sqlite3_column_int(st, 7) != 0;
+		l.waits = sqlite3_column_int(st, 8) != 0;
 		fn(arg, &l);
 	}
 	return false;

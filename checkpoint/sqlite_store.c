@@ -11,15 +11,16 @@ static struct str column_bytes(sqlite3_stmt *st, int column)
 
 /* --- sessions --- */
 static bool session_begin(struct store *store, const char *id, const char *worker,
-			  const char *address, struct error *err)
+			  const char *address, int64_t lease_ms, struct error *err)
 {
 	struct sqlite *s = sqlite_of(store);
 	int changed;
 
 	if (!sqlite_run(s, &changed, err,
-			"INSERT INTO session (id, worker, address) VALUES (?, ?, ?) ON CONFLICT DO "
+			"INSERT INTO session (id, worker, address, lease_ms) VALUES (?, ?, ?, ?) "
+			"ON CONFLICT DO "
 			"NOTHING",
-			"ttt", id, worker, address))
+			"ttti", id, worker, address, lease_ms))
 		return false;
 	return changed || error_set(err, ERROR_FENCED,
 				    "session %s was begun before: begin one with another id", id);
@@ -37,17 +38,20 @@ static bool session_beat(struct store *store, const char *id, struct error *err)
 	return changed || sqlite_not_live(id, err);
 }
 
-static bool sessions(struct store *store, struct store_session *out, size_t max, size_t *count,
-		     struct error *err)
+/* Whatever else is in the file is near. */
+static bool sessions(struct store *store, const char *near, struct store_session *out, size_t max,
+		     size_t *count, struct error *err)
 {
 	struct sqlite *s = sqlite_of(store);
 	AUTO(sqlite3_stmt)
-	sqlite3_stmt *st = sqlite_prepare(s,
-					  "SELECT id, worker, address, beat, state FROM session "
-					  "WHERE state <> 'buried' ORDER BY serial LIMIT ?",
-					  err);
+	sqlite3_stmt *st =
+		sqlite_prepare(s,
+			       "SELECT id, worker, address, beat, state, lease_ms FROM session "
+			       "WHERE state <> 'buried' ORDER BY serial LIMIT ?",
+			       err);
 	bool row;
 
+	(void)near;
 	if (!st)
 		return false;
 	sqlite_bind(st, "i", (int64_t)max);
@@ -61,6 +65,7 @@ static bool sessions(struct store *store, struct store_session *out, size_t max,
 		snprintf(o->address, sizeof(o->address), "%s", sqlite_text(st, 2));
 		o->beat = sqlite3_column_int64(st, 3);
 		o->state = store_state_parse(sqlite_text(st, 4));
+		o->lease_ms = sqlite3_column_int64(st, 5);
 	}
 	return false;
 }

@@ -64,10 +64,10 @@ static bool named(const struct store *s, bool ok, struct error *err)
 }
 
 bool store_session_begin(struct store *s, const char *id, const char *worker, const char *address,
-			 struct error *err)
+			 int64_t lease_ms, struct error *err)
 {
-	assert(strlen(id) == STORE_ID_SIZE - 1);
-	return named(s, s->ops->session_begin(s, id, worker, address, err), err);
+	assert(strlen(id) == STORE_ID_SIZE - 1 && lease_ms > 0);
+	return named(s, s->ops->session_begin(s, id, worker, address, lease_ms, err), err);
 }
 
 bool store_session_beat(struct store *s, const char *id, struct error *err)
@@ -79,7 +79,14 @@ bool store_sessions(struct store *s, struct store_session *out, size_t max, size
 		    struct error *err)
 {
 	*count = 0;
-	return named(s, s->ops->sessions(s, out, max, count, err), err);
+	return named(s, s->ops->sessions(s, "", out, max, count, err), err);
+}
+
+bool store_sessions_near(struct store *s, const char *session, struct store_session *out,
+			 size_t max, size_t *count, struct error *err)
+{
+	*count = 0;
+	return named(s, s->ops->sessions(s, session, out, max, count, err), err);
 }
 
 bool store_session_kill(struct store *s, const char *id, int64_t beat, bool *done,

@@ -54,16 +54,21 @@ struct store_session {
 	char worker[STORE_NAME_MAX + 1];
 	char address[STORE_NAME_MAX + 1];
 	int64_t beat;
+	int64_t lease_ms; /* its own: only who saw its beat stand still for so long may kill it */
 	enum store_session_state state;
 };
 /* FENCED where the id was begun before. */
 bool store_session_begin(struct store *s, const char *id, const char *worker, const char *address,
-			 struct error *err) MUST_CHECK;
+			 int64_t lease_ms, struct error *err) MUST_CHECK;
 /* beat + 1 where it is live; FENCED where it is not. */
 bool store_session_beat(struct store *s, const char *id, struct error *err) MUST_CHECK;
 /* Those that are not buried, oldest first; at most `max`. */
 bool store_sessions(struct store *s, struct store_session *out, size_t max, size_t *count,
 		    struct error *err) MUST_CHECK;
+/* Of these, the ones that the session has to watch: they serve one of its streams, or none at all.
+ * Another deployment's are left to that one, which knows their sinks. */
+bool store_sessions_near(struct store *s, const char *session, struct store_session *out,
+			 size_t max, size_t *count, struct error *err) MUST_CHECK;
 /* live → dead where its beat is still `beat`; *done says whether it was. */
 bool store_session_kill(struct store *s, const char *id, int64_t beat, bool *done,
 			struct error *err) MUST_CHECK;
@@ -147,8 +152,9 @@ struct store_lane {
 	bool root;                     /* of the first listing: read from the stream's start */
 	bool done_unread;              /* when created: nothing of it is wanted */
 	bool done;                     /* given by the store */
-	int64_t read_at_ms;            /* AWS time it was last read; 0: never */
-	char owner[STORE_ID_SIZE];     /* session; "": free or done. Given by the store */
+	bool waits; /* given by the store: its parent is known and not done, whoever has it */
+	int64_t read_at_ms;        /* AWS time it was last read; 0: never */
+	char owner[STORE_ID_SIZE]; /* session; "": free or done. Given by the store */
 };
 struct store_position {
 	int64_t lane;

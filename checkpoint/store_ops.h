@@ -19,10 +19,11 @@ struct store_ops {
 	struct store *(*open)(const char *url, int64_t timeout_ms, bool reader, struct error *err);
 	void (*close)(struct store *s);
 	bool (*session_begin)(struct store *s, const char *id, const char *worker,
-			      const char *address, struct error *err);
+			      const char *address, int64_t lease_ms, struct error *err);
 	bool (*session_beat)(struct store *s, const char *id, struct error *err);
-	bool (*sessions)(struct store *s, struct store_session *out, size_t max, size_t *count,
-			 struct error *err);
+	/* near "": all. */
+	bool (*sessions)(struct store *s, const char *near, struct store_session *out, size_t max,
+			 size_t *count, struct error *err);
 	bool (*session_kill)(struct store *s, const char *id, int64_t beat, bool *done,
 			     struct error *err);
 	bool (*session_bury)(struct store *s, const char *id, struct error *err);

@@ -38,6 +38,7 @@ struct listing {
 	struct discover *discover;
 	struct loop_timer *timer;
 	uint32_t stream;
+	bool lister;
 	bool running;
 	bool again;                 /* asked for while one was running */
 	unsigned failures, empties; /* in a row */
@@ -140,7 +141,7 @@ static void list_complete(struct listing *l)
 	}
 	if (l->again)
 		list_start(l);
-	else
+	else if (l->lister)
 		loop_timer_arm(l->timer,
 			       LIST_EVERY_MS / 2 + (int64_t)rng_below(&d->rng, LIST_EVERY_MS));
 }
@@ -167,9 +168,11 @@ static void list_page(struct listing *l, const char *after)
 	streams_describe(s->client, s->arns[l->stream], after, NULL, on_page, l);
 }
 
-void discover_list(struct discover *d, uint32_t stream)
+void discover_set_lister(struct discover *d, uint32_t stream, bool lister)
 {
-	list_start(&d->listings[stream]);
+	d->listings[stream].lister = lister;
+	if (lister)
+		list_start(&d->listings[stream]);
 }
 
 /* --- children --- */
@@ -177,7 +180,7 @@ void discover_list(struct discover *d, uint32_t stream)
 static void search_by_listing(struct search *s)
 {
 	s->wants_listing = true;
-	discover_list(s->discover, s->stream);
+	list_start(&s->discover->listings[s->stream]);
 }
 
 static void on_children(void *arg, const struct error *err, const struct streams_description *d)

@@ -30,6 +30,6 @@ struct discover_settings {
 struct discover *discover_new(const struct discover_settings *settings);
 /* After the client was freed: no callback can come any more. */
 void discover_free(struct discover *d);
-/* A full listing soon; again and again from then on. */
-void discover_list(struct discover *d, uint32_t stream);
+/* Whether this session lists the stream: at once, and again and again from then on. */
+void discover_set_lister(struct discover *d, uint32_t stream, bool lister);
 void discover_children(struct discover *d, uint32_t stream, const char *parent);

@@ -480,6 +480,10 @@ static void on_commands(void *arg, int fd, uint32_t events)
 		case READER_LETTERED:
 			hand_lettered(r, some[i].letter, some[i].stored);
 			break;
+		case READER_DROP:
+			lane_well(r, some[i].lane);
+			lane_free(some[i].lane);
+			break;
 		}
 	}
 }
@@ -506,10 +510,11 @@ struct reader *reader_start(const struct reader_settings *settings, struct error
 		free(r);
 		return NULL;
 	}
-	/* A fetch, an answer a sink, a letter a sink or page: what a lane can have under way. */
+	/* A fetch, an answer a sink, a letter a sink or page: what a lane can have under way; and
+	 * its end. */
 	r->commands = queue_new(sizeof(struct reader_command),
 				settings->fetches_max + (size_t)settings->lanes_max *
-								(CORE_SINKS_MAX + CORE_PAGES));
+								(CORE_SINKS_MAX + CORE_PAGES + 1));
 	r->timer = loop_timer_new(r->loop, on_timer, r);
 	loop_watch(r->loop, queue_fd(r->commands), EPOLLIN, on_commands, r);
 	if (pthread_create(&r->thread, NULL, reader_main, r) != 0) {
@@ -531,6 +536,14 @@ void reader_stop(struct reader *r)
 	r->client = NULL;
 }
 
+static void command_free(const struct reader_command *c)
+{
+	if (c->type == READER_LETTERED)
+		letter_free(c->letter);
+	else if (c->type == READER_DROP)
+		lane_free(c->lane);
+}
+
 void reader_free(struct reader *r)
 {
 	struct reader_command c;
@@ -539,8 +552,7 @@ void reader_free(struct reader *r)
 		return;
 	aws_client_free(r->client);
 	while (queue_drain(r->commands, &c, 1) == 1)
-		if (c.type == READER_LETTERED)
-			letter_free(c.letter);
+		command_free(&c);
 	for (size_t i = 0; i < r->wait_count; i++)
 		letter_free(r->waits[i].letter);
 	free(r->waits);
@@ -553,13 +565,18 @@ void reader_free(struct reader *r)
 static void command(struct reader *r, struct reader_command c)
 {
 	/* A queue that was closed belongs to a reader that has stopped. */
-	if (!queue_push(r->commands, &c) && c.type == READER_LETTERED)
-		letter_free(c.letter);
+	if (!queue_push(r->commands, &c))
+		command_free(&c);
 }
 
 void reader_fetch(struct reader *r, struct lane *lane)
 {
 	command(r, (struct reader_command){ .type = READER_FETCH, .lane = lane });
+}
+
+void reader_drop(struct reader *r, struct lane *lane)
+{
+	command(r, (struct reader_command){ .type = READER_DROP, .lane = lane });
 }
 
 void reader_answer(struct reader *r, struct lane_delivery *d)

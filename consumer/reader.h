@@ -44,6 +44,8 @@ void reader_free(struct reader *r);
 
 /* From any thread. A lane is its reader's from the first call with it. */
 void reader_fetch(struct reader *r, struct lane *lane);
+/* Nothing of the lane is under way: the reader may still be at the end of it, and frees it. */
+void reader_drop(struct reader *r, struct lane *lane);
 void reader_answer(struct reader *r, struct lane_delivery *d);
 /* `stored`: else the dead letters are full or away, and the reader asks again later. */
 void reader_lettered(struct reader *r, struct letter *l, bool stored);

@@ -9,7 +9,7 @@
 
 /* Between reader.c (thread, fetches) and hand.c (pages to sinks). */
 
-enum reader_command_type { READER_FETCH, READER_ANSWER, READER_LETTERED };
+enum reader_command_type { READER_FETCH, READER_ANSWER, READER_LETTERED, READER_DROP };
 struct reader_command {
 	enum reader_command_type type;
 	bool stored;

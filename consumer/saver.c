@@ -20,12 +20,13 @@
 #define RETRY_MAX_MS  2000
 #define LOG_EVERY_MS  10000
 
-enum saver_job_type { SAVER_SAVE, SAVER_LANES, SAVER_LETTER };
+enum saver_job_type { SAVER_SAVE, SAVER_LANES, SAVER_SHARDS, SAVER_LETTER };
 struct saver_job {
 	enum saver_job_type type;
 	union {
 		const struct store_save *save;
 		struct saver_lanes *lanes;
+		struct saver_shards *shards;
 		struct letter *letter;
 	};
 };
@@ -130,6 +131,38 @@ static void beat_if_due(struct saver *s)
 		beat(s);
 }
 
+void saver_shards_free(struct saver_shards *job)
+{
+	free(job->found);
+	free(job);
+}
+
+static void shard_known(void *arg, int64_t lane, const char *shard, const char *parent, bool done)
+{
+	struct saver_shards *job = arg;
+
+	(void)done;
+	if (job->count == job->capacity) {
+		job->capacity = job->capacity ? 2 * job->capacity : 64;
+		job->found = memory_resize(job->found, job->capacity * sizeof(*job->found));
+	}
+
+	struct saver_shard *k = &job->found[job->count++];
+
+	k->lane = lane;
+	snprintf(k->shard, sizeof(k->shard), "%s", shard);
+	snprintf(k->parent, sizeof(k->parent), "%s", parent);
+}
+
+static bool ask_shards(struct saver *s, struct saver_shards *job, struct error *err)
+{
+	uint32_t removed;
+
+	job->count = 0;
+	return store_tidy(s->settings.store, job->stream, job->tidy_before_ms, &removed, err) &&
+	       store_shards(s->settings.store, job->stream, job->after, shard_known, job, err);
+}
+
 static bool attempt(struct saver *s, const struct saver_job *job, struct error *err)
 {
 	struct store *store = s->settings.store;
@@ -139,8 +172,10 @@ static bool attempt(struct saver *s, const struct saver_job *job, struct error *
 	case SAVER_SAVE:
 		return store_save(store, job->save, err);
 	case SAVER_LANES:
-		return store_lanes_add(store, s->settings.session, l->stream, true, l->lanes,
+		return store_lanes_add(store, s->settings.session, l->stream, l->own, l->lanes,
 				       l->count, l->sinks, l->sink_count, err);
+	case SAVER_SHARDS:
+		return ask_shards(s, job->shards, err);
 	case SAVER_LETTER:
 		return store_letter_put(store, &job->letter->row, s->settings.letters_max_bytes,
 					err);
@@ -188,6 +223,14 @@ static void do_lanes(struct saver *s, const struct saver_job *job)
 	s->settings.lanes_added(s->settings.arg, l);
 }
 
+static void do_shards(struct saver *s, const struct saver_job *job)
+{
+	struct saver_shards *k = job->shards;
+
+	k->ok = persist(s, job, &k->error);
+	s->settings.shards(s->settings.arg, k);
+}
+
 static void do_letter(struct saver *s, const struct saver_job *job)
 {
 	struct error err = { 0 };
@@ -206,6 +249,9 @@ static void do_job(struct saver *s, const struct saver_job *job)
 		break;
 	case SAVER_LANES:
 		do_lanes(s, job);
+		break;
+	case SAVER_SHARDS:
+		do_shards(s, job);
 		break;
 	case SAVER_LETTER:
 		do_letter(s, job);
@@ -281,6 +327,11 @@ void saver_save(struct saver *s, const struct store_save *save)
 void saver_lanes(struct saver *s, struct saver_lanes *job)
 {
 	saver_push(s, (struct saver_job){ .type = SAVER_LANES, .lanes = job });
+}
+
+void saver_shards(struct saver *s, struct saver_shards *job)
+{
+	saver_push(s, (struct saver_job){ .type = SAVER_SHARDS, .shards = job });
 }
 
 void saver_letter(struct saver *s, struct letter *l)

@@ -17,6 +17,7 @@ struct saver;
 /* New lanes of one stream, asked for by the worker and given back with their ids. */
 struct saver_lanes {
 	int64_t stream; /* the store's */
+	bool own;       /* store_lanes_add */
 	struct store_lane *lanes;
 	size_t count;
 	const int32_t *sinks;
@@ -25,6 +26,22 @@ struct saver_lanes {
 	struct error error;
 	void *arg; /* the worker's */
 };
+
+/* What the store knows of a stream's shards beyond a lane, asked for by the worker. */
+struct saver_shards {
+	int64_t stream; /* the store's */
+	int64_t after;
+	int64_t tidy_before_ms; /* store_tidy, first */
+	struct saver_shard {
+		int64_t lane;
+		char shard[STORE_SHARD_SIZE], parent[STORE_SHARD_SIZE];
+	} * found;
+	size_t count, capacity;
+	bool ok;
+	struct error error;
+	void *arg; /* the worker's */
+};
+void saver_shards_free(struct saver_shards *job);
 
 struct saver_settings {
 	struct store *store; /* the saver's until saver_stop */
@@ -45,6 +62,7 @@ struct saver_settings {
 	bool (*alive)(void *arg);
 	void (*saved)(void *arg);
 	void (*lanes_added)(void *arg, struct saver_lanes *job);
+	void (*shards)(void *arg, struct saver_shards *job);
 	void (*lettered)(void *arg, struct letter *l, bool stored);
 	/* The session is over: declared dead, or a save was refused. Once. */
 	void (*lost)(void *arg, const struct error *err);
@@ -57,4 +75,5 @@ void saver_stop(struct saver *s);
 /* From any thread; what is given stays the caller's and untouched until its callback. */
 void saver_save(struct saver *s, const struct store_save *save);
 void saver_lanes(struct saver *s, struct saver_lanes *job);
+void saver_shards(struct saver *s, struct saver_shards *job);
 void saver_letter(struct saver *s, struct letter *l); /* takes it until `lettered` */

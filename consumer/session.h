@@ -9,8 +9,7 @@
 #include "checkpoint/store.h"
 #include "config/config.h"
 
-/* One life of one process in the store, begun when every session before it is buried. Blocking;
- * the pure part (who is dead, who is before whom) is session_watch. */
+/* One life of one process in the store. Blocking; the pure part (who is dead) is session_watch. */
 struct session_settings {
 	struct store *store;
 	const struct config *config;
@@ -22,8 +21,8 @@ struct session_settings {
 	const _Atomic bool *stop; /* ends the waiting: ERROR_CANCELLED */
 };
 
-/* Begins a session, waits for those before it to end, buries the dead among them. `id` gets its id,
- * *beat_from_ms the boot time before its last beat. */
+/* Begins a session; where only one process can have the store open, buries those that were left.
+ * `id` gets its id ("": it could not be begun), *beat_from_ms the boot time before it began. */
 bool session_begin(const struct session_settings *s, char id[STORE_ID_SIZE], int64_t *beat_from_ms,
 		   struct error *err) MUST_CHECK;
 /* Ends one's own session, whose sinks are closed: finishes the rolls it left, frees its lanes.

@@ -32,6 +32,8 @@ static void on_stop(void *arg, int fd, uint32_t events)
 	loop_watch(w->loop, fd, 0, NULL, NULL);
 	log_info("stopping: what is in flight is delivered and saved");
 	w->end = WORKER_STOPPED;
+	if (w->steward)
+		steward_quiet(w->steward);
 	loop_timer_arm(w->deadline, w->settings.config->worker.shutdown_ms);
 	worker_feed(w, &e);
 }
@@ -48,20 +50,53 @@ static void on_deadline(void *arg)
 
 /* --- the saver's callbacks, on its thread --- */
 
-static void note(struct worker *w, struct worker_note n)
+void worker_note_free(struct worker_note *n)
+{
+	free((void *)(uintptr_t)n->blob.p);
+	free(n->error);
+	switch (n->type) {
+	case NOTE_LANES:
+		worker_lanes_free(n->lanes);
+		break;
+	case NOTE_SHARDS:
+		saver_shards_free(n->shards);
+		break;
+	case NOTE_VIEWED:
+		steward_view_free(n->view);
+		break;
+	case NOTE_TAKEN:
+		taken_free(n->taken);
+		break;
+	case NOTE_RELEASED:
+		steward_release_free(n->release);
+		break;
+	case NOTE_SAVED:
+	case NOTE_PREPARED:
+	case NOTE_FINISHED:
+	case NOTE_LOST:
+		break;
+	}
+}
+
+void worker_push_note(struct worker *w, struct worker_note n)
 {
 	if (!queue_push(w->notes, &n))
-		free(n.error);
+		worker_note_free(&n);
 }
 
 static void on_saved(void *arg)
 {
-	note(arg, (struct worker_note){ .type = NOTE_SAVED });
+	worker_push_note(arg, (struct worker_note){ .type = NOTE_SAVED });
 }
 
 static void on_lanes_added(void *arg, struct saver_lanes *job)
 {
-	note(arg, (struct worker_note){ .type = NOTE_LANES, .lanes = job });
+	worker_push_note(arg, (struct worker_note){ .type = NOTE_LANES, .lanes = job });
+}
+
+static void on_shards(void *arg, struct saver_shards *job)
+{
+	worker_push_note(arg, (struct worker_note){ .type = NOTE_SHARDS, .shards = job });
 }
 
 static void on_lettered(void *arg, struct letter *l, bool stored)
@@ -71,9 +106,10 @@ static void on_lettered(void *arg, struct letter *l, bool stored)
 	reader_lettered(w->readers[l->lane->reader], l, stored);
 }
 
-static void on_lost(void *arg, const struct error *err)
+void worker_on_lost(void *arg, const struct error *err)
 {
-	note(arg, (struct worker_note){ .type = NOTE_LOST, .error = memory_text(err->message) });
+	worker_push_note(
+		arg, (struct worker_note){ .type = NOTE_LOST, .error = memory_text(err->message) });
 }
 
 static void on_letter(void *arg, struct letter *l)
@@ -117,8 +153,9 @@ static void start_saver(struct worker *w)
 				    .alive = worker_alive,
 				    .saved = on_saved,
 				    .lanes_added = on_lanes_added,
+				    .shards = on_shards,
 				    .lettered = on_lettered,
-				    .lost = on_lost,
+				    .lost = worker_on_lost,
 				    .arg = w };
 
 	w->saver = saver_start(&s);
@@ -160,8 +197,9 @@ static void start_discovery(struct worker *w)
 				       .seed = seed() };
 
 	w->discover = discover_new(&s);
-	for (uint32_t i = 0; i < w->stream_count; i++)
-		discover_list(w->discover, i);
+	/* Where there are other workers, the store says who lists. */
+	for (uint32_t i = 0; !w->steward && i < w->stream_count; i++)
+		discover_set_lister(w->discover, i, true);
 }
 
 /* --- a life --- */
@@ -206,7 +244,8 @@ static bool begin(struct worker *w)
 {
 	return prepare(w) && worker_resolve(w) &&
 	       session_begin(&w->session_settings, w->session, &w->beat_from_ms, &w->error) &&
-	       worker_open_sinks(w) && start_readers(w) && worker_claim(w);
+	       worker_open_sinks(w) && start_readers(w) && worker_find_streams(w) &&
+	       worker_share(w);
 }
 
 static void serve(struct worker *w)
@@ -253,15 +292,15 @@ static void end(struct worker *w)
 			reader_stop(w->readers[i]);
 	aws_client_free(w->client);
 	discover_free(w->discover);
+	/* A session that was declared dead may send nothing more, whatever else takes its time. */
+	if (w->end == WORKER_AGAIN)
+		worker_purge_sinks(w);
+	worker_share_end(w);
 	if (w->saver)
 		saver_stop(w->saver);
 	worker_close_sinks(w);
-	while (queue_drain(w->notes, &n, 1) == 1) {
-		free((void *)(uintptr_t)n.blob.p);
-		free(n.error);
-		if (n.lanes)
-			worker_lanes_free(n.lanes);
-	}
+	while (queue_drain(w->notes, &n, 1) == 1)
+		worker_note_free(&n);
 	end_session(w);
 	for (unsigned i = 0; i < w->reader_count; i++)
 		reader_free(w->readers[i]);

@@ -123,15 +123,18 @@ static bool act(struct worker *w, const struct core_action *a)
 	case CORE_FINISH:
 		finish(w, a);
 		break;
+	case CORE_RELEASED:
+		worker_let_go(w, a->lane);
+		break;
+	case CORE_ENDED:
+		worker_ended(w, a->lane);
+		break;
 	case CORE_DRAINED:
 		drained(w);
 		break;
 	case CORE_IDLE:
 		w->end = WORKER_IDLE;
 		return true;
-	case CORE_RELEASED:
-	case CORE_ENDED:
-		break;
 	}
 	return false;
 }
@@ -153,6 +156,7 @@ void worker_feed(struct worker *w, const struct core_event *event)
 		e = (struct core_event){ .type = stop ? CORE_STOP : CORE_TICK,
 					 .now_ms = event->now_ms };
 	} while (more);
+	worker_let_go_send(w);
 	wake_ms = core_wake_ms(&w->core);
 	now_ms = loop_now_ms(w->loop);
 	loop_timer_arm(w->wake, wake_ms == INT64_MAX ? -1
@@ -194,6 +198,19 @@ static void on_note(struct worker *w, const struct worker_note *n)
 		break;
 	case NOTE_LANES:
 		worker_lanes_added(w, n->lanes);
+		break;
+	case NOTE_SHARDS:
+		worker_shards_known(w, n->shards);
+		break;
+	case NOTE_VIEWED:
+		worker_viewed(w, n->view);
+		break;
+	case NOTE_TAKEN:
+		worker_take(w, n->taken);
+		taken_free(n->taken);
+		break;
+	case NOTE_RELEASED:
+		worker_released(w, n->release);
 		break;
 	case NOTE_LOST:
 		error_set(&lost, ERROR_FENCED, "%s", n->error);

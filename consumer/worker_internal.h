@@ -10,11 +10,13 @@
 #include "consumer/resolve.h"
 #include "consumer/saver.h"
 #include "consumer/session.h"
+#include "consumer/steward.h"
+#include "consumer/taken.h"
 #include "consumer/worker.h"
 
 /* Between the worker's files: worker.c (its life), worker_start.c (streams, sinks, lanes out of the
- * store), worker_lanes.c (shards found), worker_core.c (events and actions), worker_watch.c
- * (metrics and health). */
+ * store), worker_lanes.c (shards found), worker_share.c (lanes shared with other workers),
+ * worker_core.c (events and actions), worker_watch.c (metrics and health). */
 
 struct worker_stream {
 	const struct config_stream *config;
@@ -23,13 +25,23 @@ struct worker_stream {
 	struct store_stream stored;
 	int32_t sink_ids[CORE_SINKS_MAX]; /* the store's, by slot */
 	struct lineage lineage;
-	uint32_t *core_lanes; /* by index of the lineage; CORE_NONE: being added, or passed over */
+	uint32_t *core_lanes; /* by index of the lineage; CORE_NONE: not ours; LANE_OVER */
 	uint32_t core_lane_capacity;
-	unsigned adding;  /* saver_lanes under way */
+	unsigned adding;   /* saver_lanes and saver_shards under way */
 	uint32_t *settled; /* core lanes whose children are found, CORE_NONE for the first
 			      listing: reported to the core once `adding` is 0 */
 	uint32_t settled_count, settled_capacity;
-	bool listed;      /* the first listing of this session is here */
+	bool listed;        /* the first listing of this session is here */
+	bool settled_first; /* and what there was to take at the start is taken */
+	bool lister;        /* this session lists the stream */
+	bool unserved;      /* other workers serve it with other sinks */
+	unsigned differs;   /* rounds in a row, see worker_share.c */
+	bool asked_held;
+	unsigned unclaimed; /* lanes were added free: rounds until they certainly were claimed */
+	int64_t known_id;   /* the store's newest lane that the lineage knows */
+	/* A listing that waits for the lineage to be brought up to date; NULL: none. */
+	struct streams_shard *listing;
+	size_t listing_count;
 	struct metric_cell *lag, *time_to_loss, *shards[LANE_STATES];
 };
 
@@ -51,6 +63,10 @@ struct worker_sink {
 enum worker_note_type {
 	NOTE_SAVED,
 	NOTE_LANES,
+	NOTE_SHARDS,
+	NOTE_VIEWED,
+	NOTE_TAKEN,
+	NOTE_RELEASED,
 	NOTE_PREPARED,
 	NOTE_FINISHED,
 	NOTE_LOST,
@@ -60,7 +76,13 @@ struct worker_note {
 	uint32_t sink;
 	uint64_t roll, deliveries;
 	struct str blob; /* PREPARED: allocated */
-	struct saver_lanes *lanes;
+	union {          /* by type */
+		struct saver_lanes *lanes;
+		struct saver_shards *shards;
+		struct steward_view *view;
+		struct taken *taken;
+		struct steward_release *release;
+	};
 	char *error; /* LOST: allocated */
 };
 
@@ -85,6 +107,11 @@ struct worker {
 	struct aws_settings reader_aws; /* each reader's share of the connections */
 	struct saver *saver;
 	struct discover *discover;
+	/* Where several workers can share the store. */
+	struct steward *steward;
+	struct store *second_store; /* the steward's */
+	struct steward_stream *shares;
+	struct steward_release *letting_go; /* of the step under way */
 	struct queue *events, *notes;
 	struct loop_timer *wake, *tick, *deadline;
 	/* The save in flight, as the store wants it. */
@@ -103,7 +130,8 @@ struct worker {
 /* worker_start.c: false with `w->error` set. */
 bool worker_resolve(struct worker *w);
 bool worker_open_sinks(struct worker *w);
-bool worker_claim(struct worker *w);
+bool worker_find_streams(struct worker *w);
+void worker_purge_sinks(struct worker *w);
 void worker_close_sinks(struct worker *w);
 void worker_release_streams(struct worker *w);
 
@@ -115,10 +143,40 @@ void worker_lanes_free(struct saver_lanes *job);
 /* A lane that the store has, with its positions by slot; or one that has the id LANE_NOT_STORED and
  * is never read: it stands still, or descends from one that does. */
 #define LANE_NOT_STORED 0
+/* In core_lanes: it was ours and is done. */
+#define LANE_OVER (CORE_NONE - 1)
 void worker_add_lane(struct worker *w, struct worker_stream *s, const struct store_lane *stored,
 		     uint32_t in_lineage, const struct frontier_move *at, bool stopped);
-/* Knows the shard from now on; its core lane comes later. */
+/* Knows the shard from now on; its core lane may come later. Its index in the lineage. */
 uint32_t worker_know(struct worker_stream *s, const char *shard, const char *parent);
+void worker_know_shard(void *arg, int64_t lane, const char *shard, const char *parent, bool done);
+/* The core hears of it once nothing is being added: CORE_NONE, the first listing. */
+void worker_settle(struct worker *w, struct worker_stream *s, uint32_t lane);
+void worker_report_settled(struct worker *w, struct worker_stream *s);
+/* The store says what this session holds; comes as NOTE_TAKEN. */
+void worker_ask_held(struct worker *w, struct worker_stream *s);
+/* Its parent is not done, and not in this session's core: to read it now would break the order. */
+bool worker_must_wait(const struct worker *w, const struct worker_stream *s,
+		      const struct store_lane *lane);
+void worker_shards_known(struct worker *w, struct saver_shards *job);
+
+/* worker_share.c */
+/* Takes what there is to take: all of it at once, or as the steward shares it out. False with
+ * `w->error` set. */
+bool worker_share(struct worker *w);
+void worker_share_end(struct worker *w);
+void worker_take(struct worker *w, struct taken *t);
+void worker_viewed(struct worker *w, struct steward_view *v);
+/* The lane leaves: collected during a step, then sent. */
+void worker_let_go(struct worker *w, uint32_t index);
+void worker_let_go_send(struct worker *w);
+void worker_released(struct worker *w, struct steward_release *r);
+/* It is done in the store: nothing of the lane is needed any more, ever. */
+void worker_ended(struct worker *w, uint32_t index);
+/* From any thread: the session is over. */
+void worker_on_lost(void *arg, const struct error *err);
+void worker_push_note(struct worker *w, struct worker_note n);
+void worker_note_free(struct worker_note *n);
 
 /* worker_core.c */
 void worker_feed(struct worker *w, const struct core_event *event);

@@ -9,8 +9,6 @@
 
 #define RESOLVE_BASE_MS 200
 #define RESOLVE_MAX_MS  10000
-/* AWS lists a closed shard for 24 hours; twice that is safe (aws-semantics, 1.5). */
-#define REMEMBER_DONE_MS (48LL * 60 * 60 * 1000)
 
 /* --- streams --- */
 
@@ -113,14 +111,6 @@ bool worker_resolve(struct worker *w)
 
 /* --- sinks --- */
 
-static void push_note(struct worker *w, struct worker_note note)
-{
-	if (!queue_push(w->notes, &note)) {
-		free((void *)(uintptr_t)note.blob.p);
-		free(note.error);
-	}
-}
-
 static void answered(struct worker *w, const struct sink_answer *a)
 {
 	struct lane_delivery *d = a->delivery->lane;
@@ -149,16 +139,16 @@ static void on_answer(void *arg, const struct sink_answer *a)
 		n.type = NOTE_PREPARED;
 		n.deliveries = atomic_exchange(&w->sinks[a->sink].taken[a->roll % 4], 0);
 		n.blob = (struct str){ memory_text_n(a->blob.p, a->blob.n), a->blob.n };
-		push_note(w, n);
+		worker_push_note(w, n);
 		break;
 	case SINK_FINISHED:
 		n.type = NOTE_FINISHED;
-		push_note(w, n);
+		worker_push_note(w, n);
 		break;
 	case SINK_FATAL:
 		n.type = NOTE_LOST;
 		n.error = memory_text(a->err.message);
-		push_note(w, n);
+		worker_push_note(w, n);
 		break;
 	}
 }
@@ -189,14 +179,18 @@ bool worker_open_sinks(struct worker *w)
 	return true;
 }
 
+void worker_purge_sinks(struct worker *w)
+{
+	for (uint32_t i = 0; i < w->sink_count; i++)
+		if (w->sinks[i].sink)
+			w->sinks[i].ops->purge(w->sinks[i].sink);
+}
+
 void worker_close_sinks(struct worker *w)
 {
 	for (uint32_t i = 0; i < w->sink_count; i++) {
 		if (!w->sinks[i].sink)
 			continue;
-		/* A session that was declared dead may send nothing more. */
-		if (w->end == WORKER_AGAIN)
-			w->sinks[i].ops->purge(w->sinks[i].sink);
 		w->sinks[i].ops->close(w->sinks[i].sink);
 		w->sinks[i].sink = NULL;
 		free(w->sinks[i].blob);
@@ -240,91 +234,9 @@ static void attach_sinks(struct worker *w, struct worker_stream *s)
 	core_set_stream(&w->core, l->index, &limits, of_core, l->sink_count);
 }
 
-/* --- lanes out of the store --- */
+/* --- streams in the store --- */
 
-struct claimed {
-	struct worker *worker;
-	struct worker_stream *stream;
-	struct store_lane *lanes;
-	size_t count, capacity, next;
-	struct store_position *positions;
-	size_t position_count, position_capacity, next_position;
-};
-
-static void claimed_lane(void *arg, const struct store_lane *lane)
-{
-	struct claimed *c = arg;
-
-	if (c->count == c->capacity) {
-		c->capacity = c->capacity ? 2 * c->capacity : 64;
-		c->lanes = memory_resize(c->lanes, c->capacity * sizeof(*c->lanes));
-	}
-	c->lanes[c->count++] = *lane;
-}
-
-static void claimed_position(void *arg, const struct store_position *p)
-{
-	struct claimed *c = arg;
-
-	if (c->position_count == c->position_capacity) {
-		c->position_capacity = c->position_capacity ? 2 * c->position_capacity : 64;
-		c->positions =
-			memory_resize(c->positions, c->position_capacity * sizeof(*c->positions));
-	}
-	c->positions[c->position_count++] = *p;
-}
-
-/* Where the stream's sinks are in the next claimed lane, by slot. */
-static void next_positions(struct claimed *c, int64_t lane, struct frontier_move *at)
-{
-	const struct worker_stream *s = c->stream;
-
-	for (; c->next_position < c->position_count; c->next_position++) {
-		const struct store_position *p = &c->positions[c->next_position];
-
-		if (p->lane != lane)
-			return;
-		for (uint32_t slot = 0; slot < s->lanes.sink_count; slot++)
-			if (s->sink_ids[slot] == p->sink)
-				at[slot] = (struct frontier_move){ .to = p->sequence,
-								   .event_ms = p->event_ms,
-								   .done = p->done };
-	}
-}
-
-/* Of all that are known, in the order of ids as the claimed ones are, so parents come first. */
-static void known_shard(void *arg, int64_t lane, const char *shard, const char *parent, bool done)
-{
-	struct claimed *c = arg;
-	struct frontier_move at[CORE_SINKS_MAX] = { 0 };
-	uint32_t in_lineage = worker_know(c->stream, shard, parent);
-
-	if (done || c->next == c->count || c->lanes[c->next].id != lane)
-		return;
-	next_positions(c, lane, at);
-	worker_add_lane(c->worker, c->stream, &c->lanes[c->next++], in_lineage, at, false);
-}
-
-static bool claim_lanes(struct worker *w, struct worker_stream *s)
-{
-	struct store *store = w->settings.store;
-	struct claimed c = { .worker = w, .stream = s };
-	int64_t old_ms = clock_aws_ms(w->settings.clock) - REMEMBER_DONE_MS;
-	uint32_t removed;
-	bool ok =
-		store_join(store, w->session, s->stored.id, s->sink_ids, s->lanes.sink_count,
-			   &w->error) &&
-		store_tidy(store, s->stored.id, old_ms, &removed, &w->error) &&
-		store_lanes_claim(store, w->session, s->stored.id, s->sink_ids, s->lanes.sink_count,
-				  UINT32_MAX, claimed_lane, claimed_position, &c, &w->error) &&
-		store_shards(store, s->stored.id, 0, known_shard, &c, &w->error);
-
-	free(c.lanes);
-	free(c.positions);
-	return ok;
-}
-
-static bool claim_stream(struct worker *w, struct worker_stream *s)
+static bool find_stream(struct worker *w, struct worker_stream *s)
 {
 	int64_t now_ms = clock_aws_ms(w->settings.clock), start_ms = 0;
 	enum config_start start;
@@ -339,17 +251,19 @@ static bool claim_stream(struct worker *w, struct worker_stream *s)
 	s->lanes.source.generation = s->stored.generation;
 	s->lanes.start_ms = s->stored.start_ms;
 	attach_sinks(w, s);
-	return claim_lanes(w, s);
+	return store_join(w->settings.store, w->session, s->stored.id, s->sink_ids,
+			  s->lanes.sink_count, &w->error) &&
+	       store_shards(w->settings.store, s->stored.id, 0, worker_know_shard, s, &w->error);
 }
 
-bool worker_claim(struct worker *w)
+bool worker_find_streams(struct worker *w)
 {
 	for (uint32_t i = 0; i < w->sink_count; i++)
 		if (!store_sink(w->settings.store, w->sinks[i].config->name, &w->sinks[i].store_id,
 				&w->error))
 			return false;
 	for (uint32_t i = 0; i < w->stream_count; i++)
-		if (!claim_stream(w, &w->streams[i]))
+		if (!find_stream(w, &w->streams[i]))
 			return error_wrap(&w->error, "stream %s", w->streams[i].config->name);
 	return true;
 }
@@ -359,6 +273,7 @@ void worker_release_streams(struct worker *w)
 	for (uint32_t i = 0; i < w->stream_count; i++) {
 		lineage_release(&w->streams[i].lineage);
 		free(w->streams[i].core_lanes);
+		free(w->streams[i].listing);
 		free(w->streams[i].settled);
 	}
 	free(w->streams);

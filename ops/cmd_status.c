@@ -73,16 +73,24 @@ static void on_lane(void *arg, const struct store_lane *lane)
 	struct status *t = arg;
 	struct stream_row *row = t->filling;
 
-	row->lanes = memory_resize(row->lanes, (row->lane_count + 1) * sizeof(*row->lanes));
+	row->lanes = memory_room(row->lanes, row->lane_count, sizeof(*row->lanes));
 	row->lanes[row->lane_count++] = (struct lane_row){ .lane = *lane, .done = true };
 }
 
+/* They come in the order of their ids. */
 static struct lane_row *lane_of(struct stream_row *row, int64_t id)
 {
-	for (size_t i = 0; i < row->lane_count; i++)
-		if (row->lanes[i].lane.id == id)
-			return &row->lanes[i];
-	return NULL;
+	size_t low = 0, high = row->lane_count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (row->lanes[middle].lane.id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < row->lane_count && row->lanes[low].lane.id == id ? &row->lanes[low] : NULL;
 }
 
 /* A lane is as far as the sink that is furthest behind. */

@@ -25,8 +25,8 @@ from sluice import BINARY, Sluice
 SAMPLE_S = 0.1
 METRICS_EVERY = 3
 # Threads of one kind have one name and perhaps a number; librdkafka's begin with rdk:.
-STAGES = {"sluice": "core", "reader": "readers", "sink": "sink", "saver": "saver",
-          "kafka": "reports", "rdk": "librdkafka"}
+STAGES = {"sluice": "core", "reader": "readers", "sink": "sink", "saver": "store",
+          "steward": "store", "kafka": "reports", "rdk": "librdkafka"}
 
 
 def arguments(doc):

@@ -14,7 +14,7 @@ SHARDS = 8
 ROUNDS = 3
 # No further round begins after this: the whole bench stays under a minute and a half.
 ROUNDS_END_S = 45
-STAGES = ("readers", "sink", "reports", "librdkafka", "core", "saver", "other")
+STAGES = ("readers", "sink", "reports", "librdkafka", "core", "store", "other")
 
 
 def sinks(kafka, topic, out):

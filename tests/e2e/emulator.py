@@ -12,6 +12,24 @@ BINARY = Path(os.environ.get("SLUICE_EMULATOR")
               or ROOT / "build/release/tests/emulator/sluice-emulator")
 
 
+class Event:
+    """A change of a record that the emulator made, as it was delivered in the debezium form."""
+
+    def __init__(self, text):
+        value = json.loads(text)
+        source = value["source"]
+        self.value = value
+        self.op = value["op"]
+        self.shard = source["shard"]
+        self.sequence = int(source["sequence"])
+        self.generation = source["generation"]
+        image = value["after"] or value["before"]
+        self.key = f'{{"pk":{json.dumps(image["pk"], ensure_ascii=False)},"sk":{image["sk"]}}}'
+        self.n = image.get("n")
+        if self.op == "d" and self.n is not None:
+            self.n += 1
+
+
 class Emulator(Server):
     name = "emulator"
     stop_signal = signal.SIGTERM

@@ -327,6 +327,39 @@ class Postgres(Server):
             return cursor.fetchall() if cursor.description else []
 
 
+class PgBouncer(Server):
+    """A pooler before a Postgres, a few server connections for everybody, each for one transaction
+    at a time."""
+
+    name = "pgbouncer"
+
+    def __init__(self, folder, postgres):
+        super().__init__(folder)
+        self.postgres = postgres
+        self.user = postgres.user
+
+    def prepare(self):
+        self.file = self.folder / "pgbouncer.ini"
+        self.file.write_text(
+            f"[databases]\n* = host=127.0.0.1 port={self.postgres.port} "
+            "user=postgres\n[pgbouncer]\n"
+            f"listen_addr = 127.0.0.1\nlisten_port = {self.port}\nunix_socket_dir =\n"
+            "auth_type = any\npool_mode = transaction\ndefault_pool_size = 4\n")
+        if self.user:
+            shutil.chown(self.folder, self.user)
+
+    def command(self):
+        return [installed(Path("/usr/sbin/pgbouncer")), self.file], {"user": self.user}
+
+    def ready(self):
+        probe = [self.postgres.programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return subprocess.run(probe, check=False).returncode == 0
+
+    def url(self, database_url):
+        """What reaches the database through the pooler."""
+        return database_url.replace(f":{self.postgres.port}/", f":{self.port}/")
+
+
 class S3(Server):
     """versitygw over a folder, with one bucket for tests that need no other."""
 

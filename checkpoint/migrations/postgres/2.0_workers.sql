@@ -12,7 +12,9 @@ CREATE TABLE sluice.member (
 );
 CREATE INDEX member_session ON sluice.member (session);
 
-ALTER TABLE sluice.session ADD claims bigint NOT NULL DEFAULT 0; -- number of the last claim
+ALTER TABLE sluice.session
+	ADD claims   bigint NOT NULL DEFAULT 0, -- number of the last claim
+	ADD lease_ms bigint NOT NULL DEFAULT 0; -- its own
 ALTER TABLE sluice.stream
 	ADD sinks  integer[], -- the stored set, sorted; NULL: nobody joined yet
 	ADD lister uuid; -- a session's id; one that is not live does not count
@@ -41,6 +43,18 @@ DROP FUNCTION sluice.lanes_forget(uuid, bigint[]);
 CREATE FUNCTION sluice.live() RETURNS uuid[] LANGUAGE sql STABLE AS $$
 	SELECT coalesce(array_agg(id), '{}') FROM sluice.session WHERE state = 'live'
 $$;
+
+DROP FUNCTION sluice.session_begin(uuid, text, text);
+CREATE FUNCTION sluice.session_begin(p_session uuid, p_worker text, p_address text,
+	p_lease_ms bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO sluice.session (id, worker, address, lease_ms)
+	VALUES (p_session, p_worker, p_address, p_lease_ms) ON CONFLICT (id) DO NOTHING;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'session % was begun before: begin one with another id', p_session
+		USING ERRCODE = 'SL001';
+	END IF;
+END $$;
 
 CREATE OR REPLACE FUNCTION sluice.session_bury(p_session uuid) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE

@@ -7,6 +7,7 @@ CREATE TABLE member (
 ) WITHOUT ROWID;
 
 ALTER TABLE session ADD COLUMN claims INTEGER NOT NULL DEFAULT 0; -- number of the last claim
+ALTER TABLE session ADD COLUMN lease_ms INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE stream ADD COLUMN sinks TEXT; -- the stored set, as a member's; NULL: nobody joined yet
 ALTER TABLE stream ADD COLUMN lister TEXT; -- a session's id; one that is not live does not count
 ALTER TABLE lane ADD COLUMN done INTEGER NOT NULL DEFAULT 0 -- in all of the stream's sinks

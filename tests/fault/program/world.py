@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 sys.dont_write_bytecode = True
 
-from emulator import Emulator  # noqa: E402
+from emulator import Emulator, Event  # noqa: E402
 from process import wait_until  # noqa: E402
 from sluice import Sluice  # noqa: E402
 
@@ -30,24 +30,6 @@ def files_in_order(folder):
     """The visible files in the order in which readers saw them appear: a rename changes ctime."""
     found = [path for path in Path(folder).rglob("*.ndjson") if not path.name.startswith(".")]
     return sorted(found, key=lambda path: (path.stat().st_ctime_ns, path.name))
-
-
-class Event:
-    """One delivered line of the debezium form."""
-
-    def __init__(self, line):
-        value = json.loads(line)
-        source = value["source"]
-        self.value = value
-        self.op = value["op"]
-        self.shard = source["shard"]
-        self.sequence = int(source["sequence"])
-        self.generation = source["generation"]
-        image = value["after"] or value["before"]
-        self.key = f'{{"pk":{json.dumps(image["pk"], ensure_ascii=False)},"sk":{image["sk"]}}}'
-        self.n = image.get("n")
-        if self.op == "d" and self.n is not None:
-            self.n += 1
 
 
 def events(folder):

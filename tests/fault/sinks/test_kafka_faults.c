@@ -280,7 +280,7 @@ static void test_topic_that_is_not_there(void **state)
 	struct sink_answer a;
 
 	(void)state;
-	w->host.lease_ms = 4000;
+	w->host.lease_ms = 12000;
 	world_open(w);
 	rd_kafka_mock_topic_set_error(w->mock, "t", RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
 	a = write_and_wait(w, d, 0);

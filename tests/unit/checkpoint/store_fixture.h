@@ -186,7 +186,7 @@ FIXTURE void seen_lane(void *arg, const struct store_lane *lane)
 	struct seen *seen = arg;
 
 	assert_int_equal(seen->position_count, 0); /* all lanes come first */
-	seen->lanes = memory_resize(seen->lanes, (seen->lane_count + 1) * sizeof(*lane));
+	seen->lanes = memory_room(seen->lanes, seen->lane_count, sizeof(*lane));
 	seen->lanes[seen->lane_count++] = *lane;
 }
 
@@ -194,7 +194,7 @@ FIXTURE void seen_position(void *arg, const struct store_position *p)
 {
 	struct seen *seen = arg;
 
-	seen->positions = memory_resize(seen->positions, (seen->position_count + 1) * sizeof(*p));
+	seen->positions = memory_room(seen->positions, seen->position_count, sizeof(*p));
 	seen->positions[seen->position_count++] = *p;
 }
 
@@ -283,7 +283,7 @@ FIXTURE void assert_first_version_came_along(struct store *s)
 		assert_string_equal(seen.lanes[i].owner, done ? "" : SESSION_A);
 	}
 	seen_release(&seen);
-	assert_ok(store_session_begin(s, SESSION_B, "b", "", err));
+	assert_ok(store_session_begin(s, SESSION_B, "b", "", 10000, err));
 	seen = claimed(s, SESSION_B, stream, both, 2, 9);
 	assert_int_equal(seen.lane_count, 0); /* until the old session is buried */
 	assert_ok(store_session_bury(s, SESSION_A, err));

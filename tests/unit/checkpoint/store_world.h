@@ -21,7 +21,7 @@ FIXTURE int world_up(void **state)
 	if (strncmp(store_url, "postgres", 8) == 0)
 		postgres_run(store_url, "DROP SCHEMA IF EXISTS sluice CASCADE");
 	w->s = opened(store_url);
-	assert_ok(store_session_begin(w->s, SESSION_A, "worker-a", "10.0.0.1:8080", err));
+	assert_ok(store_session_begin(w->s, SESSION_A, "worker-a", "10.0.0.1:8080", 10000, err));
 	w->stream = stream_named(w->s, "orders");
 	w->sink = sink_named(w->s, "events");
 	w->other = sink_named(w->s, "lake");

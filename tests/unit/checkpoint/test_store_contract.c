@@ -10,8 +10,8 @@ static void a_session_lives_once(void **state)
 	size_t count;
 	bool done;
 
-	assert_kind(ERROR_FENCED, store_session_begin(w->s, SESSION_A, "again", "", err));
-	assert_ok(store_session_begin(w->s, SESSION_B, "worker-b", "", err));
+	assert_kind(ERROR_FENCED, store_session_begin(w->s, SESSION_A, "again", "", 10000, err));
+	assert_ok(store_session_begin(w->s, SESSION_B, "worker-b", "", 10000, err));
 	assert_ok(store_session_beat(w->s, SESSION_A, err));
 	assert_ok(store_session_beat(w->s, SESSION_A, err));
 	assert_ok(store_sessions(w->s, all, 4, &count, err));
@@ -39,7 +39,7 @@ static void a_session_lives_once(void **state)
 	assert_ok(store_session_bury(w->s, SESSION_A, err));
 	assert_ok(store_session_bury(w->s, SESSION_A, err));
 	assert_kind(ERROR_FENCED, store_session_beat(w->s, SESSION_A, err));
-	assert_kind(ERROR_FENCED, store_session_begin(w->s, SESSION_A, "again", "", err));
+	assert_kind(ERROR_FENCED, store_session_begin(w->s, SESSION_A, "again", "", 10000, err));
 	assert_ok(store_sessions(w->s, all, 4, &count, err));
 	assert_int_equal(count, 1);
 	assert_ok(store_session_bury(w->s, SESSION_B, err)); /* alive: its owner says goodbye */
@@ -129,7 +129,7 @@ static void lanes_are_added_once(void **state)
 	more[1].done_unread = true;
 	more[1].root = true;
 	snprintf(more[2].parent, sizeof(more[2].parent), "a \"quoted\", {odd} \\ parent");
-	assert_ok(store_session_begin(w->s, SESSION_B, "worker-b", "", err));
+	assert_ok(store_session_begin(w->s, SESSION_B, "worker-b", "", 10000, err));
 	for (int twice = 0; twice < 2; twice++) {
 		assert_ok(store_lanes_add(w->s, SESSION_B, w->stream, true, more, 3, both, 2, err));
 		assert_int_equal(more[0].id, w->lanes[1].id);
@@ -177,7 +177,7 @@ static void burial_frees_and_claim_takes(void **state)
 
 	moves[1].done = true;
 	assert_ok(store_save(w->s, &save, err));
-	assert_ok(store_session_begin(w->s, SESSION_B, "worker-b", "", err));
+	assert_ok(store_session_begin(w->s, SESSION_B, "worker-b", "", 10000, err));
 	seen = claimed(w->s, SESSION_B, w->stream, both, 2, 9);
 	assert_int_equal(seen.lane_count, 0); /* the owner lives */
 	assert_ok(store_session_kill(w->s, SESSION_A, 0, &done, err));
@@ -217,7 +217,7 @@ static void the_furthest_position_is_by_number(void **state)
 	moves[0].lane = moves[1].lane = lane.id;
 	assert_ok(store_save(w->s, &save, err));
 	bury_a(w);
-	assert_ok(store_session_begin(w->s, SESSION_B, "worker-b", "", err));
+	assert_ok(store_session_begin(w->s, SESSION_B, "worker-b", "", 10000, err));
 	seen = claimed(w->s, SESSION_B, w->stream, all, 3, 9);
 	seen_release(&seen);
 	assert_at(w->s, w->stream, lane.id, third, "10");
@@ -300,7 +300,7 @@ static void a_lane_moves_for_its_owner_only(void **state)
 	struct store_move moves[2] = { move(w, 0, "", "10"), move(w, 0, "", "10") };
 	struct store_save save = save_of(SESSION_B, 1, moves, 2);
 
-	assert_ok(store_session_begin(w->s, SESSION_B, "worker-b", "", err));
+	assert_ok(store_session_begin(w->s, SESSION_B, "worker-b", "", 10000, err));
 	assert_ok(store_lanes_add(w->s, SESSION_B, w->stream, true, &mine, 1, &w->sink, 1, err));
 	moves[0].lane = mine.id;
 	assert_kind(ERROR_FENCED, store_save(w->s, &save, err));

@@ -173,8 +173,8 @@ static void a_kill_orders_itself_with_beats_and_saves(void **state)
 
 	(void)state;
 	saver.sink = sink_named(watcher, "events");
-	assert_ok(store_session_begin(saver.s, SESSION_A, "a", "", err));
-	assert_ok(store_session_begin(watcher, SESSION_B, "b", "", err));
+	assert_ok(store_session_begin(saver.s, SESSION_A, "a", "", 10000, err));
+	assert_ok(store_session_begin(watcher, SESSION_B, "b", "", 10000, err));
 	assert_ok(store_lanes_add(saver.s, SESSION_A, stream, true, &lane, 1, &saver.sink, 1, err));
 	saver.lane = lane.id;
 	pthread_create(&threads[0], NULL, save_until_fenced, &saver);
@@ -236,7 +236,7 @@ static void a_free_lane_goes_to_one(void **state)
 	(void)state;
 	for (int i = 0; i < LANES; i++)
 		lanes[i] = lane_named(i);
-	assert_ok(store_session_begin(s, SESSION_A, "a", "", err));
+	assert_ok(store_session_begin(s, SESSION_A, "a", "", 10000, err));
 	assert_ok(store_lanes_add(s, SESSION_A, stream, true, lanes, LANES, &sink, 1, err));
 	assert_ok(store_session_bury(s, SESSION_A, err));
 	for (int round = 0; round < ROUNDS; round++) {
@@ -253,7 +253,7 @@ static void a_free_lane_goes_to_one(void **state)
 			snprintf(c->session, sizeof(c->session),
 				 "cccccccc-0000-4000-8000-0000000000%02x",
 				 (unsigned char)(round * CLAIMERS + i));
-			assert_ok(store_session_begin(c->s, c->session, "c", "", err));
+			assert_ok(store_session_begin(c->s, c->session, "c", "", 10000, err));
 		}
 		for (int i = 0; i < CLAIMERS; i++)
 			pthread_create(&threads[i], NULL, claim_once, &claimers[i]);
@@ -294,7 +294,7 @@ static void a_chain_goes_to_one(void **state)
 		if (i >= CHAINS)
 			snprintf(lanes[i].parent, STORE_SHARD_SIZE, "%s", lanes[i - CHAINS].shard);
 	}
-	assert_ok(store_session_begin(s, SESSION_A, "a", "", err));
+	assert_ok(store_session_begin(s, SESSION_A, "a", "", 10000, err));
 	assert_ok(store_lanes_add(s, SESSION_A, stream, false, lanes, (size_t)CHAINS * LENGTH,
 				  &sink, 1, err));
 	for (int i = 0; i < CLAIMERS; i++) {
@@ -306,7 +306,7 @@ static void a_chain_goes_to_one(void **state)
 		c->max = CHAINS / CLAIMERS;
 		snprintf(c->session, sizeof(c->session), "cccccccc-0000-4000-8000-0000000000%02x",
 			 (unsigned char)i);
-		assert_ok(store_session_begin(c->s, c->session, "c", "", err));
+		assert_ok(store_session_begin(c->s, c->session, "c", "", 10000, err));
 	}
 	for (int i = 0; i < CLAIMERS; i++)
 		pthread_create(&threads[i], NULL, claim_once, &claimers[i]);
@@ -364,7 +364,7 @@ static void a_round_waits_for_no_lock(void **state)
 	PGresult *res;
 
 	(void)state;
-	assert_ok(store_session_begin(s, SESSION_A, "a", "", err));
+	assert_ok(store_session_begin(s, SESSION_A, "a", "", 10000, err));
 	assert_ok(store_join(s, SESSION_A, stream, &sink, 1, err));
 	assert_ok(store_lanes_add(s, SESSION_A, stream, true, &lane, 1, &sink, 1, err));
 	holder = PQconnectdb(url);
@@ -424,14 +424,14 @@ static void wishes_do_not_disturb_saves(void **state)
 	r.lanes = memory_array(LANES, sizeof(*r.lanes));
 	for (int i = 0; i < LANES; i++)
 		r.lanes[i] = lane_named(i);
-	assert_ok(store_session_begin(s, SESSION_A, "a", "", err));
+	assert_ok(store_session_begin(s, SESSION_A, "a", "", 10000, err));
 	assert_ok(store_join(s, SESSION_A, stream, &sink, 1, err));
 	assert_ok(store_lanes_add(s, SESSION_A, stream, true, r.lanes, LANES, &sink, 1, err));
 	pthread_create(&thread, NULL, save_reads, &r);
 	for (int i = 0; i < WISHES; i++) {
 		snprintf(session, sizeof(session), "dddddddd-0000-4000-8000-0000000000%02x",
 			 (unsigned char)i);
-		assert_ok(store_session_begin(s, session, "d", "", err));
+		assert_ok(store_session_begin(s, session, "d", "", 10000, err));
 		assert_ok(store_join(s, session, stream, &sink, 1, err));
 		assert_ok(store_lanes_wish(s, session, SESSION_A, stream, LANES, &wished, err));
 		assert_ok(store_session_bury(s, session, err)); /* and the next may wish */
@@ -464,7 +464,7 @@ static void one_save_over_two_connections_counts_once(void **state)
 				   .roll_count = 1 };
 
 	(void)state;
-	assert_ok(store_session_begin(one, SESSION_A, "a", "", err));
+	assert_ok(store_session_begin(one, SESSION_A, "a", "", 10000, err));
 	assert_ok(store_lanes_add(one, SESSION_A, stream, true, &lane, 1, &sink, 1, err));
 	m.lane = lane.id;
 	assert_ok(store_save(one, &save, err));
@@ -486,7 +486,7 @@ static void the_session_stays_clean(void **state)
 	char *said;
 
 	(void)state;
-	assert_ok(store_session_begin(s, SESSION_A, "a", "", err));
+	assert_ok(store_session_begin(s, SESSION_A, "a", "", 10000, err));
 	said = postgres_sql(url, "SELECT count(*) FILTER (WHERE state <> 'idle') || ' ' || "
 				 "count(*) FROM pg_stat_activity WHERE application_name = 'sluice' "
 				 "AND datname = current_database()");

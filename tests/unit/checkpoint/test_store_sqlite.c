@@ -64,7 +64,7 @@ static void a_reader_changes_nothing(void **state)
 	struct store *s = opened(url), *reader = opened_reader(url);
 
 	(void)state;
-	assert_kind(ERROR_REFUSED, store_session_begin(reader, SESSION_B, "w", "", err));
+	assert_kind(ERROR_REFUSED, store_session_begin(reader, SESSION_B, "w", "", 10000, err));
 	store_close(reader);
 	store_close(s);
 }
@@ -137,7 +137,7 @@ static void save_until_killed(int out)
 	struct store_lane lane = lane_named(1);
 	char text[24];
 
-	assert_ok(store_session_begin(s, SESSION_A, "w", "", err));
+	assert_ok(store_session_begin(s, SESSION_A, "w", "", 10000, err));
 	assert_ok(store_lanes_add(s, SESSION_A, stream, true, &lane, 1, &sink, 1, err));
 	for (uint64_t n = 1;; n++) {
 		struct store_move m = { .lane = lane.id, .sink = sink };

@@ -59,7 +59,7 @@ static struct store_round_member member_of(const struct looked *l, const char *s
 /* --- short words --- */
 static void begin(struct world *w, const char *session)
 {
-	assert_ok(store_session_begin(w->s, session, "worker", "", err));
+	assert_ok(store_session_begin(w->s, session, "worker", "", 10000, err));
 }
 
 static void join(struct world *w, const char *session)
@@ -726,6 +726,31 @@ static void old_sessions_go(void **state)
 	assert_int_equal(count, 1); /* who is not buried stays, however old */
 }
 
+/* Who serves none of our streams is another deployment's; who joined nothing yet is everybody's. */
+static void who_is_near_is_watched(void **state)
+{
+	struct world *w = *state;
+	struct store_session all[4];
+	struct store_stream other;
+	size_t count;
+
+	join(w, SESSION_A);
+	begin(w, SESSION_B);
+	assert_ok(store_sessions_near(w->s, SESSION_A, all, 4, &count, err));
+	assert_int_equal(count, 2);
+	assert_int_equal(all[0].lease_ms, 10000);
+	if (store_exclusive(w->s))
+		return; /* who else is in the file is dead */
+	assert_ok(store_stream(w->s, "others", "arn:others", 0, &other, err));
+	assert_ok(store_join(w->s, SESSION_B, other.id, &w->sink, 1, err));
+	assert_ok(store_sessions_near(w->s, SESSION_A, all, 4, &count, err));
+	assert_int_equal(count, 1);
+	assert_string_equal(all[0].id, SESSION_A);
+	join(w, SESSION_B);
+	assert_ok(store_sessions_near(w->s, SESSION_A, all, 4, &count, err));
+	assert_int_equal(count, 2);
+}
+
 static int run(const char *name)
 {
 #define T(test) cmocka_unit_test_setup_teardown(test, world_up, world_down)
@@ -751,6 +776,7 @@ static int run(const char *name)
 		T(many_shards_are_known),
 		T(old_done_lanes_with_children_go),
 		T(old_sessions_go),
+		T(who_is_near_is_watched),
 	};
 
 	return cmocka_run_group_tests_name(name, tests, NULL, NULL);

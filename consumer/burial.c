@@ -1,0 +1,118 @@
+#include "consumer/burial.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "sinks/sink.h"
+
+struct burial {
+	const struct session_settings *s;
+	const char *session;
+	struct {
+		char sink[STORE_NAME_MAX + 1];
+		uint64_t number;
+		char *blob;
+		size_t size;
+	} * rolls;
+	size_t count;
+};
+
+static void note_roll(void *arg, const char *sink, uint64_t number, struct str blob)
+{
+	struct burial *b = arg;
+
+	b->rolls = memory_resize(b->rolls, (b->count + 1) * sizeof(*b->rolls));
+	snprintf(b->rolls[b->count].sink, sizeof(b->rolls[b->count].sink), "%s", sink);
+	b->rolls[b->count].number = number;
+	b->rolls[b->count].blob = memory_text_n(blob.p, blob.n);
+	b->rolls[b->count].size = blob.n;
+	b->count++;
+}
+
+static const struct config_sink *sink_named(const struct config *c, const char *name)
+{
+	for (size_t i = 0; i < c->sink_count; i++)
+		if (strcmp(c->sinks[i].name, name) == 0)
+			return &c->sinks[i];
+	return NULL;
+}
+
+static struct sink_host host_of(const struct session_settings *s, const struct config_sink *sink)
+{
+	return (struct sink_host){ .index = (unsigned)(sink - s->config->sinks),
+				   .name = sink->name,
+				   .lease_ms = s->config->checkpoint.lease_ms,
+				   .clock = s->clock,
+				   .metrics = s->metrics,
+				   .aws = s->aws,
+				   .credentials = s->credentials };
+}
+
+static bool bury_rolls(struct burial *b, struct error *err)
+{
+	const struct session_settings *s = b->s;
+
+	for (size_t i = 0; i < b->count; i++) {
+		const struct config_sink *sink = sink_named(s->config, b->rolls[i].sink);
+
+		if (!sink)
+			return error_set(err, ERROR_RETRY,
+					 "session %s left a roll of the sink '%s', which is not "
+					 "configured here: configure it, so that the roll can be "
+					 "finished",
+					 b->session, b->rolls[i].sink);
+
+		struct sink_host host = host_of(s, sink);
+
+		host.session = b->session;
+		if (!sink_ops_find(sink->type->type)
+			     ->bury(sink->settings, &host,
+				    (struct str){ b->rolls[i].blob, b->rolls[i].size }, err))
+			return error_wrap(err, "sink %s: roll %" PRIu64 " of session %s",
+					  sink->name, b->rolls[i].number, b->session);
+		if (!store_roll_finished(s->store, b->session, sink->name, b->rolls[i].number, err))
+			return false;
+		log_info("finished a roll that a session left", log_text("sink", sink->name),
+			 log_text("session", b->session),
+			 log_int("roll", (int64_t)b->rolls[i].number));
+	}
+	return true;
+}
+
+/* What it had begun and not committed is litter; that it could not be removed holds nobody up. */
+void burial_sweep(const struct session_settings *s, const char *session)
+{
+	for (size_t i = 0; i < s->config->sink_count; i++) {
+		const struct config_sink *sink = &s->config->sinks[i];
+		const struct sink_ops *ops = sink_ops_find(sink->type->type);
+		struct sink_host host = host_of(s, sink);
+		struct error err = { 0 };
+
+		host.session = session;
+		if (ops->commit(sink->settings) == SINK_ROLL &&
+		    !ops->sweep(sink->settings, &host, session, &err))
+			log_warn("unfinished files of an ended session were left",
+				 log_text("sink", sink->name), log_text("session", session),
+				 log_text("error", err.message));
+	}
+}
+
+bool burial_try(const struct session_settings *s, const char *id, bool litter, struct error *err)
+{
+	struct burial b = { .s = s, .session = id };
+	bool ok = store_rolls(s->store, id, note_roll, &b, err) && bury_rolls(&b, err);
+
+	ok = ok && store_session_bury(s->store, id, err);
+	/* Not earlier: a save whose reply was lost may reach the store as long as the session
+	 * lives, and its roll would then name files that are gone. */
+	if (ok && litter)
+		burial_sweep(s, id);
+	for (size_t i = 0; i < b.count; i++)
+		free(b.rolls[i].blob);
+	free(b.rolls);
+	return ok;
+}

@@ -1,0 +1,604 @@
+#include "consumer/steward.h"
+
+#include <assert.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/queue.h"
+#include "base/rng.h"
+#include "consumer/balance.h"
+#include "consumer/burial.h"
+
+#define ROUNDS_A_LEASE 10
+#define PAUSE_ROUNDS   3 /* without a look at the others */
+#define SESSIONS_MAX   256
+#define JOBS_MAX       65536
+#define RETRY_BASE_MS  100
+#define RETRY_MAX_MS   5000
+#define LOG_EVERY_MS   10000
+
+enum job_type { JOB_RELEASE, JOB_HELD };
+struct job {
+	enum job_type type;
+	union {
+		struct steward_release *release;
+		uint32_t stream;
+	};
+};
+
+/* What is known of another session: when its beat was last seen to move, and of a dead one, when it
+ * may be buried. */
+struct watched {
+	struct session_seen seen;
+	bool listed;      /* in the round under way */
+	bool beats;       /* it was seen to */
+	int64_t lease_ms; /* its own */
+	bool dead;
+	int64_t bury_at_ms;
+	unsigned tries;
+};
+
+struct steward {
+	struct steward_settings settings;
+	pthread_t thread;
+	struct queue *jobs;
+	int stop_fd;
+	int poke_fd; /* readable: a round now */
+	_Atomic bool quiet;
+	struct rng rng;
+	int64_t round_at_ms;
+	int64_t not_before_ms; /* after a round that failed */
+	int64_t looked_at_ms;  /* the others, the last time */
+	unsigned failures;     /* in a row */
+	uint32_t patience;
+	bool lost;
+	struct log_limit log, left_log;
+	struct watched *watched;    /* SESSIONS_MAX */
+	char buried[STORE_ID_SIZE]; /* in this round; "": none */
+	struct store_session *sessions;
+	/* of the round */
+	struct steward_view *view;
+	struct store_round_member *members;
+	uint32_t member_count, member_capacity;
+	uint32_t *claims;
+};
+
+static int64_t now(const struct steward *s)
+{
+	return clock_boot_ms(s->settings.session.clock);
+}
+
+static int64_t lease_ms(const struct steward *s)
+{
+	return s->settings.session.config->checkpoint.lease_ms;
+}
+
+/* 0: from before sessions told their lease. */
+static int64_t lease_of(const struct steward *s, const struct store_session *o)
+{
+	return o->lease_ms > 0 ? o->lease_ms : lease_ms(s);
+}
+
+static struct store *store_of(struct steward *s)
+{
+	return s->settings.session.store;
+}
+
+/* --- what it gives away --- */
+
+void steward_view_free(struct steward_view *v)
+{
+	free(v->streams);
+	free(v->wanted);
+	free(v);
+}
+
+void steward_release_free(struct steward_release *r)
+{
+	free(r->lanes);
+	free(r->indices);
+	free(r);
+}
+
+/* --- trouble --- */
+
+static void lose(struct steward *s, const struct error *err)
+{
+	if (s->lost)
+		return;
+	s->lost = true;
+	s->settings.lost(s->settings.arg, err);
+}
+
+/* The session is lost where the store says so. */
+static void failed(struct steward *s, const struct error *err)
+{
+	uint64_t repeated;
+
+	if (!error_passes(err->kind)) {
+		lose(s, err);
+		return;
+	}
+	metric_add(metrics_cell(s->settings.session.metrics, METRIC_STORE_ERRORS,
+				error_kind_name(err->kind), NULL),
+		   1);
+	if (log_limit_pass(&s->log, now(s), LOG_EVERY_MS, &repeated))
+		log_warn("the shards cannot be shared with other workers, it is tried again",
+			 log_text("store", store_describe(store_of(s))),
+			 log_text("error", err->message), log_int("repeated", (int64_t)repeated));
+}
+
+/* --- a round: what the store shows --- */
+
+static uint32_t stream_index(const struct steward *s, int64_t id)
+{
+	for (uint32_t i = 0; i < s->settings.stream_count; i++)
+		if (s->settings.streams[i].id == id)
+			return i;
+	return UINT32_MAX;
+}
+
+static void saw_stream(void *arg, const struct store_round_stream *r)
+{
+	struct steward *s = arg;
+	uint32_t i = stream_index(s, r->stream);
+
+	if (i != UINT32_MAX)
+		s->view->streams[i] = *r;
+}
+
+static void saw_member(void *arg, const struct store_round_member *m)
+{
+	struct steward *s = arg;
+
+	if (s->member_count == s->member_capacity) {
+		s->member_capacity = s->member_capacity ? 2 * s->member_capacity : 64;
+		s->members = memory_resize(s->members, s->member_capacity * sizeof(*s->members));
+	}
+	s->members[s->member_count++] = *m;
+}
+
+static void saw_wanted(void *arg, int64_t stream, int64_t lane)
+{
+	struct steward *s = arg;
+	struct steward_view *v = s->view;
+
+	(void)stream;
+	if (v->wanted_count == v->wanted_capacity) {
+		v->wanted_capacity = v->wanted_capacity ? 2 * v->wanted_capacity : 64;
+		v->wanted = memory_resize(v->wanted, v->wanted_capacity * sizeof(*v->wanted));
+	}
+	v->wanted[v->wanted_count++] = lane;
+}
+
+static int by_session(const void *a, const void *b)
+{
+	const struct store_round_member *x = a, *y = b;
+
+	return strcmp(x->session, y->session);
+}
+
+static int by_id(const void *a, const void *b)
+{
+	const int64_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static bool look(struct steward *s, struct error *err)
+{
+	static const struct store_round_fns fns = { .stream = saw_stream,
+						    .member = saw_member,
+						    .wanted = saw_wanted };
+	struct steward_view *v = memory_new(sizeof(*v));
+
+	v->stream_count = s->settings.stream_count;
+	v->streams = memory_array(v->stream_count, sizeof(*v->streams));
+	s->view = v;
+	s->member_count = 0;
+	if (!store_round(store_of(s), s->settings.id, &fns, s, err)) {
+		steward_view_free(v);
+		s->view = NULL;
+		return false;
+	}
+	if (s->member_count)
+		qsort(s->members, s->member_count, sizeof(*s->members), by_session);
+	if (v->wanted_count)
+		qsort(v->wanted, v->wanted_count, sizeof(*v->wanted), by_id);
+	return true;
+}
+
+/* --- the others --- */
+
+static struct watched *watched_of(struct steward *s, const char *id)
+{
+	struct watched *empty = &s->watched[0];
+
+	for (size_t i = SESSIONS_MAX; i-- > 0;) {
+		if (strcmp(s->watched[i].seen.id, id) == 0)
+			return &s->watched[i];
+		if (!*s->watched[i].seen.id)
+			empty = &s->watched[i];
+	}
+	*empty = (struct watched){ 0 };
+	return empty;
+}
+
+static bool has_kafka(const struct config *c)
+{
+	for (size_t i = 0; i < c->sink_count; i++)
+		if (strcmp(c->sinks[i].type->type, "kafka") == 0)
+			return true;
+	return false;
+}
+
+/* Messages that a dead process gave to Kafka may land until their timeout (hazards, A3). */
+static void note_death(struct steward *s, struct watched *w, const struct store_session *o)
+{
+	if (w->dead)
+		return;
+	w->dead = true;
+	memcpy(w->seen.id, o->id, sizeof(w->seen.id));
+	w->bury_at_ms = now(s) + (has_kafka(s->settings.session.config) ? lease_of(s, o) / 2 : 0);
+}
+
+static bool watch_living(struct steward *s, struct watched *w, const struct store_session *o,
+			 struct error *err)
+{
+	bool killed;
+
+	w->beats = w->beats || (strcmp(w->seen.id, o->id) == 0 && w->seen.beat != o->beat);
+	w->lease_ms = lease_of(s, o);
+	if (!session_watch(&w->seen, o, now(s), w->lease_ms))
+		return true;
+	if (!store_session_kill(store_of(s), o->id, o->beat, &killed, err))
+		return false;
+	if (!killed)
+		return true;
+	log_warn("a session is dead: its beat stood still for a whole lease",
+		 log_text("session", o->id), log_text("worker", o->worker));
+	note_death(s, w, o);
+	return true;
+}
+
+/* What keeps it from its burial may be mended by a person: it is tried until it is done, by every
+ * worker. */
+static void bury(struct steward *s, struct watched *w, const struct store_session *o)
+{
+	struct error err = { 0 };
+	uint64_t repeated;
+
+	if (now(s) < w->bury_at_ms)
+		return;
+	if (burial_try(&s->settings.session, o->id, false, &err)) {
+		log_info("a dead session is buried, its shards are free",
+			 log_text("session", o->id), log_text("worker", o->worker));
+		health_forget(s->settings.session.health, "burial");
+		memcpy(s->buried, o->id, sizeof(s->buried));
+		*w = (struct watched){ 0 };
+		return;
+	}
+	w->bury_at_ms = now(s) + rng_backoff_ms(&s->rng, w->tries++, RETRY_BASE_MS, RETRY_MAX_MS);
+	health_set(s->settings.session.health, "burial", err.message);
+	if (log_limit_pass(&s->log, now(s), LOG_EVERY_MS, &repeated))
+		log_error("an ended session cannot be buried, its shards wait",
+			  log_text("session", o->id), log_text("error", err.message),
+			  log_int("repeated", (int64_t)repeated));
+}
+
+/* What nobody looked at proves nothing: after a pause in looking, as where the store was away,
+ * every beat is watched anew. */
+static void note_pause(struct steward *s)
+{
+	bool paused = now(s) - s->looked_at_ms > PAUSE_ROUNDS * lease_ms(s) / ROUNDS_A_LEASE;
+
+	for (size_t i = 0; paused && i < SESSIONS_MAX; i++)
+		s->watched[i].seen.since_ms = now(s);
+	s->looked_at_ms = now(s);
+}
+
+static bool watch_others(struct steward *s, struct error *err)
+{
+	size_t count;
+
+	if (!store_sessions_near(store_of(s), s->settings.id, s->sessions, SESSIONS_MAX, &count,
+				 err))
+		return false;
+	note_pause(s);
+	for (size_t i = 0; i < SESSIONS_MAX; i++)
+		s->watched[i].listed = false;
+	for (size_t i = 0; i < count; i++) {
+		const struct store_session *o = &s->sessions[i];
+		struct watched *w;
+
+		if (strcmp(o->id, s->settings.id) == 0)
+			continue;
+		w = watched_of(s, o->id);
+		if (o->state == SESSION_LIVE && !watch_living(s, w, o, err))
+			return false;
+		if (o->state == SESSION_DEAD)
+			note_death(s, w, o);
+		w->listed = true;
+		if (w->dead)
+			bury(s, w, o);
+	}
+	for (size_t i = 0; i < SESSIONS_MAX; i++)
+		if (!s->watched[i].listed)
+			s->watched[i] = (struct watched){ 0 };
+	return true;
+}
+
+/* --- taking --- */
+
+static bool claim(struct steward *s, uint32_t stream, uint32_t max, struct error *err)
+{
+	const struct steward_stream *t = &s->settings.streams[stream];
+	AUTO(taken) struct taken *got = taken_new(stream, false);
+
+	if (!store_lanes_claim(store_of(s), s->settings.id, t->id, t->sinks, t->sink_count, max,
+			       taken_lane, taken_position, got, err))
+		return false;
+	if (got->count > 0)
+		s->settings.taken(s->settings.arg, MOVE(got));
+	return true;
+}
+
+/* Others may be about to take them: not at once. */
+static void tell_left(struct steward *s, uint32_t left)
+{
+	uint64_t repeated;
+
+	if (s->patience > 2 * BALANCE_PATIENCE &&
+	    log_limit_pass(&s->left_log, now(s), LOG_EVERY_MS, &repeated))
+		log_warn("shards are read by nobody: this worker holds as many as it may",
+			 log_int("shards", left), log_int("max_shards", s->settings.held_max),
+			 log_int("repeated", (int64_t)repeated));
+}
+
+static bool share(struct steward *s, struct error *err)
+{
+	struct balance_round r = { .session = s->settings.id,
+				   .held_max = s->settings.held_max,
+				   .streams = s->view->streams,
+				   .stream_count = s->view->stream_count,
+				   .members = s->members,
+				   .member_count = s->member_count,
+				   .patience = s->patience };
+	struct balance_plan plan = { .claims = s->claims };
+	uint32_t left = 0, wished;
+
+	balance_decide(&r, &plan);
+	for (uint32_t i = 0; i < r.stream_count; i++) {
+		left += r.streams[i].served ? r.streams[i].claimable - plan.claims[i] : 0;
+		s->view->claimed = s->view->claimed || plan.claims[i] > 0;
+		if (plan.claims[i] > 0 && !claim(s, i, plan.claims[i], err))
+			return false;
+	}
+	s->patience = left > 0 ? s->patience + 1 : 0;
+	tell_left(s, left);
+	if (plan.wish == 0)
+		return true;
+	if (!store_lanes_wish(store_of(s), s->settings.id, plan.from, plan.wish_stream, plan.wish,
+			      &wished, err))
+		return false;
+	log_debug("asked another session for shards", log_text("session", plan.from),
+		  log_int("shards", wished));
+	return true;
+}
+
+/* --- the thread --- */
+
+/* Its litter waits until its lanes are read again; of several that were buried in one round, the
+ * bucket's rule for incomplete uploads takes the others'. */
+static void sweep_buried(struct steward *s)
+{
+	if (*s->buried && !atomic_load(&s->quiet))
+		burial_sweep(&s->settings.session, s->buried);
+	s->buried[0] = '\0';
+}
+
+static unsigned silent_ones(const struct steward *s)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < SESSIONS_MAX; i++)
+		n += s->watched[i].listed && (s->watched[i].dead || !s->watched[i].beats);
+	return n;
+}
+
+static bool make_round(struct steward *s, struct error *err)
+{
+	bool ok;
+
+	if (!watch_others(s, err) || !look(s, err))
+		return false;
+	s->view->silent = silent_ones(s);
+	ok = atomic_load(&s->quiet) || share(s, err);
+	s->settings.viewed(s->settings.arg, s->view);
+	s->view = NULL;
+	return ok;
+}
+
+static void round_if_due(struct steward *s)
+{
+	struct error err = { 0 };
+	int64_t beat_ms = lease_ms(s) / ROUNDS_A_LEASE;
+
+	if (s->lost || now(s) < s->round_at_ms || now(s) < s->not_before_ms)
+		return;
+	s->round_at_ms = now(s) + beat_ms - beat_ms / 8 +
+			 (int64_t)rng_below(&s->rng, (uint64_t)beat_ms / 4 + 1);
+	if (make_round(s, &err)) {
+		s->failures = 0;
+		sweep_buried(s);
+		return;
+	}
+	failed(s, &err);
+	s->not_before_ms =
+		now(s) + rng_backoff_ms(&s->rng, s->failures++, RETRY_BASE_MS, RETRY_MAX_MS);
+}
+
+static bool stop_within(const struct steward *s, int64_t ms)
+{
+	struct pollfd p = { .fd = s->stop_fd, .events = POLLIN };
+
+	return poll(&p, 1, (int)ms) != 0;
+}
+
+/* After a call that failed. False: nobody needs it any more. */
+static bool again(struct steward *s, unsigned tries, const struct error *err)
+{
+	failed(s, err);
+	return !s->lost &&
+	       !stop_within(s, rng_backoff_ms(&s->rng, tries, RETRY_BASE_MS, RETRY_MAX_MS));
+}
+
+static void release_lanes(struct steward *s, struct steward_release *job)
+{
+	struct error err = { 0 };
+
+	for (unsigned tries = 0; !s->lost; tries++)
+		if (store_lanes_release(store_of(s), s->settings.id, job->lanes, job->count,
+					&err) ||
+		    !again(s, tries, &err))
+			break;
+	s->settings.released(s->settings.arg, job);
+}
+
+static void tell_held(struct steward *s, uint32_t stream)
+{
+	struct error err = { 0 };
+
+	for (unsigned tries = 0; !s->lost; tries++) {
+		AUTO(taken) struct taken *got = taken_new(stream, true);
+
+		if (store_lanes_held(store_of(s), s->settings.id, s->settings.streams[stream].id,
+				     taken_lane, taken_position, got, &err)) {
+			s->settings.taken(s->settings.arg, MOVE(got));
+			return;
+		}
+		if (!again(s, tries, &err))
+			return;
+	}
+}
+
+static void do_job(struct steward *s, const struct job *job)
+{
+	switch (job->type) {
+	case JOB_RELEASE:
+		release_lanes(s, job->release);
+		break;
+	case JOB_HELD:
+		tell_held(s, job->stream);
+		break;
+	}
+}
+
+static int64_t wake_ms(const struct steward *s)
+{
+	int64_t at_ms = s->round_at_ms;
+
+	for (size_t i = 0; i < SESSIONS_MAX; i++) {
+		const struct watched *w = &s->watched[i];
+		int64_t due_ms = w->dead ? w->bury_at_ms : w->seen.since_ms + w->lease_ms;
+
+		if (*w->seen.id && due_ms < at_ms)
+			at_ms = due_ms;
+	}
+	return at_ms > s->not_before_ms ? at_ms : s->not_before_ms;
+}
+
+static void *steward_main(void *arg)
+{
+	struct steward *s = arg;
+
+	while (!stop_within(s, 0)) {
+		struct pollfd p[3] = { { .fd = s->stop_fd, .events = POLLIN },
+				       { .fd = queue_fd(s->jobs), .events = POLLIN },
+				       { .fd = s->poke_fd, .events = POLLIN } };
+		int64_t due_ms = wake_ms(s), wait_ms = due_ms - now(s);
+		eventfd_t pokes;
+		struct job job;
+
+		poll(p, 3, s->lost ? -1 : wait_ms > 0 ? (int)wait_ms : 0);
+		while (queue_drain(s->jobs, &job, 1) == 1)
+			do_job(s, &job);
+		if (eventfd_read(s->poke_fd, &pokes) == 0 || now(s) >= due_ms)
+			s->round_at_ms = 0;
+		round_if_due(s);
+	}
+	return NULL;
+}
+
+struct steward *steward_start(const struct steward_settings *settings)
+{
+	struct steward *s = memory_new(sizeof(*s));
+	int error;
+
+	s->settings = *settings;
+	s->jobs = queue_new(sizeof(struct job), JOBS_MAX);
+	s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	s->poke_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	s->watched = memory_array(SESSIONS_MAX, sizeof(*s->watched));
+	s->sessions = memory_array(SESSIONS_MAX, sizeof(*s->sessions));
+	s->claims = memory_array(settings->stream_count, sizeof(*s->claims));
+	rng_seed(&s->rng, settings->seed);
+	error = pthread_create(&s->thread, NULL, steward_main, s);
+	assert(!error && s->stop_fd >= 0 && s->poke_fd >= 0);
+	pthread_setname_np(s->thread, "steward");
+	return s;
+}
+
+void steward_stop(struct steward *s)
+{
+	struct job job;
+
+	eventfd_write(s->stop_fd, 1);
+	pthread_join(s->thread, NULL);
+	queue_close(s->jobs);
+	while (queue_drain(s->jobs, &job, 1) == 1)
+		if (job.type == JOB_RELEASE)
+			s->settings.released(s->settings.arg, job.release);
+	close(s->stop_fd);
+	close(s->poke_fd);
+	queue_free(s->jobs);
+	free(s->watched);
+	free(s->sessions);
+	free(s->claims);
+	free(s->members);
+	free(s);
+}
+
+static void push(struct steward *s, struct job job)
+{
+	bool taken = queue_push(s->jobs, &job);
+
+	assert(taken);
+}
+
+void steward_let_go(struct steward *s, struct steward_release *job)
+{
+	push(s, (struct job){ .type = JOB_RELEASE, .release = job });
+}
+
+void steward_ask_held(struct steward *s, uint32_t stream)
+{
+	push(s, (struct job){ .type = JOB_HELD, .stream = stream });
+}
+
+void steward_poke(struct steward *s)
+{
+	eventfd_write(s->poke_fd, 1);
+}
+
+void steward_quiet(struct steward *s)
+{
+	atomic_store(&s->quiet, true);
+}

@@ -1,0 +1,73 @@
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "checkpoint/store.h"
+#include "consumer/session.h"
+#include "consumer/taken.h"
+
+/* The thread that shares the lanes with the other workers. Each tenth of a lease it makes a round:
+ * it claims what is free up to its share, asks the richest for more, tells which lanes others want,
+ * watches the others' beats, and buries who died. It has a connection to the store of its own, so
+ * that a burial that takes long holds up neither beats nor saves; what must not wait for it, like
+ * the release of a lane, waits for it all the same, and no longer than a sink's requests take.
+ *
+ * Not for a store that only one process can have open. Callbacks come from its thread. */
+struct steward;
+
+/* What a round saw: for the worker, which frees it. */
+struct steward_view {
+	struct store_round_stream *streams; /* by the worker's index */
+	uint32_t stream_count;
+	int64_t *wanted; /* the store's ids of lanes that others want, ascending */
+	size_t wanted_count, wanted_capacity;
+	bool claimed; /* the round took lanes, which this does not show */
+	/* Other sessions that may be dead: they have not beaten since this one first saw them, or
+	 * they wait for their burial. Their lanes may soon be free. */
+	unsigned silent;
+};
+void steward_view_free(struct steward_view *v);
+
+/* Lanes to let go of; the worker's, given back once they are. */
+struct steward_release {
+	int64_t *lanes;    /* the store's ids */
+	uint32_t *indices; /* the worker's */
+	size_t count, capacity;
+};
+void steward_release_free(struct steward_release *r);
+
+struct steward_stream {
+	int64_t id; /* the store's */
+	const int32_t *sinks;
+	size_t sink_count;
+};
+
+struct steward_settings {
+	struct session_settings session; /* its store is the steward's until steward_stop */
+	const char *id;                  /* of the session */
+	const struct steward_stream *streams;
+	uint32_t stream_count;
+	uint32_t held_max; /* worker.max_shards */
+	uint64_t seed;
+	void (*viewed)(void *arg, struct steward_view *view);
+	void (*taken)(void *arg, struct taken *t); /* the worker's then */
+	void (*released)(void *arg, struct steward_release *job);
+	/* The session is over: it was declared dead. Once. */
+	void (*lost)(void *arg, const struct error *err);
+	void *arg;
+};
+
+/* The first round comes at once. */
+struct steward *steward_start(const struct steward_settings *settings);
+/* Ends after the call under way; releases that are still queued are given back undone. Frees. */
+void steward_stop(struct steward *s);
+
+/* From any thread. */
+void steward_let_go(struct steward *s, struct steward_release *job);
+/* Asks what the session holds of the stream: comes as `taken` with `all`. */
+void steward_ask_held(struct steward *s, uint32_t stream);
+/* A round now: something may be free. */
+void steward_poke(struct steward *s);
+/* Claims and asks for nothing more. */
+void steward_quiet(struct steward *s);

@@ -1,0 +1,337 @@
+/* The lanes of this worker among those of the others: taken, let go of, and dropped. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "consumer/worker_internal.h"
+
+/* Rounds in a row in which the store and this worker differ on what the worker holds: a claim or a
+ * save may be on its way, a lost reply shows in each. */
+#define DIFFERS_ASK 3
+#define DIFFERS_END 30
+
+/* --- let go of --- */
+
+static void drop(struct worker *w, uint32_t index, uint32_t then)
+{
+	struct lane *l = w->lanes[index];
+	struct worker_stream *s = &w->streams[l->stream->index];
+
+	s->core_lanes[lineage_find(&s->lineage, l->shard)] = then;
+	core_drop_lane(&w->core, index);
+	w->lanes[index] = NULL;
+	reader_drop(w->readers[l->reader], l);
+}
+
+void worker_ended(struct worker *w, uint32_t index)
+{
+	drop(w, index, LANE_OVER);
+}
+
+static int by_id(const void *a, const void *b)
+{
+	const int64_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static void release_wanted(struct worker *w, const struct steward_view *v)
+{
+	struct core_event e = { .type = CORE_RELEASE, .now_ms = loop_now_ms(w->loop) };
+
+	for (uint32_t i = 0; v->wanted_count > 0 && i < w->core.lane_count; i++) {
+		if (!w->lanes[i] || !bsearch(&w->core.lanes[i].store_id, v->wanted, v->wanted_count,
+					     sizeof(*v->wanted), by_id))
+			continue;
+		e.lane = i;
+		worker_feed(w, &e);
+	}
+}
+
+static void let_go(struct worker *w, int64_t store_id, uint32_t index)
+{
+	struct steward_release *r = w->letting_go;
+
+	if (!r)
+		r = w->letting_go = memory_new(sizeof(*r));
+	if (r->count == r->capacity) {
+		r->capacity = r->capacity ? 2 * r->capacity : 64;
+		r->lanes = memory_resize(r->lanes, r->capacity * sizeof(*r->lanes));
+		r->indices = memory_resize(r->indices, r->capacity * sizeof(*r->indices));
+	}
+	r->lanes[r->count] = store_id;
+	r->indices[r->count++] = index;
+}
+
+void worker_let_go(struct worker *w, uint32_t index)
+{
+	let_go(w, w->core.lanes[index].store_id, index);
+}
+
+void worker_let_go_send(struct worker *w)
+{
+	if (w->letting_go)
+		steward_let_go(w->steward, MOVE(w->letting_go));
+}
+
+void worker_released(struct worker *w, struct steward_release *r)
+{
+	for (size_t i = 0; i < r->count; i++)
+		if (r->indices[i] != CORE_NONE)
+			drop(w, r->indices[i], CORE_NONE);
+	log_info("shards given to other workers", log_int("shards", (int64_t)r->count));
+	steward_release_free(r);
+}
+
+/* --- taken --- */
+
+static bool take_one(struct worker *w, struct worker_stream *s, const struct taken *t,
+		     const struct store_lane *lane)
+{
+	struct frontier_move at[CORE_SINKS_MAX] = { 0 };
+	uint32_t in_lineage = worker_know(s, lane->shard, lane->parent);
+
+	if (s->core_lanes[in_lineage] != CORE_NONE)
+		return false;
+	if (worker_must_wait(w, s, lane)) {
+		/* Everything that this session holds was looked at, and its parent is not there. */
+		if (t->all)
+			let_go(w, lane->id, CORE_NONE);
+		else
+			worker_ask_held(w, s);
+		return false;
+	}
+	taken_positions(t, lane->id, s->sink_ids, s->lanes.sink_count, at);
+	worker_add_lane(w, s, lane, in_lineage, at, false);
+	return true;
+}
+
+void worker_ask_held(struct worker *w, struct worker_stream *s)
+{
+	if (!s->asked_held)
+		steward_ask_held(w->steward, s->lanes.index);
+	s->asked_held = true;
+}
+
+/* The store gives lanes in the order in which they were added: parents first, but where a listing
+ * showed a child before its parent. Such a child waits for a later pass. */
+void worker_take(struct worker *w, struct taken *t)
+{
+	struct worker_stream *s = &w->streams[t->stream];
+	struct core_event tick = { .type = CORE_TICK, .now_ms = loop_now_ms(w->loop) };
+	AUTO(taken_shards) struct taken_shards *waiting = taken_shards_new(t);
+	int64_t added = 0;
+	size_t left = t->count, before;
+
+	do {
+		before = left;
+		for (size_t i = 0; i < t->count; i++) {
+			if (!taken_shards_has(waiting, t->lanes[i].shard) ||
+			    taken_shards_has(waiting, t->lanes[i].parent))
+				continue;
+			added += take_one(w, s, t, &t->lanes[i]);
+			taken_shards_remove(waiting, t->lanes[i].shard);
+			left--;
+		}
+	} while (left > 0 && left < before);
+	if (t->all)
+		s->asked_held = false;
+	if (added > 0)
+		log_info("shards taken over", log_text("stream", s->config->name),
+			 log_int("shards", added));
+	worker_let_go_send(w);
+	worker_feed(w, &tick);
+}
+
+/* --- a round --- */
+
+struct held {
+	uint32_t count;
+	uint64_t sum;
+};
+
+/* As the store counts: what is not done in every sink. */
+static bool is_held(const struct worker *w, uint32_t index)
+{
+	const struct core_lane *l = &w->core.lanes[index];
+
+	if (!w->lanes[index] || l->store_id == LANE_NOT_STORED)
+		return false;
+	for (uint32_t slot = 0; slot < w->core.streams[l->stream].sink_count; slot++)
+		if (!l->frontiers[slot].done)
+			return true;
+	return false;
+}
+
+static struct held held_of(const struct worker *w, uint32_t stream)
+{
+	struct held h = { 0 };
+
+	for (uint32_t i = 0; i < w->core.lane_count; i++) {
+		if (!is_held(w, i) || w->core.lanes[i].stream != stream)
+			continue;
+		h.count++;
+		h.sum += (uint64_t)w->core.lanes[i].store_id;
+	}
+	return h;
+}
+
+/* The reply to a claim may be lost: the lanes are ours, and nobody reads them (hazards, A4). */
+static void reconcile(struct worker *w, struct worker_stream *s, const struct store_round_stream *r)
+{
+	struct held mine = held_of(w, s->lanes.index);
+	struct error err = { 0 };
+
+	if (mine.count == r->held && mine.sum == r->held_sum) {
+		s->differs = 0;
+		return;
+	}
+	if (++s->differs % DIFFERS_ASK == 0)
+		worker_ask_held(w, s);
+	if (s->differs < DIFFERS_END)
+		return;
+	error_set(&err, ERROR_FENCED,
+		  "stream %s: the store says that this session holds %u shards, it has %u",
+		  s->config->name, r->held, mine.count);
+	worker_end_with(w, WORKER_AGAIN, &err);
+}
+
+static void see_lister(struct worker *w, struct worker_stream *s, bool lister)
+{
+	if (s->lister == lister)
+		return;
+	s->lister = lister;
+	discover_set_lister(w->discover, s->lanes.index, lister);
+	if (lister)
+		log_info("this worker lists the shards of a stream from now on",
+			 log_text("stream", s->config->name));
+}
+
+static void see_served(struct worker_stream *s, bool served)
+{
+	if (!served && !s->unserved)
+		log_warn("the stream's other workers have another set of sinks: this one waits "
+			 "until they have ended",
+			 log_text("stream", s->config->name));
+	s->unserved = !served;
+}
+
+/* Everything that there is to take was taken. The first time also: nobody is dead whom nobody has
+ * buried yet. */
+static void nothing_left(struct worker *w, struct worker_stream *s,
+			 const struct store_round_stream *r, unsigned silent)
+{
+	if (s->unclaimed > 0 && --s->unclaimed == 0) {
+		s->adding--;
+		worker_report_settled(w, s);
+	}
+	if (s->settled_first || silent > 0 || !r->rooted || (r->lister && !s->listed))
+		return;
+	s->settled_first = true;
+	worker_settle(w, s, CORE_NONE);
+}
+
+void worker_viewed(struct worker *w, struct steward_view *v)
+{
+	for (uint32_t i = 0; i < v->stream_count; i++) {
+		struct worker_stream *s = &w->streams[i];
+		const struct store_round_stream *r = &v->streams[i];
+
+		s->stored.rooted = s->stored.rooted || r->rooted;
+		see_lister(w, s, r->lister);
+		see_served(s, r->served);
+		/* A round that claimed tells of lanes that are on their way. */
+		if (!v->claimed)
+			reconcile(w, s, r);
+		if (!v->claimed && s->differs == 0 && r->served && r->claimable == 0)
+			nothing_left(w, s, r, v->silent);
+	}
+	release_wanted(w, v);
+	steward_view_free(v);
+}
+
+/* --- the steward's callbacks, on its thread --- */
+
+static void on_viewed(void *arg, struct steward_view *view)
+{
+	worker_push_note(arg, (struct worker_note){ .type = NOTE_VIEWED, .view = view });
+}
+
+static void on_taken(void *arg, struct taken *t)
+{
+	worker_push_note(arg, (struct worker_note){ .type = NOTE_TAKEN, .taken = t });
+}
+
+static void on_released(void *arg, struct steward_release *r)
+{
+	worker_push_note(arg, (struct worker_note){ .type = NOTE_RELEASED, .release = r });
+}
+
+/* --- beginning and end --- */
+
+static bool take_all(struct worker *w, uint32_t stream)
+{
+	struct worker_stream *s = &w->streams[stream];
+	AUTO(taken) struct taken *t = taken_new(stream, true);
+
+	if (!store_lanes_claim(w->settings.store, w->session, s->stored.id, s->sink_ids,
+			       s->lanes.sink_count, UINT32_MAX, taken_lane, taken_position, t,
+			       &w->error))
+		return error_wrap(&w->error, "stream %s", s->config->name);
+	worker_take(w, t);
+	return true;
+}
+
+static bool start_steward(struct worker *w)
+{
+	struct steward_settings settings = {
+		.session = w->session_settings,
+		.id = w->session,
+		.stream_count = w->stream_count,
+		.held_max = (uint32_t)w->settings.config->worker.max_shards,
+		.viewed = on_viewed,
+		.taken = on_taken,
+		.released = on_released,
+		.lost = worker_on_lost,
+		.arg = w
+	};
+
+	w->second_store = store_open(w->settings.config->checkpoint.store,
+				     w->settings.config->checkpoint.lease_ms / 2 - 1, &w->error);
+	if (!w->second_store)
+		return false;
+	settings.session.store = w->second_store;
+	w->shares = memory_array(w->stream_count, sizeof(*w->shares));
+	for (uint32_t i = 0; i < w->stream_count; i++)
+		w->shares[i] =
+			(struct steward_stream){ .id = w->streams[i].stored.id,
+						 .sinks = w->streams[i].sink_ids,
+						 .sink_count = w->streams[i].lanes.sink_count };
+	settings.streams = w->shares;
+	rng_random(&settings.seed, sizeof(settings.seed));
+	w->steward = steward_start(&settings);
+	return true;
+}
+
+bool worker_share(struct worker *w)
+{
+	if (!store_exclusive(w->settings.store))
+		return start_steward(w);
+	for (uint32_t i = 0; i < w->stream_count; i++)
+		if (!take_all(w, i))
+			return false;
+	return true;
+}
+
+void worker_share_end(struct worker *w)
+{
+	if (w->steward)
+		steward_stop(w->steward);
+	w->steward = NULL;
+	store_free(w->second_store);
+	w->second_store = NULL;
+	if (w->letting_go)
+		steward_release_free(w->letting_go);
+	free(w->shares);
+}
