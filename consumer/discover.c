@@ -1,5 +1,6 @@
 #include "consumer/discover.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,15 +32,18 @@ struct search {
 	unsigned tries;
 	bool wants_listing; /* CHILD_SHARDS gave nothing: the next full listing decides */
 	bool in_listing;    /* the one that runs began after that */
+	bool asking, gone;  /* a call is out; the stream was removed meanwhile */
 	char parent[STREAMS_SHARD_MAX + 1];
 };
 
 struct listing {
 	struct discover *discover;
+	struct listing *next; /* of those that were removed while they ran */
 	struct loop_timer *timer;
 	uint32_t stream;
+	const char *arn, *name;
 	bool lister;
-	bool running;
+	bool running, gone;
 	bool again;                 /* asked for while one was running */
 	unsigned failures, empties; /* in a row */
 	struct streams_shard *shards;
@@ -49,13 +53,16 @@ struct listing {
 
 struct discover {
 	struct discover_settings settings;
-	struct listing *listings;
+	struct listing **listings; /* by stream; NULL: there is none */
+	uint32_t stream_count;
+	struct listing *removed;
 	struct search *searches;
 	struct rng rng;
 	bool no_child_filter; /* the service does not know CHILD_SHARDS */
 };
 
 static void list_page(struct listing *l, const char *after);
+static void listing_drop(struct listing *l);
 
 static void search_free(struct search *s)
 {
@@ -88,7 +95,7 @@ static void list_start(void *arg)
 	l->again = false;
 	l->count = 0;
 	for (struct search *s = l->discover->searches; s; s = s->next)
-		if (s->stream == l->stream)
+		if (s->stream == l->stream && !s->gone)
 			s->in_listing = s->wants_listing;
 	list_page(l, "");
 }
@@ -115,8 +122,8 @@ static void list_failed(struct listing *l, const struct error *err)
 		return;
 	if (log_limit_pass(&l->log, now_ms, LOG_EVERY_MS, &repeated))
 		log_warn("the shards could not be listed, it is tried again",
-			 log_text("stream", l->discover->settings.names[l->stream]),
-			 log_text("error", err->message), log_int("repeated", (int64_t)repeated));
+			 log_text("stream", l->name), log_text("error", err->message),
+			 log_int("repeated", (int64_t)repeated));
 	loop_timer_arm(l->timer, rng_backoff_ms(&l->discover->rng, l->failures++, RETRY_BASE_MS,
 						RETRY_MAX_MS));
 }
@@ -133,10 +140,12 @@ static void list_complete(struct listing *l)
 			       rng_backoff_ms(&d->rng, l->empties, RETRY_BASE_MS, RETRY_MAX_MS));
 		return;
 	}
-	d->settings.found(d->settings.arg, l->stream, NULL, l->shards, l->count);
+	d->settings.found(d->settings.arg, l->stream,
+			  &(struct discover_listing){
+				  .complete = true, .shards = l->shards, .count = l->count });
 	for (struct search *s = d->searches, *next; s; s = next) {
 		next = s->next;
-		if (s->stream == l->stream && s->in_listing)
+		if (s->stream == l->stream && s->in_listing && !s->gone)
 			search_done(s);
 	}
 	if (l->again)
@@ -150,6 +159,10 @@ static void on_page(void *arg, const struct error *err, const struct streams_des
 {
 	struct listing *l = arg;
 
+	if (l->gone) {
+		listing_drop(l);
+		return;
+	}
 	if (err->kind != ERROR_NONE) {
 		list_failed(l, err);
 		return;
@@ -165,14 +178,19 @@ static void list_page(struct listing *l, const char *after)
 {
 	const struct discover_settings *s = &l->discover->settings;
 
-	streams_describe(s->client, s->arns[l->stream], after, NULL, on_page, l);
+	streams_describe(s->client, l->arn, after, NULL, on_page, l);
 }
 
 void discover_set_lister(struct discover *d, uint32_t stream, bool lister)
 {
-	d->listings[stream].lister = lister;
+	d->listings[stream]->lister = lister;
 	if (lister)
-		list_start(&d->listings[stream]);
+		list_start(d->listings[stream]);
+}
+
+void discover_list(struct discover *d, uint32_t stream)
+{
+	list_start(d->listings[stream]);
 }
 
 /* --- children --- */
@@ -180,7 +198,7 @@ void discover_set_lister(struct discover *d, uint32_t stream, bool lister)
 static void search_by_listing(struct search *s)
 {
 	s->wants_listing = true;
-	list_start(&s->discover->listings[s->stream]);
+	list_start(s->discover->listings[s->stream]);
 }
 
 static void on_children(void *arg, const struct error *err, const struct streams_description *d)
@@ -188,11 +206,18 @@ static void on_children(void *arg, const struct error *err, const struct streams
 	struct search *s = arg;
 	struct discover *all = s->discover;
 
+	s->asking = false;
+	if (s->gone) {
+		search_free(s);
+		return;
+	}
 	if (err->kind == ERROR_CANCELLED)
 		return;
 	if (err->kind == ERROR_NONE && d->shard_count > 0) {
-		all->settings.found(all->settings.arg, s->stream, s->parent, d->shards,
-				    d->shard_count);
+		all->settings.found(all->settings.arg, s->stream,
+				    &(struct discover_listing){ .parent = s->parent,
+								.shards = d->shards,
+								.count = d->shard_count });
 		search_done(s);
 		return;
 	}
@@ -215,9 +240,11 @@ static void on_children(void *arg, const struct error *err, const struct streams
 static void ask_children(void *arg)
 {
 	struct search *s = arg;
-	const struct discover_settings *o = &s->discover->settings;
+	struct discover *d = s->discover;
 
-	streams_describe(o->client, o->arns[s->stream], "", s->parent, on_children, s);
+	s->asking = true;
+	streams_describe(d->settings.client, d->listings[s->stream]->arn, "", s->parent,
+			 on_children, s);
 }
 
 void discover_children(struct discover *d, uint32_t stream, const char *parent)
@@ -236,19 +263,72 @@ void discover_children(struct discover *d, uint32_t stream, const char *parent)
 		ask_children(s);
 }
 
+/* --- streams --- */
+
+static void listing_free(struct listing *l)
+{
+	loop_timer_free(l->timer);
+	free(l->shards);
+	free(l);
+}
+
+void discover_add(struct discover *d, uint32_t stream, const char *arn, const char *name)
+{
+	struct listing *l = memory_new(sizeof(*l));
+
+	if (stream >= d->stream_count) {
+		d->listings = memory_resize(d->listings, (stream + 1) * sizeof(*d->listings));
+		for (; d->stream_count <= stream; d->stream_count++)
+			d->listings[d->stream_count] = NULL;
+	}
+	assert(!d->listings[stream]);
+	l->discover = d;
+	l->stream = stream;
+	l->arn = arn;
+	l->name = name;
+	l->timer = loop_timer_new(aws_client_loop(d->settings.client), list_start, l);
+	d->listings[stream] = l;
+}
+
+/* What is out comes back to find itself alone. */
+void discover_remove(struct discover *d, uint32_t stream)
+{
+	struct listing *l = d->listings[stream];
+
+	for (struct search *s = d->searches, *next; s; s = next) {
+		next = s->next;
+		if (s->stream != stream || s->gone)
+			continue;
+		s->gone = true;
+		if (!s->asking)
+			search_free(s);
+	}
+	d->listings[stream] = NULL;
+	if (!l->running) {
+		listing_free(l);
+		return;
+	}
+	l->gone = true;
+	l->next = d->removed;
+	d->removed = l;
+}
+
+static void listing_drop(struct listing *l)
+{
+	struct listing **at = &l->discover->removed;
+
+	while (*at != l)
+		at = &(*at)->next;
+	*at = l->next;
+	listing_free(l);
+}
+
 struct discover *discover_new(const struct discover_settings *settings)
 {
 	struct discover *d = memory_new(sizeof(*d));
-	struct loop *loop = aws_client_loop(settings->client);
 
 	d->settings = *settings;
-	d->listings = memory_array(settings->stream_count, sizeof(*d->listings));
 	rng_seed(&d->rng, settings->seed);
-	for (uint32_t i = 0; i < settings->stream_count; i++) {
-		d->listings[i].discover = d;
-		d->listings[i].stream = i;
-		d->listings[i].timer = loop_timer_new(loop, list_start, &d->listings[i]);
-	}
 	return d;
 }
 
@@ -260,10 +340,13 @@ void discover_free(struct discover *d)
 		next = s->next;
 		search_free(s);
 	}
-	for (uint32_t i = 0; i < d->settings.stream_count; i++) {
-		loop_timer_free(d->listings[i].timer);
-		free(d->listings[i].shards);
+	for (struct listing *l = d->removed, *next; l; l = next) {
+		next = l->next;
+		listing_free(l);
 	}
+	for (uint32_t i = 0; i < d->stream_count; i++)
+		if (d->listings[i])
+			listing_free(d->listings[i]);
 	free(d->listings);
 	free(d);
 }

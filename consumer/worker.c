@@ -188,18 +188,19 @@ static bool start_readers(struct worker *w)
 static void start_discovery(struct worker *w)
 {
 	struct discover_settings s = { .client = w->client,
-				       .arns = w->arns,
-				       .names = w->names,
-				       .stream_count = w->stream_count,
 				       .found = worker_found,
 				       .done = worker_discovered,
 				       .arg = w,
 				       .seed = seed() };
 
 	w->discover = discover_new(&s);
-	/* Where there are other workers, the store says who lists. */
-	for (uint32_t i = 0; !w->steward && i < w->stream_count; i++)
-		discover_set_lister(w->discover, i, true);
+	for (uint32_t i = 0; i < w->stream_count; i++) {
+		discover_add(w->discover, i, w->streams[i].resolved.arn,
+			     w->streams[i].config->name);
+		/* Where there are other workers, the store says who lists. */
+		if (!w->steward)
+			discover_set_lister(w->discover, i, true);
+	}
 }
 
 /* --- a life --- */
@@ -340,8 +341,6 @@ static void init(struct worker *w, const struct worker_settings *settings)
 	w->sink_count = (uint32_t)c->sink_count;
 	w->reader_count = (unsigned)c->worker.threads;
 	w->streams = memory_array(w->stream_count, sizeof(*w->streams));
-	w->arns = memory_array(w->stream_count, sizeof(*w->arns));
-	w->names = memory_array(w->stream_count, sizeof(*w->names));
 	/* A page a fetch, an answer a page and sink of a busy lane. */
 	w->events = queue_new(sizeof(struct core_event),
 			      CONNECTIONS_MAX + (size_t)lanes_max(w) * w->sink_count * CORE_PAGES);

@@ -97,7 +97,6 @@ struct worker {
 	struct core core;
 	struct worker_stream *streams;
 	uint32_t stream_count;
-	const char **arns, **names;
 	struct worker_sink sinks[CORE_SINKS_MAX];
 	uint32_t sink_count;
 	struct lane **lanes; /* by core index */

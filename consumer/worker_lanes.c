@@ -242,16 +242,15 @@ void worker_shards_known(struct worker *w, struct saver_shards *job)
 	saver_shards_free(job);
 }
 
-void worker_found(void *arg, uint32_t stream, const char *parent,
-		  const struct streams_shard *shards, size_t count)
+void worker_found(void *arg, uint32_t stream, const struct discover_listing *l)
 {
 	struct worker *w = arg;
 	struct worker_stream *s = &w->streams[stream];
 
-	if (!parent && w->steward)
-		keep_listing(w, s, shards, count);
+	if (l->complete && w->steward)
+		keep_listing(w, s, l->shards, l->count);
 	else
-		look_through(w, s, parent, shards, count);
+		look_through(w, s, l->parent, l->shards, l->count);
 }
 
 void worker_discovered(void *arg, uint32_t stream, const char *parent)

@@ -98,8 +98,6 @@ bool worker_resolve(struct worker *w)
 			return false;
 		describe_source(s);
 		stream_cells(w, s);
-		w->arns[i] = s->resolved.arn;
-		w->names[i] = s->config->name;
 		for (size_t k = 0; k < s->config->sink_count; k++)
 			if (!images_fit(s, &w->sinks[s->config->sinks[k].sink], &w->error))
 				return false;
@@ -277,6 +275,4 @@ void worker_release_streams(struct worker *w)
 		free(w->streams[i].settled);
 	}
 	free(w->streams);
-	free(w->arns);
-	free(w->names);
 }
