@@ -14,8 +14,8 @@
 #include "base/memory.h"
 #include "base/queue.h"
 #include "base/rng.h"
+#include "consumer/watch.h"
 
-#define BEATS_A_LEASE 10
 #define RETRY_BASE_MS 50
 #define RETRY_MAX_MS  2000
 #define LOG_EVERY_MS  10000
@@ -84,12 +84,12 @@ static void trouble(struct saver *s, const struct error *err)
 			 log_text("error", err->message), log_int("repeated", (int64_t)repeated));
 }
 
-/* Three quarters of a lease without an answered beat: stop before somebody else may start. */
+/* Most of a lease without an answered beat: stop before somebody else may start. */
 static void extend_lease(struct saver *s, int64_t beat_ms)
 {
 	int64_t until_ms = store_exclusive(s->settings.store)
 				   ? INT64_MAX
-				   : beat_ms + s->settings.lease_ms * 3 / 4;
+				   : watch_emit_until_ms(beat_ms, s->settings.lease_ms);
 
 	if (s->doubtful)
 		log_info("the lease is well again: delivery goes on");
@@ -111,7 +111,7 @@ static void beat(struct saver *s)
 	struct error err = { 0 };
 	int64_t before = now(s);
 
-	s->beat_at_ms = before + s->settings.lease_ms / BEATS_A_LEASE;
+	s->beat_at_ms = before + s->settings.lease_ms / WATCH_LOOKS;
 	if (s->settings.alive(s->settings.arg)) {
 		if (store_session_beat(s->settings.store, s->settings.session, &err)) {
 			extend_lease(s, before);

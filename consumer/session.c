@@ -32,17 +32,6 @@ static bool pause_ms(const struct session_settings *s, int64_t ms, struct error 
 	return !stopped(s) || error_set(err, ERROR_CANCELLED, "stopped while it waited");
 }
 
-bool session_watch(struct session_seen *seen, const struct store_session *now, int64_t now_ms,
-		   int64_t lease_ms)
-{
-	if (strcmp(seen->id, now->id) != 0 || seen->beat != now->beat) {
-		memcpy(seen->id, now->id, sizeof(seen->id));
-		seen->beat = now->beat;
-		seen->since_ms = now_ms;
-	}
-	return now_ms - seen->since_ms >= lease_ms;
-}
-
 static void new_id(char id[STORE_ID_SIZE])
 {
 	unsigned char b[16];

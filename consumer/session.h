@@ -9,7 +9,7 @@
 #include "checkpoint/store.h"
 #include "config/config.h"
 
-/* One life of one process in the store. Blocking; the pure part (who is dead) is session_watch. */
+/* One life of one process in the store. Blocking; who of the others is dead, watch.h says. */
 struct session_settings {
 	struct store *store;
 	const struct config *config;
@@ -29,13 +29,3 @@ bool session_begin(const struct session_settings *s, char id[STORE_ID_SIZE], int
  * `litter`: it may have left unfinished files, which are looked for and removed. */
 bool session_end(const struct session_settings *s, const char *id, bool litter,
 		 struct error *err) MUST_CHECK;
-
-/* Pure: what a watcher knows of another session. */
-struct session_seen {
-	char id[STORE_ID_SIZE];
-	int64_t beat;
-	int64_t since_ms; /* boot time when this beat was first seen */
-};
-/* Notes its beat; true once the same beat was seen for a whole lease: it may be declared dead. */
-bool session_watch(struct session_seen *seen, const struct store_session *now, int64_t now_ms,
-		   int64_t lease_ms);

@@ -15,14 +15,12 @@
 #include "base/rng.h"
 #include "consumer/balance.h"
 #include "consumer/burial.h"
+#include "consumer/watch.h"
 
-#define ROUNDS_A_LEASE 10
-#define PAUSE_ROUNDS   3 /* without a look at the others */
-#define SESSIONS_MAX   256
-#define JOBS_MAX       65536
-#define RETRY_BASE_MS  100
-#define RETRY_MAX_MS   5000
-#define LOG_EVERY_MS   10000
+#define JOBS_MAX      65536
+#define RETRY_BASE_MS 100
+#define RETRY_MAX_MS  5000
+#define LOG_EVERY_MS  10000
 
 enum job_type { JOB_RELEASE, JOB_HELD };
 struct job {
@@ -31,18 +29,6 @@ struct job {
 		struct steward_release *release;
 		uint32_t stream;
 	};
-};
-
-/* What is known of another session: when its beat was last seen to move, and of a dead one, when it
- * may be buried. */
-struct watched {
-	struct session_seen seen;
-	bool listed;      /* in the round under way */
-	bool beats;       /* it was seen to */
-	int64_t lease_ms; /* its own */
-	bool dead;
-	int64_t bury_at_ms;
-	unsigned tries;
 };
 
 struct steward {
@@ -55,14 +41,13 @@ struct steward {
 	struct rng rng;
 	int64_t round_at_ms;
 	int64_t not_before_ms; /* after a round that failed */
-	int64_t looked_at_ms;  /* the others, the last time */
 	unsigned failures;     /* in a row */
 	uint32_t patience;
 	bool lost;
 	struct log_limit log, left_log;
-	struct watched *watched;    /* SESSIONS_MAX */
-	char buried[STORE_ID_SIZE]; /* in this round; "": none */
-	struct store_session *sessions;
+	struct watch watch;
+	char buried[STORE_ID_SIZE];     /* in this round; "": none */
+	struct store_session *sessions; /* WATCH_MAX */
 	/* of the round */
 	struct steward_view *view;
 	struct store_round_member *members;
@@ -78,12 +63,6 @@ static int64_t now(const struct steward *s)
 static int64_t lease_ms(const struct steward *s)
 {
 	return s->settings.session.config->checkpoint.lease_ms;
-}
-
-/* 0: from before sessions told their lease. */
-static int64_t lease_of(const struct steward *s, const struct store_session *o)
-{
-	return o->lease_ms > 0 ? o->lease_ms : lease_ms(s);
 }
 
 static struct store *store_of(struct steward *s)
@@ -217,20 +196,6 @@ static bool look(struct steward *s, struct error *err)
 
 /* --- the others --- */
 
-static struct watched *watched_of(struct steward *s, const char *id)
-{
-	struct watched *empty = &s->watched[0];
-
-	for (size_t i = SESSIONS_MAX; i-- > 0;) {
-		if (strcmp(s->watched[i].seen.id, id) == 0)
-			return &s->watched[i];
-		if (!*s->watched[i].seen.id)
-			empty = &s->watched[i];
-	}
-	*empty = (struct watched){ 0 };
-	return empty;
-}
-
 static bool has_kafka(const struct config *c)
 {
 	for (size_t i = 0; i < c->sink_count; i++)
@@ -239,53 +204,41 @@ static bool has_kafka(const struct config *c)
 	return false;
 }
 
-/* Messages that a dead process gave to Kafka may land until their timeout (hazards, A3). */
-static void note_death(struct steward *s, struct watched *w, const struct store_session *o)
-{
-	if (w->dead)
-		return;
-	w->dead = true;
-	memcpy(w->seen.id, o->id, sizeof(w->seen.id));
-	w->bury_at_ms = now(s) + (has_kafka(s->settings.session.config) ? lease_of(s, o) / 2 : 0);
-}
-
-static bool watch_living(struct steward *s, struct watched *w, const struct store_session *o,
-			 struct error *err)
+static bool kill_session(struct steward *s, const struct store_session *o,
+			 enum watch_verdict *verdict, struct error *err)
 {
 	bool killed;
 
-	w->beats = w->beats || (strcmp(w->seen.id, o->id) == 0 && w->seen.beat != o->beat);
-	w->lease_ms = lease_of(s, o);
-	if (!session_watch(&w->seen, o, now(s), w->lease_ms))
-		return true;
+	*verdict = WATCH_LET;
 	if (!store_session_kill(store_of(s), o->id, o->beat, &killed, err))
 		return false;
 	if (!killed)
 		return true;
 	log_warn("a session is dead: its beat stood still for a whole lease",
 		 log_text("session", o->id), log_text("worker", o->worker));
-	note_death(s, w, o);
+	*verdict = watch_killed(&s->watch, o->id, now(s));
 	return true;
 }
 
 /* What keeps it from its burial may be mended by a person: it is tried until it is done, by every
  * worker. */
-static void bury(struct steward *s, struct watched *w, const struct store_session *o)
+static void bury(struct steward *s, const struct store_session *o)
 {
 	struct error err = { 0 };
+	const struct watched *w = watch_find(&s->watch, o->id);
 	uint64_t repeated;
 
-	if (now(s) < w->bury_at_ms)
-		return;
 	if (burial_try(&s->settings.session, o->id, false, &err)) {
 		log_info("a dead session is buried, its shards are free",
 			 log_text("session", o->id), log_text("worker", o->worker));
 		health_forget(s->settings.session.health, "burial");
 		memcpy(s->buried, o->id, sizeof(s->buried));
-		*w = (struct watched){ 0 };
+		watch_buried(&s->watch, o->id);
 		return;
 	}
-	w->bury_at_ms = now(s) + rng_backoff_ms(&s->rng, w->tries++, RETRY_BASE_MS, RETRY_MAX_MS);
+	watch_unburied(
+		&s->watch, o->id,
+		now(s) + rng_backoff_ms(&s->rng, w ? w->tries : 0, RETRY_BASE_MS, RETRY_MAX_MS));
 	health_set(s->settings.session.health, "burial", err.message);
 	if (log_limit_pass(&s->log, now(s), LOG_EVERY_MS, &repeated))
 		log_error("an ended session cannot be buried, its shards wait",
@@ -293,45 +246,26 @@ static void bury(struct steward *s, struct watched *w, const struct store_sessio
 			  log_int("repeated", (int64_t)repeated));
 }
 
-/* What nobody looked at proves nothing: after a pause in looking, as where the store was away,
- * every beat is watched anew. */
-static void note_pause(struct steward *s)
-{
-	bool paused = now(s) - s->looked_at_ms > PAUSE_ROUNDS * lease_ms(s) / ROUNDS_A_LEASE;
-
-	for (size_t i = 0; paused && i < SESSIONS_MAX; i++)
-		s->watched[i].seen.since_ms = now(s);
-	s->looked_at_ms = now(s);
-}
-
 static bool watch_others(struct steward *s, struct error *err)
 {
 	size_t count;
 
-	if (!store_sessions_near(store_of(s), s->settings.id, s->sessions, SESSIONS_MAX, &count,
-				 err))
+	if (!store_sessions_near(store_of(s), s->settings.id, s->sessions, WATCH_MAX, &count, err))
 		return false;
-	note_pause(s);
-	for (size_t i = 0; i < SESSIONS_MAX; i++)
-		s->watched[i].listed = false;
+	watch_look(&s->watch, now(s));
 	for (size_t i = 0; i < count; i++) {
 		const struct store_session *o = &s->sessions[i];
-		struct watched *w;
+		enum watch_verdict verdict;
 
 		if (strcmp(o->id, s->settings.id) == 0)
 			continue;
-		w = watched_of(s, o->id);
-		if (o->state == SESSION_LIVE && !watch_living(s, w, o, err))
+		verdict = watch_see(&s->watch, o, now(s));
+		if (verdict == WATCH_KILL && !kill_session(s, o, &verdict, err))
 			return false;
-		if (o->state == SESSION_DEAD)
-			note_death(s, w, o);
-		w->listed = true;
-		if (w->dead)
-			bury(s, w, o);
+		if (verdict == WATCH_BURY)
+			bury(s, o);
 	}
-	for (size_t i = 0; i < SESSIONS_MAX; i++)
-		if (!s->watched[i].listed)
-			s->watched[i] = (struct watched){ 0 };
+	watch_looked(&s->watch);
 	return true;
 }
 
@@ -404,22 +338,13 @@ static void sweep_buried(struct steward *s)
 	s->buried[0] = '\0';
 }
 
-static unsigned silent_ones(const struct steward *s)
-{
-	unsigned n = 0;
-
-	for (size_t i = 0; i < SESSIONS_MAX; i++)
-		n += s->watched[i].listed && (s->watched[i].dead || !s->watched[i].beats);
-	return n;
-}
-
 static bool make_round(struct steward *s, struct error *err)
 {
 	bool ok;
 
 	if (!watch_others(s, err) || !look(s, err))
 		return false;
-	s->view->silent = silent_ones(s);
+	s->view->silent = watch_silent(&s->watch);
 	ok = atomic_load(&s->quiet) || share(s, err);
 	s->settings.viewed(s->settings.arg, s->view);
 	s->view = NULL;
@@ -429,7 +354,7 @@ static bool make_round(struct steward *s, struct error *err)
 static void round_if_due(struct steward *s)
 {
 	struct error err = { 0 };
-	int64_t beat_ms = lease_ms(s) / ROUNDS_A_LEASE;
+	int64_t beat_ms = lease_ms(s) / WATCH_LOOKS;
 
 	if (s->lost || now(s) < s->round_at_ms || now(s) < s->not_before_ms)
 		return;
@@ -503,15 +428,9 @@ static void do_job(struct steward *s, const struct job *job)
 
 static int64_t wake_ms(const struct steward *s)
 {
-	int64_t at_ms = s->round_at_ms;
+	int64_t watch_ms = watch_wake_ms(&s->watch);
+	int64_t at_ms = s->round_at_ms < watch_ms ? s->round_at_ms : watch_ms;
 
-	for (size_t i = 0; i < SESSIONS_MAX; i++) {
-		const struct watched *w = &s->watched[i];
-		int64_t due_ms = w->dead ? w->bury_at_ms : w->seen.since_ms + w->lease_ms;
-
-		if (*w->seen.id && due_ms < at_ms)
-			at_ms = due_ms;
-	}
 	return at_ms > s->not_before_ms ? at_ms : s->not_before_ms;
 }
 
@@ -546,8 +465,9 @@ struct steward *steward_start(const struct steward_settings *settings)
 	s->jobs = queue_new(sizeof(struct job), JOBS_MAX);
 	s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	s->poke_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	s->watched = memory_array(SESSIONS_MAX, sizeof(*s->watched));
-	s->sessions = memory_array(SESSIONS_MAX, sizeof(*s->sessions));
+	watch_init(&s->watch, settings->session.config->checkpoint.lease_ms,
+		   has_kafka(settings->session.config));
+	s->sessions = memory_array(WATCH_MAX, sizeof(*s->sessions));
 	s->claims = memory_array(settings->stream_count, sizeof(*s->claims));
 	rng_seed(&s->rng, settings->seed);
 	error = pthread_create(&s->thread, NULL, steward_main, s);
@@ -569,7 +489,6 @@ void steward_stop(struct steward *s)
 	close(s->stop_fd);
 	close(s->poke_fd);
 	queue_free(s->jobs);
-	free(s->watched);
 	free(s->sessions);
 	free(s->claims);
 	free(s->members);

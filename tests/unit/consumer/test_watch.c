@@ -8,59 +8,162 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "consumer/session.h"
+#include "consumer/watch.h"
 #include "consumer/worker.h"
 
 #define LEASE_MS 10000
+#define START_MS 5000000
 
-static struct store_session session(const char *id, int64_t beat)
+static struct watch watch;
+
+static struct store_session session(const char *id, int64_t beat, enum store_session_state state)
 {
-	struct store_session s = { .beat = beat };
+	struct store_session s = { .beat = beat, .lease_ms = LEASE_MS, .state = state };
 
 	snprintf(s.id, sizeof(s.id), "%s", id);
 	return s;
 }
 
+/* One look that shows only this one. */
+static enum watch_verdict look(const char *id, int64_t beat, enum store_session_state state,
+			       int64_t now_ms)
+{
+	struct store_session s = session(id, beat, state);
+	enum watch_verdict verdict;
+
+	watch_look(&watch, now_ms);
+	verdict = watch_see(&watch, &s, now_ms);
+	watch_looked(&watch);
+	return verdict;
+}
+
+/* Looks as often as a steward does, from `from` on, and says at which time it may be killed. */
+static int64_t killed_at(const char *id, int64_t beat, int64_t from_ms)
+{
+	int64_t now_ms = from_ms;
+
+	while (look(id, beat, SESSION_LIVE, now_ms) != WATCH_KILL)
+		now_ms += LEASE_MS / WATCH_LOOKS;
+	return now_ms;
+}
+
+static int begin(void **state)
+{
+	(void)state;
+	watch_init(&watch, LEASE_MS, true);
+	return 0;
+}
+
 static void a_beat_that_stands_still_for_a_lease_is_dead(void **state)
 {
-	struct session_seen seen = { 0 };
-	struct store_session s = session("a", 7);
-
 	(void)state;
 	/* Counted from when it was seen first, however old it may be. */
-	assert_false(session_watch(&seen, &s, 5000000, LEASE_MS));
-	assert_false(session_watch(&seen, &s, 5000000 + LEASE_MS - 1, LEASE_MS));
-	assert_true(session_watch(&seen, &s, 5000000 + LEASE_MS, LEASE_MS));
-	assert_true(session_watch(&seen, &s, 5000000 + 2 * LEASE_MS, LEASE_MS));
+	assert_int_equal(killed_at("a", 7, START_MS), START_MS + LEASE_MS);
+	assert_int_equal(look("a", 7, SESSION_LIVE, START_MS + LEASE_MS + 1), WATCH_KILL);
 }
 
 static void any_other_beat_is_a_sign_of_life(void **state)
 {
-	struct session_seen seen = { 0 };
-	int64_t now = 1000;
+	int64_t now_ms = START_MS;
 
 	(void)state;
-	for (int64_t beat = 10; beat > 0; beat--) {
-		struct store_session s = session("a", beat); /* a database that was set back */
-
-		assert_false(session_watch(&seen, &s, now, LEASE_MS));
-		now += LEASE_MS - 1;
-		assert_false(session_watch(&seen, &s, now, LEASE_MS));
-		now += LEASE_MS;
+	for (int64_t beat = 100; beat > 0; beat--) { /* a database that was set back */
+		assert_int_equal(look("a", beat, SESSION_LIVE, now_ms), WATCH_LET);
+		now_ms += LEASE_MS / WATCH_LOOKS;
 	}
+	assert_int_equal(watch_silent(&watch), 0);
 }
 
-/* Rows move up when one before them is buried. */
-static void another_session_in_its_place_begins_anew(void **state)
+static void everybody_has_a_lease_of_his_own(void **state)
 {
-	struct session_seen seen = { 0 };
-	struct store_session a = session("a", 1), b = session("b", 1);
+	struct store_session s = session("a", 1, SESSION_LIVE);
 
 	(void)state;
-	assert_false(session_watch(&seen, &a, 0, LEASE_MS));
-	assert_true(session_watch(&seen, &a, LEASE_MS, LEASE_MS));
-	assert_false(session_watch(&seen, &b, LEASE_MS, LEASE_MS));
-	assert_false(session_watch(&seen, &a, 2 * LEASE_MS, LEASE_MS));
+	s.lease_ms = LEASE_MS / 5;
+	watch_look(&watch, START_MS);
+	assert_int_equal(watch_see(&watch, &s, START_MS), WATCH_LET);
+	assert_int_equal(watch_see(&watch, &s, START_MS + LEASE_MS / 5 - 1), WATCH_LET);
+	assert_int_equal(watch_wake_ms(&watch), START_MS + LEASE_MS / 5);
+	assert_int_equal(watch_see(&watch, &s, START_MS + LEASE_MS / 5), WATCH_KILL);
+}
+
+/* The store was away, or this process was stopped: nobody's beat could be seen. */
+static void what_nobody_looked_at_proves_nothing(void **state)
+{
+	int64_t late_ms = START_MS + 3 * LEASE_MS;
+
+	(void)state;
+	assert_int_equal(look("a", 1, SESSION_LIVE, START_MS), WATCH_LET);
+	assert_int_equal(look("a", 1, SESSION_LIVE, late_ms), WATCH_LET);
+	assert_int_equal(killed_at("a", 1, late_ms + 1), late_ms + 1 + LEASE_MS);
+}
+
+static void one_that_left_the_list_begins_anew(void **state)
+{
+	(void)state;
+	assert_int_equal(killed_at("a", 1, START_MS), START_MS + LEASE_MS);
+	assert_int_equal(look("b", 1, SESSION_LIVE, START_MS + LEASE_MS), WATCH_LET);
+	assert_null(watch_find(&watch, "a"));
+	assert_int_equal(look("a", 1, SESSION_LIVE, START_MS + LEASE_MS + 1), WATCH_LET);
+}
+
+static void what_it_sent_may_land_before_it_is_buried(void **state)
+{
+	int64_t dead_ms = killed_at("a", 1, START_MS);
+
+	(void)state;
+	assert_int_equal(watch_killed(&watch, "a", dead_ms), WATCH_LET);
+	assert_int_equal(watch_silent(&watch), 1);
+	assert_int_equal(watch_wake_ms(&watch), dead_ms + LEASE_MS / 2);
+	assert_int_equal(look("a", 1, SESSION_DEAD, dead_ms + LEASE_MS / 2 - 1), WATCH_LET);
+	assert_int_equal(look("a", 1, SESSION_DEAD, dead_ms + LEASE_MS / 2), WATCH_BURY);
+	watch_unburied(&watch, "a", dead_ms + LEASE_MS);
+	assert_int_equal(look("a", 1, SESSION_DEAD, dead_ms + LEASE_MS - 1), WATCH_LET);
+	assert_int_equal(look("a", 1, SESSION_DEAD, dead_ms + LEASE_MS), WATCH_BURY);
+	watch_buried(&watch, "a");
+	assert_null(watch_find(&watch, "a"));
+	/* One that somebody else killed. */
+	assert_int_equal(look("b", 1, SESSION_DEAD, dead_ms), WATCH_LET);
+	assert_int_equal(look("b", 1, SESSION_DEAD, dead_ms + LEASE_MS / 2), WATCH_BURY);
+}
+
+static void without_such_a_sink_it_is_buried_at_once(void **state)
+{
+	(void)state;
+	watch_init(&watch, LEASE_MS, false);
+	assert_int_equal(look("a", 1, SESSION_DEAD, START_MS), WATCH_BURY);
+}
+
+/* What one sends at the last moment has landed before anybody can have its shards. */
+static void nobody_emits_into_somebody_elses_turn(void **state)
+{
+	int64_t free_ms = killed_at("a", 1, START_MS) + LEASE_MS / 2;
+
+	(void)state;
+	assert_true(watch_emit_until_ms(START_MS, LEASE_MS) > START_MS + LEASE_MS / 2);
+	assert_true(watch_emit_until_ms(START_MS, LEASE_MS) + LEASE_MS / 2 < free_ms);
+}
+
+/* More sessions than it has rows for: none of those is taken for dead. */
+static void a_crowd_is_not_declared_dead(void **state)
+{
+	(void)state;
+	for (int round = 0; round < 3 * WATCH_LOOKS; round++) {
+		int64_t now_ms = START_MS + round * LEASE_MS / WATCH_LOOKS;
+
+		watch_look(&watch, now_ms);
+		for (int i = 0; i < 2 * WATCH_MAX; i++) {
+			char id[16];
+
+			snprintf(id, sizeof(id), "s%d", i);
+
+			struct store_session s = session(id, round, SESSION_LIVE);
+
+			assert_int_equal(watch_see(&watch, &s, now_ms), WATCH_LET);
+		}
+		watch_looked(&watch);
+	}
+	assert_int_equal(watch.count, WATCH_MAX);
 }
 
 /* --- one's own loops --- */
@@ -108,9 +211,15 @@ static void between_sessions_no_loop_has_to_turn(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_beat_that_stands_still_for_a_lease_is_dead),
-		cmocka_unit_test(any_other_beat_is_a_sign_of_life),
-		cmocka_unit_test(another_session_in_its_place_begins_anew),
+		cmocka_unit_test_setup(a_beat_that_stands_still_for_a_lease_is_dead, begin),
+		cmocka_unit_test_setup(any_other_beat_is_a_sign_of_life, begin),
+		cmocka_unit_test_setup(everybody_has_a_lease_of_his_own, begin),
+		cmocka_unit_test_setup(what_nobody_looked_at_proves_nothing, begin),
+		cmocka_unit_test_setup(one_that_left_the_list_begins_anew, begin),
+		cmocka_unit_test_setup(what_it_sent_may_land_before_it_is_buried, begin),
+		cmocka_unit_test_setup(without_such_a_sink_it_is_buried_at_once, begin),
+		cmocka_unit_test_setup(nobody_emits_into_somebody_elses_turn, begin),
+		cmocka_unit_test_setup(a_crowd_is_not_declared_dead, begin),
 		cmocka_unit_test(a_loop_that_stands_still_is_named),
 		cmocka_unit_test(between_sessions_no_loop_has_to_turn),
 	};
