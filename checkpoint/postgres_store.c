@@ -260,4 +260,9 @@ const struct store_ops store_postgres = {
 	.letter_put = letter_put,
 	.letters = letters,
 	.letter_drop = letter_drop,
+	.gap_put = postgres_gap_put,
+	.gaps = postgres_gaps,
+	.gaps_accept = postgres_gaps_accept,
+	.gaps_accepted = postgres_gaps_accepted,
+	.gap_close = postgres_gap_close,
 };

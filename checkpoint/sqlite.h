@@ -97,3 +97,14 @@ bool sqlite_shards(struct store *s, int64_t stream, int64_t after, store_shard_f
 		   struct error *err);
 bool sqlite_tidy(struct store *s, int64_t stream, int64_t before_ms, uint32_t *removed,
 		 struct error *err);
+
+/* The same, in sqlite_gaps.c. */
+bool sqlite_gap_put(struct store *s, const char *session, struct store_gap *gap, bool accept,
+		    bool *added, struct error *err);
+bool sqlite_gaps(struct store *s, int64_t stream, store_gap_fn *fn, void *arg, struct error *err);
+bool sqlite_gaps_accept(struct store *s, int64_t stream, int64_t at_ms, uint32_t *accepted,
+			struct error *err);
+bool sqlite_gaps_accepted(struct store *s, const int64_t *streams, size_t count, store_gap_fn *fn,
+			  void *arg, struct error *err);
+bool sqlite_gap_close(struct store *s, int64_t id, enum store_gap_how how,
+		      const struct sequence *to, int64_t to_ms, int64_t at_ms, struct error *err);

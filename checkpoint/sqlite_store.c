@@ -419,4 +419,9 @@ const struct store_ops store_sqlite = {
 	.letter_put = letter_put,
 	.letters = letters,
 	.letter_drop = letter_drop,
+	.gap_put = sqlite_gap_put,
+	.gaps = sqlite_gaps,
+	.gaps_accept = sqlite_gaps_accept,
+	.gaps_accepted = sqlite_gaps_accepted,
+	.gap_close = sqlite_gap_close,
 };

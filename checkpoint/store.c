@@ -235,6 +235,81 @@ bool store_letter_drop(struct store *s, int64_t id, struct error *err)
 	return named(s, s->ops->letter_drop(s, id, err), err);
 }
 
+bool store_gap_put(struct store *s, const char *session, struct store_gap *gap, bool accept,
+		   bool *added, struct error *err)
+{
+	*added = false;
+	return named(s, s->ops->gap_put(s, session, gap, accept, added, err), err);
+}
+
+bool store_gaps(struct store *s, int64_t stream, store_gap_fn *fn, void *arg, struct error *err)
+{
+	return named(s, s->ops->gaps(s, stream, fn, arg, err), err);
+}
+
+bool store_gaps_accept(struct store *s, int64_t stream, int64_t at_ms, uint32_t *accepted,
+		       struct error *err)
+{
+	*accepted = 0;
+	return named(s, s->ops->gaps_accept(s, stream, at_ms, accepted, err), err);
+}
+
+bool store_gaps_accepted(struct store *s, const int64_t *streams, size_t count, store_gap_fn *fn,
+			 void *arg, struct error *err)
+{
+	return named(s, s->ops->gaps_accepted(s, streams, count, fn, arg, err), err);
+}
+
+bool store_gap_close(struct store *s, int64_t id, enum store_gap_how how, const struct sequence *to,
+		     int64_t to_ms, int64_t at_ms, struct error *err)
+{
+	return named(s, s->ops->gap_close(s, id, how, to, to_ms, at_ms, err), err);
+}
+
+/* --- names of the tables --- */
+static const char *const gap_kinds[] = { "trimmed", "vanished", "orphan", "reenabled" };
+static const char *const gap_states[] = { "open", "accepted", "closed" };
+static const char *const gap_hows[] = { "", "oldest", "resume", "repair" };
+
+const char *store_gap_kind_name(enum store_gap_kind kind)
+{
+	return gap_kinds[kind];
+}
+
+const char *store_gap_state_name(enum store_gap_state state)
+{
+	return gap_states[state];
+}
+
+const char *store_gap_how_name(enum store_gap_how how)
+{
+	return gap_hows[how];
+}
+
+#define NAMES(list) (list), sizeof(list) / sizeof(*(list))
+static int find_name(const char *const *names, size_t count, const char *name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(names[i], name) == 0)
+			return (int)i;
+	return -1;
+}
+
+bool store_gap_parse(struct store_gap *out, const char *kind, const char *state, const char *how,
+		     struct error *err)
+{
+	int k = find_name(NAMES(gap_kinds), kind), s = find_name(NAMES(gap_states), state),
+	    h = find_name(NAMES(gap_hows), how);
+
+	if (k < 0 || s < 0 || h < 0)
+		return error_set(err, ERROR_INVALID, "a gap that is %s, %s, %s: run a newer sluice",
+				 kind, state, how);
+	out->kind = (enum store_gap_kind)k;
+	out->state = (enum store_gap_state)s;
+	out->how = (enum store_gap_how)h;
+	return true;
+}
+
 enum store_session_state store_state_parse(const char *text)
 {
 	if (strcmp(text, "live") == 0)

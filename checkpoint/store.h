@@ -29,6 +29,9 @@ struct store;
 #define STORE_WANTED_MAX 1000               /* lanes that one round calls wanted */
 #define STORE_TIDY_MAX   10000              /* lanes that one tidying removes */
 #define STORE_BURIED_MAX 100                /* buried sessions that are kept */
+/* A gap that was accepted or closed, found again at the same place after this long, is another. */
+#define STORE_GAP_AGAIN_MS (23LL * 60 * 60 * 1000)
+#define STORE_GAP_KEPT_MS  (30LL * 24 * 60 * 60 * 1000) /* how long one is remembered then */
 
 /* `url`: postgres://… or sqlite:PATH (":memory:" too). Opens, brings the schema up to date under a
  * lock. timeout_ms bounds every statement (under half a lease); connecting to one host may take as
@@ -36,7 +39,8 @@ struct store;
 struct store *store_open(const char *url, int64_t timeout_ms, struct error *err);
 /* For looking beside running workers: takes no exclusive hold and changes nothing, the schema
  * neither. NOT_FOUND where no worker has made the schema yet. Only for store_sessions,
- * store_lanes_list, store_rolls, store_letters and the streams listed by store_streams. */
+ * store_lanes_list, store_rolls, store_letters, store_gaps and the streams listed by
+ * store_streams. */
 struct store *store_open_reader(const char *url, int64_t timeout_ms, struct error *err);
 void store_close(struct store *s);
 static inline void store_free(struct store *s)
@@ -247,6 +251,65 @@ bool store_rolls(struct store *s, const char *session, store_roll_fn *fn, void *
 /* Burial finished it: the row goes. */
 bool store_roll_finished(struct store *s, const char *session, const char *sink_name,
 			 uint64_t number, struct error *err) MUST_CHECK;
+
+/* --- gaps: records that a stream lost before they were read ---
+ *
+ * A gap is a place in a shard, whoever finds it and however often: behind `from`, the last record
+ * before it. It is open until somebody accepts the loss: a worker (`gap: oldest`) or a person
+ * (`sluice resume`); then reading goes on behind it, and what goes on closes it. One that concerns
+ * the whole stream (shard "") may stand in the way of several sessions: it stays accepted. */
+enum store_gap_kind {
+	STORE_GAP_TRIMMED,   /* the place fell off the 24 hours */
+	STORE_GAP_VANISHED,  /* the shard, or the stream, is gone and was not read to its end */
+	STORE_GAP_ORPHAN,    /* before the shard: its parent was never seen */
+	STORE_GAP_REENABLED, /* between the stream and the one before it: it was switched off */
+};
+enum store_gap_state { STORE_GAP_OPEN, STORE_GAP_ACCEPTED, STORE_GAP_CLOSED };
+enum store_gap_how { STORE_GAP_NOHOW, STORE_GAP_OLDEST, STORE_GAP_RESUME, STORE_GAP_REPAIR };
+struct store_gap {
+	int64_t id; /* given by the store */
+	int64_t stream;
+	char shard[STORE_SHARD_SIZE]; /* "": the whole stream */
+	enum store_gap_kind kind;
+	struct sequence from, to; /* the last record before it, the first one after it; none: not
+				     known, or there is none */
+	int64_t from_ms, to_ms;   /* their times; 0: not known. All times are AWS time */
+	int64_t found_ms;
+	/* Given by the store. */
+	char session[STORE_ID_SIZE], worker[STORE_NAME_MAX + 1]; /* that found it */
+	enum store_gap_state state;
+	enum store_gap_how how; /* it was accepted or closed */
+	int64_t closed_ms;      /* when it was accepted or closed */
+};
+/* The names that the tables, `status` and the log have. */
+const char *store_gap_kind_name(enum store_gap_kind kind);
+const char *store_gap_state_name(enum store_gap_state state);
+const char *store_gap_how_name(enum store_gap_how how);
+
+/* Records it and gives back id, state and how. *added: it is new, to be counted and logged; the
+ * same gap again is found, whatever became of it, unless it was accepted or closed more than
+ * STORE_GAP_AGAIN_MS before found_ms. `accept`: it is accepted at once, also one that was open
+ * (STORE_GAP_OLDEST). What is not open any more goes after STORE_GAP_KEPT_MS. A call sent again
+ * (session and found_ms are the same) says the same. FENCED where the session is not live,
+ * NOT_FOUND where the stream is not known. */
+bool store_gap_put(struct store *s, const char *session, struct store_gap *gap, bool accept,
+		   bool *added, struct error *err) MUST_CHECK;
+/* All gaps of the stream (0: of all streams), oldest first. */
+typedef void store_gap_fn(void *arg, const struct store_gap *gap);
+bool store_gaps(struct store *s, int64_t stream, store_gap_fn *fn, void *arg,
+		struct error *err) MUST_CHECK;
+/* The open gaps of the stream become accepted (STORE_GAP_RESUME); *accepted: how many. */
+bool store_gaps_accept(struct store *s, int64_t stream, int64_t at_ms, uint32_t *accepted,
+		       struct error *err) MUST_CHECK;
+/* Those that are accepted and not yet closed, of these streams: cheap, for asking again and again.
+ */
+bool store_gaps_accepted(struct store *s, const int64_t *streams, size_t count, store_gap_fn *fn,
+			 void *arg, struct error *err) MUST_CHECK;
+/* Reading goes on behind it, or there is nothing more to read. `how` other than STORE_GAP_NOHOW
+ * says what became of one that nobody accepted; `to` and to_ms where they are known. Again is
+ * fine: the first one counts. */
+bool store_gap_close(struct store *s, int64_t id, enum store_gap_how how, const struct sequence *to,
+		     int64_t to_ms, int64_t at_ms, struct error *err) MUST_CHECK;
 
 /* --- dead letters: the store's own table, limited in bytes --- */
 struct store_letter {

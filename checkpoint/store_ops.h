@@ -62,11 +62,25 @@ struct store_ops {
 			   struct error *err);
 	bool (*letters)(struct store *s, store_letter_fn *fn, void *arg, struct error *err);
 	bool (*letter_drop)(struct store *s, int64_t id, struct error *err);
+	bool (*gap_put)(struct store *s, const char *session, struct store_gap *gap, bool accept,
+			bool *added, struct error *err);
+	bool (*gaps)(struct store *s, int64_t stream, store_gap_fn *fn, void *arg,
+		     struct error *err);
+	bool (*gaps_accept)(struct store *s, int64_t stream, int64_t at_ms, uint32_t *accepted,
+			    struct error *err);
+	bool (*gaps_accepted)(struct store *s, const int64_t *streams, size_t count,
+			      store_gap_fn *fn, void *arg, struct error *err);
+	bool (*gap_close)(struct store *s, int64_t id, enum store_gap_how how,
+			  const struct sequence *to, int64_t to_ms, int64_t at_ms,
+			  struct error *err);
 };
 
 extern const struct store_ops store_postgres, store_sqlite;
 
 /* Reads a state's name as the tables hold it. */
 enum store_session_state store_state_parse(const char *text);
+/* The same for gaps; INVALID: a newer minor's. */
+bool store_gap_parse(struct store_gap *out, const char *kind, const char *state, const char *how,
+		     struct error *err) MUST_CHECK;
 /* Sequences as the tables hold them: digits, NULL for none. */
 bool store_sequence_parse(struct sequence *out, const char *digits, struct error *err) MUST_CHECK;

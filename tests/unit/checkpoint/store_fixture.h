@@ -296,3 +296,45 @@ FIXTURE void assert_first_version_came_along(struct store *s)
 	assert_at(s, stream, 2, both[1], "6");
 	assert_at(s, stream, 3, both[1], "8");
 }
+
+/* --- a database of 2.0 --- */
+
+/* As its last worker left it: session A live with lane 1, a child of it free. For both kinds of
+ * SQL, after `before`. */
+FIXTURE const char *second_version_rows(const char *before)
+{
+	static char sql[2000];
+
+	snprintf(sql, sizeof(sql),
+		 "%s INSERT INTO session (id, worker, address, lease_ms) VALUES "
+		 "('" SESSION_A "', 'a', '', 10000);"
+		 "INSERT INTO sink (name) VALUES ('events');"
+		 "INSERT INTO stream (name, arn, start_ms, rooted) VALUES "
+		 "('orders', 'arn:aws:dynamodb:eu-west-1:1:table/t/stream/x', 0, '1');"
+		 "INSERT INTO lane (stream, shard, parent, starting, root, owner) VALUES "
+		 "(1, 'one', '', '1', '1', '" SESSION_A "'), (1, 'two', 'one', '5', '0', NULL);"
+		 "INSERT INTO position (lane, sink, sequence, event_ms) VALUES "
+		 "(1, 1, '4', 7), (2, 1, NULL, 0);",
+		 before);
+	return sql;
+}
+
+FIXTURE void assert_second_version_came_along(struct store *s)
+{
+	int64_t stream = stream_named(s, "orders");
+	int32_t sink = sink_named(s, "events");
+	struct store_gap gap = {
+		.stream = stream, .shard = "one", .from = seq("4"), .found_ms = 9
+	};
+	struct store_move m = { .lane = 1, .sink = sink, .from = seq("4"), .to = seq("6") };
+	struct store_save save = {
+		.session = SESSION_A, .number = 1, .moves = &m, .move_count = 1
+	};
+	bool added;
+
+	assert_ok(store_session_beat(s, SESSION_A, err)); /* it goes on as it was */
+	assert_ok(store_save(s, &save, err));
+	assert_at(s, stream, 1, sink, "6");
+	assert_ok(store_gap_put(s, SESSION_A, &gap, false, &added, err));
+	assert_true(added);
+}

@@ -72,27 +72,107 @@ static void a_newer_minor_is_fine_a_newer_major_is_not(void **state)
 	assert_not_opened(store_open_reader, url, ERROR_INVALID, "start a worker");
 }
 
-static void the_first_version_comes_along(void **state)
+/* The schema as a program made it that knew the first `count` migrations. */
+static void schema_of(int count)
 {
-	const struct migration *first = &migrations_postgres[0];
-	struct store *s;
-
 	__attribute__((cleanup(buf_release))) struct buf sql = { 0 };
 
-	(void)state;
-	buf_printf(&sql,
-		   "DO $m$ BEGIN CREATE SCHEMA sluice; CREATE TABLE sluice.version ("
-		   "one boolean PRIMARY KEY DEFAULT true, major integer, minor integer);"
-		   "INSERT INTO sluice.version (major, minor) VALUES (%d, %d);",
-		   first->major, first->minor);
-	buf_text(&sql, first->sql);
+	buf_text(&sql, "DO $m$ BEGIN CREATE SCHEMA sluice; CREATE TABLE sluice.version ("
+		       "one boolean PRIMARY KEY DEFAULT true, major integer, minor integer);");
+	buf_printf(&sql, "INSERT INTO sluice.version (major, minor) VALUES (%d, %d);",
+		   migrations_postgres[count - 1].major, migrations_postgres[count - 1].minor);
+	for (int i = 0; i < count; i++)
+		buf_text(&sql, migrations_postgres[i].sql);
 	buf_text(&sql, "END $m$");
 	postgres_run(url, sql.data);
+}
+
+static void the_first_version_comes_along(void **state)
+{
+	struct store *s;
+
+	(void)state;
+	schema_of(1);
 	postgres_run(url, first_version_rows("SET search_path = sluice;"));
 	assert_not_opened(store_open_reader, url, ERROR_INVALID, "start a worker");
 	s = opened(url);
 	assert_first_version_came_along(s);
 	store_close(s);
+}
+
+static void the_second_version_comes_along(void **state)
+{
+	struct store *s;
+
+	(void)state;
+	schema_of(2);
+	postgres_run(url, second_version_rows("SET search_path = sluice;"));
+	assert_not_opened(store_open_reader, url, ERROR_INVALID, "start a worker");
+	s = opened(url);
+	assert_second_version_came_along(s);
+	store_close(s);
+}
+
+/* What a worker of 2.0 calls and reads: functions with arguments and results, columns with types;
+ * and what it may leave out when it inserts. */
+static char *interface(void)
+{
+	return postgres_sql(
+		url,
+		"SELECT string_agg(line, E'\n' ORDER BY line) FROM ("
+		"SELECT p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ') ' || "
+		"pg_get_function_result(p.oid) FROM pg_proc p "
+		"WHERE p.pronamespace = 'sluice'::regnamespace UNION ALL "
+		"SELECT c.relname || '.' || a.attname || ' ' || format_type(a.atttypid, "
+		"a.atttypmod) || ' ' || CASE WHEN a.attnotnull AND NOT a.atthasdef "
+		"AND a.attidentity = '' THEN 'needed' ELSE '' END FROM pg_attribute a "
+		"JOIN pg_class c ON c.oid = a.attrelid AND c.relkind = 'r' "
+		"WHERE c.relnamespace = 'sluice'::regnamespace AND a.attnum > 0 "
+		"AND NOT a.attisdropped) AS lines (line)");
+}
+
+static bool has_line(const char *text, const char *line, size_t n)
+{
+	for (const char *at = text; at; at = strchr(at, '\n')) {
+		at += *at == '\n';
+		if (strncmp(at, line, n) == 0 && (at[n] == '\n' || at[n] == 0))
+			return true;
+	}
+	return false;
+}
+
+/* A minor step takes nothing away, changes nothing and asks for nothing: what a worker of 2.0 does
+ * beside one of this version works as before (its statements run in every other test here). */
+static void an_older_worker_goes_on(void **state)
+{
+	char *before, *after, *line;
+	size_t lines = 0, tables = 0;
+
+	(void)state;
+	schema_of(2);
+	before = interface();
+	store_close(opened(url));
+	after = interface();
+	for (line = before; *line; lines++) {
+		size_t n = strcspn(line, "\n");
+
+		if (!has_line(after, line, n))
+			fail_msg("2.0 had: %.*s", (int)n, line);
+		line += n + (line[n] == '\n');
+	}
+	assert_true(lines > 60);
+	for (line = after; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		size_t n = strcspn(line, "\n");
+
+		/* A column that must be given is in a table that 2.0 does not know. */
+		if (strncmp(line + n - 6, "needed", 6) == 0 && !has_line(before, line, n)) {
+			assert_int_equal(strncmp(line, "gap.", 4), 0);
+			tables++;
+		}
+	}
+	assert_true(tables > 0);
+	free(before);
+	free(after);
 }
 
 static void a_reader_makes_no_schema(void **state)
@@ -507,6 +587,8 @@ int main(void)
 		T(many_processes_migrate_at_once),
 		T(a_newer_minor_is_fine_a_newer_major_is_not),
 		T(the_first_version_comes_along),
+		T(the_second_version_comes_along),
+		T(an_older_worker_goes_on),
 		T(a_reader_makes_no_schema),
 		T(a_wrong_url_says_so),
 		T(a_kill_orders_itself_with_beats_and_saves),

@@ -116,6 +116,21 @@ static void the_first_version_comes_along(void **state)
 	store_close(s);
 }
 
+static void the_second_version_comes_along(void **state)
+{
+	struct store *s;
+
+	(void)state;
+	run_sql(migrations_sqlite[0].sql);
+	run_sql(migrations_sqlite[1].sql);
+	run_sql(second_version_rows(""));
+	set_version(2, 0);
+	assert_not_opened(store_open_reader, url, ERROR_INVALID, "start a worker");
+	s = opened(url);
+	assert_second_version_came_along(s);
+	store_close(s);
+}
+
 static void a_file_that_is_no_store(void **state)
 {
 	FILE *f = fopen(path, "w");
@@ -193,13 +208,10 @@ int main(void)
 {
 #define T(test) cmocka_unit_test_setup_teardown(test, directory_up, directory_down)
 	const struct CMUnitTest tests[] = {
-		T(one_process_holds_it),
-		T(a_place_has_to_be_there),
-		T(a_reader_changes_nothing),
-		T(a_newer_minor_is_fine_a_newer_major_is_not),
-		T(the_first_version_comes_along),
-		T(a_file_that_is_no_store),
-		T(what_was_saved_outlives_the_process),
+		T(one_process_holds_it),          T(a_place_has_to_be_there),
+		T(a_reader_changes_nothing),      T(a_newer_minor_is_fine_a_newer_major_is_not),
+		T(the_first_version_comes_along), T(the_second_version_comes_along),
+		T(a_file_that_is_no_store),       T(what_was_saved_outlives_the_process),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
