@@ -8,62 +8,116 @@
 
 #define BODY_PARSED_MAX ((size_t)64 << 10)
 
+/* Every code that AWS is known to answer, and what it means. What is not here is judged by its
+ * status. */
 static const struct {
 	const char *code;
 	struct answer_verdict verdict;
+	const char *meaning;
 } codes[] = {
-	{ "ExpiredIteratorException", { ERROR_EXPIRED, ANSWER_NO_REMEDY } },
-	{ "TrimmedDataAccessException", { ERROR_TRIMMED, ANSWER_NO_REMEDY } },
+	{ "ExpiredIteratorException",
+	  { ERROR_EXPIRED, ANSWER_NO_REMEDY },
+	  "the shard iterator is older than 15 minutes" },
 
-	{ "ResourceNotFoundException", { ERROR_NOT_FOUND, ANSWER_NO_REMEDY } },
-	{ "TableNotFoundException", { ERROR_NOT_FOUND, ANSWER_NO_REMEDY } },
-	{ "NoSuchBucket", { ERROR_NOT_FOUND, ANSWER_NO_REMEDY } },
-	{ "NoSuchKey", { ERROR_NOT_FOUND, ANSWER_NO_REMEDY } },
-	{ "NoSuchUpload", { ERROR_NOT_FOUND, ANSWER_NO_REMEDY } },
+	{ "TrimmedDataAccessException",
+	  { ERROR_TRIMMED, ANSWER_NO_REMEDY },
+	  "the place in the shard is older than the stream keeps (24 hours)" },
 
-	{ "BandwidthLimitExceeded", { ERROR_THROTTLED, ANSWER_AGAIN } },
-	{ "EC2ThrottledException", { ERROR_THROTTLED, ANSWER_AGAIN } },
-	{ "LimitExceededException", { ERROR_THROTTLED, ANSWER_AGAIN } },
-	{ "PriorRequestNotComplete", { ERROR_THROTTLED, ANSWER_AGAIN } },
-	{ "ProvisionedThroughputExceededException", { ERROR_THROTTLED, ANSWER_AGAIN } },
-	{ "RequestLimitExceeded", { ERROR_THROTTLED, ANSWER_AGAIN } },
-	{ "RequestThrottled", { ERROR_THROTTLED, ANSWER_AGAIN } },
-	{ "RequestThrottledException", { ERROR_THROTTLED, ANSWER_AGAIN } },
-	{ "SlowDown", { ERROR_THROTTLED, ANSWER_AGAIN } },
-	{ "ThrottledException", { ERROR_THROTTLED, ANSWER_AGAIN } },
-	{ "Throttling", { ERROR_THROTTLED, ANSWER_AGAIN } },
-	{ "ThrottlingException", { ERROR_THROTTLED, ANSWER_AGAIN } },
-	{ "TooManyRequestsException", { ERROR_THROTTLED, ANSWER_AGAIN } },
-	{ "TransactionInProgressException", { ERROR_THROTTLED, ANSWER_AGAIN } },
+	{ "ResourceNotFoundException",
+	  { ERROR_NOT_FOUND, ANSWER_NO_REMEDY },
+	  "no such table, stream or shard: not yet, or not any more" },
+	{ "TableNotFoundException", { ERROR_NOT_FOUND, ANSWER_NO_REMEDY }, "no such table" },
+	{ "NoSuchBucket", { ERROR_NOT_FOUND, ANSWER_NO_REMEDY }, "no such bucket" },
+	{ "NoSuchKey", { ERROR_NOT_FOUND, ANSWER_NO_REMEDY }, "no such object" },
+	{ "NoSuchUpload",
+	  { ERROR_NOT_FOUND, ANSWER_NO_REMEDY },
+	  "the upload was completed, aborted, or cleared away by a rule of the bucket" },
 
-	{ "ConditionalRequestConflict", { ERROR_RETRY, ANSWER_AGAIN } },
-	{ "IDPCommunicationError", { ERROR_RETRY, ANSWER_AGAIN } },
-	{ "InternalError", { ERROR_RETRY, ANSWER_AGAIN } },
-	{ "InternalFailure", { ERROR_RETRY, ANSWER_AGAIN } },
-	{ "InternalServerError", { ERROR_RETRY, ANSWER_AGAIN } },
-	{ "OperationAborted", { ERROR_RETRY, ANSWER_AGAIN } },
-	{ "RequestTimeout", { ERROR_RETRY, ANSWER_AGAIN } },
-	{ "RequestTimeoutException", { ERROR_RETRY, ANSWER_AGAIN } },
-	{ "ServiceUnavailable", { ERROR_RETRY, ANSWER_AGAIN } },
+	{ "BandwidthLimitExceeded", { ERROR_THROTTLED, ANSWER_AGAIN }, "too much data" },
+	{ "EC2ThrottledException", { ERROR_THROTTLED, ANSWER_AGAIN }, "too many calls" },
+	{ "LimitExceededException",
+	  { ERROR_THROTTLED, ANSWER_AGAIN },
+	  "too many calls, or more than two readers of a shard" },
+	{ "PriorRequestNotComplete", { ERROR_THROTTLED, ANSWER_AGAIN }, "the same is under way" },
+	{ "ProvisionedThroughputExceededException",
+	  { ERROR_THROTTLED, ANSWER_AGAIN },
+	  "more reads than the shard or table gives" },
+	{ "RequestLimitExceeded",
+	  { ERROR_THROTTLED, ANSWER_AGAIN },
+	  "more calls than the account may make" },
+	{ "RequestThrottled", { ERROR_THROTTLED, ANSWER_AGAIN }, "too many calls" },
+	{ "RequestThrottledException", { ERROR_THROTTLED, ANSWER_AGAIN }, "too many calls" },
+	{ "SlowDown", { ERROR_THROTTLED, ANSWER_AGAIN }, "too many calls of a bucket" },
+	{ "ThrottledException", { ERROR_THROTTLED, ANSWER_AGAIN }, "too many calls" },
+	{ "Throttling", { ERROR_THROTTLED, ANSWER_AGAIN }, "too many calls" },
+	{ "ThrottlingException", { ERROR_THROTTLED, ANSWER_AGAIN }, "too many calls" },
+	{ "TooManyRequestsException", { ERROR_THROTTLED, ANSWER_AGAIN }, "too many calls" },
+	{ "TransactionInProgressException",
+	  { ERROR_THROTTLED, ANSWER_AGAIN },
+	  "the same is under way" },
 
-	{ "ExpiredToken", { ERROR_REFUSED, ANSWER_REFRESH } },
-	{ "ExpiredTokenException", { ERROR_REFUSED, ANSWER_REFRESH } },
-	{ "InvalidAccessKeyId", { ERROR_REFUSED, ANSWER_REFRESH } },
-	{ "InvalidClientTokenId", { ERROR_REFUSED, ANSWER_REFRESH } },
-	{ "RequestExpired", { ERROR_REFUSED, ANSWER_REFRESH } },
-	{ "TokenRefreshRequired", { ERROR_REFUSED, ANSWER_REFRESH } },
-	{ "UnrecognizedClientException", { ERROR_REFUSED, ANSWER_REFRESH } },
+	{ "ConditionalRequestConflict",
+	  { ERROR_RETRY, ANSWER_AGAIN },
+	  "another change of the object is under way" },
+	{ "IDPCommunicationError",
+	  { ERROR_RETRY, ANSWER_AGAIN },
+	  "STS does not reach the identity provider" },
+	{ "InternalError", { ERROR_RETRY, ANSWER_AGAIN }, "a fault of AWS" },
+	{ "InternalFailure", { ERROR_RETRY, ANSWER_AGAIN }, "a fault of AWS" },
+	{ "InternalServerError", { ERROR_RETRY, ANSWER_AGAIN }, "a fault of AWS" },
+	{ "OperationAborted",
+	  { ERROR_RETRY, ANSWER_AGAIN },
+	  "another change of the bucket is under way" },
+	{ "RequestTimeout", { ERROR_RETRY, ANSWER_AGAIN }, "the request came too slowly" },
+	{ "RequestTimeoutException", { ERROR_RETRY, ANSWER_AGAIN }, "the request came too slowly" },
+	{ "ServiceUnavailable", { ERROR_RETRY, ANSWER_AGAIN }, "AWS is overloaded or away" },
 
-	{ "RequestInTheFuture", { ERROR_REFUSED, ANSWER_CLOCK } },
-	{ "RequestTimeTooSkewed", { ERROR_REFUSED, ANSWER_CLOCK } },
+	{ "ExpiredToken", { ERROR_REFUSED, ANSWER_REFRESH }, "the credentials are expired" },
+	{ "ExpiredTokenException",
+	  { ERROR_REFUSED, ANSWER_REFRESH },
+	  "the credentials are expired" },
+	{ "InvalidAccessKeyId", { ERROR_REFUSED, ANSWER_REFRESH }, "AWS does not know the key" },
+	{ "InvalidClientTokenId", { ERROR_REFUSED, ANSWER_REFRESH }, "AWS does not know the key" },
+	{ "RequestExpired", { ERROR_REFUSED, ANSWER_REFRESH }, "the signature is too old" },
+	{ "TokenRefreshRequired",
+	  { ERROR_REFUSED, ANSWER_REFRESH },
+	  "the credentials are expired" },
+	{ "UnrecognizedClientException",
+	  { ERROR_REFUSED, ANSWER_REFRESH },
+	  "AWS does not know the key" },
 
-	{ "AccessDenied", { ERROR_REFUSED, ANSWER_NO_REMEDY } },
-	{ "AccessDeniedException", { ERROR_REFUSED, ANSWER_NO_REMEDY } },
-	{ "AuthFailure", { ERROR_REFUSED, ANSWER_NO_REMEDY } },
-	{ "InvalidSignatureException", { ERROR_REFUSED, ANSWER_NO_REMEDY } },
-	{ "NotAuthorized", { ERROR_REFUSED, ANSWER_NO_REMEDY } },
-	{ "OptInRequired", { ERROR_REFUSED, ANSWER_NO_REMEDY } },
-	{ "SignatureDoesNotMatch", { ERROR_REFUSED, ANSWER_NO_REMEDY } },
+	{ "RequestInTheFuture", { ERROR_REFUSED, ANSWER_CLOCK }, "this machine's clock is wrong" },
+	{ "RequestTimeTooSkewed",
+	  { ERROR_REFUSED, ANSWER_CLOCK },
+	  "this machine's clock is wrong" },
+
+	{ "AccessDenied", { ERROR_REFUSED, ANSWER_NO_REMEDY }, "a permission is missing" },
+	{ "AccessDeniedException", { ERROR_REFUSED, ANSWER_NO_REMEDY }, "a permission is missing" },
+	{ "AuthFailure", { ERROR_REFUSED, ANSWER_NO_REMEDY }, "the credentials are not taken" },
+	{ "InvalidSignatureException",
+	  { ERROR_REFUSED, ANSWER_NO_REMEDY },
+	  "the secret key is wrong; where the text says so, the clock" },
+	{ "NotAuthorized", { ERROR_REFUSED, ANSWER_NO_REMEDY }, "a permission is missing" },
+	{ "OptInRequired",
+	  { ERROR_REFUSED, ANSWER_NO_REMEDY },
+	  "the account does not have the service" },
+	{ "SignatureDoesNotMatch", { ERROR_REFUSED, ANSWER_NO_REMEDY }, "the secret key is wrong" },
+
+	{ "IncompleteSignatureException",
+	  { ERROR_INVALID, ANSWER_NO_REMEDY },
+	  "a request without a whole signature" },
+	{ "MissingAuthenticationTokenException",
+	  { ERROR_INVALID, ANSWER_NO_REMEDY },
+	  "a request without a signature" },
+	{ "SerializationException",
+	  { ERROR_INVALID, ANSWER_NO_REMEDY },
+	  "a request that AWS cannot read" },
+	{ "UnknownOperationException",
+	  { ERROR_INVALID, ANSWER_NO_REMEDY },
+	  "the endpoint is no DynamoDB, or an old emulator" },
+	{ "ValidationException",
+	  { ERROR_INVALID, ANSWER_NO_REMEDY },
+	  "a request that AWS can never take" },
 };
 
 static void copy(char *out, size_t size, struct str text)
@@ -151,6 +205,11 @@ static struct answer_verdict judge_status(int status)
 	}
 }
 
+const char *answer_result(enum error_kind kind)
+{
+	return kind == ERROR_NONE ? "ok" : error_kind_name(kind);
+}
+
 struct answer_verdict answer_judge(const struct answer_error *e, int status)
 {
 	/* One code for a wrong secret and for a wrong clock: only the text tells. */
@@ -211,4 +270,45 @@ bool answer_date(struct str text, int64_t *epoch_ms)
 	tm.tm_year -= 1900;
 	*epoch_ms = (int64_t)timegm(&tm) * 1000;
 	return true;
+}
+
+/* ---- the documentation ---- */
+
+/* By kind, what every caller of an API does; what a shard's reader does besides. */
+static const struct {
+	enum error_kind kind;
+	const char *means, *done;
+} kinds[] = {
+	{ ERROR_NONE, "an answer",
+	  "its records are delivered; for `sluice_polls_total` it is `records` or `empty`" },
+	{ ERROR_RETRY, "no answer, a broken one (its CRC-32 too), or a fault of AWS",
+	  "some attempts, later and later; then the shard is asked again after pauses that grow, "
+	  "from the last record read" },
+	{ ERROR_THROTTLED, "AWS asks for less", "the same with longer pauses" },
+	{ ERROR_EXPIRED, "the iterator is too old",
+	  "a new one after the last record read, at once: no failure" },
+	{ ERROR_TRIMMED, "unread records are gone",
+	  "a gap: in the log, in `sluice_gaps_total`; then as the stream's `gap` says" },
+	{ ERROR_NOT_FOUND, "the thing is not there, or not yet",
+	  "asked again as after a fault; by itself it is never the end of a shard" },
+	{ ERROR_REFUSED, "credentials, a permission or a clock",
+	  "with new credentials, or the clock set by AWS's own Date, once more at once; then asked "
+	  "again as after a fault, with an error in the log" },
+	{ ERROR_INVALID, "no repetition helps",
+	  "the shard stands still (at the start: the worker ends), with an error in the log" },
+	{ ERROR_CANCELLED, "the worker stops", "nothing" },
+};
+
+void answer_reference(struct buf *out)
+{
+	buf_text(out, "| result | means | what is done with a shard |\n|---|---|---|\n");
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		buf_printf(out, "| `%s` | %s | %s |\n", answer_result(kinds[i].kind),
+			   kinds[i].means, kinds[i].done);
+	buf_text(out, "\n| AWS answers | result | it means |\n|---|---|---|\n");
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+		buf_printf(out, "| `%s` | `%s` | %s |\n", codes[i].code,
+			   answer_result(codes[i].verdict.kind), codes[i].meaning);
+	buf_text(out, "| another one | by the HTTP status | `throttled`: 429; `retry`: 408, 5xx; "
+		      "`refused`: 401, 403; `not_found`: 404; else `invalid` |\n");
 }

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/error.h"
 #include "base/str.h"
 
@@ -33,6 +34,11 @@ struct answer_verdict {
 void answer_parse(struct str body, struct answer_error *out);
 /* One table: the code decides, the status only where the code says nothing. */
 struct answer_verdict answer_judge(const struct answer_error *e, int status);
+
+/* How metrics name it: "ok", "retry", "throttled", … */
+const char *answer_result(enum error_kind kind);
+/* Both tables as Markdown. For docs/operations.md, compared by a test. */
+void answer_reference(struct buf *out);
 
 /* A small answer as JSON; NULL and ERROR_RETRY where it is none. json_decref it. */
 json_t *answer_json(struct str body, struct error *err);

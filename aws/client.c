@@ -134,7 +134,6 @@ void client_count(struct aws_client *c, const struct aws_operation *op, enum err
 	cells->operation = op;
 	cell = &cells->results[kind];
 	if (!*cell)
-		*cell = metrics_cell(c->metrics, METRIC_AWS_CALLS, op->name,
-				     kind == ERROR_NONE ? "ok" : error_kind_name(kind));
+		*cell = metrics_cell(c->metrics, METRIC_AWS_CALLS, op->name, answer_result(kind));
 	metric_add(*cell, 1);
 }

@@ -14,12 +14,11 @@
 /* What client.c and call.c share; nobody else includes it. */
 
 #define CLIENT_OPERATIONS_MAX 32
-#define CLIENT_RESULTS        (ERROR_CANCELLED + 1)
 
 /* The metric cells of an operation, looked up once. */
 struct operation_cells {
 	const struct aws_operation *operation;
-	struct metric_cell *results[CLIENT_RESULTS];
+	struct metric_cell *results[ERROR_KINDS];
 };
 
 struct aws_client {

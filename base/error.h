@@ -15,6 +15,7 @@ enum error_kind {
 	ERROR_REFUSED,   /* credentials or permission: an operator must act */
 	ERROR_INVALID,   /* bad input, bad configuration, a request the peer can never take */
 	ERROR_CANCELLED, /* shutting down */
+	ERROR_KINDS,
 };
 
 /* A failure, owned by the caller, on its stack. No allocation, nothing to free. */

@@ -39,7 +39,9 @@ static const struct metric_row rows[METRIC_COUNT] = {
 	[METRIC_GAPS] = { "sluice_gaps_total", METRIC_COUNTER, "stream", NULL,
 			  "Gaps: records that left the stream before they were read.", false },
 	[METRIC_POLLS] = { "sluice_polls_total", METRIC_COUNTER, "stream", "result",
-			   "GetRecords calls, by result.", false },
+			   "Reads of shards, by result: records, empty, or as AWS's answers "
+			   "are counted (below).",
+			   false },
 	[METRIC_SHARDS] = { "sluice_shards", METRIC_GAUGE, "stream", "state",
 			    "Shards of this process, by state.", false },
 	[METRIC_LAG] = { "sluice_lag_seconds", METRIC_GAUGE, "stream", NULL,

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "aws/streams.h"
+#include "base/error.h"
 #include "base/metrics.h"
 #include "base/sequence.h"
 #include "config/config.h"
@@ -41,8 +42,8 @@ struct lane_stream {
 	uint32_t sink_count;
 	struct metric_cell *records[4]; /* by enum event_op */
 	struct metric_cell *bytes, *gaps;
-	struct metric_cell *polls_records, *polls_empty, *polls_throttled, *polls_expired,
-		*polls_failed;
+	struct metric_cell *polls_records, *polls_empty;
+	struct metric_cell *polls_failed[ERROR_KINDS]; /* by kind; [ERROR_NONE]: NULL */
 	_Atomic bool well;    /* the health says that its shards can be read */
 	_Atomic unsigned ill; /* shards that can not */
 };

@@ -165,9 +165,7 @@ static void fetch_failed(struct fetch *f, const struct error *err)
 
 	if (!cancelled && err->kind != ERROR_THROTTLED)
 		lane_ill(r, l, err->message);
-	metric_add(err->kind == ERROR_THROTTLED ? l->stream->polls_throttled
-						: l->stream->polls_failed,
-		   1);
+	metric_add(l->stream->polls_failed[err->kind], 1);
 	log_failure(r, l, err);
 	reader_tell_core(r, (struct core_event){ .type = CORE_FETCH_FAILED,
 						 .lane = l->index,
@@ -204,6 +202,7 @@ static void gap(struct fetch *f, const struct error *err)
 		fetch_failed(f, err);
 		return;
 	}
+	metric_add(l->stream->polls_failed[ERROR_TRIMMED], 1);
 	l->from_horizon = true;
 	ask_iterator(f);
 }
@@ -406,7 +405,7 @@ static void on_records(void *arg, const struct error *err, struct streams_record
 		else
 			fetch_failed(f, &fault);
 	} else if (err->kind == ERROR_EXPIRED) {
-		metric_add(l->stream->polls_expired, 1);
+		metric_add(l->stream->polls_failed[ERROR_EXPIRED], 1);
 		forget_iterator(l);
 		ask_iterator(f);
 	} else if (got && got->too_large && l->limit > 1) {

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "aws/answer.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/rng.h"
@@ -55,9 +56,10 @@ static void stream_cells(struct worker *w, struct worker_stream *s)
 	l->gaps = metrics_cell(m, METRIC_GAPS, name, NULL);
 	l->polls_records = metrics_cell(m, METRIC_POLLS, name, "records");
 	l->polls_empty = metrics_cell(m, METRIC_POLLS, name, "empty");
-	l->polls_throttled = metrics_cell(m, METRIC_POLLS, name, "throttled");
-	l->polls_expired = metrics_cell(m, METRIC_POLLS, name, "expired");
-	l->polls_failed = metrics_cell(m, METRIC_POLLS, name, "failed");
+	for (int kind = ERROR_NONE + 1; kind < ERROR_KINDS; kind++)
+		if (kind != ERROR_FENCED)
+			l->polls_failed[kind] = metrics_cell(m, METRIC_POLLS, name,
+							     answer_result((enum error_kind)kind));
 }
 
 static void describe_source(struct worker_stream *s)

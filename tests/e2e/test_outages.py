@@ -136,7 +136,7 @@ OUTAGES = {
     "kafka": ("sink events", "sluice_sink_retries_total", {"sink": "events"}),
     "s3": ("sink lake", "sluice_sink_retries_total", {"sink": "lake"}),
     "postgres": ("store", "sluice_store_errors_total", {}),
-    "dynamodb": ("stream orders", "sluice_polls_total", {"result": "failed"}),
+    "dynamodb": ("stream orders", "sluice_polls_total", {"result": "retry"}),
 }
 
 
