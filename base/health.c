@@ -10,7 +10,7 @@
 #include "base/memory.h"
 
 struct part {
-	char name[128];
+	char name[160];
 	char trouble[512];
 	bool required, known, ok, was_ok;
 	int64_t since_ms; /* wall time of the last change between well and not */
@@ -19,7 +19,7 @@ struct part {
 struct health {
 	const struct clock *clock;
 	pthread_mutex_t lock;
-	struct part parts[HEALTH_PARTS_MAX];
+	struct part *parts;
 	size_t count;
 };
 
@@ -37,6 +37,7 @@ void health_free(struct health *h)
 	if (!h)
 		return;
 	pthread_mutex_destroy(&h->lock);
+	free(h->parts);
 	free(h);
 }
 
@@ -49,6 +50,7 @@ static struct part *part_of(struct health *h, const char *name)
 			return &h->parts[i];
 	if (h->count == HEALTH_PARTS_MAX)
 		return NULL;
+	h->parts = memory_room(h->parts, h->count, sizeof(*h->parts));
 	p = &h->parts[h->count++];
 	*p = (struct part){ .since_ms = h->clock->wall_ms(h->clock) };
 	snprintf(p->name, sizeof(p->name), "%s", name);
@@ -83,13 +85,13 @@ void health_set(struct health *h, const char *part, const char *trouble)
 	pthread_mutex_unlock(&h->lock);
 }
 
-void health_forget(struct health *h, const char *prefix)
+void health_forget(struct health *h, const char *part)
 {
 	size_t kept = 0;
 
 	pthread_mutex_lock(&h->lock);
 	for (size_t i = 0; i < h->count; i++)
-		if (strncmp(h->parts[i].name, prefix, strlen(prefix)) != 0)
+		if (strcmp(h->parts[i].name, part) != 0)
 			h->parts[kept++] = h->parts[i];
 	h->count = kept;
 	pthread_mutex_unlock(&h->lock);

@@ -11,7 +11,7 @@
 struct health;
 struct clock;
 
-#define HEALTH_PARTS_MAX 64
+#define HEALTH_PARTS_MAX 1100 /* a row for each of a thousand streams, and the others */
 
 struct health *health_new(const struct clock *clock);
 void health_free(struct health *h);
@@ -20,8 +20,8 @@ DEFINE_AUTO(health)
 void health_require(struct health *h, const char *part);
 /* trouble NULL: well. */
 void health_set(struct health *h, const char *part, const char *trouble);
-/* Removes rows whose names begin with `prefix`. */
-void health_forget(struct health *h, const char *prefix);
+/* Removes the row; one that is not there is fine. */
+void health_forget(struct health *h, const char *part);
 /* Every required part was well once. */
 bool health_ready(struct health *h);
 /* {"ready":true,"parts":[{"part":…,"ok":…,"since":…,"age_seconds":…,"reason":…}]} */

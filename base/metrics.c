@@ -10,7 +10,7 @@
 
 /* Label values come from the configuration and from our own enums; this only guards against a bug
  * that would make a series of every record. What comes later is counted together. */
-#define SERIES_PER_ROW_MAX 4096
+#define SERIES_PER_ROW_MAX 10000 /* a thousand streams by the states of a shard */
 #define OTHER              "_other"
 
 struct metric_row {
@@ -108,6 +108,13 @@ struct metrics *metrics_new(void)
 	return m;
 }
 
+static void series_free(struct series *s)
+{
+	free(s->label1);
+	free(s->label2);
+	free(s);
+}
+
 void metrics_free(struct metrics *m)
 {
 	if (!m)
@@ -115,9 +122,7 @@ void metrics_free(struct metrics *m)
 	for (size_t i = 0; i < METRIC_COUNT; i++)
 		for (struct series *next, *s = m->rows[i].first; s; s = next) {
 			next = s->next;
-			free(s->label1);
-			free(s->label2);
-			free(s);
+			series_free(s);
 		}
 	pthread_mutex_destroy(&m->lock);
 	free(m);
@@ -169,6 +174,33 @@ struct metric_cell *metrics_cell(struct metrics *m, enum metric row, const char 
 		s = series_add(r, label1, label2);
 	pthread_mutex_unlock(&m->lock);
 	return &s->cell;
+}
+
+static void row_forget(struct row_series *r, const char *label1)
+{
+	struct series **at = &r->first;
+
+	while (*at) {
+		struct series *s = *at;
+
+		if (strcmp(s->label1, label1) != 0) {
+			at = &s->next;
+			continue;
+		}
+		*at = s->next;
+		r->count--;
+		series_free(s);
+	}
+	r->last = at;
+}
+
+void metrics_forget_stream(struct metrics *m, const char *stream)
+{
+	pthread_mutex_lock(&m->lock);
+	for (size_t i = 0; i < METRIC_COUNT; i++)
+		if (label_is(rows[i].label1, "stream"))
+			row_forget(&m->rows[i], stream);
+	pthread_mutex_unlock(&m->lock);
 }
 
 static void print_label(struct buf *out, char before, const char *name, const char *value)

@@ -47,10 +47,12 @@ struct metric_cell {
 
 struct metrics *metrics_new(void);
 void metrics_free(struct metrics *m);
-/* The cell of these label values (NULL where the row has fewer labels); made at first use, lives as
- * long as `m`. Takes a lock: look up once, keep the pointer. */
+/* The cell of these label values (NULL where the row has fewer labels); made at first use, lives
+ * until it is forgotten. Takes a lock: look up once, keep the pointer. */
 struct metric_cell *metrics_cell(struct metrics *m, enum metric row, const char *label1,
 				 const char *label2);
+/* The series of a stream that is over: nobody may have a cell of it any more. */
+void metrics_forget_stream(struct metrics *m, const char *stream);
 static inline void metric_add(struct metric_cell *c, int64_t n)
 {
 	atomic_fetch_add_explicit(&c->value, n, memory_order_relaxed);

@@ -44,6 +44,7 @@ static inline struct postgres *postgres_of(struct store *s)
 /* Of struct store_ops, in postgres_lanes.c. */
 bool postgres_join(struct store *s, const char *session, int64_t stream, const int32_t *sinks,
 		   size_t count, struct error *err);
+bool postgres_leave(struct store *s, const char *session, int64_t stream, struct error *err);
 bool postgres_round(struct store *s, const char *session, const struct store_round_fns *fns,
 		    void *arg, struct error *err);
 bool postgres_lanes_add(struct store *s, const char *session, int64_t stream, bool own,

@@ -17,6 +17,15 @@ bool postgres_join(struct store *s, const char *session, int64_t stream, const i
 			    session, stream, array_end(&sink_ids));
 }
 
+bool postgres_leave(struct store *s, const char *session, int64_t stream, struct error *err)
+{
+	return postgres_did(postgres_of(s), err,
+			    "WITH gone AS (DELETE FROM sluice.member "
+			    "WHERE stream = $1 AND session = $2) "
+			    "UPDATE sluice.stream SET lister = NULL WHERE id = $1 AND lister = $2",
+			    "it", stream, session);
+}
+
 enum round_column {
 	ROUND_KIND,
 	ROUND_STREAM,

@@ -246,6 +246,7 @@ const struct store_ops store_postgres = {
 	.stream = stream_find,
 	.streams = streams,
 	.join = postgres_join,
+	.leave = postgres_leave,
 	.round = postgres_round,
 	.lanes_add = postgres_lanes_add,
 	.lanes_claim = postgres_lanes_claim,

@@ -88,6 +88,22 @@ bool sqlite_join(struct store *store, const char *session, int64_t stream, const
 	return sqlite_begin(s, err) && sqlite_end(s, join(s, session, stream, set.data, err), err);
 }
 
+bool sqlite_leave(struct store *store, const char *session, int64_t stream, struct error *err)
+{
+	struct sqlite *s = sqlite_of(store);
+
+	return sqlite_begin(s, err) &&
+	       sqlite_end(s,
+			  sqlite_run(s, NULL, err,
+				     "DELETE FROM member WHERE stream = ? AND session = ?", "it",
+				     stream, session) &&
+				  sqlite_run(s, NULL, err,
+					     "UPDATE stream SET lister = NULL "
+					     "WHERE id = ? AND lister = ?",
+					     "it", stream, session),
+			  err);
+}
+
 /* --- rounds --- */
 struct round {
 	const char *session;

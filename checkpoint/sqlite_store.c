@@ -405,6 +405,7 @@ const struct store_ops store_sqlite = {
 	.stream = stream_find,
 	.streams = streams,
 	.join = sqlite_join,
+	.leave = sqlite_leave,
 	.round = sqlite_round,
 	.lanes_add = sqlite_lanes_add,
 	.lanes_claim = sqlite_lanes_claim,

@@ -123,6 +123,11 @@ bool store_join(struct store *s, const char *session, int64_t stream, const int3
 	return named(s, s->ops->join(s, session, stream, sinks, count, err), err);
 }
 
+bool store_leave(struct store *s, const char *session, int64_t stream, struct error *err)
+{
+	return named(s, s->ops->leave(s, session, stream, err), err);
+}
+
 bool store_round(struct store *s, const char *session, const struct store_round_fns *fns, void *arg,
 		 struct error *err)
 {

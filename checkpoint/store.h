@@ -114,6 +114,10 @@ bool store_streams(struct store *s, store_stream_fn *fn, void *arg, struct error
 bool store_join(struct store *s, const char *session, int64_t stream, const int32_t *sinks,
 		size_t count, struct error *err) MUST_CHECK;
 
+/* It serves it no longer: its lanes there are released first. Again is fine. */
+bool store_leave(struct store *s, const char *session, int64_t stream,
+		 struct error *err) MUST_CHECK;
+
 struct store_round_stream { /* of one stream that the session joined */
 	int64_t stream;
 	bool rooted;        /* its first listing is in the table */

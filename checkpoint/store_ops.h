@@ -33,6 +33,7 @@ struct store_ops {
 	bool (*streams)(struct store *s, store_stream_fn *fn, void *arg, struct error *err);
 	bool (*join)(struct store *s, const char *session, int64_t stream, const int32_t *sinks,
 		     size_t count, struct error *err);
+	bool (*leave)(struct store *s, const char *session, int64_t stream, struct error *err);
 	bool (*round)(struct store *s, const char *session, const struct store_round_fns *fns,
 		      void *arg, struct error *err);
 	bool (*lanes_add)(struct store *s, const char *session, int64_t stream, bool own,

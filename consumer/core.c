@@ -10,16 +10,14 @@
 /* A sink that was asked to prepare and has not answered is asked again after this long. */
 #define PREPARE_AGAIN_MS 200
 
-void core_init(struct core *c, const struct core_settings *settings, uint32_t streams)
+void core_init(struct core *c, const struct core_settings *settings)
 {
 	*c = (struct core){ .settings = *settings,
-			    .stream_count = streams,
 			    .credit = settings->memory_bytes,
 			    .unused_first = CORE_NONE,
 			    .dirty_first = CORE_NONE,
 			    .parting_first = CORE_NONE,
 			    .next_wake_ms = INT64_MAX };
-	c->streams = memory_array(streams, sizeof(*c->streams));
 	heap_init(&c->due, 64);
 	rng_seed(&c->rng, settings->seed);
 }
@@ -43,16 +41,43 @@ uint32_t core_add_sink(struct core *c, bool rolls)
 	return c->sink_count++;
 }
 
-void core_set_stream(struct core *c, uint32_t stream, const struct pacing_limits *limits,
-		     const uint32_t *sinks, uint32_t sink_count)
+static uint32_t stream_take(struct core *c)
 {
+	uint32_t stream = 0;
+
+	while (stream < c->stream_count && c->streams[stream].sink_count > 0)
+		stream++;
+	if (stream < c->stream_count)
+		return stream;
+	if (c->stream_count == c->stream_capacity) {
+		c->stream_capacity = c->stream_capacity ? 2 * c->stream_capacity : 8;
+		c->streams = memory_resize(c->streams, c->stream_capacity * sizeof(*c->streams));
+	}
+	return c->stream_count++;
+}
+
+uint32_t core_add_stream(struct core *c, const struct pacing_limits *limits, const uint32_t *sinks,
+			 uint32_t sink_count)
+{
+	uint32_t stream = stream_take(c);
 	struct core_stream *s = &c->streams[stream];
 
 	assert(sink_count > 0 && sink_count <= CORE_SINKS_MAX);
-	s->limits = *limits;
+	*s = (struct core_stream){ .limits = *limits, .sink_count = sink_count, .discovering = 1 };
 	memcpy(s->sinks, sinks, sink_count * sizeof(*sinks));
-	s->sink_count = sink_count;
-	s->discovering = 1;
+	c->idle_said = false;
+	return stream;
+}
+
+void core_expect(struct core *c, uint32_t streams)
+{
+	c->expected = streams;
+}
+
+void core_remove_stream(struct core *c, uint32_t stream)
+{
+	assert(c->streams[stream].sink_count > 0 && c->streams[stream].lane_count == 0);
+	c->streams[stream] = (struct core_stream){ 0 };
 }
 
 uint32_t core_sink_slot(const struct core *c, uint32_t lane, uint32_t sink)

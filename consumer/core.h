@@ -128,7 +128,8 @@ struct core_stream {
 	struct pacing_limits limits;
 	struct pacing_budget budget;
 	uint32_t sinks[CORE_SINKS_MAX]; /* indices of core->sinks */
-	uint32_t sink_count;
+	uint32_t sink_count;            /* 0: this index is not in use */
+	uint32_t lane_count;            /* its lanes in the core */
 	uint32_t discovering; /* closed shards whose children are not known yet; first listing */
 };
 
@@ -183,7 +184,8 @@ struct core {
 	uint32_t unused_first;              /* linked by next_sibling */
 	size_t slot_count;                  /* sinks of all lanes */
 	struct core_stream *streams;
-	uint32_t stream_count;
+	uint32_t stream_count, stream_capacity; /* indices that are or were in use */
+	uint32_t expected;                      /* streams */
 	struct core_sink sinks[CORE_SINKS_MAX];
 	uint32_t sink_count;
 	struct heap due;
@@ -202,12 +204,17 @@ struct core {
 	int64_t next_wake_ms;
 };
 
-void core_init(struct core *c, const struct core_settings *settings, uint32_t streams);
+void core_init(struct core *c, const struct core_settings *settings);
 void core_release(struct core *c);
 uint32_t core_add_sink(struct core *c, bool rolls);
-/* The stream's sinks in the order that its lanes' frontiers have. */
-void core_set_stream(struct core *c, uint32_t stream, const struct pacing_limits *limits,
-		     const uint32_t *sinks, uint32_t sink_count);
+/* The stream's index, the lowest that is free. Its sinks come in the order that its lanes'
+ * frontiers have. Its first listing is awaited from now on. */
+uint32_t core_add_stream(struct core *c, const struct pacing_limits *limits, const uint32_t *sinks,
+			 uint32_t sink_count);
+/* So many more streams are on their way: the session is not idle before they are here. */
+void core_expect(struct core *c, uint32_t streams);
+/* All of its lanes were dropped: its index may be used again. */
+void core_remove_stream(struct core *c, uint32_t stream);
 
 struct core_lane_start {
 	uint32_t stream;

@@ -201,6 +201,7 @@ uint32_t core_add_lane(struct core *c, const struct core_lane_start *start, int6
 
 	assert(c->streams[start->stream].sink_count > 0);
 	core_save_reserve(c, c->streams[start->stream].sink_count);
+	c->streams[start->stream].lane_count++;
 	*l = (struct core_lane){ .stream = start->stream,
 				 .parent = start->parent,
 				 .first_child = CORE_NONE,
@@ -239,6 +240,7 @@ void core_drop_lane(struct core *c, uint32_t lane)
 		c->lanes[child].parent = c->lanes[child].next_sibling = CORE_NONE;
 	}
 	c->slot_count -= core_stream_of(c, l)->sink_count;
+	core_stream_of(c, l)->lane_count--;
 	free(l->frontiers);
 	*l = (struct core_lane){ .state = LANE_RELEASED,
 				 .stream = CORE_NONE,

@@ -30,6 +30,8 @@ static bool lane_idle(const struct core *c, uint32_t lane)
 
 bool core_idle(const struct core *c)
 {
+	if (c->expected > 0)
+		return false;
 	for (uint32_t i = 0; i < c->stream_count; i++)
 		if (c->streams[i].discovering > 0)
 			return false;

@@ -18,6 +18,7 @@ struct lane *lane_new(struct lane_stream *stream, const char *shard)
 
 	assert(strlen(shard) <= STREAMS_SHARD_MAX);
 	l->stream = stream;
+	atomic_fetch_add(&stream->lanes, 1);
 	memcpy(l->shard, shard, strlen(shard));
 	l->limit = LIMIT_FULL;
 	for (uint32_t slot = 0; slot < stream->sink_count; slot++) {
@@ -37,6 +38,7 @@ void lane_free(struct lane *l)
 	for (uint32_t slot = 0; slot < l->stream->sink_count; slot++)
 		free(l->deliveries[slot].error);
 	free(l->iterator);
+	atomic_fetch_sub(&l->stream->lanes, 1); /* the stream may be gone from here on */
 	free(l);
 }
 

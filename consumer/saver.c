@@ -20,13 +20,14 @@
 #define RETRY_MAX_MS  2000
 #define LOG_EVERY_MS  10000
 
-enum saver_job_type { SAVER_SAVE, SAVER_LANES, SAVER_SHARDS, SAVER_LETTER };
+enum saver_job_type { SAVER_SAVE, SAVER_LANES, SAVER_SHARDS, SAVER_WORK, SAVER_LETTER };
 struct saver_job {
 	enum saver_job_type type;
 	union {
 		const struct store_save *save;
 		struct saver_lanes *lanes;
 		struct saver_shards *shards;
+		struct saver_task *task;
 		struct letter *letter;
 	};
 };
@@ -176,6 +177,8 @@ static bool attempt(struct saver *s, const struct saver_job *job, struct error *
 				       l->count, l->sinks, l->sink_count, err);
 	case SAVER_SHARDS:
 		return ask_shards(s, job->shards, err);
+	case SAVER_WORK:
+		return job->task->work(job->task, store, err);
 	case SAVER_LETTER:
 		return store_letter_put(store, &job->letter->row, s->settings.letters_max_bytes,
 					err);
@@ -231,6 +234,16 @@ static void do_shards(struct saver *s, const struct saver_job *job)
 	s->settings.shards(s->settings.arg, k);
 }
 
+static void do_work(struct saver *s, const struct saver_job *job)
+{
+	struct saver_task *t = job->task;
+
+	t->ok = persist(s, job, &t->error);
+	if (!t->ok && t->error.kind == ERROR_FENCED)
+		lose(s, &t->error);
+	s->settings.worked(s->settings.arg, t);
+}
+
 static void do_letter(struct saver *s, const struct saver_job *job)
 {
 	struct error err = { 0 };
@@ -252,6 +265,9 @@ static void do_job(struct saver *s, const struct saver_job *job)
 		break;
 	case SAVER_SHARDS:
 		do_shards(s, job);
+		break;
+	case SAVER_WORK:
+		do_work(s, job);
 		break;
 	case SAVER_LETTER:
 		do_letter(s, job);
@@ -332,6 +348,11 @@ void saver_lanes(struct saver *s, struct saver_lanes *job)
 void saver_shards(struct saver *s, struct saver_shards *job)
 {
 	saver_push(s, (struct saver_job){ .type = SAVER_SHARDS, .shards = job });
+}
+
+void saver_work(struct saver *s, struct saver_task *task)
+{
+	saver_push(s, (struct saver_job){ .type = SAVER_WORK, .task = task });
 }
 
 void saver_letter(struct saver *s, struct letter *l)

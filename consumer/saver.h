@@ -43,6 +43,14 @@ struct saver_shards {
 };
 void saver_shards_free(struct saver_shards *job);
 
+/* Anything else that has to be done with the store, asked for by the worker and given back. */
+struct saver_task {
+	/* On the saver's thread; again after an error that passes. */
+	bool (*work)(struct saver_task *task, struct store *store, struct error *err);
+	bool ok;
+	struct error error;
+};
+
 struct saver_settings {
 	struct store *store; /* the saver's until saver_stop */
 	const char *session;
@@ -63,6 +71,7 @@ struct saver_settings {
 	void (*saved)(void *arg);
 	void (*lanes_added)(void *arg, struct saver_lanes *job);
 	void (*shards)(void *arg, struct saver_shards *job);
+	void (*worked)(void *arg, struct saver_task *task);
 	void (*lettered)(void *arg, struct letter *l, bool stored);
 	/* The session is over: declared dead, or a save was refused. Once. */
 	void (*lost)(void *arg, const struct error *err);
@@ -76,4 +85,5 @@ void saver_stop(struct saver *s);
 void saver_save(struct saver *s, const struct store_save *save);
 void saver_lanes(struct saver *s, struct saver_lanes *job);
 void saver_shards(struct saver *s, struct saver_shards *job);
+void saver_work(struct saver *s, struct saver_task *task);
 void saver_letter(struct saver *s, struct letter *l); /* takes it until `lettered` */

@@ -22,18 +22,21 @@
 #define RETRY_MAX_MS  5000
 #define LOG_EVERY_MS  10000
 
-enum job_type { JOB_RELEASE, JOB_HELD };
+enum job_type { JOB_RELEASE, JOB_HELD, JOB_ADD, JOB_REMOVE };
 struct job {
 	enum job_type type;
+	uint32_t stream;
 	union {
 		struct steward_release *release;
-		uint32_t stream;
+		struct steward_stream *add; /* allocated */
 	};
 };
 
 struct steward {
 	struct steward_settings settings;
 	pthread_t thread;
+	struct steward_stream *streams; /* by the worker's index */
+	uint32_t stream_count;
 	struct queue *jobs;
 	int stop_fd;
 	int poke_fd; /* readable: a round now */
@@ -118,8 +121,8 @@ static void failed(struct steward *s, const struct error *err)
 
 static uint32_t stream_index(const struct steward *s, int64_t id)
 {
-	for (uint32_t i = 0; i < s->settings.stream_count; i++)
-		if (s->settings.streams[i].id == id)
+	for (uint32_t i = 0; i < s->stream_count; i++)
+		if (s->streams[i].id == id)
 			return i;
 	return UINT32_MAX;
 }
@@ -178,8 +181,8 @@ static bool look(struct steward *s, struct error *err)
 						    .wanted = saw_wanted };
 	struct steward_view *v = memory_new(sizeof(*v));
 
-	v->stream_count = s->settings.stream_count;
-	v->streams = memory_array(v->stream_count, sizeof(*v->streams));
+	v->stream_count = s->stream_count;
+	v->streams = memory_array(v->stream_count + 1, sizeof(*v->streams));
 	s->view = v;
 	s->member_count = 0;
 	if (!store_round(store_of(s), s->settings.id, &fns, s, err)) {
@@ -273,7 +276,7 @@ static bool watch_others(struct steward *s, struct error *err)
 
 static bool claim(struct steward *s, uint32_t stream, uint32_t max, struct error *err)
 {
-	const struct steward_stream *t = &s->settings.streams[stream];
+	const struct steward_stream *t = &s->streams[stream];
 	AUTO(taken) struct taken *got = taken_new(stream, false);
 
 	if (!store_lanes_claim(store_of(s), s->settings.id, t->id, t->sinks, t->sink_count, max,
@@ -404,14 +407,42 @@ static void tell_held(struct steward *s, uint32_t stream)
 	for (unsigned tries = 0; !s->lost; tries++) {
 		AUTO(taken) struct taken *got = taken_new(stream, true);
 
-		if (store_lanes_held(store_of(s), s->settings.id, s->settings.streams[stream].id,
-				     taken_lane, taken_position, got, &err)) {
+		if (store_lanes_held(store_of(s), s->settings.id, s->streams[stream].id, taken_lane,
+				     taken_position, got, &err)) {
 			s->settings.taken(s->settings.arg, MOVE(got));
 			return;
 		}
 		if (!again(s, tries, &err))
 			return;
 	}
+}
+
+static void add_stream(struct steward *s, uint32_t stream, struct steward_stream *what)
+{
+	if (stream >= s->stream_count) {
+		uint32_t count = stream + 1;
+
+		s->streams = memory_resize(s->streams, count * sizeof(*s->streams));
+		memset(s->streams + s->stream_count, 0,
+		       (count - s->stream_count) * sizeof(*s->streams));
+		s->claims = memory_resize(s->claims, count * sizeof(*s->claims));
+		s->stream_count = count;
+	}
+	s->streams[stream] = *what;
+	free(what);
+	s->round_at_ms = 0;
+}
+
+static void remove_stream(struct steward *s, uint32_t stream)
+{
+	struct error err = { 0 };
+
+	for (unsigned tries = 0; !s->lost; tries++)
+		if (store_leave(store_of(s), s->settings.id, s->streams[stream].id, &err) ||
+		    !again(s, tries, &err))
+			break;
+	s->streams[stream] = (struct steward_stream){ 0 };
+	s->settings.removed(s->settings.arg, stream);
 }
 
 static void do_job(struct steward *s, const struct job *job)
@@ -422,6 +453,12 @@ static void do_job(struct steward *s, const struct job *job)
 		break;
 	case JOB_HELD:
 		tell_held(s, job->stream);
+		break;
+	case JOB_ADD:
+		add_stream(s, job->stream, job->add);
+		break;
+	case JOB_REMOVE:
+		remove_stream(s, job->stream);
 		break;
 	}
 }
@@ -468,7 +505,6 @@ struct steward *steward_start(const struct steward_settings *settings)
 	watch_init(&s->watch, settings->session.config->checkpoint.lease_ms,
 		   has_kafka(settings->session.config));
 	s->sessions = memory_array(WATCH_MAX, sizeof(*s->sessions));
-	s->claims = memory_array(settings->stream_count, sizeof(*s->claims));
 	rng_seed(&s->rng, settings->seed);
 	error = pthread_create(&s->thread, NULL, steward_main, s);
 	assert(!error && s->stop_fd >= 0 && s->poke_fd >= 0);
@@ -486,10 +522,13 @@ void steward_stop(struct steward *s)
 	while (queue_drain(s->jobs, &job, 1) == 1)
 		if (job.type == JOB_RELEASE)
 			s->settings.released(s->settings.arg, job.release);
+		else if (job.type == JOB_ADD)
+			free(job.add);
 	close(s->stop_fd);
 	close(s->poke_fd);
 	queue_free(s->jobs);
 	free(s->sessions);
+	free(s->streams);
 	free(s->claims);
 	free(s->members);
 	free(s);
@@ -500,6 +539,19 @@ static void push(struct steward *s, struct job job)
 	bool taken = queue_push(s->jobs, &job);
 
 	assert(taken);
+}
+
+void steward_add_stream(struct steward *s, uint32_t stream, const struct steward_stream *what)
+{
+	struct steward_stream *copy = memory_new(sizeof(*copy));
+
+	*copy = *what;
+	push(s, (struct job){ .type = JOB_ADD, .stream = stream, .add = copy });
+}
+
+void steward_remove_stream(struct steward *s, uint32_t stream)
+{
+	push(s, (struct job){ .type = JOB_REMOVE, .stream = stream });
 }
 
 void steward_let_go(struct steward *s, struct steward_release *job)

@@ -18,7 +18,8 @@ struct steward;
 
 /* What a round saw: for the worker, which frees it. */
 struct steward_view {
-	struct store_round_stream *streams; /* by the worker's index */
+	/* By the worker's index; one that the steward does not have has no id. */
+	struct store_round_stream *streams;
 	uint32_t stream_count;
 	int64_t *wanted; /* the store's ids of lanes that others want, ascending */
 	size_t wanted_count, wanted_capacity;
@@ -37,22 +38,23 @@ struct steward_release {
 };
 void steward_release_free(struct steward_release *r);
 
+/* A stream that the session joined. */
 struct steward_stream {
-	int64_t id; /* the store's */
-	const int32_t *sinks;
+	int64_t id; /* the store's; 0: none */
+	int32_t sinks[CONFIG_SINKS_MAX];
 	size_t sink_count;
 };
 
 struct steward_settings {
 	struct session_settings session; /* its store is the steward's until steward_stop */
 	const char *id;                  /* of the session */
-	const struct steward_stream *streams;
-	uint32_t stream_count;
-	uint32_t held_max; /* worker.max_shards */
+	uint32_t held_max;               /* worker.max_shards */
 	uint64_t seed;
 	void (*viewed)(void *arg, struct steward_view *view);
 	void (*taken)(void *arg, struct taken *t); /* the worker's then */
 	void (*released)(void *arg, struct steward_release *job);
+	/* The session has left the stream: the last that is heard of this index. */
+	void (*removed)(void *arg, uint32_t stream);
 	/* The session is over: it was declared dead. Once. */
 	void (*lost)(void *arg, const struct error *err);
 	void *arg;
@@ -63,7 +65,10 @@ struct steward *steward_start(const struct steward_settings *settings);
 /* Ends after the call under way; releases that are still queued are given back undone. Frees. */
 void steward_stop(struct steward *s);
 
-/* From any thread. */
+/* From any thread. The worker's index of the stream; one that was removed may be used again. */
+void steward_add_stream(struct steward *s, uint32_t stream, const struct steward_stream *what);
+/* Nothing of it is claimed any more, and the session leaves it. */
+void steward_remove_stream(struct steward *s, uint32_t stream);
 void steward_let_go(struct steward *s, struct steward_release *job);
 /* Asks what the session holds of the stream: comes as `taken` with `all`. */
 void steward_ask_held(struct steward *s, uint32_t stream);

@@ -70,7 +70,11 @@ void worker_note_free(struct worker_note *n)
 	case NOTE_RELEASED:
 		steward_release_free(n->release);
 		break;
+	case NOTE_WORKED:
+		free(n->task);
+		break;
 	case NOTE_SAVED:
+	case NOTE_REMOVED:
 	case NOTE_PREPARED:
 	case NOTE_FINISHED:
 	case NOTE_LOST:
@@ -97,6 +101,12 @@ static void on_lanes_added(void *arg, struct saver_lanes *job)
 static void on_shards(void *arg, struct saver_shards *job)
 {
 	worker_push_note(arg, (struct worker_note){ .type = NOTE_SHARDS, .shards = job });
+}
+
+static void on_worked(void *arg, struct saver_task *task)
+{
+	worker_push_note(arg, (struct worker_note){ .type = NOTE_WORKED,
+						    .task = (struct worker_task *)task });
 }
 
 static void on_lettered(void *arg, struct letter *l, bool stored)
@@ -154,6 +164,7 @@ static void start_saver(struct worker *w)
 				    .saved = on_saved,
 				    .lanes_added = on_lanes_added,
 				    .shards = on_shards,
+				    .worked = on_worked,
 				    .lettered = on_lettered,
 				    .lost = worker_on_lost,
 				    .arg = w };
@@ -194,13 +205,6 @@ static void start_discovery(struct worker *w)
 				       .seed = seed() };
 
 	w->discover = discover_new(&s);
-	for (uint32_t i = 0; i < w->stream_count; i++) {
-		discover_add(w->discover, i, w->streams[i].resolved.arn,
-			     w->streams[i].config->name);
-		/* Where there are other workers, the store says who lists. */
-		if (!w->steward)
-			discover_set_lister(w->discover, i, true);
-	}
 }
 
 /* --- a life --- */
@@ -229,7 +233,7 @@ static void prepare_core(struct worker *w)
 				   .lanes_max = lanes_max(w),
 				   .seed = seed() };
 
-	core_init(&w->core, &s, w->stream_count);
+	core_init(&w->core, &s);
 	for (uint32_t i = 0; i < w->sink_count; i++) {
 		struct worker_sink *k = &w->sinks[i];
 
@@ -245,8 +249,7 @@ static bool begin(struct worker *w)
 {
 	return prepare(w) && worker_resolve(w) &&
 	       session_begin(&w->session_settings, w->session, &w->beat_from_ms, &w->error) &&
-	       worker_open_sinks(w) && start_readers(w) && worker_find_streams(w) &&
-	       worker_share(w);
+	       worker_open_sinks(w) && start_readers(w) && worker_find_sinks(w) && worker_share(w);
 }
 
 static void serve(struct worker *w)
@@ -254,14 +257,17 @@ static void serve(struct worker *w)
 	struct core_event first = { .type = CORE_TICK };
 
 	start_saver(w);
+	start_discovery(w);
 	loop_watch(w->loop, queue_fd(w->events), EPOLLIN, worker_on_events, w);
 	loop_watch(w->loop, queue_fd(w->notes), EPOLLIN, worker_on_events, w);
 	loop_watch(w->loop, w->settings.stop_fd, EPOLLIN, on_stop, w);
 	log_info("session begun", log_text("session", w->session),
-		 log_text("store", store_describe(w->settings.store)),
-		 log_int("shards", w->core.lane_count));
+		 log_text("store", store_describe(w->settings.store)));
 	health_set(w->settings.health, "session", NULL);
-	start_discovery(w);
+	if (!worker_open_streams(w)) {
+		w->end = WORKER_FAILED;
+		return;
+	}
 	worker_watch(w);
 	first.now_ms = loop_now_ms(w->loop);
 	worker_feed(w, &first);
@@ -337,10 +343,8 @@ static void init(struct worker *w, const struct worker_settings *settings)
 							 .metrics = settings->metrics,
 							 .health = settings->health,
 							 .stop = settings->stop };
-	w->stream_count = (uint32_t)c->stream_count;
 	w->sink_count = (uint32_t)c->sink_count;
 	w->reader_count = (unsigned)c->worker.threads;
-	w->streams = memory_array(w->stream_count, sizeof(*w->streams));
 	/* A page a fetch, an answer a page and sink of a busy lane. */
 	w->events = queue_new(sizeof(struct core_event),
 			      CONNECTIONS_MAX + (size_t)lanes_max(w) * w->sink_count * CORE_PAGES);

@@ -212,6 +212,13 @@ static void on_note(struct worker *w, const struct worker_note *n)
 	case NOTE_RELEASED:
 		worker_released(w, n->release);
 		break;
+	case NOTE_REMOVED:
+		worker_stream_removed(w, n->stream);
+		break;
+	case NOTE_WORKED:
+		n->task->done(w, n->task);
+		free(n->task);
+		break;
 	case NOTE_LOST:
 		error_set(&lost, ERROR_FENCED, "%s", n->error);
 		free(n->error);

@@ -14,10 +14,12 @@
 #include "consumer/taken.h"
 #include "consumer/worker.h"
 
-/* Between the worker's files: worker.c (its life), worker_start.c (streams, sinks, lanes out of the
- * store), worker_lanes.c (shards found), worker_share.c (lanes shared with other workers),
- * worker_core.c (events and actions), worker_watch.c (metrics and health). */
+/* Between the worker's files: worker.c (its life), worker_start.c (what streams are, sinks),
+ * worker_streams.c (streams opened and left), worker_lanes.c (shards found), worker_share.c (lanes
+ * shared with other workers), worker_core.c (events and actions), worker_watch.c (metrics and
+ * health). */
 
+/* On the heap, as lanes and their readers point into it: freed once the last of its lanes is. */
 struct worker_stream {
 	const struct config_stream *config;
 	struct resolved_stream resolved;
@@ -43,6 +45,9 @@ struct worker_stream {
 	struct streams_shard *listing;
 	size_t listing_count;
 	struct metric_cell *lag, *time_to_loss, *shards[LANE_STATES];
+	struct taken *claimed; /* found with it, until it is in the core */
+	bool removing;         /* the steward was told; nothing of it is added any more */
+	struct worker_stream *next;
 };
 
 struct worker_sink {
@@ -67,13 +72,22 @@ enum worker_note_type {
 	NOTE_VIEWED,
 	NOTE_TAKEN,
 	NOTE_RELEASED,
+	NOTE_REMOVED,
+	NOTE_WORKED,
 	NOTE_PREPARED,
 	NOTE_FINISHED,
 	NOTE_LOST,
 };
+struct worker;
+/* A saver's task that comes back to the worker's thread. Allocated; freed behind `done`, or without
+ * it where the session has ended. */
+struct worker_task {
+	struct saver_task saver; /* first */
+	void (*done)(struct worker *w, struct worker_task *task);
+};
 struct worker_note {
 	enum worker_note_type type;
-	uint32_t sink;
+	uint32_t sink, stream;
 	uint64_t roll, deliveries;
 	struct str blob; /* PREPARED: allocated */
 	union {          /* by type */
@@ -82,6 +96,7 @@ struct worker_note {
 		struct steward_view *view;
 		struct taken *taken;
 		struct steward_release *release;
+		struct worker_task *task;
 	};
 	char *error; /* LOST: allocated */
 };
@@ -95,8 +110,11 @@ struct worker {
 	struct loop *loop;
 	struct aws_client *client;
 	struct core core;
-	struct worker_stream *streams;
+	struct worker_stream **streams; /* by core index; NULL: not in use */
 	uint32_t stream_count;
+	struct worker_stream *unopened; /* in the store they are not looked up yet */
+	uint32_t opening;               /* of these, asked for */
+	struct worker_stream *parted;   /* removed: their lanes are still at their readers */
 	struct worker_sink sinks[CORE_SINKS_MAX];
 	uint32_t sink_count;
 	struct lane **lanes; /* by core index */
@@ -108,8 +126,7 @@ struct worker {
 	struct discover *discover;
 	/* Where several workers can share the store. */
 	struct steward *steward;
-	struct store *second_store; /* the steward's */
-	struct steward_stream *shares;
+	struct store *second_store;         /* the steward's */
 	struct steward_release *letting_go; /* of the step under way */
 	struct queue *events, *notes;
 	struct loop_timer *wake, *tick, *deadline;
@@ -129,9 +146,23 @@ struct worker {
 /* worker_start.c: false with `w->error` set. */
 bool worker_resolve(struct worker *w);
 bool worker_open_sinks(struct worker *w);
-bool worker_find_streams(struct worker *w);
+bool worker_find_sinks(struct worker *w);
 void worker_purge_sinks(struct worker *w);
 void worker_close_sinks(struct worker *w);
+
+/* worker_streams.c: streams come and go within a session. */
+/* Those of `unopened`. False with `w->error` set. */
+bool worker_open_streams(struct worker *w);
+/* It is resolved and in `unopened`: found in the store, or made, and joined; its shards are looked
+ * for and its lanes taken from then on. False with `w->error` set. */
+bool worker_open_stream(struct worker *w, struct worker_stream *s);
+/* Nothing of it is under way any more: no lane of it is in the core, none is being added. */
+void worker_remove_stream(struct worker *w, struct worker_stream *s);
+/* The steward has left it. */
+void worker_stream_removed(struct worker *w, uint32_t stream);
+/* Frees those that were removed and of which no reader has a lane any more. */
+void worker_reap_streams(struct worker *w);
+void worker_free_stream(struct worker_stream *s);
 void worker_release_streams(struct worker *w);
 
 /* worker_lanes.c */

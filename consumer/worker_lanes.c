@@ -245,7 +245,7 @@ void worker_shards_known(struct worker *w, struct saver_shards *job)
 void worker_found(void *arg, uint32_t stream, const struct discover_listing *l)
 {
 	struct worker *w = arg;
-	struct worker_stream *s = &w->streams[stream];
+	struct worker_stream *s = w->streams[stream];
 
 	if (l->complete && w->steward)
 		keep_listing(w, s, l->shards, l->count);
@@ -256,7 +256,7 @@ void worker_found(void *arg, uint32_t stream, const struct discover_listing *l)
 void worker_discovered(void *arg, uint32_t stream, const char *parent)
 {
 	struct worker *w = arg;
-	struct worker_stream *s = &w->streams[stream];
+	struct worker_stream *s = w->streams[stream];
 
 	worker_settle(w, s, s->core_lanes[lineage_find(&s->lineage, parent)]);
 }

@@ -16,7 +16,7 @@
 static void drop(struct worker *w, uint32_t index, uint32_t then)
 {
 	struct lane *l = w->lanes[index];
-	struct worker_stream *s = &w->streams[l->stream->index];
+	struct worker_stream *s = w->streams[l->stream->index];
 
 	s->core_lanes[lineage_find(&s->lineage, l->shard)] = then;
 	core_drop_lane(&w->core, index);
@@ -94,6 +94,10 @@ static bool take_one(struct worker *w, struct worker_stream *s, const struct tak
 
 	if (s->core_lanes[in_lineage] != CORE_NONE)
 		return false;
+	if (s->removing) {
+		let_go(w, lane->id, CORE_NONE);
+		return false;
+	}
 	if (worker_must_wait(w, s, lane)) {
 		/* Everything that this session holds was looked at, and its parent is not there. */
 		if (t->all)
@@ -118,7 +122,7 @@ void worker_ask_held(struct worker *w, struct worker_stream *s)
  * showed a child before its parent. Such a child waits for a later pass. */
 void worker_take(struct worker *w, struct taken *t)
 {
-	struct worker_stream *s = &w->streams[t->stream];
+	struct worker_stream *s = w->streams[t->stream];
 	struct core_event tick = { .type = CORE_TICK, .now_ms = loop_now_ms(w->loop) };
 	AUTO(taken_shards) struct taken_shards *waiting = taken_shards_new(t);
 	int64_t added = 0;
@@ -235,9 +239,11 @@ static void nothing_left(struct worker *w, struct worker_stream *s,
 void worker_viewed(struct worker *w, struct steward_view *v)
 {
 	for (uint32_t i = 0; i < v->stream_count; i++) {
-		struct worker_stream *s = &w->streams[i];
 		const struct store_round_stream *r = &v->streams[i];
+		struct worker_stream *s = r->stream ? w->streams[i] : NULL;
 
+		if (!s || s->removing)
+			continue;
 		s->stored.rooted = s->stored.rooted || r->rooted;
 		see_lister(w, s, r->lister);
 		see_served(s, r->served);
@@ -268,59 +274,36 @@ static void on_released(void *arg, struct steward_release *r)
 	worker_push_note(arg, (struct worker_note){ .type = NOTE_RELEASED, .release = r });
 }
 
-/* --- beginning and end --- */
-
-static bool take_all(struct worker *w, uint32_t stream)
+static void on_removed(void *arg, uint32_t stream)
 {
-	struct worker_stream *s = &w->streams[stream];
-	AUTO(taken) struct taken *t = taken_new(stream, true);
-
-	if (!store_lanes_claim(w->settings.store, w->session, s->stored.id, s->sink_ids,
-			       s->lanes.sink_count, UINT32_MAX, taken_lane, taken_position, t,
-			       &w->error))
-		return error_wrap(&w->error, "stream %s", s->config->name);
-	worker_take(w, t);
-	return true;
+	worker_push_note(arg, (struct worker_note){ .type = NOTE_REMOVED, .stream = stream });
 }
 
-static bool start_steward(struct worker *w)
+/* --- beginning and end --- */
+
+bool worker_share(struct worker *w)
 {
 	struct steward_settings settings = {
 		.session = w->session_settings,
 		.id = w->session,
-		.stream_count = w->stream_count,
 		.held_max = (uint32_t)w->settings.config->worker.max_shards,
 		.viewed = on_viewed,
 		.taken = on_taken,
 		.released = on_released,
+		.removed = on_removed,
 		.lost = worker_on_lost,
 		.arg = w
 	};
 
+	if (store_exclusive(w->settings.store))
+		return true; /* nobody to share with */
 	w->second_store = store_open(w->settings.config->checkpoint.store,
 				     w->settings.config->checkpoint.lease_ms / 2 - 1, &w->error);
 	if (!w->second_store)
 		return false;
 	settings.session.store = w->second_store;
-	w->shares = memory_array(w->stream_count, sizeof(*w->shares));
-	for (uint32_t i = 0; i < w->stream_count; i++)
-		w->shares[i] =
-			(struct steward_stream){ .id = w->streams[i].stored.id,
-						 .sinks = w->streams[i].sink_ids,
-						 .sink_count = w->streams[i].lanes.sink_count };
-	settings.streams = w->shares;
 	rng_random(&settings.seed, sizeof(settings.seed));
 	w->steward = steward_start(&settings);
-	return true;
-}
-
-bool worker_share(struct worker *w)
-{
-	if (!store_exclusive(w->settings.store))
-		return start_steward(w);
-	for (uint32_t i = 0; i < w->stream_count; i++)
-		if (!take_all(w, i))
-			return false;
 	return true;
 }
 
@@ -333,5 +316,4 @@ void worker_share_end(struct worker *w)
 	w->second_store = NULL;
 	if (w->letting_go)
 		steward_release_free(w->letting_go);
-	free(w->shares);
 }

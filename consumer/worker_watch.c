@@ -121,12 +121,14 @@ void worker_watch(void *arg)
 	struct worker *w = arg;
 
 	for (uint32_t i = 0; i < w->stream_count; i++)
-		watch_stream(w, &w->streams[i]);
+		if (w->streams[i])
+			watch_stream(w, w->streams[i]);
 	for (uint32_t i = 0; i < w->sink_count; i++)
 		watch_sink(w, &w->sinks[i]);
 	note_pulse(w);
 	metric_set(w->inflight, w->core.charged);
 	metric_set(w->credit_waits, (int64_t)w->core.credit_waits);
+	worker_reap_streams(w);
 	loop_timer_arm(w->tick, WATCH_EVERY_MS);
 }
 

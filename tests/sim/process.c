@@ -436,14 +436,14 @@ void process_boot(struct world *w)
 	w->process = p;
 	w->store.session = ++w->sessions;
 	w->store.saves = 0;
-	core_init(&p->core, &settings, 1);
+	core_init(&p->core, &settings);
 	lineage_init(&p->lineage);
 	for (uint32_t i = 0; i < w->sink_count; i++) {
 		show_roll(w, i); /* burial */
 		sinks[i] = core_add_sink(&p->core, w->sinks[i].rolls);
 		p->open[i].number = 1;
 	}
-	core_set_stream(&p->core, 0, &limits, sinks, w->sink_count);
+	core_add_stream(&p->core, &limits, sinks, w->sink_count);
 	for (int i = 0; i < w->store.row_count; i++)
 		w->store.rows[i].owner = 0;
 	process_claim(w);

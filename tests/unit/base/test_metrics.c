@@ -90,7 +90,7 @@ static void series_are_bounded(void **state)
 
 	(void)state;
 	buf_init(&out, 0);
-	for (int i = 0; i < 5000; i++) {
+	for (int i = 0; i < 12000; i++) {
 		snprintf(name, sizeof(name), "stream-%d", i);
 		cell = metrics_cell(m, METRIC_SHARDS, name, "reading");
 		if (i == 0)
@@ -142,6 +142,29 @@ static void names_that_are_promised_are_in_the_reference(void **state)
 	buf_release(&out);
 }
 
+static void a_stream_is_forgotten(void **state)
+{
+	struct metrics *m = metrics_new();
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, 0);
+	metric_add(metrics_cell(m, METRIC_POLLS, "orders", "empty"), 1);
+	metric_add(metrics_cell(m, METRIC_POLLS, "users", "empty"), 2);
+	metric_add(metrics_cell(m, METRIC_GAPS, "orders", NULL), 3);
+	metric_add(metrics_cell(m, METRIC_DELIVERED, "orders", NULL), 4); /* a sink */
+	metrics_forget_stream(m, "orders");
+	metric_add(metrics_cell(m, METRIC_POLLS, "items", "empty"), 5);
+	metrics_print(m, &out);
+	assert_null(strstr(out.data, "stream=\"orders\""));
+	assert_non_null(strstr(out.data, "stream=\"users\",result=\"empty\"} 2\n"));
+	assert_non_null(strstr(out.data, "stream=\"items\",result=\"empty\"} 5\n"));
+	assert_non_null(strstr(out.data, "sink=\"orders\"} 4\n"));
+	assert_int_equal(metric_get(metrics_cell(m, METRIC_GAPS, "orders", NULL)), 0);
+	buf_release(&out);
+	metrics_free(m);
+}
+
 static void *count(void *arg)
 {
 	for (int i = 0; i < 1000; i++) {
@@ -179,6 +202,7 @@ int main(void)
 		cmocka_unit_test(label_values_are_escaped),
 		cmocka_unit_test(series_are_bounded),
 		cmocka_unit_test(names_that_are_promised_are_in_the_reference),
+		cmocka_unit_test(a_stream_is_forgotten),
 		cmocka_unit_test(threads_share_cells),
 	};
 

@@ -341,6 +341,32 @@ static void one_lists_until_it_is_gone(void **state)
 }
 
 /* --- adding --- */
+/* A stream that is over leaves its sessions; they live on with their other streams. */
+static void who_leaves_serves_no_longer(void **state)
+{
+	struct world *w = *state;
+	int64_t elsewhere = stream_named(w->s, "users");
+	struct looked l;
+
+	join(w, SESSION_A);
+	begin_joined(w, SESSION_B);
+	assert_ok(store_join(w->s, SESSION_A, elsewhere, &w->sink, 1, err));
+	for (int i = 0; i < 2; i++) { /* again is fine */
+		assert_ok(store_leave(w->s, SESSION_A, w->stream, err));
+		l = look(w, SESSION_A);
+		assert_int_equal(l.stream_count, 1);
+		assert_int_equal(l.streams[0].stream, elsewhere);
+		assert_true(l.streams[0].lister);
+	}
+	l = look(w, SESSION_B);
+	assert_int_equal(l.member_count, 1);
+	assert_true(l.streams[0].lister); /* its place was empty */
+	assert_claims(w, SESSION_A, 10);
+	join(w, SESSION_A);
+	assert_int_equal(look(w, SESSION_A).stream_count, 2);
+	assert_false(look(w, SESSION_A).streams[0].lister);
+}
+
 static void what_a_lister_finds_is_free(void **state)
 {
 	struct world *w = *state;
@@ -762,6 +788,7 @@ static int run(const char *name)
 		T(a_sink_that_went_holds_up_nothing),
 		T(a_round_counts),
 		T(one_lists_until_it_is_gone),
+		T(who_leaves_serves_no_longer),
 		T(what_a_lister_finds_is_free),
 		T(a_claim_takes_the_oldest_heads_and_what_descends),
 		T(a_child_goes_where_its_parent_is),

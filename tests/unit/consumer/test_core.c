@@ -43,9 +43,9 @@ static void begin(bool rolls, int64_t idle_ms)
 
 	memset(&t, 0, sizeof(t));
 	t.now_ms = 1000;
-	core_init(&t.core, &settings, 1);
+	core_init(&t.core, &settings);
 	t.sink = core_add_sink(&t.core, rolls);
-	core_set_stream(&t.core, 0, &limits, &t.sink, 1);
+	core_add_stream(&t.core, &limits, &t.sink, 1);
 }
 
 static uint32_t add(uint32_t parent)
@@ -384,6 +384,44 @@ static void what_has_left_is_not_waited_for(void **state)
 	core_release(&t.core);
 }
 
+/* A stream that is left makes room; its lanes, pages and numbers are no concern of the next one. */
+static void streams_come_and_go(void **state)
+{
+	struct pacing_limits limits = { .min_ms = 50, .max_ms = 50 };
+	uint32_t lane, second;
+
+	(void)state;
+	begin(false, 100);
+	core_expect(&t.core, 1);
+	feed((struct core_event){ .type = CORE_CHILDREN, .lane = CORE_NONE });
+	assert_false(did(CORE_IDLE, CORE_NONE)); /* one is on its way */
+	second = core_add_stream(&t.core, &limits, &t.sink, 1);
+	core_expect(&t.core, 0);
+	assert_int_equal(second, 1);
+	tick();
+	assert_false(did(CORE_IDLE, CORE_NONE)); /* it is not listed yet */
+	feed((struct core_event){ .type = CORE_CHILDREN, .stream = second, .lane = CORE_NONE });
+	assert_true(did(CORE_IDLE, CORE_NONE));
+
+	core_remove_stream(&t.core, 0);
+	assert_int_equal(core_add_stream(&t.core, &limits, &t.sink, 1), 0);
+	tick();
+	assert_false(did(CORE_IDLE, CORE_NONE));
+	lane = add(CORE_NONE);
+	feed((struct core_event){ .type = CORE_CHILDREN, .lane = CORE_NONE });
+	assert_true(did(CORE_FETCH, lane));
+	page(lane, 0, true);
+	saved();
+	feed((struct core_event){ .type = CORE_CHILDREN, .lane = lane });
+	assert_true(did(CORE_ENDED, lane));
+	core_drop_lane(&t.core, lane);
+	core_remove_stream(&t.core, 0);
+	for (uint32_t want = 0; want < 20; want++)
+		assert_int_equal(core_add_stream(&t.core, &limits, &t.sink, 1),
+				 want ? want + 1 : 0);
+	core_release(&t.core);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -399,6 +437,7 @@ int main(void)
 		cmocka_unit_test(an_index_is_used_again),
 		cmocka_unit_test(a_stop_brings_home_what_was_on_its_way_out),
 		cmocka_unit_test(what_has_left_is_not_waited_for),
+		cmocka_unit_test(streams_come_and_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,299 @@
+/* Streams of a session: they are opened while it runs, and leave it again. */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "aws/answer.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "consumer/worker_internal.h"
+
+/* --- what lanes see of a stream --- */
+
+static void stream_cells(struct worker *w, struct worker_stream *s)
+{
+	static const char *const ops[] = { "c", "u", "d", "r" };
+	struct metrics *m = w->settings.metrics;
+	struct lane_stream *l = &s->lanes;
+	const char *name = s->config->name;
+
+	for (int op = 0; op < 4; op++)
+		l->records[op] = metrics_cell(m, METRIC_RECORDS, name, ops[op]);
+	l->bytes = metrics_cell(m, METRIC_RECORD_BYTES, name, NULL);
+	l->gaps = metrics_cell(m, METRIC_GAPS, name, NULL);
+	l->polls_records = metrics_cell(m, METRIC_POLLS, name, "records");
+	l->polls_empty = metrics_cell(m, METRIC_POLLS, name, "empty");
+	for (int kind = ERROR_NONE + 1; kind < ERROR_KINDS; kind++)
+		if (kind != ERROR_FENCED)
+			l->polls_failed[kind] = metrics_cell(m, METRIC_POLLS, name,
+							     answer_result((enum error_kind)kind));
+}
+
+static void describe_source(struct worker_stream *s)
+{
+	struct lane_stream *l = &s->lanes;
+	const struct resolved_stream *r = &s->resolved;
+
+	l->source = (struct source){ .stream = s->config->name,
+				     .table = r->table,
+				     .arn = r->arn,
+				     .account = r->account,
+				     .region = r->region,
+				     .key_hash = r->key_hash,
+				     .key_range = r->key_range,
+				     .version = SLUICE_VERSION,
+				     .new_images = r->new_images,
+				     .old_images = r->old_images };
+	l->gap = (enum config_gap)s->config->gap;
+	l->on_error = (enum config_on_error)s->config->on_error;
+}
+
+/* Equal encodings are made once for all sinks of the stream. */
+static unsigned encoding_of(struct lane_stream *l, struct encoding e)
+{
+	for (unsigned i = 0; i < l->encoding_count; i++)
+		if (l->encodings[i].format == e.format &&
+		    l->encodings[i].numbers_as_strings == e.numbers_as_strings)
+			return i;
+	l->encodings[l->encoding_count] = e;
+	return (unsigned)l->encoding_count++;
+}
+
+static void attach_sinks(struct worker *w, struct worker_stream *s)
+{
+	struct lane_stream *l = &s->lanes;
+
+	l->sink_count = (uint32_t)s->config->sink_count;
+	for (uint32_t slot = 0; slot < l->sink_count; slot++) {
+		struct worker_sink *k = &w->sinks[s->config->sinks[slot].sink];
+
+		l->sinks[slot] = (struct lane_sink){
+			.index = k->host.index,
+			.encoding = encoding_of(l, k->ops->encoding(k->config->settings)),
+			.ops = k->ops,
+			.sink = k->sink,
+			.name = k->config->name,
+		};
+		s->sink_ids[slot] = k->store_id;
+	}
+}
+
+/* --- opening --- */
+
+struct opening {
+	struct worker_task task;
+	struct worker_stream *stream;
+	const char *session;
+	int64_t start_ms;
+};
+
+/* Where only one worker can be, it takes all there is at once. */
+static bool take_all(struct opening *o, struct store *store, struct error *err)
+{
+	struct worker_stream *s = o->stream;
+
+	if (!store_exclusive(store))
+		return true;
+	taken_free(s->claimed);
+	s->claimed = taken_new(0, true);
+	return store_lanes_claim(store, o->session, s->stored.id, s->sink_ids, s->lanes.sink_count,
+				 UINT32_MAX, taken_lane, taken_position, s->claimed, err);
+}
+
+/* On the saver's thread, which alone has the stream meanwhile. */
+static bool find(struct saver_task *task, struct store *store, struct error *err)
+{
+	struct opening *o = (struct opening *)task;
+	struct worker_stream *s = o->stream;
+
+	return (store_stream(store, s->config->name, s->resolved.arn, o->start_ms, &s->stored,
+			     err) &&
+		store_join(store, o->session, s->stored.id, s->sink_ids, s->lanes.sink_count,
+			   err) &&
+		store_shards(store, s->stored.id, 0, worker_know_shard, s, err) &&
+		take_all(o, store, err)) ||
+	       error_wrap(err, "stream %s", s->config->name);
+}
+
+static void take_out(struct worker_stream **list, struct worker_stream *s)
+{
+	while (*list != s)
+		list = &(*list)->next;
+	*list = s->next;
+	s->next = NULL;
+}
+
+static void add_to_core(struct worker *w, struct worker_stream *s)
+{
+	struct pacing_limits limits = { .min_ms = s->config->poll_min_ms,
+					.max_ms = s->config->poll_max_ms,
+					.budget = s->config->poll_budget };
+	uint32_t of_core[CORE_SINKS_MAX], index;
+
+	for (uint32_t slot = 0; slot < s->lanes.sink_count; slot++)
+		of_core[slot] = s->lanes.sinks[slot].index;
+	index = core_add_stream(&w->core, &limits, of_core, s->lanes.sink_count);
+	if (index >= w->stream_count) {
+		w->streams =
+			memory_resize(w->streams, (index + 1) * sizeof(struct worker_stream *));
+		w->stream_count = index + 1;
+	}
+	w->streams[index] = s;
+	s->lanes.index = index;
+}
+
+static void begin_sharing(struct worker *w, struct worker_stream *s)
+{
+	struct steward_stream what = { .id = s->stored.id, .sink_count = s->lanes.sink_count };
+	struct taken *claimed = MOVE(s->claimed);
+
+	memcpy(what.sinks, s->sink_ids, s->lanes.sink_count * sizeof(*what.sinks));
+	if (w->steward) {
+		steward_add_stream(w->steward, s->lanes.index, &what);
+		return;
+	}
+	claimed->stream = s->lanes.index;
+	worker_take(w, claimed);
+	taken_free(claimed);
+}
+
+static void opened(struct worker *w, struct worker_task *task)
+{
+	struct opening *o = (struct opening *)task;
+	struct worker_stream *s = o->stream;
+
+	if (!task->saver.ok) {
+		if (task->saver.error.kind != ERROR_CANCELLED &&
+		    task->saver.error.kind != ERROR_FENCED)
+			worker_end_with(w, WORKER_FAILED, &task->saver.error);
+		return;
+	}
+	take_out(&w->unopened, s);
+	s->lanes.source.generation = s->stored.generation;
+	s->lanes.start_ms = s->stored.start_ms;
+	add_to_core(w, s);
+	core_expect(&w->core, --w->opening);
+	discover_add(w->discover, s->lanes.index, s->resolved.arn, s->config->name);
+	begin_sharing(w, s);
+	/* Where there are other workers, the store says who lists. */
+	if (!w->steward)
+		discover_set_lister(w->discover, s->lanes.index, true);
+}
+
+/* In the order of the configuration, so that the store's ids are, too. */
+bool worker_open_stream(struct worker *w, struct worker_stream *s)
+{
+	struct opening *o = memory_new(sizeof(*o));
+	int64_t now_ms = clock_aws_ms(w->settings.clock);
+	enum config_start start;
+
+	*o = (struct opening){ .task = { .saver.work = find, .done = opened },
+			       .stream = s,
+			       .session = w->session };
+	if (!config_start_parse(s->config->start, now_ms, &start, &o->start_ms, &w->error)) {
+		free(o);
+		return error_wrap(&w->error, "stream %s", s->config->name);
+	}
+	if (start == START_LATEST)
+		o->start_ms = now_ms;
+	lineage_init(&s->lineage);
+	describe_source(s);
+	stream_cells(w, s);
+	attach_sinks(w, s);
+	core_expect(&w->core, ++w->opening);
+	saver_work(w->saver, &o->task.saver);
+	return true;
+}
+
+bool worker_open_streams(struct worker *w)
+{
+	for (struct worker_stream *s = w->unopened; s; s = s->next)
+		if (!worker_open_stream(w, s))
+			return false;
+	return true;
+}
+
+/* --- leaving --- */
+
+void worker_stream_removed(struct worker *w, uint32_t stream)
+{
+	struct worker_stream *s = w->streams[stream];
+
+	core_remove_stream(&w->core, stream);
+	w->streams[stream] = NULL;
+	s->next = w->parted;
+	w->parted = s;
+}
+
+void worker_remove_stream(struct worker *w, struct worker_stream *s)
+{
+	assert(!s->removing && s->adding == 0);
+	s->removing = true;
+	discover_remove(w->discover, s->lanes.index);
+	if (w->steward)
+		steward_remove_stream(w->steward, s->lanes.index);
+	else
+		worker_stream_removed(w, s->lanes.index);
+}
+
+/* Where no other stream has its name: one that was turned off and on goes on under it. */
+static void forget_name(struct worker *w, const char *name)
+{
+	char part[160];
+
+	for (uint32_t i = 0; i < w->stream_count; i++)
+		if (w->streams[i] && strcmp(w->streams[i]->config->name, name) == 0)
+			return;
+	for (const struct worker_stream *s = w->unopened; s; s = s->next)
+		if (strcmp(s->config->name, name) == 0)
+			return;
+	snprintf(part, sizeof(part), "stream %s", name);
+	health_forget(w->settings.health, part);
+	metrics_forget_stream(w->settings.metrics, name);
+}
+
+void worker_free_stream(struct worker_stream *s)
+{
+	lineage_release(&s->lineage);
+	taken_free(s->claimed);
+	free(s->core_lanes);
+	free(s->listing);
+	free(s->settled);
+	free(s);
+}
+
+void worker_reap_streams(struct worker *w)
+{
+	for (struct worker_stream **at = &w->parted; *at;) {
+		struct worker_stream *s = *at;
+
+		if (atomic_load(&s->lanes.lanes) > 0) {
+			at = &s->next;
+			continue;
+		}
+		*at = s->next;
+		forget_name(w, s->config->name);
+		worker_free_stream(s);
+	}
+}
+
+static void free_list(struct worker_stream *s)
+{
+	while (s) {
+		struct worker_stream *next = s->next;
+
+		worker_free_stream(s);
+		s = next;
+	}
+}
+
+void worker_release_streams(struct worker *w)
+{
+	for (uint32_t i = 0; i < w->stream_count; i++)
+		if (w->streams[i])
+			worker_free_stream(w->streams[i]);
+	free(w->streams);
+	free_list(w->unopened);
+	free_list(w->parted);
+}
