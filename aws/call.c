@@ -535,7 +535,7 @@ static bool call_again(struct aws_call *call, enum answer_remedy remedy, enum er
 	case ANSWER_AGAIN:
 		break;
 	}
-	if (call->attempt >= ATTEMPTS_MAX || c->retry_tokens < cost)
+	if (call->operation->once || call->attempt >= ATTEMPTS_MAX || c->retry_tokens < cost)
 		return false;
 	c->retry_tokens -= cost;
 	call->last_cost = cost;

@@ -22,6 +22,16 @@ static const struct aws_operation describe_stream = {
 	.timeout_ms = TIMEOUT_MS,
 	.answer_max = SMALL_ANSWER_MAX,
 };
+static const struct aws_operation describe_stream_once = {
+	.name = "DescribeStream",
+	.service = AWS_STREAMS,
+	.method = "POST",
+	.target = TARGET("DescribeStream"),
+	.permission = "dynamodb:DescribeStream",
+	.timeout_ms = TIMEOUT_MS,
+	.answer_max = SMALL_ANSWER_MAX,
+	.once = true,
+};
 static const struct aws_operation get_shard_iterator = {
 	.name = "GetShardIterator",
 	.service = AWS_STREAMS,
@@ -144,10 +154,10 @@ static void described(struct aws_call *call, const struct error *failed, struct 
 	free(shards);
 }
 
-void streams_describe(struct aws_client *c, const char *arn, const char *after,
-		      const char *children_of, streams_describe_fn *fn, void *arg)
+static void describe(struct aws_client *c, const struct aws_operation *how, const char *arn,
+		     const char *after, const char *children_of, streams_describe_fn *fn, void *arg)
 {
-	struct aws_call *call = aws_call_new(c, &describe_stream);
+	struct aws_call *call = aws_call_new(c, how);
 	struct buf *body = aws_call_body(call);
 
 	*(struct describe_call *)aws_call_state(call) = (struct describe_call){ fn, arg };
@@ -165,6 +175,18 @@ void streams_describe(struct aws_client *c, const char *arn, const char *after,
 	}
 	buf_text(body, "}");
 	aws_call_send(call, described);
+}
+
+void streams_describe(struct aws_client *c, const char *arn, const char *after,
+		      const char *children_of, streams_describe_fn *fn, void *arg)
+{
+	describe(c, &describe_stream, arn, after, children_of, fn, arg);
+}
+
+void streams_describe_once(struct aws_client *c, const char *arn, const char *after,
+			   const char *children_of, streams_describe_fn *fn, void *arg)
+{
+	describe(c, &describe_stream_once, arn, after, children_of, fn, arg);
 }
 
 /* ---- GetShardIterator ---- */

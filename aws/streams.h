@@ -39,6 +39,9 @@ typedef void streams_describe_fn(void *arg, const struct error *err,
  * immediate children of that shard (CHILD_SHARDS). */
 void streams_describe(struct aws_client *c, const char *arn, const char *after,
 		      const char *children_of, streams_describe_fn *fn, void *arg);
+/* The same in one attempt, for who keeps count of the calls. */
+void streams_describe_once(struct aws_client *c, const char *arn, const char *after,
+			   const char *children_of, streams_describe_fn *fn, void *arg);
 
 enum streams_iterator_type {
 	ITERATOR_TRIM_HORIZON,

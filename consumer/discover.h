@@ -5,10 +5,12 @@
 
 #include "aws/streams.h"
 
-/* Finds shards: the children of one that is closed (CHILD_SHARDS with short retries), and the full
- * listing as the net. Asynchronous on the client's loop; one listing a stream at a time. A stream
- * is a small number of the caller's, which may be used again once it was removed. */
+/* Finds shards: the children of those that are closed, and by listings what else is new. Makes the
+ * calls that consumer/search.h decides on, asynchronously on the client's loop, and within what
+ * DescribeStream allows, all streams together. A stream is a small number of the caller's, which
+ * may be used again once it was removed. */
 struct discover;
+struct clock;
 
 struct discover_listing {
 	const char *parent; /* these are children of it; NULL: shards of the whole stream */
@@ -17,14 +19,16 @@ struct discover_listing {
 	const struct streams_shard *shards;
 	size_t count;
 };
-/* A listing is here; valid during the call. No stream may be removed in there. */
+/* A listing is here, or a part of one as soon as it is known; valid during the call. No stream may
+ * be removed in here, nor in `done`. */
 typedef void discover_fn(void *arg, uint32_t stream, const struct discover_listing *listing);
-/* `parent` has been dealt with: its children were given, or a complete listing was looked through.
- */
+/* `parent` has been dealt with: children of it were given, or a complete listing that began after
+ * it was asked for. */
 typedef void discover_done_fn(void *arg, uint32_t stream, const char *parent);
 
 struct discover_settings {
 	struct aws_client *client;
+	const struct clock *clock;
 	discover_fn *found;
 	discover_done_fn *done;
 	void *arg;
@@ -40,6 +44,9 @@ void discover_add(struct discover *d, uint32_t stream, const char *arn, const ch
 void discover_remove(struct discover *d, uint32_t stream);
 /* Whether this session lists the stream: at once, and again and again from then on. */
 void discover_set_lister(struct discover *d, uint32_t stream, bool lister);
-/* A complete listing that begins after this call, as soon as possible, whoever lists the stream. */
+/* A complete listing that begins after this call, whoever lists the stream: as soon as possible, or
+ * after delay_ms. */
 void discover_list(struct discover *d, uint32_t stream);
+void discover_list_in(struct discover *d, uint32_t stream, int64_t delay_ms);
+/* The children of a shard that is closed. */
 void discover_children(struct discover *d, uint32_t stream, const char *parent);

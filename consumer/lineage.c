@@ -22,7 +22,7 @@ static uint32_t hash(const char *id)
 
 void lineage_init(struct lineage *l)
 {
-	*l = (struct lineage){ .bucket_count = 64 };
+	*l = (struct lineage){ .bucket_count = 64, .unused = LINEAGE_NONE };
 	l->buckets = memory_array(l->bucket_count, sizeof(*l->buckets));
 	memset(l->buckets, 0xff, l->bucket_count * sizeof(*l->buckets));
 }
@@ -61,22 +61,92 @@ static void grow(struct lineage *l)
 	l->buckets = memory_resize(l->buckets, l->bucket_count * sizeof(*l->buckets));
 	memset(l->buckets, 0xff, l->bucket_count * sizeof(*l->buckets));
 	for (uint32_t i = 0; i < l->count; i++)
-		link_shard(l, i);
+		link_shard(l, i); /* all are in use: else there was no need to grow */
+}
+
+static uint32_t index_take(struct lineage *l)
+{
+	uint32_t at = l->unused;
+
+	if (at != LINEAGE_NONE) {
+		l->unused = l->shards[at].next;
+		return at;
+	}
+	if (l->count == l->capacity)
+		grow(l);
+	return l->count++;
+}
+
+static void note_child(struct lineage_shard *parent, const char *child)
+{
+	int64_t created_ms = lineage_created_ms(child);
+
+	if (created_ms < 0)
+		created_ms = INT64_MAX;
+	if (created_ms > parent->child_ms)
+		parent->child_ms = created_ms;
 }
 
 uint32_t lineage_add(struct lineage *l, const char *id, uint32_t parent)
 {
+	struct lineage_shard *s;
+	uint32_t at;
+
 	assert(lineage_find(l, id) == LINEAGE_NONE);
-	if (l->count == l->capacity)
-		grow(l);
-
-	struct lineage_shard *s = &l->shards[l->count];
-
+	at = index_take(l);
+	s = &l->shards[at];
+	*s = (struct lineage_shard){ .parent = parent };
 	strncpy(s->id, id, sizeof(s->id) - 1);
-	s->id[sizeof(s->id) - 1] = '\0';
-	s->parent = parent;
-	link_shard(l, l->count);
-	return l->count++;
+	link_shard(l, at);
+	if (parent != LINEAGE_NONE)
+		note_child(&l->shards[parent], id);
+	return at;
+}
+
+void lineage_listed(struct lineage *l, const struct streams_shard *listed, size_t count,
+		    int64_t now_ms)
+{
+	for (uint32_t i = 0; i < l->count; i++)
+		if (l->shards[i].seen_ms == 0)
+			l->shards[i].seen_ms = now_ms;
+	for (size_t i = 0; i < count; i++) {
+		uint32_t at = lineage_find(l, listed[i].id);
+
+		if (at != LINEAGE_NONE)
+			l->shards[at].seen_ms = now_ms;
+	}
+}
+
+static void forget(struct lineage *l, uint32_t at)
+{
+	uint32_t *place = &l->buckets[hash(l->shards[at].id) & (l->bucket_count - 1)];
+
+	while (*place != at)
+		place = &l->shards[*place].next;
+	*place = l->shards[at].next;
+	l->shards[at] = (struct lineage_shard){ .parent = LINEAGE_NONE, .next = l->unused };
+	l->unused = at;
+}
+
+uint32_t lineage_forget(struct lineage *l, int64_t before_ms, lineage_needed_fn *needed, void *arg)
+{
+	uint32_t forgotten = 0;
+
+	for (uint32_t i = 0; i < l->count; i++) {
+		const struct lineage_shard *s = &l->shards[i];
+
+		if (!*s->id || s->seen_ms == 0 || s->seen_ms >= before_ms || needed(arg, i))
+			continue;
+		forget(l, i);
+		forgotten++;
+	}
+	for (uint32_t i = 0; forgotten > 0 && i < l->count; i++) {
+		struct lineage_shard *s = &l->shards[i];
+
+		if (s->parent != LINEAGE_NONE && !*l->shards[s->parent].id)
+			s->parent = LINEAGE_NONE;
+	}
+	return forgotten;
 }
 
 int64_t lineage_created_ms(const char *shard)
@@ -95,12 +165,14 @@ int64_t lineage_created_ms(const char *shard)
 	return *shard == '-' ? ms : -1;
 }
 
-/* The listing by id, so that a parent is found without walking the page again. */
+/* The listing by id, so that a parent is found without walking the page again. Of a shard that is
+ * listed twice, the first one counts: the one that is closed, as it is newer. */
 static int by_id(const void *a, const void *b)
 {
 	const struct streams_shard *const *x = a, *const *y = b;
+	int by = strcmp((*x)->id, (*y)->id);
 
-	return strcmp((*x)->id, (*y)->id);
+	return by ? by : (int)(*y)->closed - (int)(*x)->closed;
 }
 
 static size_t listed_find(const struct streams_shard *const *sorted, size_t count, const char *id)
@@ -127,7 +199,8 @@ struct diff {
 				  where one does not tell; -1 without children */
 	bool first;
 	int64_t start_ms, now_ms;
-	bool *placed;
+	enum mark { MARK_NONE, MARK_CLIMBED, MARK_PLACED } * marks;
+	size_t *path; /* upwards */
 	struct lineage_found *found;
 	size_t found_count;
 };
@@ -163,7 +236,13 @@ static bool unread(const struct diff *d, size_t i)
 	return d->newest_child[i] >= 0 && d->newest_child[i] < d->start_ms - CREATED_SLACK_MS;
 }
 
-static enum lineage_kind kind_of(const struct diff *d, size_t i)
+static bool is_known(const struct diff *d, size_t i)
+{
+	return lineage_find(d->lineage, d->sorted[i]->id) != LINEAGE_NONE;
+}
+
+/* cut: what the listing says of its parent cannot be. */
+static enum lineage_kind kind_of(const struct diff *d, size_t i, bool cut)
 {
 	bool parent_known = d->parents[i] != SIZE_MAX ||
 			    (*d->sorted[i]->parent &&
@@ -171,6 +250,8 @@ static enum lineage_kind kind_of(const struct diff *d, size_t i)
 
 	if (d->first && unread(d, i))
 		return LINEAGE_UNREAD;
+	if (cut)
+		return LINEAGE_ORPHAN;
 	/* Behind a parent that is not read, the stream's start decides, not the shard's. */
 	if (d->first && d->parents[i] != SIZE_MAX && unread(d, d->parents[i]))
 		return LINEAGE_ROOT;
@@ -179,24 +260,62 @@ static enum lineage_kind kind_of(const struct diff *d, size_t i)
 	return d->first ? LINEAGE_ROOT : LINEAGE_ORPHAN;
 }
 
-/* Parents first; the depth of a listing's tree is bounded by its size, a loop of parents (which no
- * honest listing has) is cut by `placed`. */
+static void emit(struct diff *d, size_t i, bool cut)
+{
+	d->marks[i] = MARK_PLACED;
+	if (is_known(d, i))
+		return;
+	d->found[d->found_count++] =
+		(struct lineage_found){ .shard = d->sorted[i],
+					.parent = cut ? "" : d->sorted[i]->parent,
+					.kind = kind_of(d, i, cut) };
+}
+
+static void reverse(size_t *path, size_t from, size_t to)
+{
+	for (; from + 1 < to; from++, to--) {
+		size_t kept = path[from];
+
+		path[from] = path[to - 1];
+		path[to - 1] = kept;
+	}
+}
+
+/* The path's end from `first` on is a loop, each the child of the next, the last of the first. It
+ * is turned so that the oldest is the last, or one whose place is known already. */
+static void turn_loop(const struct diff *d, size_t first, size_t count)
+{
+	size_t top = first;
+
+	for (size_t i = first; i < count; i++) {
+		bool known = is_known(d, d->path[i]), top_known = is_known(d, d->path[top]);
+
+		if (known != top_known ? known : d->path[i] < d->path[top])
+			top = i;
+	}
+	reverse(d->path, first, top + 1);
+	reverse(d->path, top + 1, count);
+	reverse(d->path, first, count);
+}
+
+/* Its unplaced ancestors, then the shard itself; each shard is climbed over once. */
 static void place(struct diff *d, size_t i)
 {
-	size_t chain = i, depth = 0;
+	size_t n = 0, at = i, first = 0;
+	bool loop;
 
-	while (!d->placed[i]) {
-		chain = i;
-		depth = 0;
-		while (d->parents[chain] != SIZE_MAX && !d->placed[d->parents[chain]] &&
-		       depth++ < d->count)
-			chain = d->parents[chain];
-		d->placed[chain] = true;
-		if (lineage_find(d->lineage, d->sorted[chain]->id) == LINEAGE_NONE)
-			d->found[d->found_count++] =
-				(struct lineage_found){ .shard = d->sorted[chain],
-							.kind = kind_of(d, chain) };
+	for (; at != SIZE_MAX && d->marks[at] == MARK_NONE; at = d->parents[at]) {
+		d->marks[at] = MARK_CLIMBED;
+		d->path[n++] = at;
 	}
+	loop = at != SIZE_MAX && d->marks[at] == MARK_CLIMBED;
+	if (loop) {
+		while (d->path[first] != at)
+			first++;
+		turn_loop(d, first, n);
+	}
+	for (bool cut = loop; n > 0; cut = false)
+		emit(d, d->path[--n], cut);
 }
 
 size_t lineage_diff(const struct lineage *l, const struct streams_shard *listed, size_t count,
@@ -206,7 +325,8 @@ size_t lineage_diff(const struct lineage *l, const struct streams_shard *listed,
 			  .sorted = memory_array(count + 1, sizeof(*d.sorted)),
 			  .parents = memory_array(count + 1, sizeof(*d.parents)),
 			  .newest_child = memory_array(count + 1, sizeof(*d.newest_child)),
-			  .placed = memory_array(count + 1, sizeof(*d.placed)),
+			  .marks = memory_array(count + 1, sizeof(*d.marks)),
+			  .path = memory_array(count + 1, sizeof(*d.path)),
 			  .first = first,
 			  .start_ms = start_ms,
 			  .now_ms = now_ms,
@@ -217,7 +337,7 @@ size_t lineage_diff(const struct lineage *l, const struct streams_shard *listed,
 	qsort(d.sorted, count, sizeof(*d.sorted), by_id);
 	/* Pages of a moving listing may name a shard twice. */
 	for (size_t i = 0; i < count; i++)
-		if (i == 0 || strcmp(d.sorted[i]->id, d.sorted[d.count - 1]->id) != 0)
+		if (d.count == 0 || strcmp(d.sorted[i]->id, d.sorted[d.count - 1]->id) != 0)
 			d.sorted[d.count++] = d.sorted[i];
 	diff_prepare(&d);
 	for (size_t i = 0; i < d.count; i++)
@@ -225,6 +345,7 @@ size_t lineage_diff(const struct lineage *l, const struct streams_shard *listed,
 	free(d.sorted);
 	free(d.parents);
 	free(d.newest_child);
-	free(d.placed);
+	free(d.marks);
+	free(d.path);
 	return d.found_count;
 }

@@ -199,6 +199,7 @@ static bool start_readers(struct worker *w)
 static void start_discovery(struct worker *w)
 {
 	struct discover_settings s = { .client = w->client,
+				       .clock = w->settings.clock,
 				       .found = worker_found,
 				       .done = worker_discovered,
 				       .arg = w,

@@ -112,7 +112,7 @@ static bool act(struct worker *w, const struct core_action *a)
 		l = w->lanes[a->lane];
 		log_info("shard closed", log_text("stream", l->stream->source.stream),
 			 log_text("shard", l->shard));
-		discover_children(w->discover, l->stream->index, l->shard);
+		worker_discover(w, a->lane);
 		break;
 	case CORE_PREPARE:
 		w->sinks[a->sink].ops->prepare(w->sinks[a->sink].sink);
@@ -162,6 +162,7 @@ void worker_feed(struct worker *w, const struct core_event *event)
 	loop_timer_arm(w->wake, wake_ms == INT64_MAX ? -1
 				: wake_ms > now_ms   ? wake_ms - now_ms
 						     : 0);
+	worker_settle_later(w);
 }
 
 /* --- notes of the saver and the sinks --- */

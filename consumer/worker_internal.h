@@ -41,9 +41,14 @@ struct worker_stream {
 	bool asked_held;
 	unsigned unclaimed; /* lanes were added free: rounds until they certainly were claimed */
 	int64_t known_id;   /* the store's newest lane that the lineage knows */
-	/* A listing that waits for the lineage to be brought up to date; NULL: none. */
+	/* What is new in a listing that waits for the lineage to be brought up to date. */
+	bool asked_known;
 	struct streams_shard *listing;
 	size_t listing_count;
+	/* Complete listings in a row that show shards without a parent, and since when. */
+	unsigned orphans;
+	int64_t orphans_since_ms;
+	int64_t swept_ms; /* worker_forget_shards */
 	struct metric_cell *lag, *time_to_loss, *shards[LANE_STATES];
 	struct taken *claimed; /* found with it, until it is in the core */
 	bool removing;         /* the steward was told; nothing of it is added any more */
@@ -139,7 +144,8 @@ struct worker {
 	struct store_roll rolls[CORE_SINKS_MAX], finished[CORE_SINKS_MAX];
 	struct metric_cell *inflight, *credit_waits, *unanswered;
 	enum worker_end end;
-	bool late; /* worker.shutdown is over */
+	bool late;         /* worker.shutdown is over */
+	bool settle_later; /* some lane's children were known when it closed */
 	struct error error;
 };
 
@@ -180,6 +186,12 @@ void worker_add_lane(struct worker *w, struct worker_stream *s, const struct sto
 /* Knows the shard from now on; its core lane may come later. Its index in the lineage. */
 uint32_t worker_know(struct worker_stream *s, const char *shard, const char *parent);
 void worker_know_shard(void *arg, int64_t lane, const char *shard, const char *parent, bool done);
+/* The lane is closed: what descends from it is looked for. Where it is known already, the core
+ * hears of it with worker_settle_later, after its step. */
+void worker_discover(struct worker *w, uint32_t lane);
+void worker_settle_later(struct worker *w);
+/* Now and then: what nobody asks for any more leaves the lineage of a stream that others list. */
+void worker_forget_shards(struct worker *w, struct worker_stream *s);
 /* The core hears of it once nothing is being added: CORE_NONE, the first listing. */
 void worker_settle(struct worker *w, struct worker_stream *s, uint32_t lane);
 void worker_report_settled(struct worker *w, struct worker_stream *s);

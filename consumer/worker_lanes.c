@@ -9,6 +9,13 @@
 
 /* AWS lists a closed shard for 24 hours; twice that is safe (aws-semantics, 1.5). */
 #define REMEMBER_DONE_MS (48LL * 60 * 60 * 1000)
+#define SWEEP_EVERY_MS   (60 * 60 * 1000)
+/* A split makes its children at once: so long after that no listing is without one of them. */
+#define CHILDREN_ALL_MS (5 * 60 * 1000)
+/* A child may be listed before its parent. A shard without one is believed to be so when so many
+ * complete listings in a row have shown it, over so long. */
+#define ORPHAN_LISTINGS 3
+#define ORPHAN_MS       5000
 
 /* What a job needs to find its way back. */
 struct addition {
@@ -77,7 +84,7 @@ void worker_add_lane(struct worker *w, struct worker_stream *s, const struct sto
 static bool behind_gap(const struct worker *w, const struct worker_stream *s,
 		       const struct lineage_found *f)
 {
-	uint32_t parent = lineage_find(&s->lineage, f->shard->parent);
+	uint32_t parent = lineage_find(&s->lineage, f->parent);
 
 	if (f->kind == LINEAGE_ORPHAN)
 		return s->lanes.gap != GAP_OLDEST;
@@ -92,24 +99,38 @@ static void stand_behind_gap(struct worker *w, struct worker_stream *s,
 	struct frontier_move at[CORE_SINKS_MAX] = { 0 };
 
 	snprintf(lane.shard, sizeof(lane.shard), "%s", f->shard->id);
-	worker_add_lane(w, s, &lane, worker_know(s, f->shard->id, f->shard->parent), at,
+	worker_add_lane(w, s, &lane, worker_know(s, f->shard->id, f->parent), at,
 			f->kind == LINEAGE_ORPHAN);
 }
 
-static void gap_before(struct worker_stream *s, const struct streams_shard *shard)
+static void gap_before(struct worker_stream *s, const struct lineage_found *f)
 {
+	bool oldest = s->lanes.gap == GAP_OLDEST;
+	bool loop = strcmp(f->parent, f->shard->parent) != 0;
+
 	metric_add(s->lanes.gaps, 1);
-	log_error(s->lanes.gap == GAP_OLDEST
-			  ? "gap: a shard's parent was never seen; it is read from its beginning"
-			  : "gap: a shard's parent was never seen; it stands still (gap: stop)",
-		  log_text("stream", s->lanes.source.stream), log_text("shard", shard->id),
-		  log_text("parent", shard->parent));
+	if (loop)
+		log_error(oldest ? "gap: a shard is listed as a descendant of itself; it is read "
+				   "from "
+				   "its beginning"
+				 : "gap: a shard is listed as a descendant of itself; it stands "
+				   "still "
+				   "(gap: stop)",
+			  log_text("stream", s->lanes.source.stream),
+			  log_text("shard", f->shard->id), log_text("parent", f->shard->parent));
+	else
+		log_error(oldest ? "gap: a shard's parent was never seen; it is read from its "
+				   "beginning"
+				 : "gap: a shard's parent was never seen; it stands still (gap: "
+				   "stop)",
+			  log_text("stream", s->lanes.source.stream),
+			  log_text("shard", f->shard->id), log_text("parent", f->shard->parent));
 }
 
 static void fill(struct store_lane *lane, const struct lineage_found *f)
 {
 	snprintf(lane->shard, sizeof(lane->shard), "%s", f->shard->id);
-	snprintf(lane->parent, sizeof(lane->parent), "%s", f->shard->parent);
+	snprintf(lane->parent, sizeof(lane->parent), "%s", f->parent);
 	lane->starting = f->shard->starting;
 	lane->root = f->kind == LINEAGE_ROOT || f->kind == LINEAGE_UNREAD;
 	lane->done_unread = f->kind == LINEAGE_UNREAD;
@@ -118,21 +139,24 @@ static void fill(struct store_lane *lane, const struct lineage_found *f)
 static void add_found(struct worker *w, struct worker_stream *s, const struct lineage_found *found,
 		      size_t count, bool own)
 {
-	struct addition *a = memory_new(sizeof(*a));
-	struct saver_lanes *job = memory_new(sizeof(*job));
+	struct addition *a;
+	struct saver_lanes *job;
 
+	if (count == 0)
+		return;
+	a = memory_new(sizeof(*a));
+	job = memory_new(sizeof(*job));
 	a->stream = s;
-	a->in_lineage = memory_array(count + 1, sizeof(*a->in_lineage));
-	job->lanes = memory_array(count + 1, sizeof(*job->lanes));
+	a->in_lineage = memory_array(count, sizeof(*a->in_lineage));
+	job->lanes = memory_array(count, sizeof(*job->lanes));
 	for (size_t i = 0; i < count; i++) {
 		if (found[i].kind == LINEAGE_ORPHAN)
-			gap_before(s, found[i].shard);
+			gap_before(s, &found[i]);
 		if (behind_gap(w, s, &found[i])) {
 			stand_behind_gap(w, s, &found[i]);
 			continue;
 		}
-		a->in_lineage[job->count] =
-			worker_know(s, found[i].shard->id, found[i].shard->parent);
+		a->in_lineage[job->count] = worker_know(s, found[i].shard->id, found[i].parent);
 		fill(&job->lanes[job->count++], &found[i]);
 	}
 	job->stream = s->stored.id;
@@ -156,36 +180,172 @@ void worker_report_settled(struct worker *w, struct worker_stream *s)
 	}
 }
 
-void worker_settle(struct worker *w, struct worker_stream *s, uint32_t lane)
+static void settle_later(struct worker_stream *s, uint32_t lane)
 {
 	if (s->settled_count == s->settled_capacity) {
 		s->settled_capacity = s->settled_capacity ? 2 * s->settled_capacity : 8;
 		s->settled = memory_resize(s->settled, s->settled_capacity * sizeof(*s->settled));
 	}
 	s->settled[s->settled_count++] = lane;
+}
+
+void worker_settle(struct worker *w, struct worker_stream *s, uint32_t lane)
+{
+	settle_later(s, lane);
 	worker_report_settled(w, s);
 }
 
-static void look_through(struct worker *w, struct worker_stream *s, const char *parent,
+/* Takes out the orphans and what descends from them; the rest is as it was. */
+static size_t without_orphans(struct lineage_found *found, size_t count, size_t *orphans)
+{
+	const char **out = memory_array(count + 1, sizeof(*out));
+	size_t kept = 0, outs = 0;
+
+	*orphans = 0;
+	for (size_t i = 0; i < count; i++) {
+		bool leaves = found[i].kind == LINEAGE_ORPHAN;
+
+		*orphans += leaves;
+		for (size_t j = 0; j < outs && !leaves; j++)
+			leaves = strcmp(out[j], found[i].parent) == 0;
+		if (leaves)
+			out[outs++] = found[i].shard->id;
+		else
+			found[kept++] = found[i];
+	}
+	free(out);
+	return kept;
+}
+
+/* --- news: children, and tails of the listing --- */
+
+/* Of a lane that this session has read to its end, whatever the store has of it by now. */
+static bool is_own(const struct worker *w, const struct worker_stream *s,
+		   const struct lineage_found *found, const bool *own, size_t i)
+{
+	uint32_t parent = lineage_find(&s->lineage, found[i].parent);
+	uint32_t lane = parent == LINEAGE_NONE ? CORE_NONE : s->core_lanes[parent];
+
+	if (lane < LANE_OVER)
+		return w->core.lanes[lane].closed;
+	for (size_t j = i; parent == LINEAGE_NONE && j-- > 0;)
+		if (strcmp(found[j].shard->id, found[i].parent) == 0)
+			return own[j];
+	return false;
+}
+
+/* What descends from lanes of other workers is left to the lister, whose store knows them. */
+static void look_at_news(struct worker *w, struct worker_stream *s,
 			 const struct streams_shard *shards, size_t count)
 {
 	struct lineage_found *found = memory_array(count + 1, sizeof(*found));
-	bool first = !s->stored.rooted && !parent;
-	size_t n = lineage_diff(&s->lineage, shards, count, first, s->stored.start_ms,
-				clock_aws_ms(w->settings.clock), found);
+	struct lineage_found *others = memory_array(count + 1, sizeof(*others));
+	bool *own = memory_array(count + 1, sizeof(*own));
+	size_t own_count = 0, other_count = 0, orphans, n;
 
-	if (n > 0) {
-		if (!parent)
-			s->stored.rooted = true;
-		add_found(w, s, found, n, parent != NULL);
-	}
+	n = lineage_diff(&s->lineage, shards, count, false, s->stored.start_ms,
+			 clock_aws_ms(w->settings.clock), found);
+	n = without_orphans(found, n, &orphans);
+	for (size_t i = 0; i < n; i++)
+		own[i] = is_own(w, s, found, own, i);
+	for (size_t i = 0; i < n; i++)
+		if (own[i])
+			found[own_count++] = found[i];
+		else
+			others[other_count++] = found[i];
+	add_found(w, s, found, own_count, true);
+	if (s->lister || !w->steward)
+		add_found(w, s, others, other_count, false);
 	free(found);
-	if (!parent && !s->listed) {
+	free(others);
+	free(own);
+}
+
+/* --- complete listings --- */
+
+/* Whether orphans of this listing are to be believed; else the next listing comes soon. */
+static bool orphans_stand(struct worker *w, struct worker_stream *s, size_t orphans)
+{
+	int64_t now_ms = loop_now_ms(w->loop);
+
+	if (s->orphans++ == 0) {
+		s->orphans_since_ms = now_ms;
+		log_warn("shards are listed without their parent, the listing is read again",
+			 log_text("stream", s->lanes.source.stream),
+			 log_int("shards", (int64_t)orphans));
+	}
+	if (s->orphans >= ORPHAN_LISTINGS && now_ms >= s->orphans_since_ms + ORPHAN_MS) {
+		s->orphans = 0;
+		return true;
+	}
+	discover_list_in(w->discover, s->lanes.index, ORPHAN_MS / (ORPHAN_LISTINGS - 1));
+	return false;
+}
+
+static void look_through(struct worker *w, struct worker_stream *s,
+			 const struct streams_shard *shards, size_t count)
+{
+	struct lineage_found *found = memory_array(count + 1, sizeof(*found));
+	size_t n = lineage_diff(&s->lineage, shards, count, !s->stored.rooted, s->stored.start_ms,
+				clock_aws_ms(w->settings.clock), found);
+	size_t orphans = 0;
+	bool sound = true;
+
+	for (size_t i = 0; i < n; i++)
+		orphans += found[i].kind == LINEAGE_ORPHAN;
+	if (orphans == 0) {
+		s->orphans = 0;
+	} else if (!orphans_stand(w, s, orphans)) {
+		n = without_orphans(found, n, &orphans);
+		sound = false;
+	}
+	s->stored.rooted = s->stored.rooted || n > 0;
+	add_found(w, s, found, n, false);
+	free(found);
+	if (!s->listed && sound) {
 		s->listed = true;
 		/* Where lanes are shared, what was found is taken first. */
 		if (!w->steward)
 			worker_settle(w, s, CORE_NONE);
 	}
+}
+
+static bool is_needed(void *arg, uint32_t index)
+{
+	const struct worker_stream *s = arg;
+
+	return s->core_lanes[index] < LANE_OVER;
+}
+
+/* Only what this session has read to its end, as no listing tells how the others are. */
+static bool is_not_over(void *arg, uint32_t index)
+{
+	const struct worker_stream *s = arg;
+
+	return s->core_lanes[index] != LANE_OVER;
+}
+
+void worker_forget_shards(struct worker *w, struct worker_stream *s)
+{
+	int64_t now_ms = loop_now_ms(w->loop);
+
+	if (s->lister || !w->steward || s->adding > 0 || now_ms < s->swept_ms + SWEEP_EVERY_MS)
+		return;
+	s->swept_ms = now_ms;
+	lineage_listed(&s->lineage, NULL, 0, now_ms);
+	lineage_forget(&s->lineage, now_ms - REMEMBER_DONE_MS, is_not_over, s);
+}
+
+/* Of a stream that has lanes, what is known already says nothing more. */
+static void take_listing(struct worker_stream *s, const struct streams_shard *shards, size_t count)
+{
+	free(s->listing);
+	s->listing = memory_array(count + 1, sizeof(*s->listing));
+	s->listing_count = 0;
+	for (size_t i = 0; i < count; i++)
+		if (!s->stored.rooted || lineage_find(&s->lineage, shards[i].id) == LINEAGE_NONE)
+			s->listing[s->listing_count++] = shards[i];
+	s->listing = memory_resize(s->listing, (s->listing_count + 1) * sizeof(*s->listing));
 }
 
 /* What others added meanwhile is no news, and no orphan's parent either: the store is asked before
@@ -194,18 +354,20 @@ static void look_through(struct worker *w, struct worker_stream *s, const char *
 static void keep_listing(struct worker *w, struct worker_stream *s,
 			 const struct streams_shard *shards, size_t count)
 {
-	bool asked = s->listing != NULL;
+	int64_t now_ms = loop_now_ms(w->loop);
 	struct saver_shards *job;
 
-	free(s->listing);
-	s->listing = memory_array(count + 1, sizeof(*s->listing));
-	memcpy(s->listing, shards, count * sizeof(*shards));
-	s->listing_count = count;
-	if (asked)
+	lineage_listed(&s->lineage, shards, count, now_ms);
+	if (s->adding == 0)
+		lineage_forget(&s->lineage, now_ms - REMEMBER_DONE_MS, is_needed, s);
+	take_listing(s, shards, count);
+	if (s->asked_known)
 		return;
+	s->asked_known = true;
 	job = memory_new(sizeof(*job));
 	job->stream = s->stored.id;
-	job->after = s->known_id;
+	/* Who does not list may have forgotten what the store still has. */
+	job->after = s->lister || !w->steward ? s->known_id : 0;
 	job->tidy_before_ms = clock_aws_ms(w->settings.clock) - REMEMBER_DONE_MS;
 	job->arg = s;
 	s->adding++;
@@ -231,11 +393,13 @@ void worker_shards_known(struct worker *w, struct saver_shards *job)
 				  false);
 	s->stored.rooted = s->stored.rooted || s->known_id > 0;
 	s->adding--;
+	s->asked_known = false;
 	if (job->ok) {
 		struct streams_shard *listing = MOVE(s->listing);
 
-		look_through(w, s, NULL, listing, s->listing_count);
+		look_through(w, s, listing, s->listing_count);
 		free(listing);
+		worker_report_settled(w, s);
 	} else if (job->error.kind != ERROR_CANCELLED && job->error.kind != ERROR_FENCED) {
 		worker_end_with(w, WORKER_FAILED, &job->error);
 	}
@@ -247,10 +411,10 @@ void worker_found(void *arg, uint32_t stream, const struct discover_listing *l)
 	struct worker *w = arg;
 	struct worker_stream *s = w->streams[stream];
 
-	if (l->complete && w->steward)
+	if (l->complete)
 		keep_listing(w, s, l->shards, l->count);
-	else
-		look_through(w, s, l->parent, l->shards, l->count);
+	else if (s->stored.rooted)
+		look_at_news(w, s, l->shards, l->count);
 }
 
 void worker_discovered(void *arg, uint32_t stream, const char *parent)
@@ -259,6 +423,31 @@ void worker_discovered(void *arg, uint32_t stream, const char *parent)
 	struct worker_stream *s = w->streams[stream];
 
 	worker_settle(w, s, s->core_lanes[lineage_find(&s->lineage, parent)]);
+}
+
+void worker_discover(struct worker *w, uint32_t lane)
+{
+	const struct lane *l = w->lanes[lane];
+	struct worker_stream *s = w->streams[l->stream->index];
+	int64_t child_ms = s->lineage.shards[lineage_find(&s->lineage, l->shard)].child_ms;
+
+	if (child_ms == 0 || child_ms > clock_aws_ms(w->settings.clock) - CHILDREN_ALL_MS) {
+		discover_children(w->discover, s->lanes.index, l->shard);
+		return;
+	}
+	/* Not in the middle of a step. */
+	settle_later(s, lane);
+	w->settle_later = true;
+}
+
+void worker_settle_later(struct worker *w)
+{
+	if (!w->settle_later)
+		return;
+	w->settle_later = false;
+	for (uint32_t i = 0; i < w->stream_count; i++)
+		if (w->streams[i])
+			worker_report_settled(w, w->streams[i]);
 }
 
 static void take_lanes(struct worker *w, struct worker_stream *s, const struct saver_lanes *job,

@@ -18,7 +18,10 @@ static void drop(struct worker *w, uint32_t index, uint32_t then)
 	struct lane *l = w->lanes[index];
 	struct worker_stream *s = w->streams[l->stream->index];
 
-	s->core_lanes[lineage_find(&s->lineage, l->shard)] = then;
+	uint32_t in_lineage = lineage_find(&s->lineage, l->shard);
+
+	s->core_lanes[in_lineage] = then;
+	s->lineage.shards[in_lineage].seen_ms = loop_now_ms(w->loop);
 	core_drop_lane(&w->core, index);
 	w->lanes[index] = NULL;
 	reader_drop(w->readers[l->reader], l);
@@ -207,6 +210,7 @@ static void see_lister(struct worker *w, struct worker_stream *s, bool lister)
 		return;
 	s->lister = lister;
 	discover_set_lister(w->discover, s->lanes.index, lister);
+	s->known_id = 0; /* it may have forgotten what the store still has */
 	if (lister)
 		log_info("this worker lists the shards of a stream from now on",
 			 log_text("stream", s->config->name));

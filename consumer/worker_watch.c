@@ -120,9 +120,12 @@ void worker_watch(void *arg)
 {
 	struct worker *w = arg;
 
-	for (uint32_t i = 0; i < w->stream_count; i++)
-		if (w->streams[i])
-			watch_stream(w, w->streams[i]);
+	for (uint32_t i = 0; i < w->stream_count; i++) {
+		if (!w->streams[i])
+			continue;
+		watch_stream(w, w->streams[i]);
+		worker_forget_shards(w, w->streams[i]);
+	}
 	for (uint32_t i = 0; i < w->sink_count; i++)
 		watch_sink(w, &w->sinks[i]);
 	note_pulse(w);
