@@ -19,6 +19,8 @@
 /* A TLS record is 16 KB and libcurl reads one at a time: more than a few would only be memory. */
 #define RECEIVE_BYTES (64L << 10)
 #define SEND_BYTES    (256L << 10)
+/* libcurl takes the memory for each request anew, and over TLS sends each head from there. */
+#define SEND_SMALL_BYTES (16L << 10)
 /* Bodies up to this size keep their memory for the next answer of the same transfer. */
 #define BODY_KEPT_BYTES ((size_t)16 << 10)
 #define LINES_MAX       32
@@ -219,7 +221,6 @@ static CURL *easy_new(const char *bundle, char *message)
 	curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
 	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BYTES);
-	curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, SEND_BYTES);
 	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	/* Debian's libcurl has a CApath compiled in, and with one it reads all certificates anew
 	 * for each connection: 18 ms and 890 KB instead of 0.5 ms and 69 KB. */
@@ -231,6 +232,8 @@ static CURL *easy_new(const char *bundle, char *message)
 
 static void easy_method(CURL *easy, const char *method, struct str body)
 {
+	curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE,
+			 body.n < SEND_SMALL_BYTES ? SEND_SMALL_BYTES : SEND_BYTES);
 	if (body.n || strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0) {
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.n);
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body.n ? body.p : "");

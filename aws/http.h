@@ -37,8 +37,8 @@ enum http_header {
 };
 
 struct http_response {
-	int status;                       /* 0: no answer came */
-	struct buf *body;                 /* the callee may buf_steal it, else freed afterwards */
+	int status;       /* 0: no answer came */
+	struct buf *body; /* the callee may take its memory, or leave other for the next answer */
 	struct str headers[HTTP_HEADERS]; /* n 0: not there */
 	bool too_large;                   /* the body passed body_max (error ERROR_INVALID) */
 	int64_t elapsed_ms;               /* from sending to the last byte */

@@ -55,9 +55,9 @@ void streams_iterator(struct aws_client *c, const char *arn, const char *shard,
 		      enum streams_iterator_type type, const struct sequence *sequence,
 		      int64_t time_ms, streams_iterator_fn *fn, void *arg);
 
-/* `body` is the answer as it came (inflated, CRC checked): its bytes are the callee's if it calls
- * buf_steal, else freed afterwards. ERROR_INVALID with `too_large` set: the body passed the limit;
- * ask again with a smaller `limit` (1..1000). */
+/* `body` is the answer as it came (inflated, CRC checked): the callee may take its bytes, and leave
+ * memory of its own for the next answer. ERROR_INVALID with `too_large` set: the body passed the
+ * limit; ask again with a smaller `limit` (1..1000). */
 struct streams_records {
 	struct buf *body;
 	bool too_large;

@@ -13,7 +13,8 @@
 
 struct queue {
 	pthread_mutex_t lock;
-	int fd; /* counts above zero exactly while count > 0 or closed */
+	int fd;     /* counts above zero exactly while woken or closed */
+	bool woken; /* only while count > 0 */
 	bool closed;
 	size_t item_size, head, count, capacity;
 	char items[];
@@ -63,30 +64,58 @@ static void queue_unsignal(struct queue *q)
 	assert(!failed);
 }
 
-bool queue_offer(struct queue *q, const void *item)
+/* Called with the lock. */
+static void queue_rouse(struct queue *q)
+{
+	if (q->count > 0 && !q->woken && !q->closed)
+		queue_signal(q);
+	q->woken = q->count > 0;
+}
+
+static bool queue_take(struct queue *q, const void *item, bool wake)
 {
 	bool taken;
 
 	pthread_mutex_lock(&q->lock);
 	taken = !q->closed && q->count < q->capacity;
 	if (taken) {
-		size_t at = (q->head + q->count) % q->capacity;
+		size_t at = (q->head + q->count++) % q->capacity;
 
 		memcpy(q->items + at * q->item_size, item, q->item_size);
-		if (q->count++ == 0)
-			queue_signal(q);
+		if (wake)
+			queue_rouse(q);
 	}
 	pthread_mutex_unlock(&q->lock);
 	return taken;
 }
 
-bool queue_push(struct queue *q, const void *item)
+bool queue_offer(struct queue *q, const void *item)
 {
-	bool taken = queue_offer(q, item);
+	return queue_take(q, item, true);
+}
 
-	/* Not taken and not closed: full, so that somebody handed out more credits than places. */
+/* Not taken and not closed: full, so that somebody handed out more credits than places. */
+static bool queue_must(const struct queue *q, bool taken)
+{
 	assert(taken || queue_closed(q));
 	return taken;
+}
+
+bool queue_push(struct queue *q, const void *item)
+{
+	return queue_must(q, queue_take(q, item, true));
+}
+
+bool queue_add(struct queue *q, const void *item)
+{
+	return queue_must(q, queue_take(q, item, false));
+}
+
+void queue_wake(struct queue *q)
+{
+	pthread_mutex_lock(&q->lock);
+	queue_rouse(q);
+	pthread_mutex_unlock(&q->lock);
 }
 
 size_t queue_drain(struct queue *q, void *items, size_t max)
@@ -102,8 +131,11 @@ size_t queue_drain(struct queue *q, void *items, size_t max)
 	memcpy((char *)items + first * q->item_size, q->items, (n - first) * q->item_size);
 	q->head = (q->head + n) % q->capacity;
 	q->count -= n;
-	if (n > 0 && q->count == 0 && !q->closed)
-		queue_unsignal(q);
+	if (q->woken && q->count == 0) {
+		q->woken = false;
+		if (!q->closed)
+			queue_unsignal(q);
+	}
 	pthread_mutex_unlock(&q->lock);
 	return n;
 }

@@ -20,12 +20,34 @@
  * that was trimmed from its beginning on gives no error, and one that is gone is only not found. */
 #define UNREAD_MAX_MS    (23LL * 60 * 60 * 1000)
 #define COMMANDS_AT_ONCE 64
+#define TOLD_AT_ONCE     16
+#define TOLD_AFTER_MS    5
 #define LOG_EVERY_MS     10000
 
 void reader_tell_core(struct reader *r, struct core_event event)
 {
 	event.now_ms = loop_now_ms(r->loop);
 	queue_push(r->settings.core, &event);
+}
+
+static void wake_core(void *arg)
+{
+	struct reader *r = arg;
+
+	r->told = 0;
+	loop_timer_arm(r->tell, -1);
+	queue_wake(r->settings.core);
+}
+
+/* Nobody waits for the result of an empty fetch: the core is woken for several. */
+static void tell_empty(struct reader *r, struct core_event event)
+{
+	event.now_ms = loop_now_ms(r->loop);
+	queue_add(r->settings.core, &event);
+	if (++r->told == TOLD_AT_ONCE || r->fetching == 0)
+		wake_core(r);
+	else if (r->told == 1)
+		loop_timer_arm(r->tell, TOLD_AFTER_MS);
 }
 
 void reader_wait(struct reader *r, struct reader_wait wait, int64_t delay_ms)
@@ -163,6 +185,7 @@ static void fetch_failed(struct fetch *f, const struct error *err)
 	struct lane *l = f->lane;
 	bool cancelled = err->kind == ERROR_CANCELLED;
 
+	r->fetching--;
 	if (!cancelled && err->kind != ERROR_THROTTLED)
 		lane_ill(r, l, err->message);
 	metric_add(l->stream->polls_failed[err->kind], 1);
@@ -216,6 +239,7 @@ static void shard_gone(struct fetch *f)
 		 log_text("stream", l->stream->source.stream), log_text("shard", l->shard));
 	lane_well(f->reader, l);
 	forget_iterator(l);
+	f->reader->fetching--;
 	reader_tell_core(f->reader, (struct core_event){
 					    .type = CORE_PAGE, .lane = l->index, .closed = true });
 	free(f);
@@ -353,6 +377,7 @@ static void page_read(struct fetch *f, struct batch *page)
 	struct lane_page *p = NULL;
 
 	free(f);
+	r->fetching--;
 	lane_well(r, l);
 	forget_iterator(l);
 	if (!b->closed)
@@ -379,9 +404,31 @@ static void page_read(struct fetch *f, struct batch *page)
 	l->bad_pages = 0;
 	if (l->limit < LIMIT_FULL)
 		l->limit = l->limit * 2 < LIMIT_FULL ? l->limit * 2 : LIMIT_FULL;
-	reader_tell_core(r, e);
-	if (p)
+	if (sequence_is_none(&e.end) && !e.closed && !e.stopped)
+		tell_empty(r, e);
+	else
+		reader_tell_core(r, e);
+	if (p) {
 		hand_page(r, l);
+	} else if (!r->spare) {
+		batch_clear(b);
+		r->spare = MOVE(b);
+	}
+}
+
+/* The answer's memory goes to the batch, and what the batch had of an empty page to the next
+ * answer.
+ */
+static struct batch *batch_for(struct reader *r, const struct lane *l, struct buf *answer)
+{
+	struct batch *b = r->spare ? MOVE(r->spare) : batch_new();
+	struct buf body = *answer;
+
+	*answer = b->body;
+	b->body = body;
+	b->source = &l->stream->source;
+	b->shard = l->shard;
+	return b;
 }
 
 static void on_records(void *arg, const struct error *err, struct streams_records *got)
@@ -391,13 +438,9 @@ static void on_records(void *arg, const struct error *err, struct streams_record
 	struct error fault = *err;
 
 	if (err->kind == ERROR_NONE) {
-		AUTO(batch) struct batch *b = batch_new();
+		AUTO(batch) struct batch *b = batch_for(f->reader, l, got->body);
 		bool fewer = false;
 
-		b->source = &l->stream->source;
-		b->shard = l->shard;
-		b->body = *got->body;
-		*got->body = (struct buf){ 0 };
 		if (decode(f, b, &fewer, &fault))
 			page_read(f, MOVE(b));
 		else if (fewer)
@@ -446,6 +489,7 @@ static void fetch(struct reader *r, struct lane *l)
 	struct error err = { 0 };
 
 	*f = (struct fetch){ .reader = r, .lane = l };
+	r->fetching++;
 	if (unread_too_long(r, l, &err)) {
 		tell_gap(l, &err);
 		forget_iterator(l);
@@ -515,6 +559,7 @@ struct reader *reader_start(const struct reader_settings *settings, struct error
 				settings->fetches_max + (size_t)settings->lanes_max *
 								(CORE_SINKS_MAX + CORE_PAGES + 1));
 	r->timer = loop_timer_new(r->loop, on_timer, r);
+	r->tell = loop_timer_new(r->loop, wake_core, r);
 	loop_watch(r->loop, queue_fd(r->commands), EPOLLIN, on_commands, r);
 	if (pthread_create(&r->thread, NULL, reader_main, r) != 0) {
 		error_set(err, ERROR_INVALID, "reader %u: no thread could be started",
@@ -555,7 +600,9 @@ void reader_free(struct reader *r)
 	for (size_t i = 0; i < r->wait_count; i++)
 		letter_free(r->waits[i].letter);
 	free(r->waits);
+	batch_free(r->spare);
 	loop_timer_free(r->timer);
+	loop_timer_free(r->tell);
 	queue_free(r->commands);
 	loop_free(r->loop);
 	free(r);
@@ -570,7 +617,14 @@ static void command(struct reader *r, struct reader_command c)
 
 void reader_fetch(struct reader *r, struct lane *lane)
 {
-	command(r, (struct reader_command){ .type = READER_FETCH, .lane = lane });
+	struct reader_command c = { .type = READER_FETCH, .lane = lane };
+
+	queue_add(r->commands, &c);
+}
+
+void reader_wake(struct reader *r)
+{
+	queue_wake(r->commands);
 }
 
 void reader_drop(struct reader *r, struct lane *lane)

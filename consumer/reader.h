@@ -42,8 +42,10 @@ void reader_stop(struct reader *r);
 /* After reader_stop, when no sink can answer any more. NULL is fine. */
 void reader_free(struct reader *r);
 
-/* From any thread. A lane is its reader's from the first call with it. */
+/* From any thread. A lane is its reader's from the first call with it. The fetch may wait for the
+ * next reader_wake: one for several is cheaper. */
 void reader_fetch(struct reader *r, struct lane *lane);
+void reader_wake(struct reader *r);
 /* Nothing of the lane is under way: the reader may still be at the end of it, and frees it. */
 void reader_drop(struct reader *r, struct lane *lane);
 void reader_answer(struct reader *r, struct lane_delivery *d);

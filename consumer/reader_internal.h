@@ -34,6 +34,10 @@ struct reader {
 	struct loop *loop;
 	struct aws_client *client;
 	struct queue *commands;
+	struct batch *spare;     /* of an empty page, for the next page; may be NULL */
+	uint32_t fetching;       /* fetches whose result was not told yet */
+	uint32_t told;           /* results that the core was not woken for */
+	struct loop_timer *tell; /* … but has to be */
 	struct loop_timer *timer;
 	struct reader_wait *waits; /* unordered; empty unless something fails */
 	size_t wait_count, wait_capacity;

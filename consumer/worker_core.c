@@ -107,6 +107,7 @@ static bool act(struct worker *w, const struct core_action *a)
 	case CORE_FETCH:
 		l = w->lanes[a->lane];
 		reader_fetch(w->readers[l->reader], l);
+		w->fetches = true;
 		break;
 	case CORE_DISCOVER:
 		l = w->lanes[a->lane];
@@ -139,11 +140,10 @@ static bool act(struct worker *w, const struct core_action *a)
 	return false;
 }
 
-void worker_feed(struct worker *w, const struct core_event *event)
+static void feed(struct worker *w, const struct core_event *event)
 {
 	struct core_action actions[ACTIONS_MAX];
 	struct core_event e = *event;
-	int64_t wake_ms, now_ms;
 	bool stop, more;
 
 	do {
@@ -156,13 +156,27 @@ void worker_feed(struct worker *w, const struct core_event *event)
 		e = (struct core_event){ .type = stop ? CORE_STOP : CORE_TICK,
 					 .now_ms = event->now_ms };
 	} while (more);
+}
+
+/* What several events may share. */
+static void fed(struct worker *w)
+{
+	int64_t wake_ms = core_wake_ms(&w->core), now_ms = loop_now_ms(w->loop);
+
+	for (unsigned i = 0; w->fetches && i < w->reader_count; i++)
+		reader_wake(w->readers[i]);
+	w->fetches = false;
 	worker_let_go_send(w);
-	wake_ms = core_wake_ms(&w->core);
-	now_ms = loop_now_ms(w->loop);
 	loop_timer_arm(w->wake, wake_ms == INT64_MAX ? -1
 				: wake_ms > now_ms   ? wake_ms - now_ms
 						     : 0);
 	worker_settle_later(w);
+}
+
+void worker_feed(struct worker *w, const struct core_event *event)
+{
+	feed(w, event);
+	fed(w);
 }
 
 /* --- notes of the saver and the sinks --- */
@@ -238,7 +252,9 @@ void worker_on_events(void *arg, int fd, uint32_t events)
 	(void)fd;
 	(void)events;
 	for (size_t i = 0; i < count; i++)
-		worker_feed(w, &some[i]);
+		feed(w, &some[i]);
+	if (count > 0)
+		fed(w);
 	count = queue_drain(w->notes, notes, EVENTS_AT_ONCE);
 	for (size_t i = 0; i < count; i++)
 		on_note(w, &notes[i]);

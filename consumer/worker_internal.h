@@ -134,6 +134,7 @@ struct worker {
 	struct store *second_store;         /* the steward's */
 	struct steward_release *letting_go; /* of the step under way */
 	struct queue *events, *notes;
+	bool fetches; /* of the step under way: readers have to be woken for them */
 	struct loop_timer *wake, *tick, *deadline;
 	/* The save in flight, as the store wants it. */
 	struct store_save save;

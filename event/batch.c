@@ -13,6 +13,15 @@ struct batch *batch_new(void)
 	return b;
 }
 
+void batch_clear(struct batch *b)
+{
+	struct buf body = b->body;
+
+	arena_release(&b->arena);
+	*b = (struct batch){ .body = body };
+	buf_clear(&b->body);
+}
+
 void batch_free(struct batch *b)
 {
 	if (!b)

@@ -30,6 +30,8 @@ struct batch {
 };
 
 struct batch *batch_new(void);
+/* As new, but the body keeps its memory. */
+void batch_clear(struct batch *b);
 void batch_free(struct batch *b);
 DEFINE_AUTO(batch)
 /* What it holds of the memory budget: body and arena. */

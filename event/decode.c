@@ -25,6 +25,7 @@ struct page {
 	size_t key_bytes; /* of all keys so far */
 	size_t capacity;  /* of events and payloads */
 	const char *end;  /* of the body */
+	char *scratch;    /* of the reader */
 	bool records_seen, iterator_seen;
 };
 
@@ -44,17 +45,34 @@ static void pad(struct buf *body)
 
 static void page_init(struct page *page, struct batch *b, const struct decode_options *o)
 {
-	struct value_style style = { 0 };
-	char *scratch;
-
-	*page = (struct page){ .batch = b, .options = o };
+	page->batch = b;
+	page->options = o;
 	pad(&b->body);
 	page->end = b->body.data + b->body.size;
+	page->reader.scan = (struct scan){ 0 };
+	page->scratch = NULL;
+	page->records_seen = page->iterator_seen = false;
+	b->encoding_count = o->encoding_count;
+	b->count = b->bad_count = 0;
+	b->closed = true;
+	b->next_iterator = STR("");
+}
+
+/* What is needed for records only: most pages of most shards have none, and cost nothing then. */
+static void records_init(struct page *page)
+{
+	const struct decode_options *o = page->options;
+	struct batch *b = page->batch;
+	struct value_style style = { 0 };
+
+	page->keys = (struct run){ 0 };
+	page->key_bytes = page->capacity = 0;
 	key_shape_init(&page->key_shape, b->source, &b->arena);
 	assert(o->encoding_count <= BATCH_ENCODINGS_MAX);
 	for (size_t i = 0; i < o->encoding_count; i++) {
 		struct value_style wanted;
 
+		page->payloads[i] = (struct run){ 0 };
 		encoder_init(&page->encoders[i], o->encodings[i], b->source, b->shard, o->now_ms,
 			     &b->arena);
 		wanted = encoder_style(&page->encoders[i]);
@@ -65,12 +83,8 @@ static void page_init(struct page *page, struct batch *b, const struct decode_op
 	}
 	/* The items of a record are no longer than the record. Not of the batch: it is free again
 	 * when the page is decoded. */
-	scratch = memory_resize(NULL, b->body.size + 2 * (size_t)SCAN_PADDING);
-	record_reader_init(&page->reader, style, b->body.data, scratch);
-	b->encoding_count = o->encoding_count;
-	b->count = b->bad_count = 0;
-	b->closed = true;
-	b->next_iterator = STR("");
+	page->scratch = memory_resize(NULL, b->body.size + 2 * (size_t)SCAN_PADDING);
+	record_reader_init(&page->reader, style, b->body.data, page->scratch);
 }
 
 /* What n for the part of the page before p makes for all of it, and a little more. */
@@ -253,6 +267,7 @@ static const char *records(struct page *page, const char *p)
 	p = scan_space(s, p + 1);
 	if (*p == ']')
 		return p + 1;
+	records_init(page);
 	for (;;) {
 		p = one_record(page, p);
 		if (!p)
@@ -346,7 +361,7 @@ bool decode_page(struct batch *b, const struct decode_options *o, struct error *
 
 	page_init(&page, b, o);
 	ok = whole_page(&page);
-	free(page.reader.scratch);
+	free(page.scratch);
 	if (ok)
 		return true;
 	return error_set(err, o->lenient ? ERROR_INVALID : ERROR_RETRY,

@@ -61,6 +61,41 @@ static void fd_is_readable_exactly_while_something_waits(void **state)
 	queue_free(q);
 }
 
+static void what_is_added_wakes_nobody_until_it_is_woken_for(void **state)
+{
+	struct queue *q = queue_new(sizeof(int), 4);
+	int v = 1, out[4];
+
+	(void)state;
+	queue_wake(q);
+	assert_false(readable(q)); /* there is nothing to wake for */
+	assert_true(queue_add(q, &v));
+	assert_true(queue_add(q, &v));
+	assert_false(readable(q));
+	assert_int_equal(queue_drain(q, out, 1), 1); /* who looks sees it */
+	queue_wake(q);
+	assert_true(readable(q));
+	queue_wake(q);
+	assert_int_equal(queue_drain(q, out, 4), 1);
+	assert_false(readable(q));
+
+	assert_true(queue_add(q, &v));
+	assert_true(queue_push(q, &v)); /* wakes for both */
+	assert_true(readable(q));
+	assert_true(queue_add(q, &v));
+	assert_int_equal(queue_drain(q, out, 4), 3);
+	assert_false(readable(q));
+
+	assert_true(queue_add(q, &v));
+	queue_close(q);
+	assert_true(readable(q));
+	assert_false(queue_add(q, &v));
+	queue_wake(q);
+	assert_int_equal(queue_drain(q, out, 4), 1);
+	assert_true(readable(q));
+	queue_free(q);
+}
+
 static void closing_refuses_the_new_and_keeps_the_old(void **state)
 {
 	struct queue *q = queue_new(sizeof(int), 4);
@@ -158,6 +193,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keeps_order_across_the_end_of_the_ring),
 		cmocka_unit_test(fd_is_readable_exactly_while_something_waits),
+		cmocka_unit_test(what_is_added_wakes_nobody_until_it_is_woken_for),
 		cmocka_unit_test(closing_refuses_the_new_and_keeps_the_old),
 		cmocka_unit_test(many_producers_lose_nothing_and_keep_their_order),
 		cmocka_unit_test(closing_wakes_a_waiting_consumer),

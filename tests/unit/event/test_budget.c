@@ -66,6 +66,33 @@ static void allocations_do_not_grow_with_records(void **state)
 	}
 }
 
+/* Of a shard at rest this is all there is, thousands of times a second: the batch is used again,
+ * its body has room. */
+static void a_page_without_records_takes_no_memory(void **state)
+{
+	const struct encoding encoding = { .format = FORMAT_DEBEZIUM };
+	struct decode_options o = { &encoding, 1, false, 1 };
+	struct batch *b = batch_new();
+	struct error err;
+
+	(void)state;
+	b->source = page_source(PAGE_MAIN);
+	b->shard = page_shard;
+	for (unsigned turn = 0; turn < 3; turn++) {
+		buf_text(&b->body, "{\"Records\":[],\"NextShardIterator\":\"next\"}");
+		allocations = 0;
+		assert_true(decode_page(b, &o, &err));
+		if (turn > 0)
+			assert_int_equal(allocations, 0);
+		assert_int_equal(b->count, 0);
+		assert_int_equal(b->arena.bytes, 0);
+		batch_clear(b);
+		b->source = page_source(PAGE_MAIN);
+		b->shard = page_shard;
+	}
+	batch_free(b);
+}
+
 static void an_arena_is_at_most_three_times_its_page(void **state)
 {
 	(void)state;
@@ -82,6 +109,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(allocations_do_not_grow_with_records),
+		cmocka_unit_test(a_page_without_records_takes_no_memory),
 		cmocka_unit_test(an_arena_is_at_most_three_times_its_page),
 	};
 
