@@ -409,6 +409,16 @@ def test_a_live_table_produces_at_its_rate(emulator):
     assert total == {s["ShardId"]: s["records"] for s in shards_of(server, "orders") if s["closed"]}
 
 
+@pytest.mark.parametrize("milliseconds", [0, 1])
+def test_times_are_whole_seconds_unless_asked(emulator, milliseconds):
+    server = emulator(f"orders:records=100:rate=1000:milliseconds={milliseconds}")
+    wait_until(lambda: shards_of(server, "orders")[0]["records"] == 100, "all records")
+    page = read(server, iterator(server, "orders", shards(server, "orders")[0]["ShardId"]))
+    times = [record["dynamodb"]["ApproximateCreationDateTime"] for record in page["Records"]]
+    assert times == sorted(times)
+    assert any(time.microsecond for time in times) == bool(milliseconds)
+
+
 def test_listings_lie_on_order(emulator):
     server = emulator("orders:depth=1:records=1")
     listed = shards(server, "orders")

@@ -321,12 +321,15 @@ static size_t envelope_size(const struct generator *g, const struct change *c, s
 	       GENERATE_SEQUENCE_DIGITS + 4 + strlen(view_name(g->view));
 }
 
-static void add_time(struct buf *out, const struct change *c)
+static void add_time(struct buf *out, const struct generator *g, const struct change *c)
 {
 	uint64_t seconds = (uint64_t)(c->created_ms / 1000);
 
+	if (g->milliseconds)
+		buf_printf(out, "%llu.%03llu", (unsigned long long)seconds,
+			   (unsigned long long)(c->created_ms % 1000));
 	/* The service's own samples write seconds like 1.46480431E9. */
-	if (c->n % 8 == 6)
+	else if (c->n % 8 == 6)
 		buf_printf(out, "%llu.%09lluE9", (unsigned long long)(seconds / 1000000000u),
 			   (unsigned long long)(seconds % 1000000000u));
 	else
@@ -357,7 +360,7 @@ size_t generate_record(struct buf *out, const struct generator *g, const struct 
 	ADD(out, HEAD_REGION);
 	buf_text(out, c->region);
 	ADD(out, HEAD_TIME);
-	add_time(out, c);
+	add_time(out, g, c);
 	ADD(out, HEAD_KEYS);
 	add_keys(out, g, c->key);
 	ADD(out, "}");

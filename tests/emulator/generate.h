@@ -1,4 +1,5 @@
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,7 @@ struct generator {
 	uint64_t seed;
 	size_t bytes; /* of a record with two images, exactly, where there is room for the keys */
 	enum view view;
+	bool milliseconds; /* in a record's time, which else is of whole seconds */
 	const struct key_attribute *hash, *range;
 };
 

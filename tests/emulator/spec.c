@@ -65,6 +65,7 @@ static const struct word {
 	WORD("shard_calls", WORD_NUMBER, shard_calls, 0, 100000),
 	WORD("empty_every", WORD_NUMBER, empty_every, 0, UINT64_MAX),
 	WORD("readers", WORD_NUMBER, readers, 0, 1000),
+	WORD("milliseconds", WORD_FLAG, milliseconds, 0, 1),
 	WORD("closed", WORD_FLAG, closed, 0, 1),
 #undef WORD
 };

@@ -52,6 +52,7 @@ struct table_spec {
 	uint64_t empty_every;  /* every n-th GetRecords of a shard answers an empty page */
 	uint64_t readers;      /* LimitExceededException above so many at once on one shard */
 	bool closed;           /* the last generation, too */
+	bool milliseconds;     /* records' times have them */
 };
 
 bool spec_parse(struct table_spec *out, const char *text, struct error *err) MUST_CHECK;

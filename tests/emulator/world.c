@@ -278,6 +278,7 @@ static struct stream *stream_new(struct table *t, enum view view)
 	st->generator = (struct generator){ .seed = t->spec.seed,
 					    .bytes = t->spec.bytes,
 					    .view = view,
+					    .milliseconds = t->spec.milliseconds,
 					    .hash = &t->spec.hash,
 					    .range = &t->spec.range };
 	if (t->spec.page)
