@@ -15,9 +15,10 @@ from stack import Stack
 SHARDS = 60
 WORKERS = 3
 LEASE_S = 10
+BEAT_S = LEASE_S / 10
 RATE = 600
-KILL_BOUND_S = 1.5 * LEASE_S + 2 * LEASE_S / 10 + 1
-STOP_BOUND_S = LEASE_S / 10 + 1
+KILL_BOUND_S = 1.5 * LEASE_S + 2 * BEAT_S + 1
+STOP_BOUND_S = BEAT_S + 1
 DEADLINE_S = 60
 LOOK_S = 0.02
 
@@ -112,9 +113,10 @@ def main():
         f"(bound {KILL_BOUND_S:g} s)")
     say(f"  one is stopped: all shards are read again after {stopped_s:5.2f} s of its end "
         f"(bound {STOP_BOUND_S:g} s); {twice} of {records} records came twice")
-    finish("takeover", {"kill_s": round(killed_s, 2), "kill_bound_s": KILL_BOUND_S,
-                        "stop_s": round(stopped_s, 2), "stop_bound_s": STOP_BOUND_S,
-                        "twice": twice}, options.json)
+    finish("takeover", {"lease_s": LEASE_S, "beat_s": BEAT_S, "kill_s": round(killed_s, 2),
+                        "term_s": round(stopped_s, 2), "term_duplicates": twice,
+                        "kill_bound_s": KILL_BOUND_S, "term_bound_s": STOP_BOUND_S},
+           options.json)
 
 
 if __name__ == "__main__":
