@@ -80,7 +80,8 @@ void balance_decide(const struct balance_round *r, struct balance_plan *plan)
 	struct load mine = { .session = r->session }, rich = { 0 };
 	uint32_t total = 0, free = 0, peers = 0, low, have;
 
-	memset(plan->claims, 0, r->stream_count * sizeof(*plan->claims));
+	if (r->stream_count > 0)
+		memset(plan->claims, 0, r->stream_count * sizeof(*plan->claims));
 	plan->wish = 0;
 	for (uint32_t i = 0; i < r->stream_count; i++)
 		free += r->streams[i].served ? r->streams[i].claimable : 0;

@@ -44,9 +44,9 @@ struct lane_stream {
 	struct metric_cell *bytes, *gaps;
 	struct metric_cell *polls_records, *polls_empty;
 	struct metric_cell *polls_failed[ERROR_KINDS]; /* by kind; [ERROR_NONE]: NULL */
-	_Atomic unsigned lanes; /* that are not freed */
-	_Atomic bool well;      /* the health says that its shards can be read */
-	_Atomic unsigned ill;   /* shards that can not */
+	_Atomic unsigned lanes;                        /* that are not freed */
+	_Atomic bool well;    /* the health says that its shards can be read */
+	_Atomic unsigned ill; /* shards that can not */
 };
 
 /* A page between decoding and the last sink's answer. */
