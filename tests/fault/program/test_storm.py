@@ -78,7 +78,13 @@ class Storm(world.World):
         self.storm(SECONDS, end)
 
     def test_terminate(self):
+        lives = 0
+
         def end(worker):
+            nonlocal lives
+            lives += 1
+            # A process that has not shown its banner may have no handler yet.
+            worker.wait_for(lambda: self.log(worker).count("INFO  sluice ") == lives, "it begins")
             worker.process.send(signal.SIGTERM)
             self.assertEqual(worker.process.wait(60), 0, worker.process.tail(60))
 
