@@ -284,7 +284,9 @@ static const struct {
 	{ ERROR_RETRY, "no answer, a broken one (its CRC-32 too), or a fault of AWS",
 	  "some attempts, later and later; then the shard is asked again after pauses that grow, "
 	  "from the last record read" },
-	{ ERROR_THROTTLED, "AWS asks for less", "the same with longer pauses" },
+	{ ERROR_THROTTLED, "AWS asks for less",
+	  "the same with longer pauses; a shard's read makes no attempts, it waits for the shard's "
+	  "next one; many throttled shards slow down their stream" },
 	{ ERROR_EXPIRED, "the iterator is too old",
 	  "a new one after the last record read, at once: no failure" },
 	{ ERROR_TRIMMED, "unread records are gone",

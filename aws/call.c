@@ -535,6 +535,8 @@ static bool call_again(struct aws_call *call, enum answer_remedy remedy, enum er
 	case ANSWER_AGAIN:
 		break;
 	}
+	if (kind == ERROR_THROTTLED && call->operation->paced)
+		return false;
 	if (call->operation->once || call->attempt >= ATTEMPTS_MAX || c->retry_tokens < cost)
 		return false;
 	c->retry_tokens -= cost;

@@ -24,7 +24,8 @@ struct aws_operation {
 	long timeout_ms;        /* of one attempt */
 	size_t answer_max;      /* bytes; aws_call_answer_max changes it for one call */
 	bool error_in_success;  /* a 200 may hold an <Error> (CompleteMultipartUpload) */
-	bool once; /* one attempt: the caller counts its calls, and makes the next one itself */
+	bool once;  /* one attempt: the caller counts its calls, and makes the next one itself */
+	bool paced; /* the caller spaces its calls: a throttle goes to it at once */
 };
 
 /* Exactly once per call. `err` is never NULL; its kind is ERROR_NONE on success. `r` is never NULL

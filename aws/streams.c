@@ -40,6 +40,7 @@ static const struct aws_operation get_shard_iterator = {
 	.permission = "dynamodb:GetShardIterator",
 	.timeout_ms = TIMEOUT_MS,
 	.answer_max = SMALL_ANSWER_MAX,
+	.paced = true,
 };
 static const struct aws_operation get_records = {
 	.name = "GetRecords",
@@ -48,6 +49,7 @@ static const struct aws_operation get_records = {
 	.target = TARGET("GetRecords"),
 	.permission = "dynamodb:GetRecords",
 	.timeout_ms = TIMEOUT_MS,
+	.paced = true,
 };
 
 /* What waits for an answer, in the call's state. */

@@ -50,6 +50,8 @@ enum streams_iterator_type {
 	ITERATOR_AFTER_SEQUENCE,
 	ITERATOR_AT_TIMESTAMP,
 };
+/* A throttle ends this call and streams_records at once: who reads a shard knows when to ask again.
+ */
 typedef void streams_iterator_fn(void *arg, const struct error *err, const char *iterator);
 void streams_iterator(struct aws_client *c, const char *arn, const char *shard,
 		      enum streams_iterator_type type, const struct sequence *sequence,

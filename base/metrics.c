@@ -18,7 +18,7 @@ struct metric_row {
 	enum metric_type type;
 	const char *label1, *label2;
 	const char *help;
-	bool seconds; /* cells are milliseconds */
+	bool thousandths; /* that is what cells are: milliseconds, say */
 };
 
 static const struct metric_row rows[METRIC_COUNT] = {
@@ -42,8 +42,22 @@ static const struct metric_row rows[METRIC_COUNT] = {
 			   "Reads of shards, by result: records, empty, or as AWS's answers "
 			   "are counted (below).",
 			   false },
+	[METRIC_POLL_LIMIT] = { "sluice_poll_limit", METRIC_GAUGE, "stream", NULL,
+				"GetRecords calls a second that this worker allows itself: its "
+				"part of the budget, or less after throttles; 0 is no limit.",
+				true },
+	[METRIC_POLL_UNITS_MONTH] = { "sluice_poll_units_month", METRIC_GAUGE, "stream", NULL,
+				      "Read request units that 30 days cost at the pace of the "
+				      "last five minutes.",
+				      false },
+	[METRIC_POLL_COST_MONTH] = { "sluice_poll_cost_dollars_month", METRIC_GAUGE, "stream", NULL,
+				     "The same in dollars, by `aws.read_price`.", true },
 	[METRIC_SHARDS] = { "sluice_shards", METRIC_GAUGE, "stream", "state",
 			    "Shards of this process, by state.", false },
+	[METRIC_SHARDS_BEHIND] = { "sluice_shards_behind", METRIC_GAUGE, "stream", NULL,
+				   "Shards of this process that have more to read than their last "
+				   "page brought.",
+				   false },
 	[METRIC_LAG] = { "sluice_lag_seconds", METRIC_GAUGE, "stream", NULL,
 			 "Age of the oldest change that is not yet delivered and saved.", true },
 	[METRIC_TIME_TO_LOSS] = { "sluice_time_to_loss_seconds", METRIC_GAUGE, "stream", NULL,
@@ -228,7 +242,7 @@ static void print_series(struct buf *out, const struct metric_row *row, const st
 		print_label(out, ',', row->label2, s->label2);
 	if (row->label1)
 		buf_text(out, "}");
-	if (row->seconds)
+	if (row->thousandths)
 		buf_printf(out, " %s%lld.%03lld\n", value < 0 ? "-" : "", llabs(value / 1000),
 			   llabs(value % 1000));
 	else

@@ -19,7 +19,11 @@ enum metric {
 	METRIC_DROPPED,               /* reason */
 	METRIC_GAPS,                  /* stream */
 	METRIC_POLLS,                 /* stream, result */
+	METRIC_POLL_LIMIT,            /* stream: calls a second, thousandths */
+	METRIC_POLL_UNITS_MONTH,      /* stream */
+	METRIC_POLL_COST_MONTH,       /* stream: dollars, thousandths */
 	METRIC_SHARDS,                /* stream, state */
+	METRIC_SHARDS_BEHIND,         /* stream */
 	METRIC_LAG,                   /* stream: seconds */
 	METRIC_TIME_TO_LOSS,          /* stream: seconds */
 	METRIC_INFLIGHT_BYTES,        /* */
@@ -65,7 +69,8 @@ static inline int64_t metric_get(const struct metric_cell *c)
 {
 	return atomic_load_explicit(&c->value, memory_order_relaxed);
 }
-/* The Prometheus text format. Rows in seconds are kept in milliseconds and printed in seconds. */
+/* The Prometheus text format. Rows in seconds, dollars and calls a second are kept in thousandths.
+ */
 void metrics_print(struct metrics *m, struct buf *out);
 /* The table as Markdown: name, type, labels, help. For docs/operations.md, compared by a test. */
 void metrics_reference(struct buf *out);

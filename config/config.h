@@ -32,6 +32,7 @@ struct config_aws {
 	const char *endpoint_dynamodb, *endpoint_streams, *endpoint_s3, *endpoint_sts;
 	const char *profile;
 	const char *ca_bundle;
+	long read_price; /* dollars for 100,000 GetRecords, millionths */
 };
 
 enum config_start { START_LATEST, START_OLDEST, START_TIME };

@@ -34,6 +34,7 @@ static const struct unit *units_of(enum option_type type)
 		return ms_units;
 	case OPTION_BYTES:
 		return byte_units;
+	case OPTION_DECIMAL:
 	case OPTION_TEXT:
 	case OPTION_BOOL:
 	case OPTION_ENUM:
@@ -59,6 +60,35 @@ static bool number_parse(const char *text, const struct unit *units, long *out)
 	return false;
 }
 
+static bool decimal_parse(const char *text, long *out)
+{
+	const char *point = strchr(text, '.'), *p = point ? point + 1 : "";
+	long whole, factor = OPTION_DECIMAL_ONE;
+	char before[24];
+	size_t n = point ? (size_t)(point - text) : strlen(text);
+
+	if (n >= sizeof(before) || (point && !*p))
+		return false;
+	memcpy(before, text, n);
+	before[n] = '\0';
+	if (!number_parse(before, int_units, &whole) ||
+	    __builtin_mul_overflow(whole, OPTION_DECIMAL_ONE, &whole))
+		return false;
+	for (; *p >= '0' && *p <= '9' && factor > 1; p++) {
+		factor /= 10;
+		if (__builtin_add_overflow(whole, (*p - '0') * factor, &whole))
+			return false;
+	}
+	*out = whole;
+	return !*p;
+}
+
+static bool long_parse(enum option_type type, const char *text, long *out)
+{
+	return type == OPTION_DECIMAL ? decimal_parse(text, out)
+				      : number_parse(text, units_of(type), out);
+}
+
 bool option_parse_ms(const char *text, long *out)
 {
 	return number_parse(text, ms_units, out);
@@ -77,6 +107,27 @@ static void number_print(long n, const struct unit *units, struct buf *out)
 	buf_printf(out, "%ld%s", n / units->factor, units->name);
 }
 
+static void decimal_print(long n, struct buf *out)
+{
+	long rest = n % OPTION_DECIMAL_ONE;
+	int digits = 6;
+
+	buf_printf(out, "%ld", n / OPTION_DECIMAL_ONE);
+	if (rest == 0)
+		return;
+	for (; rest % 10 == 0; rest /= 10)
+		digits--;
+	buf_printf(out, ".%0*ld", digits, rest);
+}
+
+static void long_print(enum option_type type, long n, struct buf *out)
+{
+	if (type == OPTION_DECIMAL)
+		decimal_print(n, out);
+	else
+		number_print(n, units_of(type), out);
+}
+
 static void choices_print(const char *const *choices, struct buf *out)
 {
 	for (size_t i = 0; choices[i]; i++)
@@ -93,13 +144,13 @@ static void range_print(const struct option *o, const char *what, const char *ex
 	}
 	if (o->max == LONG_MAX) {
 		buf_text(out, " of at least ");
-		number_print(o->min, units_of(o->type), out);
+		long_print(o->type, o->min, out);
 		return;
 	}
-	buf_text(out, o->type == OPTION_INT ? " from " : " of ");
-	number_print(o->min, units_of(o->type), out);
+	buf_text(out, o->type == OPTION_INT || o->type == OPTION_DECIMAL ? " from " : " of ");
+	long_print(o->type, o->min, out);
 	buf_text(out, " to ");
-	number_print(o->max, units_of(o->type), out);
+	long_print(o->type, o->max, out);
 }
 
 void option_expected(const struct option *o, struct buf *out)
@@ -116,6 +167,9 @@ void option_expected(const struct option *o, struct buf *out)
 		return;
 	case OPTION_INT:
 		range_print(o, "a number", "", out);
+		return;
+	case OPTION_DECIMAL:
+		range_print(o, "a number", " such as 0.02", out);
 		return;
 	case OPTION_MS:
 		range_print(o, "a duration", " such as 500ms, 2s, 5m, 24h", out);
@@ -178,9 +232,10 @@ bool option_set(const struct option *o, void *base, const char *text, struct err
 		*(bool *)field = !strcmp(text, "true");
 		return true;
 	case OPTION_INT:
+	case OPTION_DECIMAL:
 	case OPTION_MS:
 	case OPTION_BYTES:
-		if (!number_parse(text, units_of(o->type), &n))
+		if (!long_parse(o->type, text, &n))
 			return wrong(o, text, true, err);
 		if ((o->min || o->max) && (n < o->min || n > o->max))
 			return wrong(o, text, false, err);
@@ -216,12 +271,13 @@ bool option_text(const struct option *o, const void *base, struct buf *out)
 		buf_text(out, *(const bool *)field ? "true" : "false");
 		return true;
 	case OPTION_INT:
+	case OPTION_DECIMAL:
 	case OPTION_MS:
 	case OPTION_BYTES:
 		/* Without a default, 0 is "not given" where it could not have been given. */
 		if (*(const long *)field == 0 && !o->def && o->min > 0)
 			return false;
-		number_print(*(const long *)field, units_of(o->type), out);
+		long_print(o->type, *(const long *)field, out);
 		return true;
 	case OPTION_ENUM:
 		buf_text(out, o->choices[*(const long *)field]);

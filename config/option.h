@@ -8,13 +8,14 @@
 /* One setting: its name in the file, where it lives, what it may be, what it means. From these rows
  * come parsing, "did you mean", `config print`, the reference and the JSON Schema. */
 enum option_type {
-	OPTION_TEXT,  /* const char * */
-	OPTION_BOOL,  /* bool */
-	OPTION_INT,   /* long */
-	OPTION_MS,    /* long, ms; written 500ms 2s 5m 24h */
-	OPTION_BYTES, /* long; written 64KiB 256MiB 1GiB or a number */
-	OPTION_ENUM,  /* long, an index into choices */
-	OPTION_MAP,   /* struct option_map: text to text, any keys */
+	OPTION_TEXT,    /* const char * */
+	OPTION_BOOL,    /* bool */
+	OPTION_INT,     /* long */
+	OPTION_DECIMAL, /* long, millionths; written 0.02 or 3 */
+	OPTION_MS,      /* long, ms; written 500ms 2s 5m 24h */
+	OPTION_BYTES,   /* long; written 64KiB 256MiB 1GiB or a number */
+	OPTION_ENUM,    /* long, an index into choices */
+	OPTION_MAP,     /* struct option_map: text to text, any keys */
 };
 
 enum {
@@ -24,12 +25,14 @@ enum {
 	OPTION_RELOAD = 8,   /* read again on SIGHUP */
 };
 
+#define OPTION_DECIMAL_ONE 1000000L
+
 struct option {
 	const char *name; /* of a nested map with dots: "roll.size" */
 	enum option_type type;
 	size_t offset;
 	const char *def;            /* as in the file; NULL: none (NULL, 0, false) */
-	long min, max;              /* INT, MS, BYTES; both 0: not bounded */
+	long min, max;              /* INT, DECIMAL, MS, BYTES; both 0: not bounded */
 	const char *const *choices; /* ENUM, and TEXT that must be one of these: ends with NULL */
 	unsigned flags;
 	const char *help; /* one sentence */

@@ -110,6 +110,16 @@ static json_t *int_schema(const struct option *o)
 	return either(number, pattern(VARIABLE_PATTERN));
 }
 
+static json_t *decimal_schema(const struct option *o)
+{
+	json_t *number = typed("number");
+
+	put(number, "minimum", json_real((double)o->min / OPTION_DECIMAL_ONE));
+	if (o->max)
+		put(number, "maximum", json_real((double)o->max / OPTION_DECIMAL_ONE));
+	return either(number, pattern(VARIABLE_PATTERN));
+}
+
 static json_t *value_schema(const struct option *o)
 {
 	switch (o->type) {
@@ -119,6 +129,8 @@ static json_t *value_schema(const struct option *o)
 		return either(typed("boolean"), pattern(VARIABLE_PATTERN));
 	case OPTION_INT:
 		return int_schema(o);
+	case OPTION_DECIMAL:
+		return decimal_schema(o);
 	case OPTION_MS:
 		return pattern("^[0-9]+(ms|s|m|h)$|" VARIABLE_PATTERN);
 	case OPTION_BYTES:
@@ -138,6 +150,8 @@ static json_t *default_value(const struct option *o)
 		return json_boolean(!strcmp(o->def, "true"));
 	if (o->type == OPTION_INT)
 		return json_integer(atol(o->def));
+	if (o->type == OPTION_DECIMAL)
+		return json_real(strtod(o->def, NULL));
 	return json_string(o->def);
 }
 

@@ -70,6 +70,10 @@ static const struct option aws_options[] = {
 	ROW(config_aws, "ca_bundle", OPTION_TEXT, ca_bundle,
 	    .help = "A file of certificates to trust; by default AWS_CA_BUNDLE, else the "
 		    "system's."),
+	ROW(config_aws, "read_price", OPTION_DECIMAL, read_price, .def = "0.02",
+	    .max = 1000 * OPTION_DECIMAL_ONE,
+	    .help = "What 100,000 reads of a stream cost, in dollars: for the metric "
+		    "`sluice_poll_cost_dollars_month`."),
 	{ 0 },
 };
 
@@ -119,7 +123,9 @@ static const struct option stream_options[] = {
 	ROW(config_stream, "poll.max", OPTION_MS, poll_max_ms, .def = "5s", .min = 10,
 	    .max = 60 * MINUTE, .help = "The longest pause between two reads of an idle shard."),
 	ROW(config_stream, "poll.budget", OPTION_INT, poll_budget, .def = "0", .min = 0,
-	    .max = 1000000, .help = "Reads a second for the whole stream; 0 is no limit."),
+	    .max = 1000000,
+	    .help = "Reads a second for the whole stream, shared by its workers as they share its "
+		    "shards; 0 is no limit."),
 	{ 0 },
 };
 

@@ -123,3 +123,20 @@ void balance_decide(const struct balance_round *r, struct balance_plan *plan)
 			wish(r, &rich, least(want - will_have, stays(&rich) - aim), plan);
 	}
 }
+
+struct balance_part balance_part(const struct balance_round *r, const struct balance_plan *plan,
+				 uint32_t stream)
+{
+	struct balance_part p = { plan->claims[stream], plan->claims[stream] };
+
+	for (uint32_t i = 0; i < r->member_count; i++) {
+		const struct store_round_member *m = &r->members[i];
+
+		if (m->stream != r->streams[stream].stream)
+			continue;
+		p.all += m->held;
+		if (strcmp(m->session, r->session) == 0)
+			p.own += m->held;
+	}
+	return p;
+}

@@ -38,3 +38,11 @@ struct balance_plan {
 };
 
 void balance_decide(const struct balance_round *r, struct balance_plan *plan);
+
+/* How much of a stream is ours: for what the workers share by it. Counted are the lanes that are
+ * held, and those that are claimed now. */
+struct balance_part {
+	uint64_t own, all;
+};
+struct balance_part balance_part(const struct balance_round *r, const struct balance_plan *plan,
+				 uint32_t stream);

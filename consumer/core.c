@@ -18,7 +18,7 @@ void core_init(struct core *c, const struct core_settings *settings)
 			    .dirty_first = CORE_NONE,
 			    .parting_first = CORE_NONE,
 			    .next_wake_ms = INT64_MAX };
-	heap_init(&c->due, 64);
+	core_due_init(c);
 	rng_seed(&c->rng, settings->seed);
 }
 
@@ -30,7 +30,7 @@ void core_release(struct core *c)
 	free(c->streams);
 	free(c->save.moves);
 	free(c->save.reads);
-	heap_release(&c->due);
+	core_due_release(c);
 	*c = (struct core){ 0 };
 }
 
@@ -65,6 +65,7 @@ uint32_t core_add_stream(struct core *c, const struct pacing_limits *limits, con
 	assert(sink_count > 0 && sink_count <= CORE_SINKS_MAX);
 	*s = (struct core_stream){ .limits = *limits, .sink_count = sink_count, .discovering = 1 };
 	memcpy(s->sinks, sinks, sink_count * sizeof(*sinks));
+	core_due_add_stream(c, stream);
 	c->idle_said = false;
 	return stream;
 }
@@ -197,14 +198,11 @@ static bool asks_again(const struct core *c)
 
 static int64_t next_wake(const struct core *c, int64_t now_ms, bool more)
 {
-	int64_t wake = INT64_MAX, due_ms;
-	uint32_t lane;
+	int64_t wake;
 
 	if (more)
 		return now_ms;
-	if (!c->stopping && c->fetches < c->settings.fetches_max &&
-	    heap_top(&c->due, &lane, &due_ms) && due_ms > now_ms)
-		wake = due_ms;
+	wake = core_due_wake_ms(c, now_ms);
 	if (!c->saving && c->saved_at_ms + c->settings.save_interval_ms < wake)
 		wake = c->saved_at_ms + c->settings.save_interval_ms;
 	if (asks_again(c) && now_ms + PREPARE_AGAIN_MS < wake)

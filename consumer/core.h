@@ -16,8 +16,10 @@
  *
  * A lane is fetched when its parent has ended (every sink has answered all of the parent, in this
  * session), it is due, it has fewer than CORE_PAGES pages between reader and sinks, not too many
- * other lanes are busy, and there is credit. A page's credit comes back when the last sink has
- * taken it. Times are CLOCK_BOOTTIME in ms unless said.
+ * other lanes are busy, its stream has a call left, and there is credit; by one request at a time,
+ * as a shard has room for two readers and one may be somebody else's. Where not all that are due
+ * can be, pacing.h says who is first; streams take turns. A page's credit comes back when the last
+ * sink has taken it. Times are CLOCK_BOOTTIME in ms unless said.
  *
  * What is saved is what another session may rely on: a position moves with what is durable before
  * it, the end of a lane once all of it, and of all lanes before it, is visible. A lane leaves for
@@ -42,7 +44,7 @@ const char *lane_state_name(enum lane_state s);
 
 enum core_event_type {
 	CORE_TICK,         /* time has passed */
-	CORE_PAGE,         /* lane, bytes, records, end, end_ms, closed, held: a page was read */
+	CORE_PAGE,         /* lane, and what is of a PAGE below: a page was read */
 	CORE_FETCH_FAILED, /* lane, failure */
 	CORE_ANSWER,       /* lane, sink, roll: the sink has the lane's next page */
 	CORE_STAND, /* lane, sink, end, end_ms, roll: the sink's next page ends early, for good */
@@ -65,12 +67,13 @@ struct core_event {
 	uint64_t deliveries; /* PREPARED: how many pages the roll took; their answers may come later
 			      */
 	/* PAGE */
-	size_t bytes; /* of the body */
-	size_t records;
-	struct sequence end; /* last record of the page; none: the page was empty */
-	int64_t end_ms;      /* epoch ms */
-	bool closed;         /* there is no page after it, ever */
-	bool stopped;        /* the lane stands still behind this page (on_error: stop) */
+	size_t bytes;          /* of the body */
+	size_t records, limit; /* limit: that was asked for; 0: unknown */
+	struct sequence end;   /* last record of the page; none: the page was empty */
+	int64_t end_ms;        /* epoch ms */
+	int64_t age_ms;        /* of that record, by AWS's clock */
+	bool closed;           /* there is no page after it, ever */
+	bool stopped;          /* the lane stands still behind this page (on_error: stop) */
 	/* FETCH_FAILED: TRIMMED and INVALID stop the lane, any other kind backs off */
 	enum error_kind failure;
 };
@@ -108,8 +111,10 @@ struct core_lane {
 	bool leaving;        /* asked to, and not stopping, closed or released since */
 	bool children_known; /* of a closed lane: they are added */
 	bool parting;        /* in the list of lanes that leave or have ended */
+	bool ready;          /* its time has come: in a ring of its stream */
 	uint32_t stream;     /* CORE_NONE: this index is not in use */
 	uint32_t parent, first_child, next_sibling, dirty_next, parting_next;
+	uint32_t ready_next, ready_before;
 	int64_t store_id;
 	size_t charge;       /* of the fetch that is out */
 	size_t recent_bytes; /* size of the recent largest page */
@@ -126,7 +131,12 @@ struct core_lane {
 
 struct core_stream {
 	struct pacing_limits limits;
-	struct pacing_budget budget;
+	int64_t share_milli; /* of the budget: calls a second, thousandths; 0: no limit */
+	struct pacing_bucket bucket;
+	struct pacing_brake brake;
+	struct pacing_turns turns;
+	uint32_t ready[PACING_CLASSES]; /* first of a ring of lanes to fetch; CORE_NONE */
+	uint64_t called;                /* its last call's number */
 	uint32_t sinks[CORE_SINKS_MAX]; /* indices of core->sinks */
 	uint32_t sink_count;            /* 0: this index is not in use */
 	uint32_t lane_count;            /* its lanes in the core */
@@ -188,7 +198,11 @@ struct core {
 	uint32_t expected;                      /* streams */
 	struct core_sink sinks[CORE_SINKS_MAX];
 	uint32_t sink_count;
-	struct heap due;
+	struct heap due;                   /* lanes, by the time they are to be fetched */
+	struct heap turns[PACING_CLASSES]; /* streams with ready lanes, by their last call */
+	struct heap paused;                /* those without budget, by when there is some */
+	struct pacing_turns stream_turns;
+	uint64_t calls;
 	struct rng rng;
 	int64_t credit;   /* bytes; may go below zero */
 	int64_t charged;  /* what is out */
@@ -215,6 +229,10 @@ uint32_t core_add_stream(struct core *c, const struct pacing_limits *limits, con
 void core_expect(struct core *c, uint32_t streams);
 /* All of its lanes were dropped: its index may be used again. */
 void core_remove_stream(struct core *c, uint32_t stream);
+
+/* What this worker may take of the stream's budget, in thousandths of a call a second: the part of
+ * its shards (pacing_share_milli). The whole of it until then. */
+void core_set_budget(struct core *c, uint32_t stream, int64_t milli);
 
 struct core_lane_start {
 	uint32_t stream;
@@ -243,6 +261,9 @@ struct core_view {
 	uint32_t shards[LANE_STATES];
 	int64_t oldest_event_ms; /* epoch ms of the oldest lane's place that is behind; 0: all
 				    caught up */
+	uint32_t behind;         /* lanes that have more to read than their last page brought */
+	int64_t limit_milli;     /* calls a second, thousandths; 0: none */
+	bool braking;            /* because of throttles */
 	uint32_t standing;       /* lanes that are stopped, or descend from one */
 };
 void core_view(const struct core *c, uint32_t stream, struct core_view *view);

@@ -2,7 +2,8 @@
 #include "consumer/core.h"
 
 /* Between core.c (a step), core_lane.c (states, the tree, who leaves), core_pages.c (pages and
- * credit), core_save.c (what may be saved) and core_view.c (what can be seen). */
+ * credit), core_due.c (who is fetched next), core_save.c (what may be saved) and core_view.c (what
+ * can be seen). */
 
 /* What a record costs besides its text, before it is charged: its event, and its message with key
  * and headers in librdkafka. Measured; of short records it is the larger part. */
@@ -32,8 +33,25 @@ void core_lane_children_known(struct core *c, uint32_t lane);
 /* CORE_RELEASED and CORE_ENDED for those that are ready; what did not fit stays ready. */
 size_t core_part(struct core *c, struct core_action *out, size_t max);
 
-/* core_pages.c: issues the fetches that time, budget and credit allow */
+/* core_due.c */
+void core_due_init(struct core *c);
+void core_due_release(struct core *c);
+/* After its limits are set. */
+void core_due_add_stream(struct core *c, uint32_t stream);
+/* The lane, which is LANE_DUE, will be fetched at its time; or not, where it was to be. */
+void core_due_add(struct core *c, uint32_t lane, int64_t at_ms);
+void core_due_remove(struct core *c, uint32_t lane);
+/* One of the stream's lanes was throttled. */
+void core_stream_throttled(struct core *c, struct core_lane *l, int64_t now_ms);
+/* Issues the fetches that time, budget and credit allow. */
 size_t core_fetch_due(struct core *c, int64_t now_ms, struct core_action *out, size_t max);
+/* When there may be more to fetch by itself; INT64_MAX: only when something happens. */
+int64_t core_due_wake_ms(const struct core *c, int64_t now_ms);
+
+/* core_pages.c */
+/* There is credit for the lane's next page, and room in the queues. */
+bool core_fetch_fits(struct core *c, const struct core_lane *l);
+void core_fetch(struct core *c, uint32_t lane);
 void core_on_page(struct core *c, const struct core_event *e);
 void core_on_fetch_failed(struct core *c, const struct core_event *e);
 void core_on_answer(struct core *c, const struct core_event *e);

@@ -41,7 +41,7 @@ void core_lane_move(struct core_lane *l, enum lane_state to)
 static void lane_due(struct core *c, uint32_t lane, int64_t at_ms)
 {
 	core_lane_move(&c->lanes[lane], LANE_DUE);
-	heap_set(&c->due, lane, at_ms);
+	core_due_add(c, lane, at_ms);
 }
 
 static bool parent_ended(const struct core *c, const struct core_lane *l)
@@ -117,7 +117,7 @@ void core_lane_settle(struct core *c, uint32_t lane, int64_t now_ms, int64_t del
 		stay(c, lane);
 	if (l->stopping) {
 		if (l->state == LANE_DUE)
-			heap_remove(&c->due, lane);
+			core_due_remove(c, lane);
 		if (l->state != LANE_STOPPED)
 			core_lane_move(l, LANE_STOPPED);
 	} else if (l->closed) {
@@ -127,7 +127,7 @@ void core_lane_settle(struct core *c, uint32_t lane, int64_t now_ms, int64_t del
 			core_lane_move(l, LANE_DRAINING);
 	} else if (l->leaving) {
 		if (l->state == LANE_DUE)
-			heap_remove(&c->due, lane);
+			core_due_remove(c, lane);
 		if (l->state != LANE_DRAINING)
 			core_lane_move(l, LANE_DRAINING);
 		c->parting_check = true;
@@ -269,7 +269,7 @@ void core_lane_leave(struct core *c, uint32_t lane)
 	if (l->closed || l->stopping || l->state == LANE_RELEASED)
 		return;
 	if (l->state == LANE_DUE || l->state == LANE_FULL) {
-		heap_remove(&c->due, lane);
+		core_due_remove(c, lane);
 		core_lane_move(l, LANE_DRAINING);
 	}
 	core_lane_hurry(c, l);

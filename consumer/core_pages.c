@@ -1,4 +1,4 @@
-/* Pages: fetched where there is credit, answered by the sinks, released. */
+/* Pages: fetched on credit, answered by the sinks, released. */
 #include <assert.h>
 
 #include "consumer/core_internal.h"
@@ -85,6 +85,11 @@ void core_on_page(struct core *c, const struct core_event *e)
 		credit_take(c, page->charge);
 		l->event_ms = e->end_ms;
 		l->empty_since_ms = 0;
+		pacing_page(&l->pacing, &core_stream_of(c, l)->limits,
+			    &(struct pacing_page){ .records = e->records,
+						   .limit = e->limit,
+						   .bytes = e->bytes,
+						   .age_ms = e->age_ms });
 	} else {
 		page_empty(l, e->now_ms);
 	}
@@ -111,6 +116,8 @@ void core_on_fetch_failed(struct core *c, const struct core_event *e)
 	c->fetches--;
 	credit_return(c, l->charge);
 	l->stopping = l->stopping || e->failure == ERROR_TRIMMED || e->failure == ERROR_INVALID;
+	if (throttled)
+		core_stream_throttled(c, l, e->now_ms);
 	core_lane_settle(c, e->lane, e->now_ms,
 			 pacing_after(&l->pacing, &core_stream_of(c, l)->limits,
 				      throttled ? PACING_THROTTLED : PACING_FAILED, &c->rng));
@@ -173,35 +180,31 @@ void core_on_stand(struct core *c, const struct core_event *e)
 	pages_release(c, e->lane, e->now_ms);
 }
 
-size_t core_fetch_due(struct core *c, int64_t now_ms, struct core_action *out, size_t max)
+/* --- fetching --- */
+
+static size_t charge_of(const struct core_lane *l)
 {
-	size_t n = 0;
-	uint32_t lane;
-	int64_t due_ms, wait_ms;
+	return CHARGE_FACTOR * l->recent_bytes;
+}
 
-	while (!c->stopping && n < max && c->fetches < c->settings.fetches_max &&
-	       heap_top(&c->due, &lane, &due_ms) && due_ms <= now_ms) {
-		struct core_lane *l = &c->lanes[lane];
-		struct core_stream *s = core_stream_of(c, l);
-		size_t charge = CHARGE_FACTOR * l->recent_bytes;
-
-		if (!l->busy && c->busy >= c->settings.lanes_max)
-			break;
-		if (c->charged > 0 && c->credit < (int64_t)charge) {
-			c->credit_waits++;
-			break;
-		}
-		if (!pacing_take(&s->budget, s->limits.budget, now_ms, &wait_ms)) {
-			heap_set(&c->due, lane, now_ms + wait_ms);
-			continue;
-		}
-		heap_remove(&c->due, lane);
-		core_lane_move(l, LANE_FETCHING);
-		lane_busy(c, l);
-		l->charge = charge;
-		credit_take(c, charge);
-		c->fetches++;
-		out[n++] = (struct core_action){ .type = CORE_FETCH, .lane = lane };
+bool core_fetch_fits(struct core *c, const struct core_lane *l)
+{
+	if (!l->busy && c->busy >= c->settings.lanes_max)
+		return false;
+	if (c->charged > 0 && c->credit < (int64_t)charge_of(l)) {
+		c->credit_waits++;
+		return false;
 	}
-	return n;
+	return true;
+}
+
+void core_fetch(struct core *c, uint32_t lane)
+{
+	struct core_lane *l = &c->lanes[lane];
+
+	core_lane_move(l, LANE_FETCHING);
+	lane_busy(c, l);
+	l->charge = charge_of(l);
+	credit_take(c, l->charge);
+	c->fetches++;
 }

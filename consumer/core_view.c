@@ -49,12 +49,20 @@ static int64_t answered_ms(const struct core_lane *l, uint32_t slot)
 	return l->pages[l->answered[slot] % CORE_PAGES].end_ms;
 }
 
+static bool reads(const struct core_lane *l)
+{
+	return l->state == LANE_DUE || l->state == LANE_FETCHING || l->state == LANE_FULL;
+}
+
 void core_view(const struct core *c, uint32_t stream, struct core_view *view)
 {
-	*view = (struct core_view){ 0 };
+	const struct core_stream *s = &c->streams[stream];
+
+	*view = (struct core_view){ .limit_milli = pacing_limit_milli(&s->brake, s->share_milli),
+				    .braking = s->brake.rate_milli > 0 };
 	for (uint32_t i = 0; i < c->lane_count; i++) {
 		const struct core_lane *l = &c->lanes[i];
-		bool behind = l->state != LANE_ENDED && l->state != LANE_RELEASED &&
+		bool unread = l->state != LANE_ENDED && l->state != LANE_RELEASED &&
 			      (core_outstanding(l) > 0 || l->empty_since_ms == 0);
 
 		if (l->stream != stream)
@@ -62,7 +70,8 @@ void core_view(const struct core *c, uint32_t stream, struct core_view *view)
 		view->shards[l->state]++;
 		if (l->state == LANE_STOPPED || descends_from_stopped(c, i))
 			view->standing++;
-		for (uint32_t slot = 0; behind && slot < c->streams[stream].sink_count; slot++) {
+		view->behind += reads(l) && pacing_class(&l->pacing) == PACING_BEHIND;
+		for (uint32_t slot = 0; unread && slot < s->sink_count; slot++) {
 			int64_t at = answered_ms(l, slot);
 
 			if (at > 0 && (view->oldest_event_ms == 0 || at < view->oldest_event_ms))

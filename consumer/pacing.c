@@ -1,10 +1,28 @@
 #include "consumer/pacing.h"
 
+#include <assert.h>
+
+#define SECOND_MS 1000
+#define CALL      ((int64_t)1000000) /* in a bucket */
 /* AWS's own reader waits 100 ms to 10 s after a throttle (aws-semantics, 3.4). */
 #define THROTTLE_BASE_MS 200
 #define THROTTLE_MAX_MS  10000
 #define FAILURE_BASE_MS  100
 #define FAILURE_MAX_MS   20000
+
+/* A page ends at 1 MB as DynamoDB counts, of which JSON is never shorter. */
+#define PAGE_FULL_BYTES ((size_t)900 << 10)
+/* Whole seconds, clocks, and the way here. */
+#define BEHIND_AGE_MS 5000
+/* AWS gives empty pages in the middle of data as well. */
+#define EMPTIES_IDLE 4
+/* Calls in a row for others. */
+#define PASSED_MAX 3
+
+/* It brakes when a quarter of the shards that are read is throttled within a second. */
+#define BRAKE_SHARE        4
+#define BRAKE_SHARDS_LEAST 3
+#define BRAKE_STEPS        10
 
 static uint8_t one_more(uint8_t n)
 {
@@ -51,20 +69,125 @@ int64_t pacing_after(struct pacing *p, const struct pacing_limits *limits,
 	return ms;
 }
 
-bool pacing_take(struct pacing_budget *b, int64_t budget, int64_t now_ms, int64_t *wait_ms)
+void pacing_page(struct pacing *p, const struct pacing_limits *limits,
+		 const struct pacing_page *page)
 {
-	int64_t full = budget * 1000;
+	bool full =
+		page->bytes >= PAGE_FULL_BYTES || (page->limit > 0 && page->records >= page->limit);
 
-	if (budget == 0)
-		return true;
-	b->tokens_milli += (now_ms - b->at_ms) * budget;
+	p->behind = full || page->age_ms > BEHIND_AGE_MS + limits->max_ms;
+}
+
+enum pacing_class pacing_class(const struct pacing *p)
+{
+	if (p->empties >= EMPTIES_IDLE)
+		return PACING_IDLE;
+	return p->behind ? PACING_BEHIND : PACING_WARM;
+}
+
+/* --- turns --- */
+
+enum pacing_class pacing_turn(const struct pacing_turns *t, unsigned waiting)
+{
+	enum pacing_class class = PACING_BEHIND;
+
+	for (int k = PACING_IDLE; k > PACING_BEHIND; k--)
+		if (waiting & 1u << k && t->passed[k] >= PASSED_MAX)
+			return (enum pacing_class)k;
+	while (!(waiting & 1u << class))
+		class ++;
+	return class;
+}
+
+void pacing_turn_taken(struct pacing_turns *t, unsigned waiting, enum pacing_class taken)
+{
+	for (unsigned k = 0; k < PACING_CLASSES; k++)
+		t->passed[k] = k == taken || !(waiting & 1u << k) ? 0 : one_more(t->passed[k]);
+}
+
+/* --- calls a second --- */
+
+static int64_t larger(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+int64_t pacing_wait_ms(struct pacing_bucket *b, int64_t rate_milli, int64_t now_ms)
+{
+	int64_t full = larger(rate_milli * SECOND_MS, CALL);
+
+	if (rate_milli == 0)
+		return 0;
+	/* By division first: a machine may be up for years before the first call. */
+	if (now_ms - b->at_ms > (full - b->tokens) / rate_milli)
+		b->tokens = full;
+	else
+		b->tokens += (now_ms - b->at_ms) * rate_milli;
 	b->at_ms = now_ms;
-	if (b->tokens_milli > full)
-		b->tokens_milli = full;
-	if (b->tokens_milli >= 1000) {
-		b->tokens_milli -= 1000;
-		return true;
+	if (b->tokens > full) /* of a higher rate */
+		b->tokens = full;
+	return b->tokens >= CALL ? 0 : (CALL - b->tokens + rate_milli - 1) / rate_milli;
+}
+
+void pacing_take(struct pacing_bucket *b, int64_t rate_milli)
+{
+	if (rate_milli == 0)
+		return;
+	assert(b->tokens >= CALL);
+	b->tokens -= CALL;
+}
+
+int64_t pacing_share_milli(int64_t budget, uint64_t own, uint64_t all)
+{
+	if (own >= all) /* alone; or nobody holds anything yet */
+		return budget * 1000;
+	/* Who holds nothing is about to. */
+	return larger((int64_t)((double)budget * 1000 * (own ? (double)own : 1.0) / (double)all),
+		      budget > 0);
+}
+
+/* --- the brake --- */
+
+bool pacing_brake_turn(struct pacing_brake *b, int64_t now_ms)
+{
+	int64_t seconds = b->second > 0 ? (now_ms - b->since_ms) / SECOND_MS : 1;
+	bool braked = !b->held && b->throttled >= BRAKE_SHARDS_LEAST &&
+		      (uint64_t)b->throttled * BRAKE_SHARE >= b->called;
+
+	if (seconds == 0)
+		return false;
+	if (braked) {
+		/* The calls may have been made in the second before. */
+		b->from_milli = 1000 * larger(b->calls, b->throttled);
+		b->rate_milli = b->from_milli / 2;
+	} else if (b->rate_milli > 0) {
+		b->rate_milli += b->from_milli / BRAKE_STEPS * (seconds - b->held);
+		if (b->rate_milli >= 2 * b->from_milli)
+			b->rate_milli = 0;
 	}
-	*wait_ms = (1000 - b->tokens_milli + budget - 1) / budget;
-	return false;
+	b->since_ms = b->second > 0 ? b->since_ms + seconds * SECOND_MS : now_ms;
+	b->second = b->second < UINT8_MAX ? (uint8_t)(b->second + 1) : 1;
+	b->held = braked;
+	b->calls = b->called = b->throttled = 0;
+	return braked;
+}
+
+void pacing_brake_call(struct pacing_brake *b, struct pacing *p)
+{
+	b->calls++;
+	b->called += p->called_in != b->second;
+	p->called_in = b->second;
+}
+
+void pacing_brake_throttled(struct pacing_brake *b, struct pacing *p)
+{
+	b->throttled += p->throttled_in != b->second;
+	p->throttled_in = b->second;
+}
+
+int64_t pacing_limit_milli(const struct pacing_brake *b, int64_t share_milli)
+{
+	if (b->rate_milli == 0 || (share_milli > 0 && share_milli < b->rate_milli))
+		return share_milli;
+	return b->rate_milli;
 }

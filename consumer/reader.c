@@ -373,6 +373,7 @@ static void page_read(struct fetch *f, struct batch *page)
 				.lane = l->index,
 				.bytes = b->body.size,
 				.records = b->count,
+				.limit = (size_t)l->limit,
 				.closed = b->closed };
 	struct lane_page *p = NULL;
 
@@ -401,6 +402,8 @@ static void page_read(struct fetch *f, struct batch *page)
 		}
 		(void)(p ? MOVE(b) : NULL);
 	}
+	if (e.end_ms > 0)
+		e.age_ms = l->read_at_ms - e.end_ms;
 	l->bad_pages = 0;
 	if (l->limit < LIMIT_FULL)
 		l->limit = l->limit * 2 < LIMIT_FULL ? l->limit * 2 : LIMIT_FULL;
@@ -459,8 +462,10 @@ static void on_records(void *arg, const struct error *err, struct streams_record
 	} else if (err->kind == ERROR_NOT_FOUND && l->gap_told) {
 		shard_gone(f);
 	} else {
-		/* An iterator is good for 15 minutes; after a fault a new one costs nothing. */
-		forget_iterator(l);
+		/* An iterator is good for 15 minutes; after a fault a new one costs nothing. A
+		 * throttled shard is spared the second call. */
+		if (err->kind != ERROR_THROTTLED)
+			forget_iterator(l);
 		fetch_failed(f, &fault);
 	}
 }

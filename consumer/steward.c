@@ -78,6 +78,7 @@ static struct store *store_of(struct steward *s)
 void steward_view_free(struct steward_view *v)
 {
 	free(v->streams);
+	free(v->parts);
 	free(v->wanted);
 	free(v);
 }
@@ -312,7 +313,9 @@ static bool share(struct steward *s, struct error *err)
 	uint32_t left = 0, wished;
 
 	balance_decide(&r, &plan);
+	s->view->parts = memory_array(r.stream_count + 1, sizeof(*s->view->parts));
 	for (uint32_t i = 0; i < r.stream_count; i++) {
+		s->view->parts[i] = balance_part(&r, &plan, i);
 		left += r.streams[i].served ? r.streams[i].claimable - plan.claims[i] : 0;
 		s->view->claimed = s->view->claimed || plan.claims[i] > 0;
 		if (plan.claims[i] > 0 && !claim(s, i, plan.claims[i], err))

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "checkpoint/store.h"
+#include "consumer/balance.h"
 #include "consumer/session.h"
 #include "consumer/taken.h"
 
@@ -21,7 +22,8 @@ struct steward_view {
 	/* By the worker's index; one that the steward does not have has no id. */
 	struct store_round_stream *streams;
 	uint32_t stream_count;
-	int64_t *wanted; /* the store's ids of lanes that others want, ascending */
+	struct balance_part *parts; /* the same; NULL: the session claims nothing any more */
+	int64_t *wanted;            /* the store's ids of lanes that others want, ascending */
 	size_t wanted_count, wanted_capacity;
 	bool claimed; /* the round took lanes, which this does not show */
 	/* Other sessions that may be dead: they have not beaten since this one first saw them, or

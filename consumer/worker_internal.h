@@ -2,6 +2,7 @@
 #include "aws/client.h"
 #include "base/loop.h"
 #include "base/queue.h"
+#include "consumer/bill.h"
 #include "consumer/core.h"
 #include "consumer/discover.h"
 #include "consumer/lane.h"
@@ -49,7 +50,10 @@ struct worker_stream {
 	unsigned orphans;
 	int64_t orphans_since_ms;
 	int64_t swept_ms; /* worker_forget_shards */
-	struct metric_cell *lag, *time_to_loss, *shards[LANE_STATES];
+	struct metric_cell *lag, *time_to_loss, *shards[LANE_STATES], *behind, *poll_limit;
+	struct metric_cell *units_month, *cost_month; /* NULL until there is something to say */
+	struct bill bill;
+	bool braking;          /* as the log has it */
 	struct taken *claimed; /* found with it, until it is in the core */
 	bool removing;         /* the steward was told; nothing of it is added any more */
 	struct worker_stream *next;

@@ -240,6 +240,14 @@ static void nothing_left(struct worker *w, struct worker_stream *s,
 	worker_settle(w, s, CORE_NONE);
 }
 
+/* The workers share the stream's budget as they share its shards. */
+static void see_part(struct worker *w, const struct worker_stream *s,
+		     const struct balance_part *part)
+{
+	core_set_budget(&w->core, s->lanes.index,
+			pacing_share_milli(s->config->poll_budget, part->own, part->all));
+}
+
 void worker_viewed(struct worker *w, struct steward_view *v)
 {
 	for (uint32_t i = 0; i < v->stream_count; i++) {
@@ -251,6 +259,8 @@ void worker_viewed(struct worker *w, struct steward_view *v)
 		s->stored.rooted = s->stored.rooted || r->rooted;
 		see_lister(w, s, r->lister);
 		see_served(s, r->served);
+		if (v->parts)
+			see_part(w, s, &v->parts[i]);
 		/* A round that claimed tells of lanes that are on their way. */
 		if (!v->claimed)
 			reconcile(w, s, r);

@@ -1,6 +1,7 @@
 /* Once a second: what the metrics and the health rows say about the session. */
 #include <stdio.h>
 
+#include "base/log.h"
 #include "consumer/worker_internal.h"
 
 #define WATCH_EVERY_MS 1000
@@ -63,6 +64,8 @@ static void watch_cells(struct worker *w, struct worker_stream *s)
 
 	s->lag = metrics_cell(m, METRIC_LAG, s->config->name, NULL);
 	s->time_to_loss = metrics_cell(m, METRIC_TIME_TO_LOSS, s->config->name, NULL);
+	s->behind = metrics_cell(m, METRIC_SHARDS_BEHIND, s->config->name, NULL);
+	s->poll_limit = metrics_cell(m, METRIC_POLL_LIMIT, s->config->name, NULL);
 	for (int state = 0; state < LANE_STATES; state++)
 		s->shards[state] = metrics_cell(m, METRIC_SHARDS, s->config->name,
 						lane_state_name((enum lane_state)state));
@@ -88,6 +91,41 @@ static int64_t blind_ms(const struct worker *w, const struct worker_stream *s)
 	return longest_ms > 2 * s->config->poll_max_ms + BLIND_LEAST_MS ? longest_ms : 0;
 }
 
+/* What the calls of this worker cost. AWS asks for nothing where it gives no page. */
+static void watch_bill(struct worker *w, struct worker_stream *s)
+{
+	int64_t calls = metric_get(s->lanes.polls_records) + metric_get(s->lanes.polls_empty);
+	int64_t now_ms = loop_now_ms(w->loop), units;
+
+	bill_note(&s->bill, now_ms, calls);
+	if (!bill_units_month(&s->bill, now_ms, calls, &units))
+		return;
+	if (!s->units_month) {
+		struct metrics *m = w->settings.metrics;
+
+		s->units_month = metrics_cell(m, METRIC_POLL_UNITS_MONTH, s->config->name, NULL);
+		s->cost_month = metrics_cell(m, METRIC_POLL_COST_MONTH, s->config->name, NULL);
+	}
+	metric_set(s->units_month, units);
+	metric_set(s->cost_month, bill_cost_milli(units, w->settings.config->aws.read_price));
+}
+
+static void watch_pace(struct worker_stream *s, const struct core_view *view)
+{
+	metric_set(s->behind, view->behind);
+	metric_set(s->poll_limit, view->limit_milli);
+	if (view->braking == s->braking)
+		return;
+	s->braking = view->braking;
+	if (s->braking)
+		log_warn("many shards of a stream are throttled: all of it is read more slowly",
+			 log_text("stream", s->config->name),
+			 log_int("calls_a_second", view->limit_milli / 1000));
+	else
+		log_info("the stream is read at its own pace again",
+			 log_text("stream", s->config->name));
+}
+
 static void watch_stream(struct worker *w, struct worker_stream *s)
 {
 	struct core_view view;
@@ -105,6 +143,8 @@ static void watch_stream(struct worker *w, struct worker_stream *s)
 	metric_set(s->time_to_loss, RETENTION_MS - lag_ms);
 	for (int state = 0; state < LANE_STATES; state++)
 		metric_set(s->shards[state], view.shards[state]);
+	watch_pace(s, &view);
+	watch_bill(w, s);
 }
 
 static void watch_sink(struct worker *w, const struct worker_sink *k)

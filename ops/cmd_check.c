@@ -101,7 +101,9 @@ static bool step(struct aws_client *c, struct first_page *p, struct error *err)
 	aws_wait(c, &p->done);
 	p->done = false;
 	*err = p->err;
-	return p->err.kind == ERROR_NONE;
+	if (err->kind == ERROR_THROTTLED) /* by other readers; who is throttled may read */
+		*err = (struct error){ 0 };
+	return err->kind == ERROR_NONE;
 }
 
 /* One call of each operation that reading needs: permissions differ between them. */
@@ -113,8 +115,8 @@ static bool read_once(struct aws_client *c, const struct resolved_stream *s, str
 	if (!step(c, &p, err) || p.shards == 0)
 		return err->kind == ERROR_NONE;
 	streams_iterator(c, s->arn, p.shard, ITERATOR_LATEST, NULL, 0, on_iterator, &p);
-	if (!step(c, &p, err))
-		return false;
+	if (!step(c, &p, err) || !*p.iterator)
+		return err->kind == ERROR_NONE;
 	streams_records(c, p.iterator, 1, (size_t)16 << 20, on_records, &p);
 	return step(c, &p, err);
 }

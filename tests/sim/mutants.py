@@ -16,6 +16,7 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PURE = [
     "consumer/core.c",
+    "consumer/core_due.c",
     "consumer/core_lane.c",
     "consumer/core_pages.c",
     "consumer/core_save.c",
@@ -72,12 +73,12 @@ MUTANTS = [
     ),
     (
         "fetches are not limited by credit",
-        "if (c->charged > 0 && c->credit < (int64_t)charge) {",
+        "if (c->charged > 0 && c->credit < (int64_t)charge_of(l)) {",
         "if (c->charged < 0) {",
     ),
     (
         "more lanes are busy than there is room for",
-        "		if (!l->busy && c->busy >= c->settings.lanes_max)\n			break;\n",
+        "	if (!l->busy && c->busy >= c->settings.lanes_max)\n		return false;\n",
         "",
     ),
     (
@@ -217,7 +218,7 @@ MUTANTS = [
     ),
     (
         "a lane that leaves is fetched again",
-        "		heap_remove(&c->due, lane);\n		core_lane_move(l, LANE_DRAINING);\n	}\n	core_lane_hurry",
+        "		core_due_remove(c, lane);\n		core_lane_move(l, LANE_DRAINING);\n	}\n	core_lane_hurry",
         "		core_lane_move(l, LANE_DRAINING);\n	}\n	core_lane_hurry",
     ),
     (
@@ -239,6 +240,31 @@ MUTANTS = [
         "a shard whose parent was never seen is taken for a root",
         ": LINEAGE_ORPHAN",
         ": LINEAGE_ROOT",
+    ),
+    (
+        "more calls are made than the budget has",
+        "	b->tokens -= CALL;\n",
+        "",
+    ),
+    (
+        "a stream that waited for its budget is forgotten",
+        "	while (heap_top(&c->paused, &id, &at_ms) && at_ms <= now_ms)\n		stream_resume(c, id);\n",
+        "",
+    ),
+    (
+        "a lane that is ready stays so when it leaves",
+        "	if (c->lanes[lane].ready)\n		ready_remove(c, lane);\n",
+        "",
+    ),
+    (
+        "a ring forgets all but its first lane",
+        "		*first = l->ready_next == lane ? CORE_NONE : l->ready_next;\n",
+        "		*first = CORE_NONE;\n",
+    ),
+    (
+        "a lane that stands still stays due",
+        "		if (l->state == LANE_DUE)\n			core_due_remove(c, lane);\n		if (l->state != LANE_STOPPED)",
+        "		if (l->state != LANE_STOPPED)",
     ),
     (
         "a child leaves before its parent",

@@ -240,6 +240,16 @@ static void on_finished(struct world *w, const struct pending *e)
 
 /* --- the core --- */
 
+/* A second's worth may have been put by. */
+static void count_call(const struct world *w)
+{
+	struct process *p = w->process;
+	int64_t budget = p->core.streams[0].limits.budget;
+
+	p->calls++;
+	assert(budget == 0 || p->calls * 1000 <= budget * (w->now_ms - p->booted_ms + 1000));
+}
+
 static void act(struct world *w, const struct core_action *a)
 {
 	struct process *p = w->process;
@@ -247,6 +257,7 @@ static void act(struct world *w, const struct core_action *a)
 	switch (a->type) {
 	case CORE_FETCH:
 		assert(w->store.rows[p->lanes[a->lane].row].owner == w->sessions);
+		count_call(w);
 		pend(w, (struct pending){ .type = PENDING_FETCH, .lane = a->lane }, soon(w, 80));
 		break;
 	case CORE_DISCOVER:
@@ -429,11 +440,17 @@ void process_boot(struct world *w)
 					  .fetches_max = 4,
 					  .lanes_max = 1 + (uint32_t)world_roll(w, 6),
 					  .seed = world_roll(w, 1 << 30) };
-	struct pacing_limits limits = { .min_ms = 10, .max_ms = 200 };
+	/* A third of the processes are short of calls. */
+	struct pacing_limits limits = { .min_ms = 10,
+					.max_ms = 200,
+					.budget = settings.seed % 3
+							  ? 0
+							  : 20 + (int64_t)(settings.seed % 100) };
 	uint32_t sinks[SINKS_MAX];
 
 	trim_unread(w);
 	w->process = p;
+	p->booted_ms = w->now_ms;
 	w->store.session = ++w->sessions;
 	w->store.saves = 0;
 	core_init(&p->core, &settings);

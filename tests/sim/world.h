@@ -126,6 +126,7 @@ struct open_roll {
 
 struct process {
 	struct core core;
+	int64_t booted_ms, calls;
 	struct lineage lineage;
 	uint32_t lane_of[SHARDS_MAX];         /* by lineage index */
 	struct sim_lane lanes[SHARDS_MAX];    /* by index of the core */

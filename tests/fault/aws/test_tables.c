@@ -110,6 +110,26 @@ static void test_describe_stream(void **state)
 	world_close(&w);
 }
 
+static void test_a_throttled_listing_is_asked_again(void **state)
+{
+	static const struct reply script[] = {
+		{ 400, "x-amz-retry-after: 1\r\n",
+		  STR_INIT("{\"__type\":\"x#ThrottlingException\",\"message\":\"slow\"}"),
+		  REPLY_WHOLE },
+		{ 200, NULL, STR_INIT(DESCRIPTION(",\"Shards\":[]")), REPLY_WHOLE },
+	};
+	struct world w;
+	struct got g = { 0 };
+
+	(void)state;
+	world_open(&w, script, 2, 2, NULL, NULL);
+	streams_describe(w.client, ARN, "", NULL, got_description, &g);
+	aws_wait(w.client, &g.done);
+	assert_int_equal(g.err.kind, ERROR_NONE);
+	assert_int_equal(w.server.requests, 2);
+	world_close(&w);
+}
+
 static void test_bad_descriptions(void **state)
 {
 	static const struct reply scripts[] = {
@@ -343,6 +363,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_describe_stream),
+		cmocka_unit_test(test_a_throttled_listing_is_asked_again),
 		cmocka_unit_test(test_bad_descriptions),
 		cmocka_unit_test(test_iterators),
 		cmocka_unit_test(test_tables),

@@ -40,6 +40,23 @@ static void prints_rows_labels_and_values(void **state)
 	metrics_free(NULL);
 }
 
+static void dollars_are_kept_in_tenths_of_a_cent(void **state)
+{
+	struct metrics *m = metrics_new();
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, 0);
+	metric_set(metrics_cell(m, METRIC_POLL_COST_MONTH, "orders", NULL), 10368);
+	metric_set(metrics_cell(m, METRIC_POLL_UNITS_MONTH, "orders", NULL), 51840000);
+	metrics_print(m, &out);
+	assert_non_null(
+		strstr(out.data, "sluice_poll_cost_dollars_month{stream=\"orders\"} 10.368\n"));
+	assert_non_null(strstr(out.data, "sluice_poll_units_month{stream=\"orders\"} 51840000\n"));
+	buf_release(&out);
+	metrics_free(m);
+}
+
 static void seconds_are_kept_in_milliseconds(void **state)
 {
 	static const struct {
@@ -199,6 +216,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(prints_rows_labels_and_values),
 		cmocka_unit_test(seconds_are_kept_in_milliseconds),
+		cmocka_unit_test(dollars_are_kept_in_tenths_of_a_cent),
 		cmocka_unit_test(label_values_are_escaped),
 		cmocka_unit_test(series_are_bounded),
 		cmocka_unit_test(names_that_are_promised_are_in_the_reference),

@@ -43,6 +43,7 @@ static void the_least_configuration_has_all_defaults(void **state)
 	assert_int_equal(c->checkpoint.interval_ms, 1000);
 	assert_int_equal(c->checkpoint.lease_ms, 10000);
 	assert_null(c->aws.region);
+	assert_int_equal(c->aws.read_price, 20000);
 	assert_null(c->aws.endpoint_s3);
 	assert_int_equal(c->stream_count, 1);
 	assert_string_equal(s->table, "orders");
@@ -73,6 +74,7 @@ static void everything_given_arrives(void **state)
 		"  region: eu-west-1\n"
 		"  profile: p\n"
 		"  ca_bundle: /ca.pem\n"
+		"  read_price: 0.0275\n"
 		"  endpoint: { dynamodb: 'http://d:1', streams: 'https://t', s3: 'http://s',\n"
 		"              sts: 'http://x' }\n"
 		"streams:\n"
@@ -120,12 +122,13 @@ static void everything_given_arrives(void **state)
 	assert_string_equal(c->aws.region, "eu-west-1");
 	assert_string_equal(c->aws.profile, "p");
 	assert_string_equal(c->aws.ca_bundle, "/ca.pem");
+	assert_int_equal(c->aws.read_price, 27500);
 	assert_string_equal(c->aws.endpoint_dynamodb, "http://d:1");
 	assert_string_equal(c->aws.endpoint_streams, "https://t");
 	assert_string_equal(c->aws.endpoint_s3, "http://s");
 	assert_string_equal(c->aws.endpoint_sts, "http://x");
 	assert_string_equal(orders->name, "orders");
-	assert_int_equal(orders->line, 10);
+	assert_int_equal(orders->line, 11);
 	assert_int_equal(orders->gap, GAP_OLDEST);
 	assert_int_equal(orders->on_error, ON_ERROR_DROP);
 	assert_int_equal(orders->sink_count, 2);

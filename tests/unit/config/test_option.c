@@ -13,7 +13,7 @@
 struct settings {
 	const char *text, *choice;
 	bool flag;
-	long number, free_number, ms, bytes, kind;
+	long number, free_number, price, ms, bytes, kind;
 };
 
 static const char *const kinds[] = { "red", "green", "blue", NULL };
@@ -29,6 +29,7 @@ static const struct option table[] = {
 	ROW("flag", OPTION_BOOL, flag, .def = "true"),
 	ROW("number", OPTION_INT, number, .def = "7", .min = 1, .max = 256),
 	ROW("free.number", OPTION_INT, free_number),
+	ROW("price", OPTION_DECIMAL, price, .def = "0.02", .max = 3 * OPTION_DECIMAL_ONE),
 	ROW("ms", OPTION_MS, ms, .def = "10s", .min = 1000, .max = 600000),
 	ROW("bytes", OPTION_BYTES, bytes, .min = 1024, .max = LONG_MAX),
 	ROW("kind", OPTION_ENUM, kind, .def = "green", .choices = kinds),
@@ -54,6 +55,11 @@ static void values_are_read_with_their_units(void **state)
 		{ "flag", "false", "false" },
 		{ "number", "256", "256" },
 		{ "free.number", "0", "0" },
+		{ "price", "0.02", "0.02" },
+		{ "price", "3", "3" },
+		{ "price", "0", "0" },
+		{ "price", "1.000001", "1.000001" },
+		{ "price", "2.50", "2.5" },
 		{ "ms", "1000ms", "1s" },
 		{ "ms", "90s", "90s" },
 		{ "ms", "120s", "2m" },
@@ -77,6 +83,7 @@ static void values_are_read_with_their_units(void **state)
 		assert_true(option_text(row(all[i].row), &s, &out));
 		assert_string_equal(out.data, all[i].again);
 	}
+	assert_int_equal(s.price, 2500000);
 	assert_int_equal(s.kind, 2);
 	assert_int_equal(s.bytes, 3L << 40);
 	s.text = NULL;
@@ -103,6 +110,17 @@ static void wrong_values_say_what_was_expected(void **state)
 		{ "number", "0x10", "expected a number from 1 to 256, not '0x10'" },
 		{ "free.number", "99999999999999999999",
 		  "expected a number, not '99999999999999999999'" },
+		{ "price", "3.01", "expected a number from 0 to 3, not '3.01'" },
+		{ "price", "0.0000001", "expected a number from 0 to 3, not '0.0000001'" },
+		{ "price", ".5", "expected a number from 0 to 3, not '.5'" },
+		{ "price", "1.", "expected a number from 0 to 3, not '1.'" },
+		{ "price", "1.2.3", "expected a number from 0 to 3, not '1.2.3'" },
+		{ "price", "1e3", "expected a number from 0 to 3, not '1e3'" },
+		{ "price", "-1", "expected a number from 0 to 3, not '-1'" },
+		{ "price", "99999999999999999999",
+		  "expected a number from 0 to 3, not '99999999999999999999'" },
+		{ "price", "9223372036854.999999",
+		  "expected a number from 0 to 3, not '9223372036854.999999'" },
 		{ "ms", "soon", "expected a duration such as 500ms, 2s, 5m, 24h, not 'soon'" },
 		{ "ms", "5", "expected a duration such as 500ms, 2s, 5m, 24h, not '5'" },
 		{ "ms", "5 s", "expected a duration such as 500ms, 2s, 5m, 24h, not '5 s'" },

@@ -64,6 +64,7 @@ static void the_effective_configuration_reads_as_yaml(void **state)
 			  "aws:\n"
 			  "  endpoint:\n"
 			  "    s3: \"http://me:***@127.0.0.1:9000/p@q\"\n"
+			  "  read_price: 0.02\n"
 			  "streams:\n"
 			  "  - table: \"orders\"\n"
 			  "    name: \"orders\"\n"

@@ -93,6 +93,8 @@ static const struct {
 	  "f:9: aws.endpoint.streams: expected a URL such as http://127.0.0.1:8000" },
 	{ GOOD "aws: { endpoint: { s3: \"https://\" } }\n",
 	  "f:7: aws.endpoint.s3: expected a URL such as http://127.0.0.1:8000" },
+	{ GOOD "aws: { read_price: 2 cents }\n",
+	  "f:7: aws.read_price: expected a number from 0 to 1000, not '2 cents'" },
 	{ GOOD "aws: { region: eu west }\n",
 	  "f:7: aws.region: expected a region such as eu-west-1, not 'eu west'" },
 	{ GOOD "dead_letter: { max_bytes: 0 }\n",

@@ -56,6 +56,28 @@ static void alone_it_takes_everything(void **state)
 	assert_int_equal(p.wish, 0);
 }
 
+/* By it the workers share a stream's budget. */
+static void a_part_is_what_is_held_and_claimed_of_a_stream(void **state)
+{
+	struct store_round_stream s[] = { stream_row(1, 0), stream_row(2, 4), stream_row(3, 0) };
+	struct store_round_member m[] = { member_row(1, "a", 30), member_row(2, "a", 2),
+					  member_row(1, "me", 10) };
+	struct balance_round r = {
+		.session = "me", .streams = s, .stream_count = 3, .members = m, .member_count = 3
+	};
+	uint32_t claims[] = { 0, 4, 0 };
+	struct balance_plan plan = { .claims = claims };
+	static const struct balance_part parts[] = { { 10, 40 }, { 4, 6 }, { 0, 0 } };
+
+	(void)state;
+	for (uint32_t i = 0; i < 3; i++) {
+		struct balance_part p = balance_part(&r, &plan, i);
+
+		assert_int_equal(p.own, parts[i].own);
+		assert_int_equal(p.all, parts[i].all);
+	}
+}
+
 static void no_more_than_it_may_hold(void **state)
 {
 	struct store_round_stream s[] = { stream_row(1, 10), stream_row(2, 7) };
@@ -348,6 +370,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(alone_it_takes_everything),
+		cmocka_unit_test(a_part_is_what_is_held_and_claimed_of_a_stream),
 		cmocka_unit_test(no_more_than_it_may_hold),
 		cmocka_unit_test(free_lanes_are_claimed_up_to_the_share),
 		cmocka_unit_test(what_nobody_takes_is_taken_in_the_end),
