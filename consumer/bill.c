@@ -1,7 +1,7 @@
 #include "consumer/bill.h"
 
 #define POINT_EVERY_MS  30000
-#define SAYS_NOTHING_MS 60000
+#define SAYS_NOTHING_MS 10000
 #define MONTH_MS        ((int64_t)30 * 24 * 60 * 60 * 1000)
 #define UNITS_PRICED    100000
 

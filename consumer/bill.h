@@ -16,7 +16,7 @@ struct bill {
 
 /* Calls since some beginning. Whenever one likes, but not less often than each few seconds. */
 void bill_note(struct bill *b, int64_t now_ms, int64_t calls);
-/* For 30 days; false in the first minute, which says nothing yet. */
+/* For 30 days; false in the first ten seconds, which say nothing yet. */
 bool bill_units_month(const struct bill *b, int64_t now_ms, int64_t calls, int64_t *units);
 /* In thousandths of a dollar; the price is millionths of a dollar for 100,000 units. */
 int64_t bill_cost_milli(int64_t units, int64_t price);

@@ -16,7 +16,7 @@
 #define ACTIONS_MAX 64
 #define LATENCY_MS  10
 
-enum kind { IDLE, WARM, BEHIND };
+enum kind { IDLE, WARM, BEHIND, OLD };
 
 struct shard {
 	enum kind kind;
@@ -144,6 +144,7 @@ static void answer_first(void)
 					 .failure = ERROR_THROTTLED };
 	} else if (s->kind != IDLE) {
 		e.records = s->kind == BEHIND ? 1000 : 1;
+		e.age_ms = s->kind == OLD ? 3600000 : 1000;
 		e.bytes = e.records * 100;
 		e.end = at(++s->end);
 		e.end_ms = 1;
@@ -264,9 +265,11 @@ static void those_behind_come_before_those_that_trickle(void **state)
 	(void)state;
 	begin(1, &budget, 64);
 	add(0, WARM, 100);
-	add(0, BEHIND, 2);
+	add(0, BEHIND, 1); /* full pages */
+	add(0, OLD, 1);    /* or small ones of an hour ago */
 	run(100000);
-	assert_in_range(calls_of(BEHIND), 2800, 3100);
+	assert_in_range(calls_of(BEHIND), 1400, 1600);
+	assert_in_range(calls_of(OLD), 1400, 1600);
 	assert_in_range(calls_of(WARM), 950, 1200);
 	core_release(&t.core);
 }
@@ -382,6 +385,29 @@ static void a_throttled_stream_slows_down_and_recovers(void **state)
 	core_release(&t.core);
 }
 
+/* Several workers are throttled at the same time. */
+static void workers_come_back_at_different_times(void **state)
+{
+	int64_t budget = 0, least = INT64_MAX, most = 0;
+
+	(void)state;
+	for (uint64_t seed = 0; seed < 40; seed++) {
+		const struct pacing_bucket *b;
+
+		begin(1, &budget, 64);
+		rng_seed(&t.core.rng, seed);
+		add(0, WARM, 50);
+		t.limit[0] = 1;
+		b = &t.core.streams[0].bucket;
+		while (b->tokens >= 0)
+			run(1);
+		least = -b->tokens < least ? -b->tokens : least;
+		most = -b->tokens > most ? -b->tokens : most;
+		core_release(&t.core);
+	}
+	assert_true(least < most / 5);
+}
+
 /* --- leaving --- */
 
 /* Whoever is due stands in one place, and what leaves or stands still in none. */
@@ -439,6 +465,7 @@ int main(void)
 		cmocka_unit_test(streams_take_turns),
 		cmocka_unit_test(a_worker_takes_its_share_of_a_budget),
 		cmocka_unit_test(a_throttled_stream_slows_down_and_recovers),
+		cmocka_unit_test(workers_come_back_at_different_times),
 		cmocka_unit_test(what_leaves_takes_its_place_with_it),
 	};
 
