@@ -57,6 +57,13 @@ class Workers(world.World):
         workers[0].wait_for(shared, f"{shards} shards are shared by {len(workers)}",
                             40)
 
+    def wait_budget(self, workers, calls):
+        """Until each has the part of it that its shards are of all shards."""
+        workers[0].wait_for(
+            lambda: all(worker.metric("sluice_poll_limit") == calls / len(workers)
+                        for worker in workers),
+            f"{calls} calls a second are shared by {len(workers)}", 40)
+
     def finish(self, emulator, workers):
         """Everybody ends well; what is left is delivered by one more life."""
         self.wait_made(emulator)
@@ -68,14 +75,20 @@ class Workers(world.World):
 
     def test_shards_are_shared(self):
         emulator = self.emulator("orders:shards=12:records=300:keys=40:bytes=400:rate=150")
-        first = self.one(emulator).start()
+        poll = {"stream": {"poll": {"min": "20ms", "max": "200ms", "budget": 120}}}
+        first, second, third = (self.one(emulator, **poll) for _ in range(3))
+        first.start()
         self.wait_shared([first], 12)
-        second, third = self.one(emulator).start(), self.one(emulator).start()
+        self.wait_budget([first], 120)
+        second.start()
+        third.start()
         self.wait_shared([first, second, third], 12)
+        self.wait_budget([first, second, third], 120)
         self.assertEqual(second.stop(60), 0)
         self.wait_shared([first, third], 12)
         third.kill9()
         self.wait_shared([first], 12)
+        self.wait_budget([first], 120)
         self.finish(emulator, [first])
         for worker in (first, second, third):
             self.assertNotIn("a new one begins", self.log(worker))
