@@ -16,7 +16,9 @@
 #define ACTIONS_MAX 64
 #define LATENCY_MS  10
 
-enum kind { IDLE, WARM, BEHIND, OLD };
+/* A record each TRICKLE_MS: TRICKLE. */
+enum kind { IDLE, WARM, BEHIND, OLD, TRICKLE };
+#define TRICKLE_MS 13
 
 struct shard {
 	enum kind kind;
@@ -24,6 +26,7 @@ struct shard {
 	int64_t asked_ms, longest_ms;
 	uint64_t calls;
 	int end;
+	int64_t read_ms; /* TRICKLE: what came until then */
 };
 
 static struct {
@@ -38,6 +41,9 @@ static struct {
 	/* More calls than these in a second are throttled; 0: none. */
 	uint64_t limit[STREAMS_MAX], this_second[STREAMS_MAX];
 	uint64_t steps;
+	int64_t waited_ms,
+		waited_longest_ms; /* records of TRICKLE, from their coming to their page */
+	size_t waited;
 } t;
 
 static struct sequence at(int n)
@@ -122,9 +128,26 @@ static void add(uint32_t stream, enum kind kind, int count)
 	while (count-- > 0) {
 		uint32_t lane = core_add_lane(&t.core, &start, t.now_ms);
 
-		t.shards[lane] = (struct shard){ .kind = kind, .asked_ms = t.now_ms };
+		t.shards[lane] = (struct shard){ .kind = kind,
+						 .asked_ms = t.now_ms,
+						 .read_ms = t.now_ms - count % TRICKLE_MS };
 	}
 	feed((struct core_event){ .type = CORE_TICK });
+}
+
+/* What has come since the last page. */
+static size_t trickle(struct shard *s)
+{
+	size_t records = 0;
+
+	for (; s->read_ms + TRICKLE_MS <= t.now_ms; records++) {
+		int64_t ms = t.now_ms - (s->read_ms += TRICKLE_MS);
+
+		t.waited_ms += ms;
+		t.waited++;
+		t.waited_longest_ms = ms > t.waited_longest_ms ? ms : t.waited_longest_ms;
+	}
+	return records;
 }
 
 static void answer_first(void)
@@ -142,9 +165,14 @@ static void answer_first(void)
 		e = (struct core_event){ .type = CORE_FETCH_FAILED,
 					 .lane = lane,
 					 .failure = ERROR_THROTTLED };
-	} else if (s->kind != IDLE) {
-		e.records = s->kind == BEHIND ? 1000 : 1;
+	} else {
+		e.records = s->kind == IDLE      ? 0
+			    : s->kind == BEHIND  ? 1000
+			    : s->kind == TRICKLE ? trickle(s)
+						 : 1;
 		e.age_ms = s->kind == OLD ? 3600000 : 1000;
+	}
+	if (e.records > 0) {
 		e.bytes = e.records * 100;
 		e.end = at(++s->end);
 		e.end_ms = 1;
@@ -286,6 +314,26 @@ static void with_room_for_all_nobody_waits(void **state)
 	run(60000);
 	assert_true(longest_of(IDLE) <= 5000 + LATENCY_MS);
 	assert_true(calls_of(WARM) >= 10 * (60000 / LATENCY_MS) * 95 / 100);
+	core_release(&t.core);
+}
+
+/* 64 shards with 5,000 records a second. A page is asked for at once behind one with records, and
+ * mostly finds none; then half of poll.min to all of it is waited. */
+static void records_wait_for_poll_min_at_most(void **state)
+{
+	int64_t budget = 0;
+
+	(void)state;
+	begin(1, &budget, 64);
+	add(0, TRICKLE, 64);
+	add(0, IDLE, 1000);
+	run(20000); /* all shards were read, and the idle ones spread out */
+	t.waited = 0;
+	t.waited_ms = t.waited_longest_ms = 0;
+	run(20000);
+	assert_true(t.waited > 64 * 20000 / TRICKLE_MS * 98 / 100);
+	assert_true(t.waited_longest_ms <= 100 + 3 * LATENCY_MS);
+	assert_true(t.waited_ms / (int64_t)t.waited <= 50);
 	core_release(&t.core);
 }
 
@@ -461,6 +509,7 @@ int main(void)
 		cmocka_unit_test(those_behind_come_before_the_idle_who_do_not_starve),
 		cmocka_unit_test(those_behind_come_before_those_that_trickle),
 		cmocka_unit_test(with_room_for_all_nobody_waits),
+		cmocka_unit_test(records_wait_for_poll_min_at_most),
 		cmocka_unit_test(a_stream_without_calls_left_does_not_hold_up_others),
 		cmocka_unit_test(streams_take_turns),
 		cmocka_unit_test(a_worker_takes_its_share_of_a_budget),
