@@ -501,6 +501,32 @@ static void what_leaves_takes_its_place_with_it(void **state)
 	core_release(&t.core);
 }
 
+/* What waited for the budget of one stream is not in the way of the next one in its place. */
+static void a_streams_place_is_used_again(void **state)
+{
+	struct pacing_limits limits = { .min_ms = 100, .max_ms = 5000 };
+	int64_t budgets[] = { 1, 1 };
+
+	(void)state;
+	begin(2, budgets, 64);
+	add(0, BEHIND, 20);
+	run(5000);
+	for (uint32_t i = 0; i < 20; i++)
+		feed((struct core_event){ .type = CORE_RELEASE, .lane = i });
+	run(61000); /* saved */
+	for (uint32_t i = 0; i < 20; i++) {
+		assert_int_equal(t.core.lanes[i].state, LANE_RELEASED);
+		core_drop_lane(&t.core, i);
+	}
+	core_remove_stream(&t.core, 0);
+	assert_int_equal(core_add_stream(&t.core, &limits, &t.sink, 1), 0);
+	t.calls[0] = 0;
+	add(0, WARM, 20);
+	run(1000);
+	assert_in_range(t.calls[0], 19 * 1000 / LATENCY_MS, 21 * 1000 / LATENCY_MS);
+	core_release(&t.core);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -516,6 +542,7 @@ int main(void)
 		cmocka_unit_test(a_throttled_stream_slows_down_and_recovers),
 		cmocka_unit_test(workers_come_back_at_different_times),
 		cmocka_unit_test(what_leaves_takes_its_place_with_it),
+		cmocka_unit_test(a_streams_place_is_used_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
