@@ -21,7 +21,7 @@ static void tell_answer(struct reader *r, const struct lane *l, uint32_t slot, u
 
 static void hand_slot(struct reader *r, struct lane *l, uint32_t slot)
 {
-	struct handover *h = &l->handovers[slot];
+	struct handover *h = &l->slots[slot].handover;
 	const struct lane_sink *s = &l->stream->sinks[slot];
 
 	while (handover_ready(h, l->pages_read)) {
@@ -41,7 +41,7 @@ static void hand_slot(struct reader *r, struct lane *l, uint32_t slot)
 		}
 		handover_sent(h);
 		if (left > 0) {
-			struct delivery *d = &l->deliveries[slot].delivery;
+			struct delivery *d = &l->slots[slot].sent.delivery;
 
 			d->batch = p->batch;
 			d->payloads = p->payloads[slot];
@@ -92,7 +92,7 @@ void hand_page(struct reader *r, struct lane *l)
 
 static void stand(struct reader *r, struct lane *l, uint32_t slot)
 {
-	struct handover *h = &l->handovers[slot];
+	struct handover *h = &l->slots[slot].handover;
 	const struct lane_page *p = lane_page_at(l, h->page);
 	struct core_event e = { .type = CORE_STAND,
 				.lane = l->index,
@@ -110,7 +110,7 @@ static void stand(struct reader *r, struct lane *l, uint32_t slot)
 static void refused(struct reader *r, const struct lane_delivery *d, const char *error)
 {
 	struct lane *l = d->lane;
-	struct handover *h = &l->handovers[d->slot];
+	struct handover *h = &l->slots[d->slot].handover;
 	const char *sink = l->stream->sinks[d->slot].name;
 	const struct event *e;
 
@@ -140,7 +140,7 @@ static void refused(struct reader *r, const struct lane_delivery *d, const char 
 static void failed(struct reader *r, const struct lane_delivery *d, const char *error)
 {
 	struct lane *l = d->lane;
-	struct handover *h = &l->handovers[d->slot];
+	struct handover *h = &l->slots[d->slot].handover;
 	uint64_t repeated;
 
 	handover_failed(h, d->first);
@@ -163,7 +163,7 @@ void hand_answer(struct reader *r, struct lane_delivery *d)
 	d->error = NULL;
 	switch (d->kind) {
 	case SINK_TAKEN:
-		handover_taken(&l->handovers[d->slot]);
+		handover_taken(&l->slots[d->slot].handover);
 		tell_answer(r, l, d->slot, d->roll);
 		hand_slot(r, l, d->slot);
 		lane_release_pages(l);
@@ -182,7 +182,7 @@ void hand_answer(struct reader *r, struct lane_delivery *d)
 
 void hand_again(struct reader *r, struct lane *l, uint32_t slot)
 {
-	handover_again(&l->handovers[slot]);
+	handover_again(&l->slots[slot].handover);
 	hand_slot(r, l, slot);
 	lane_release_pages(l);
 }
@@ -212,7 +212,7 @@ void hand_lettered(struct reader *r, struct letter *letter, bool stored)
 		if (!letter_next(r, l, letter->page))
 			hand_all(r, l);
 	} else {
-		handover_lettered(&l->handovers[slot]);
+		handover_lettered(&l->slots[slot].handover);
 		hand_slot(r, l, slot);
 		lane_release_pages(l);
 	}

@@ -14,7 +14,7 @@
 
 struct lane *lane_new(struct lane_stream *stream, const char *shard)
 {
-	struct lane *l = memory_new(sizeof(*l));
+	struct lane *l = memory_new(sizeof(*l) + stream->sink_count * sizeof(l->slots[0]));
 
 	assert(strlen(shard) <= STREAMS_SHARD_MAX);
 	l->stream = stream;
@@ -22,9 +22,11 @@ struct lane *lane_new(struct lane_stream *stream, const char *shard)
 	memcpy(l->shard, shard, strlen(shard));
 	l->limit = LIMIT_FULL;
 	for (uint32_t slot = 0; slot < stream->sink_count; slot++) {
-		l->deliveries[slot].lane = l;
-		l->deliveries[slot].slot = slot;
-		l->deliveries[slot].delivery.lane = &l->deliveries[slot];
+		struct lane_delivery *d = &l->slots[slot].sent;
+
+		d->lane = l;
+		d->slot = slot;
+		d->delivery.lane = d;
 	}
 	return l;
 }
@@ -36,7 +38,7 @@ void lane_free(struct lane *l)
 	for (; l->pages_released < l->pages_read; l->pages_released++)
 		batch_free(lane_page_at(l, l->pages_released)->batch);
 	for (uint32_t slot = 0; slot < l->stream->sink_count; slot++)
-		free(l->deliveries[slot].error);
+		free(l->slots[slot].sent.error);
 	free(l->iterator);
 	atomic_fetch_sub(&l->stream->lanes, 1); /* the stream may be gone from here on */
 	free(l);
@@ -47,9 +49,9 @@ void lane_set_positions(struct lane *l, const struct frontier_move *at)
 	bool first = true;
 
 	for (uint32_t slot = 0; slot < l->stream->sink_count; slot++) {
-		l->have[slot] = at[slot].to;
+		l->slots[slot].have = at[slot].to;
 		if (at[slot].done) {
-			handover_stop(&l->handovers[slot]);
+			handover_stop(&l->slots[slot].handover);
 			continue;
 		}
 		if (first || sequence_compare(&at[slot].to, &l->read) < 0)
@@ -78,7 +80,7 @@ static const struct str *payloads_for(struct lane *l, struct batch *b, uint32_t 
 				      int64_t threshold, size_t count)
 {
 	const struct str *all = b->payloads[l->stream->sinks[slot].encoding];
-	const struct sequence *have = &l->have[slot];
+	const struct sequence *have = &l->slots[slot].have;
 	struct str *some = NULL;
 
 	if (threshold == INT64_MIN && sequence_is_none(have) && count == b->count)
@@ -97,7 +99,7 @@ static const struct str *payloads_for(struct lane *l, struct batch *b, uint32_t 
 	}
 	if (!sequence_is_none(have) &&
 	    sequence_compare(&b->events[b->count - 1].sequence, have) >= 0)
-		l->have[slot] = SEQUENCE_NONE;
+		l->slots[slot].have = SEQUENCE_NONE;
 	return some ? some : all;
 }
 
@@ -144,7 +146,7 @@ void lane_release_pages(struct lane *l)
 	uint64_t least = l->pages_read;
 
 	for (uint32_t slot = 0; slot < l->stream->sink_count; slot++) {
-		const struct handover *h = &l->handovers[slot];
+		const struct handover *h = &l->slots[slot].handover;
 
 		if (h->state != HANDOVER_STOPPED && h->page < least)
 			least = h->page;

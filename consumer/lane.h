@@ -70,6 +70,14 @@ struct lane_delivery {
 	char *error; /* NULL or text, freed by the reader */
 };
 
+/* A lane's place in one sink. */
+struct lane_slot {
+	struct sequence have; /* what the sink has from an earlier session; none: passed */
+	struct handover handover;
+	struct lane_delivery sent;
+};
+
+/* There may be ten thousand: it has slots for the sinks of its stream alone. */
 struct lane {
 	uint32_t index; /* of the core */
 	int64_t store_id;
@@ -90,10 +98,7 @@ struct lane {
 	unsigned bad_pages;   /* in a row, of the same place */
 	struct lane_page pages[CORE_PAGES];
 	uint64_t pages_read, pages_released;
-	struct sequence
-		have[CORE_SINKS_MAX]; /* what a sink has from an earlier session; none: passed */
-	struct handover handovers[CORE_SINKS_MAX];
-	struct lane_delivery deliveries[CORE_SINKS_MAX];
+	struct lane_slot slots[];
 };
 
 struct lane *lane_new(struct lane_stream *stream, const char *shard);

@@ -83,10 +83,10 @@ static void a_sink_that_is_done_gets_nothing_and_holds_nothing_up(void **state)
 	(void)state;
 	lane_set_positions(l, at);
 	assert_true(sequence_equal(&l->read, &three));
-	assert_int_equal(l->handovers[0].state, HANDOVER_STOPPED);
+	assert_int_equal(l->slots[0].handover.state, HANDOVER_STOPPED);
 	assert_non_null(lane_add_page(l, lanes_page(4, 2)));
-	handover_sent(&l->handovers[1]);
-	handover_taken(&l->handovers[1]);
+	handover_sent(&l->slots[1].handover);
+	handover_taken(&l->slots[1].handover);
 	lane_release_pages(l);
 	assert_int_equal(l->pages_released, 1);
 	lane_free(l);
@@ -99,18 +99,18 @@ static void a_page_stays_until_every_sink_has_it(void **state)
 	(void)state;
 	lane_add_page(l, lanes_page(1, 2));
 	lane_add_page(l, lanes_page(3, 2));
-	handover_sent(&l->handovers[0]);
-	handover_taken(&l->handovers[0]);
+	handover_sent(&l->slots[0].handover);
+	handover_taken(&l->slots[0].handover);
 	lane_release_pages(l);
 	assert_int_equal(l->pages_released, 0);
-	handover_sent(&l->handovers[1]);
-	handover_taken(&l->handovers[1]);
+	handover_sent(&l->slots[1].handover);
+	handover_taken(&l->slots[1].handover);
 	lane_release_pages(l);
 	assert_int_equal(l->pages_released, 1);
 	/* A sink that stands still is not waited for. */
-	handover_stop(&l->handovers[0]);
-	handover_sent(&l->handovers[1]);
-	handover_taken(&l->handovers[1]);
+	handover_stop(&l->slots[0].handover);
+	handover_sent(&l->slots[1].handover);
+	handover_taken(&l->slots[1].handover);
 	lane_release_pages(l);
 	assert_int_equal(l->pages_released, 2);
 }
@@ -225,9 +225,9 @@ static void a_shard_costs_little(void **state)
 
 	(void)state;
 	for (size_t sinks = 1; sinks <= 2; sinks++) {
-		size_t bytes = shard + sinks * sizeof(struct frontier);
+		size_t bytes = shard + sinks * (sizeof(struct lane_slot) + sizeof(struct frontier));
 
-		if (bytes > 2432 + 256 * (sinks - 1))
+		if (bytes > 1024 + 448 * sinks)
 			fail_msg("%zu bytes with %zu sinks: lane %zu, core's %zu, lineage %zu, "
 				 "frontier %zu",
 				 bytes, sinks, sizeof(struct lane), sizeof(struct core_lane),

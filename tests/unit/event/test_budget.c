@@ -1,34 +1,8 @@
 /* What a page may cost in memory: a handful of allocations; body and arena, four times its size. */
 #include "tests/unit/event/decoding.h"
 
+#include "tests/allocations.h"
 #include "tests/bench/page.h"
-
-static size_t allocations;
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *p, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *p, size_t size);
-
-void *__wrap_malloc(size_t size)
-{
-	allocations++;
-	return __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-	allocations++;
-	return __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *p, size_t size)
-{
-	allocations++;
-	return __real_realloc(p, size);
-}
 
 /* Allocations of decoding one page; bytes: of the arena, for each byte of the page. */
 static size_t decode_count(enum page_shape shape, size_t page_bytes, double *bytes)
