@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <strings.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/loop.h"
@@ -430,6 +431,28 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *un
 	return 0;
 }
 
+/* A connection's socket is watched during a request and not between two: it is kept, as each change
+ * would be a system call. */
+static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	struct http *h = arg;
+	int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+
+	(void)purpose;
+	if (fd < 0)
+		return CURL_SOCKET_BAD;
+	loop_keep(h->loop, fd);
+	return fd;
+}
+
+static int on_close(void *arg, curl_socket_t fd)
+{
+	struct http *h = arg;
+
+	loop_forget(h->loop, fd);
+	return close(fd);
+}
+
 static int on_timeout(CURLM *multi, long timeout_ms, void *arg)
 {
 	struct http *h = arg;
@@ -457,6 +480,10 @@ static void transfer_init(struct transfer *t, struct http *h)
 	curl_easy_setopt(t->easy, CURLOPT_HEADERDATA, t);
 	curl_easy_setopt(t->easy, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(t->easy, CURLOPT_WRITEDATA, t);
+	curl_easy_setopt(t->easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
+	curl_easy_setopt(t->easy, CURLOPT_OPENSOCKETDATA, h);
+	curl_easy_setopt(t->easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
+	curl_easy_setopt(t->easy, CURLOPT_CLOSESOCKETDATA, h);
 	buf_init(&t->head.url, 0);
 	buf_init(&t->head.lines, 0);
 	buf_init(&t->body, 0);

@@ -21,6 +21,8 @@ struct watch {
 	loop_fd_fn *fn; /* NULL: not watched */
 	void *arg;
 	uint32_t generation; /* an event of an earlier watch of the same fd number is stale */
+	uint32_t set;        /* what the kernel has been told to wait for; 0: nothing */
+	bool kept;           /* loop_keep */
 };
 
 struct loop_timer {
@@ -112,23 +114,23 @@ static struct watch *loop_watch_of(struct loop *l, int fd)
 	return &l->watches[fd];
 }
 
-void loop_watch(struct loop *l, int fd, uint32_t events, loop_fd_fn *fn, void *arg)
+/* The fd may be closed already, which took it out of the epoll set. */
+static void loop_unset(struct loop *l, struct watch *w, int fd)
 {
-	struct watch *w = loop_watch_of(l, fd);
-	struct epoll_event e = { .events = events };
-	int op = w->fn ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+	if (w->set)
+		(void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+	w->set = 0;
+	w->generation++;
+}
 
-	if (events == 0) {
-		/* The fd may be closed already, which took it out of the epoll set. */
-		if (w->fn)
-			(void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-		w->fn = NULL;
-		w->generation++;
+static void loop_set(struct loop *l, struct watch *w, int fd, uint32_t events)
+{
+	struct epoll_event e = { .events = events };
+	int op = w->set ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+
+	if (w->kept && w->set == events)
 		return;
-	}
-	assert(fn);
-	w->fn = fn;
-	w->arg = arg;
+	w->set = events;
 	e.data.u64 = (uint64_t)w->generation << 32 | (uint32_t)fd;
 	if (epoll_ctl(l->epoll_fd, op, fd, &e) == 0)
 		return;
@@ -137,6 +139,33 @@ void loop_watch(struct loop *l, int fd, uint32_t events, loop_fd_fn *fn, void *a
 	    epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &e) == 0)
 		return;
 	loop_die("epoll_ctl");
+}
+
+void loop_watch(struct loop *l, int fd, uint32_t events, loop_fd_fn *fn, void *arg)
+{
+	struct watch *w = loop_watch_of(l, fd);
+
+	assert(fn || events == 0);
+	w->fn = events ? fn : NULL;
+	w->arg = arg;
+	if (events)
+		loop_set(l, w, fd, events);
+	else if (!w->kept)
+		loop_unset(l, w, fd);
+}
+
+void loop_keep(struct loop *l, int fd)
+{
+	loop_watch_of(l, fd)->kept = true;
+}
+
+void loop_forget(struct loop *l, int fd)
+{
+	struct watch *w = loop_watch_of(l, fd);
+
+	w->fn = NULL;
+	w->kept = false;
+	loop_unset(l, w, fd);
 }
 
 struct loop_timer *loop_timer_new(struct loop *l, loop_timer_fn *fn, void *arg)
@@ -234,8 +263,12 @@ void loop_once(struct loop *l, int max_wait_ms)
 		int fd = (int)(uint32_t)events[i].data.u64;
 		struct watch w = l->watches[fd];
 
-		if (w.fn && w.generation == (uint32_t)(events[i].data.u64 >> 32))
+		if (w.generation != (uint32_t)(events[i].data.u64 >> 32))
+			continue;
+		if (w.fn)
 			w.fn(w.arg, fd, events[i].events);
+		else
+			loop_unset(l, &l->watches[fd], fd);
 	}
 	loop_run_timers(l);
 }

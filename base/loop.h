@@ -17,6 +17,11 @@ struct loop *loop_new(const struct clock *clock);
 void loop_free(struct loop *l);
 /* Adds the fd or changes what it waits for; events 0 removes it. */
 void loop_watch(struct loop *l, int fd, uint32_t events, loop_fd_fn *fn, void *arg);
+/* For an fd that is watched and removed again and again: what was removed stays in the kernel's
+ * set until something happens to it, so that watching it again costs nothing. Until loop_forget,
+ * which has to come before the fd is closed. */
+void loop_keep(struct loop *l, int fd);
+void loop_forget(struct loop *l, int fd);
 /* A timer is made once and armed as often as needed; arming again moves it. */
 struct loop_timer *loop_timer_new(struct loop *l, loop_timer_fn *fn, void *arg);
 void loop_timer_free(struct loop_timer *t);

@@ -5,7 +5,9 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <dirent.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -202,6 +204,73 @@ static void a_removed_fd_gets_no_stale_event(void **state)
 	}
 }
 
+/* Whether an epoll of this process would tell of it: fdinfo lists what each waits for. */
+static bool in_a_set(int fd)
+{
+	DIR *all = opendir("/proc/self/fdinfo");
+	bool found = false;
+
+	assert_non_null(all);
+	for (struct dirent *one; (one = readdir(all));) {
+		char path[300], line[256];
+		FILE *info;
+		int watched;
+
+		snprintf(path, sizeof(path), "/proc/self/fdinfo/%s", one->d_name);
+		info = fopen(path, "r");
+		while (info && fgets(line, sizeof(line), info))
+			found = found || (sscanf(line, "tfd: %d", &watched) == 1 && watched == fd);
+		if (info)
+			fclose(info);
+	}
+	closedir(all);
+	return found;
+}
+
+static void a_kept_fd_stays_in_the_set_until_something_happens(void **state)
+{
+	struct world *w = *state;
+	struct pipe_end p = { .world = w, .other = -1 };
+	int number;
+
+	assert_int_equal(pipe(p.fds), 0);
+	number = p.fds[0];
+	loop_keep(w->loop, number);
+	loop_watch(w->loop, number, 0, NULL, NULL);
+	assert_false(in_a_set(number));
+	loop_watch(w->loop, number, EPOLLIN, read_one, &p);
+	loop_watch(w->loop, number, 0, NULL, NULL);
+	turn(w, 0);
+	assert_true(in_a_set(number));
+	loop_watch(w->loop, number, EPOLLIN, read_one, &p);
+	assert_int_equal(write(p.fds[1], "abc", 3), 3);
+	turn(w, 0);
+	assert_string_equal(w->order, "a");
+	loop_watch(w->loop, number, 0, NULL, NULL);
+	turn(w, 0); /* nobody reads it: else it would wake the loop for ever */
+	assert_string_equal(w->order, "a");
+	assert_false(in_a_set(number));
+	loop_watch(w->loop, number, EPOLLOUT | EPOLLIN, read_one, &p);
+	turn(w, 0);
+	assert_string_equal(w->order, "ab");
+
+	loop_watch(w->loop, number, EPOLLIN, read_one, &p);
+	loop_watch(w->loop, number, 0, NULL, NULL);
+	loop_forget(w->loop, number);
+	close(p.fds[0]);
+	close(p.fds[1]);
+	assert_int_equal(pipe(p.fds), 0);
+	assert_int_equal(p.fds[0], number);
+	loop_watch(w->loop, number, EPOLLIN, read_one, &p);
+	assert_int_equal(write(p.fds[1], "n", 1), 1);
+	turn(w, 0);
+	assert_string_equal(w->order, "abn");
+	loop_watch(w->loop, number, 0, NULL, NULL);
+	assert_false(in_a_set(number));
+	close(p.fds[0]);
+	close(p.fds[1]);
+}
+
 static void an_fd_closed_behind_the_loop_is_watched_anew(void **state)
 {
 	struct world *w = *state;
@@ -257,6 +326,8 @@ int main(void)
 						world_teardown),
 		cmocka_unit_test_setup_teardown(a_removed_fd_gets_no_stale_event, world_setup,
 						world_teardown),
+		cmocka_unit_test_setup_teardown(a_kept_fd_stays_in_the_set_until_something_happens,
+						world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(an_fd_closed_behind_the_loop_is_watched_anew,
 						world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(another_thread_wakes_and_stops_it, world_setup,
