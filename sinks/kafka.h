@@ -71,23 +71,37 @@ struct kafka_headers {
 	struct str values[KAFKA_HEADERS];
 };
 void kafka_headers_init(struct kafka_headers *h, const struct batch *b);
-/* The headers of event i, the caller's. `used`: NULL, or those of an earlier message, which are
- * taken and, where they fit, come back with new values. */
-rd_kafka_headers_t *kafka_headers_of(struct kafka_headers *h, size_t i, rd_kafka_headers_t *used);
+/* The headers of event i, the caller's. */
+rd_kafka_headers_t *kafka_headers_new(struct kafka_headers *h, size_t i);
+
+/* A list of headers that messages use one after the other, and where its values are. */
+struct kafka_lent {
+	rd_kafka_headers_t *list;
+	bool out; /* a message has it; it may be gone with that */
+	struct {
+		char *p;
+		size_t n; /* 0: there is none */
+	} values[KAFKA_HEADERS];
+};
+/* Those of event i for one message, which has to be told of by kafka_headers_back. `lent`: of
+ * earlier messages, or NULL, and is made. */
+rd_kafka_headers_t *kafka_headers_lend(struct kafka_headers *h, size_t i, struct kafka_lent **lent);
+/* With the message's report. */
+void kafka_headers_back(struct kafka_lent *lent, rd_kafka_message_t *m);
 
 /* A record's place in its flight, and what its message's opaque points to. */
 struct kafka_mark {
 	struct flight *flight;
-	rd_kafka_headers_t *used; /* of an earlier message; NULL while the record is in flight */
+	struct kafka_lent *lent; /* to its message; NULL: not yet */
 };
 
-/* Used headers of a channel, some pages' worth: about 700 bytes each. Given and taken a delivery at
+/* Used headers of a channel, some pages' worth: about 800 bytes each. Given and taken a delivery at
  * a time, by the writer and by the reporting thread: hence the lock. */
 #define KAFKA_USED_MAX 4096
 struct kafka_used {
 	pthread_mutex_t lock;
 	size_t count;
-	rd_kafka_headers_t *lists[KAFKA_USED_MAX];
+	struct kafka_lent *lent[KAFKA_USED_MAX];
 };
 void kafka_used_init(struct kafka_used *u);
 void kafka_used_release(struct kafka_used *u);

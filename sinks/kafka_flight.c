@@ -54,13 +54,12 @@ static rd_kafka_topic_t *topic_of(struct producing *p, enum event_op op, struct 
 	return *topic;
 }
 
-/* `used`: headers to take, or NULL. */
+/* Takes the headers. */
 static rd_kafka_resp_err_t send_message(struct producing *p, size_t i, rd_kafka_topic_t *topic,
-					struct str value, rd_kafka_headers_t *used)
+					struct str value, rd_kafka_headers_t *headers)
 {
 	struct flight *f = p->flight;
 	struct str key = f->delivery->batch->events[i].key;
-	rd_kafka_headers_t *headers = kafka_headers_of(&p->headers, i, used);
 	/* librdkafka reads the payload and never writes it; its interface is not const. */
 	const rd_kafka_vu_t message[] = {
 		{ .vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = topic },
@@ -97,7 +96,6 @@ static bool produce(struct producing *p, size_t i)
 {
 	struct flight *f = p->flight;
 	const struct event *e = &f->delivery->batch->events[i];
-	rd_kafka_headers_t *used;
 	rd_kafka_topic_t *topic;
 	rd_kafka_resp_err_t code;
 
@@ -106,11 +104,12 @@ static bool produce(struct producing *p, size_t i)
 	topic = topic_of(p, e->op, &f->stopped_err);
 	if (!topic)
 		return stop(f, i, NULL, RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION);
-	used = f->marks[i].used;
-	f->marks[i].used = NULL; /* the report's from here on */
-	code = send_message(p, i, topic, f->delivery->payloads[i], used);
+	/* The mark is the report's from here on. */
+	code = send_message(p, i, topic, f->delivery->payloads[i],
+			    kafka_headers_lend(&p->headers, i, &f->marks[i].lent));
 	if (!code && e->op == EVENT_DELETE && f->sink->settings->tombstones)
-		code = send_message(p, i, topic, (struct str){ NULL, 0 }, NULL);
+		code = send_message(p, i, topic, (struct str){ NULL, 0 },
+				    kafka_headers_new(&p->headers, i));
 	return !code || stop(f, i, topic, code);
 }
 
@@ -254,8 +253,8 @@ void kafka_flight_report(rd_kafka_message_t *m)
 	struct flight *f = mark->flight;
 	size_t i = (size_t)(mark - f->marks);
 
-	if (!mark->used)
-		(void)rd_kafka_message_detach_headers(m, &mark->used);
+	if (m->payload) /* a tombstone has headers of its own */
+		kafka_headers_back(mark->lent, m);
 	if (!m->err) {
 		kafka_trouble_clear(f->sink);
 	} else if (i < f->failed) {

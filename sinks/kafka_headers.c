@@ -41,39 +41,10 @@ static void set_values(struct kafka_headers *h, const struct event *e)
 	memcpy(sorts + SEQUENCE_DIGITS_MAX - s->length, s->digits, s->length);
 }
 
-/* Puts the values into the headers of an earlier message, where each has the same size. librdkafka
- * keeps values in memory of the list's, which is ours again; making the list anew costs nine
- * allocations a message, more than all the rest of sending it. False: use another. */
-static bool refill(rd_kafka_headers_t *list, const struct kafka_headers *h)
+static rd_kafka_headers_t *list_new(const struct kafka_headers *h)
 {
-	size_t at = 0;
+	rd_kafka_headers_t *list = rd_kafka_headers_new(KAFKA_HEADERS);
 
-	for (size_t i = 0; i < KAFKA_HEADERS; i++) {
-		struct str want = h->values[i];
-		const char *name;
-		const void *value;
-		size_t size;
-
-		if (want.n == 0)
-			continue;
-		if (rd_kafka_header_get_all(list, at++, &name, &value, &size) || size != want.n ||
-		    strcmp(name, names[i].p) != 0)
-			return false;
-		memcpy((void *)(uintptr_t)value, want.p, want.n);
-	}
-	return at == rd_kafka_header_cnt(list);
-}
-
-rd_kafka_headers_t *kafka_headers_of(struct kafka_headers *h, size_t i, rd_kafka_headers_t *used)
-{
-	rd_kafka_headers_t *list;
-
-	set_values(h, &h->batch->events[i]);
-	if (used && refill(used, h))
-		return used;
-	if (used)
-		rd_kafka_headers_destroy(used);
-	list = rd_kafka_headers_new(KAFKA_HEADERS);
 	/* A header without a value is absent. Adding fails on nothing: librdkafka aborts where
 	 * there is no memory. */
 	for (size_t k = 0; k < KAFKA_HEADERS; k++)
@@ -81,6 +52,78 @@ rd_kafka_headers_t *kafka_headers_of(struct kafka_headers *h, size_t i, rd_kafka
 			(void)rd_kafka_header_add(list, names[k].p, (ssize_t)names[k].n,
 						  h->values[k].p, (ssize_t)h->values[k].n);
 	return list;
+}
+
+rd_kafka_headers_t *kafka_headers_new(struct kafka_headers *h, size_t i)
+{
+	set_values(h, &h->batch->events[i]);
+	return list_new(h);
+}
+
+static void find_values(struct kafka_lent *l, const struct kafka_headers *h)
+{
+	size_t at = 0;
+
+	for (size_t k = 0; k < KAFKA_HEADERS; k++) {
+		const char *name;
+		const void *value = NULL;
+		size_t size = 0;
+
+		if (h->values[k].n > 0)
+			(void)rd_kafka_header_get_all(l->list, at++, &name, &value, &size);
+		l->values[k].p = (char *)(uintptr_t)value;
+		l->values[k].n = size;
+	}
+}
+
+/* Puts the values into the headers of an earlier message, where each has the same size. librdkafka
+ * keeps values in memory of the list's, which is ours again; making the list anew costs nine
+ * allocations a message, more than all the rest of sending it. What is the same is left alone, as
+ * another core has read it. False: it does not fit. */
+static bool refill(const struct kafka_lent *l, const struct kafka_headers *h)
+{
+	for (size_t k = 0; k < KAFKA_HEADERS; k++)
+		if (l->values[k].n != h->values[k].n)
+			return false;
+	for (size_t k = 0; k < KAFKA_HEADERS; k++) {
+		struct str want = h->values[k];
+
+		if (want.n > 0 && memcmp(l->values[k].p, want.p, want.n) != 0)
+			memcpy(l->values[k].p, want.p, want.n);
+	}
+	return true;
+}
+
+rd_kafka_headers_t *kafka_headers_lend(struct kafka_headers *h, size_t i, struct kafka_lent **lent)
+{
+	struct kafka_lent *l = *lent;
+
+	set_values(h, &h->batch->events[i]);
+	if (!l)
+		l = *lent = memory_new(sizeof(*l));
+	if (!l->list || l->out || !refill(l, h)) {
+		if (l->list && !l->out)
+			rd_kafka_headers_destroy(l->list);
+		l->list = list_new(h);
+		find_values(l, h);
+	}
+	l->out = true;
+	return l->list;
+}
+
+void kafka_headers_back(struct kafka_lent *l, rd_kafka_message_t *m)
+{
+	rd_kafka_headers_t *list;
+
+	if (!rd_kafka_message_detach_headers(m, &list))
+		l->out = false;
+}
+
+static void lent_free(struct kafka_lent *l)
+{
+	if (l->list && !l->out)
+		rd_kafka_headers_destroy(l->list);
+	free(l);
 }
 
 void kafka_used_init(struct kafka_used *u)
@@ -91,7 +134,7 @@ void kafka_used_init(struct kafka_used *u)
 void kafka_used_release(struct kafka_used *u)
 {
 	while (u->count > 0)
-		rd_kafka_headers_destroy(u->lists[--u->count]);
+		lent_free(u->lent[--u->count]);
 	pthread_mutex_destroy(&u->lock);
 }
 
@@ -99,7 +142,7 @@ void kafka_used_take(struct kafka_used *u, struct kafka_mark *marks, size_t coun
 {
 	pthread_mutex_lock(&u->lock);
 	for (size_t i = 0; i < count && u->count > 0; i++)
-		marks[i].used = u->lists[--u->count];
+		marks[i].lent = u->lent[--u->count];
 	pthread_mutex_unlock(&u->lock);
 }
 
@@ -109,10 +152,10 @@ void kafka_used_give(struct kafka_used *u, struct kafka_mark *marks, size_t coun
 
 	pthread_mutex_lock(&u->lock);
 	for (i = 0; i < count && u->count < KAFKA_USED_MAX; i++)
-		if (marks[i].used)
-			u->lists[u->count++] = marks[i].used;
+		if (marks[i].lent)
+			u->lent[u->count++] = marks[i].lent;
 	pthread_mutex_unlock(&u->lock);
 	for (; i < count; i++)
-		if (marks[i].used)
-			rd_kafka_headers_destroy(marks[i].used);
+		if (marks[i].lent)
+			lent_free(marks[i].lent);
 }
