@@ -1,7 +1,8 @@
 #include "consumer/quota.h"
 
-/* A second, and by how much two calls may come closer to each other on their way. */
-#define WINDOW_MS   1100
+#include <assert.h>
+
+#define SECOND_MS   1000
 #define GROW_MS     2000
 #define HOLD_MS     200
 #define HOLD_MAX_MS 10000
@@ -11,17 +12,12 @@ void quota_init(struct quota *q)
 	*q = (struct quota){ .calls = QUOTA_CALLS };
 }
 
-static bool counts(const struct quota *q, unsigned i, int64_t now_ms)
-{
-	return q->sent_ms[i] != 0 && q->sent_ms[i] + WINDOW_MS > now_ms;
-}
-
 unsigned quota_free(const struct quota *q, int64_t now_ms)
 {
 	unsigned used = 0;
 
 	for (unsigned i = 0; i < QUOTA_CALLS; i++)
-		used += counts(q, i, now_ms);
+		used += q->busy_ms[i] > now_ms;
 	return now_ms < q->hold_ms || used >= q->calls ? 0 : q->calls - used;
 }
 
@@ -32,27 +28,33 @@ int64_t quota_grows_ms(const struct quota *q, int64_t now_ms)
 	if (now_ms < q->hold_ms)
 		return q->hold_ms;
 	for (unsigned i = 0; i < QUOTA_CALLS; i++)
-		if (counts(q, i, now_ms) && q->sent_ms[i] + WINDOW_MS < first_ms)
-			first_ms = q->sent_ms[i] + WINDOW_MS;
+		if (q->busy_ms[i] > now_ms && q->busy_ms[i] < first_ms)
+			first_ms = q->busy_ms[i];
 	return first_ms;
 }
 
-void quota_spend(struct quota *q, int64_t now_ms)
+unsigned quota_spend(struct quota *q, int64_t now_ms)
 {
-	q->sent_ms[q->at] = now_ms;
-	q->at = (q->at + 1) % QUOTA_CALLS;
+	unsigned place = 0;
+
+	assert(quota_free(q, now_ms) > 0);
+	while (q->busy_ms[place] > now_ms)
+		place++;
+	q->busy_ms[place] = INT64_MAX;
+	return place;
 }
 
 /* Answers to calls of the same second tell the same thing: they halve it once. */
-void quota_answered(struct quota *q, bool throttled, int64_t now_ms, struct rng *rng)
+void quota_answered(struct quota *q, unsigned place, bool throttled, int64_t now_ms,
+		    struct rng *rng)
 {
-	bool settled = now_ms >= q->changed_ms + (throttled ? WINDOW_MS : GROW_MS);
+	bool settled = now_ms >= q->changed_ms + (throttled ? SECOND_MS : GROW_MS);
 
-	if (throttled) {
+	q->busy_ms[place] = now_ms + SECOND_MS;
+	if (throttled)
 		q->hold_ms = now_ms + rng_backoff_ms(rng, q->throttles++, HOLD_MS, HOLD_MAX_MS);
-	} else {
+	else
 		q->throttles = 0;
-	}
 	if (!settled || (!throttled && q->calls == QUOTA_CALLS))
 		return;
 	q->calls = throttled ? (q->calls + 1) / 2 : q->calls + 1;

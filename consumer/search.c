@@ -364,7 +364,7 @@ bool search_next(struct search *s, int64_t now_ms, int64_t aws_ms, struct search
 	c = free > 0 ? choose(s, free, now_ms, aws_ms) : NULL;
 	if (!c)
 		return false;
-	quota_spend(&s->quota, now_ms);
+	c->place = quota_spend(&s->quota, now_ms);
 	s->turn = (c->stream->number + 1) % s->stream_count;
 	*ask = (struct search_ask){ .call = c,
 				    .stream = c->stream->number,

@@ -294,7 +294,7 @@ void search_answer(struct search *s, struct search_call *call, const struct erro
 	while (*at != call)
 		at = &(*at)->next;
 	*at = call->next;
-	quota_answered(&s->quota, err->kind == ERROR_THROTTLED, now_ms, &s->rng);
+	quota_answered(&s->quota, call->place, err->kind == ERROR_THROTTLED, now_ms, &s->rng);
 	if (call->listing && call->stream)
 		call->listing->out = false;
 	if (call->stream && err->kind != ERROR_CANCELLED) {

@@ -59,6 +59,7 @@ struct search_call {
 	struct search_stream *stream; /* NULL: removed meanwhile */
 	struct search_parent *parent; /* NULL: a page of … */
 	struct search_listing *listing;
+	unsigned place; /* in the quota */
 };
 
 struct search {

@@ -10,6 +10,8 @@
 /* AWS lists a closed shard for 24 hours; twice that is safe (aws-semantics, 1.5). */
 #define REMEMBER_DONE_MS (48LL * 60 * 60 * 1000)
 #define SWEEP_EVERY_MS   (60 * 60 * 1000)
+/* Lanes of one call to the store: beats wait behind it. A stream's first listing has to be one. */
+#define ADD_MAX 2000
 /* A split makes its children at once: so long after that no listing is without one of them. */
 #define CHILDREN_ALL_MS (5 * 60 * 1000)
 /* A child may be listed before its parent. A shard without one is believed to be so when so many
@@ -299,8 +301,11 @@ static void look_through(struct worker *w, struct worker_stream *s,
 		n = without_orphans(found, n, &orphans);
 		sound = false;
 	}
+	for (size_t from = 0, part; from < n; from += part) {
+		part = s->stored.rooted && n - from > ADD_MAX ? ADD_MAX : n - from;
+		add_found(w, s, found + from, part, false);
+	}
 	s->stored.rooted = s->stored.rooted || n > 0;
-	add_found(w, s, found, n, false);
 	free(found);
 	if (!s->listed && sound) {
 		s->listed = true;

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "consumer/lineage.h"
@@ -158,19 +159,162 @@ static void pages_of_a_moving_listing_may_name_a_shard_twice(void **state)
 	assert_int_equal(l->found_count, 2);
 }
 
-static void a_loop_of_parents_ends(void **state)
+/* What a listing says of these parents cannot be: the oldest of a loop has none that was seen. */
+static void a_loop_of_parents_is_cut_at_its_oldest(void **state)
 {
 	struct listing *l = *state;
 
-	list(l, "a", "c", true);
-	list(l, "b", "a", true);
+	list(l, "b", "d", true);
 	list(l, "c", "b", true);
+	list(l, "d", "c", true);
 	list(l, "self", "self", false);
+	list(l, "a", "d", false); /* behind the loop, though its name is before */
+	list(l, "z", "a", false);
 	diff(l, true, 0);
-	assert_int_equal(l->found_count, 4);
-	for (size_t i = 0; i < l->found_count; i++)
-		for (size_t j = 0; j < i; j++)
-			assert_string_not_equal(l->found[i].shard->id, l->found[j].shard->id);
+	assert_int_equal(l->found_count, 6);
+	assert_int_equal(l->found[place_of(l, "b")].kind, LINEAGE_ORPHAN);
+	assert_string_equal(l->found[place_of(l, "b")].parent, "");
+	assert_int_equal(l->found[place_of(l, "self")].kind, LINEAGE_ORPHAN);
+	assert_string_equal(l->found[place_of(l, "self")].parent, "");
+	for (const char *const *id = (const char *const[]){ "c", "d", "a", "z", NULL }; *id; id++)
+		assert_int_equal(l->found[place_of(l, *id)].kind, LINEAGE_CHILD);
+	assert_true(place_of(l, "b") < place_of(l, "c"));
+	assert_true(place_of(l, "c") < place_of(l, "d"));
+	assert_true(place_of(l, "d") < place_of(l, "a"));
+	assert_true(place_of(l, "a") < place_of(l, "z"));
+	know(l);
+	assert_int_equal(l->lineage.shards[lineage_find(&l->lineage, "a")].parent,
+			 lineage_find(&l->lineage, "d"));
+}
+
+/* What is known has its place; the rest of the loop descends from it. */
+static void a_loop_through_a_known_shard_is_cut_there(void **state)
+{
+	struct listing *l = *state;
+
+	lineage_add(&l->lineage, "c", LINEAGE_NONE);
+	list(l, "b", "d", true);
+	list(l, "c", "b", true);
+	list(l, "d", "c", true);
+	diff(l, false, 0);
+	assert_int_equal(l->found_count, 2);
+	assert_string_equal(l->found[0].shard->id, "d");
+	assert_string_equal(l->found[1].shard->id, "b");
+	assert_int_equal(l->found[0].kind, LINEAGE_CHILD);
+	assert_int_equal(l->found[1].kind, LINEAGE_CHILD);
+}
+
+/* A chain in the wrong order, and one large loop: each shard is climbed over once. */
+static void a_listing_of_one_chain_takes_no_time(void **state)
+{
+	const size_t count = 100000;
+	struct listing *l = *state;
+	struct streams_shard *shards = calloc(count, sizeof(*shards));
+	struct lineage_found *found = calloc(count, sizeof(*found));
+
+	for (int loop = 0; loop < 2; loop++) {
+		for (size_t i = 0; i < count; i++) {
+			snprintf(shards[i].id, sizeof(shards[i].id), "%08zu", i);
+			snprintf(shards[i].parent, sizeof(shards[i].parent), "%08zu",
+				 loop ? (i + 1) % count : i + 1);
+		}
+		assert_int_equal(lineage_diff(&l->lineage, shards, count, true, 0, NOW_MS, found),
+				 count);
+		assert_string_equal(found[0].shard->id, loop ? "00000000" : "00099999");
+		assert_int_equal(found[0].kind, loop ? LINEAGE_ORPHAN : LINEAGE_ROOT);
+		for (size_t i = 1; i < count; i++)
+			assert_string_equal(found[i].parent, found[i - 1].shard->id);
+	}
+	free(shards);
+	free(found);
+}
+
+/* Pages that were read at different times: the newer says that it is closed. */
+static void of_a_shard_listed_twice_the_closed_one_counts(void **state)
+{
+	struct listing *l = *state;
+
+	list(l, "a", "", false);
+	list(l, "a", "", true);
+	diff(l, true, NOW_MS);
+	assert_int_equal(l->found_count, 1);
+	assert_int_equal(l->found[0].kind, LINEAGE_UNREAD);
+}
+
+static void the_newest_child_of_a_shard_is_known(void **state)
+{
+	struct listing *l = *state;
+	char id[STREAMS_SHARD_MAX + 1];
+	uint32_t parent = lineage_add(&l->lineage, "p", LINEAGE_NONE);
+
+	assert_int_equal(l->lineage.shards[parent].child_ms, 0);
+	lineage_add(&l->lineage, shard_id(NOW_MS, 1, id), parent);
+	lineage_add(&l->lineage, shard_id(NOW_MS - 5, 2, id), parent);
+	assert_int_equal(l->lineage.shards[parent].child_ms, NOW_MS);
+	lineage_add(&l->lineage, "without a time", parent);
+	assert_true(l->lineage.shards[parent].child_ms == INT64_MAX);
+}
+
+/* --- forgetting --- */
+
+static bool is_held(void *arg, uint32_t index)
+{
+	(void)arg;
+	return index == 0; /* the first shard stands still: it is a lane all the time */
+}
+
+/* 500 shards that rotate six times a day, listed for a day after that: over a month the lineage
+ * holds what is listed, and what was within the last two days. */
+static void a_month_of_rotation_takes_bounded_memory(void **state)
+{
+	enum { SHARDS = 500, GENERATIONS = 180, LISTED = 7 };
+	struct listing *l = *state;
+	struct lineage *lineage = &l->lineage;
+	struct streams_shard *listed = calloc((size_t)SHARDS * LISTED, sizeof(*listed));
+	struct lineage_found *found = calloc((size_t)SHARDS * LISTED, sizeof(*found));
+	uint32_t most = 0, found_all = 0;
+
+	for (int g = 0; g < GENERATIONS; g++) {
+		int64_t now_ms = (int64_t)(g + 1) * 4 * HOUR_MS;
+		size_t count = 0;
+
+		for (int old = g >= LISTED ? g - LISTED + 1 : 0; old <= g; old++)
+			for (int i = 0; i < SHARDS; i++) {
+				struct streams_shard *s = &listed[count++];
+
+				shard_id(old * 4LL * HOUR_MS + i, i, s->id);
+				s->parent[0] = '\0';
+				if (old > 0)
+					shard_id((old - 1) * 4LL * HOUR_MS + i, i, s->parent);
+				s->closed = old < g;
+			}
+		lineage_listed(lineage, listed, count, now_ms);
+		lineage_forget(lineage, now_ms - 48 * HOUR_MS, is_held, NULL);
+		l->found_count = lineage_diff(lineage, listed, count, g == 0, 0, NOW_MS, found);
+		for (size_t i = 0; i < l->found_count; i++) {
+			assert_int_equal(found[i].kind, g == 0 ? LINEAGE_ROOT : LINEAGE_CHILD);
+			lineage_add(lineage, found[i].shard->id,
+				    lineage_find(lineage, found[i].parent));
+		}
+		found_all += (uint32_t)l->found_count;
+		most = lineage->count > most ? lineage->count : most;
+	}
+	assert_int_equal(found_all, SHARDS * GENERATIONS); /* none twice */
+	assert_in_range(most, SHARDS * LISTED, SHARDS * (LISTED + 13));
+	assert_true(lineage->capacity <= 2 * most);
+	assert_true(*lineage->shards[0].id); /* needed all the time */
+	for (uint32_t i = 0; i < lineage->count; i++) {
+		const struct lineage_shard *s = &lineage->shards[i];
+
+		if (!*s->id)
+			continue;
+		assert_int_equal(lineage_find(lineage, s->id), i);
+		if (s->parent != LINEAGE_NONE) /* never of another shard that took its place */
+			assert_true(lineage_created_ms(lineage->shards[s->parent].id) ==
+				    lineage_created_ms(s->id) - 4 * HOUR_MS);
+	}
+	free(listed);
+	free(found);
 }
 
 static void an_empty_listing_finds_nothing(void **state)
@@ -294,7 +438,18 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_known_is_not_found_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(pages_of_a_moving_listing_may_name_a_shard_twice,
 						setup, teardown),
-		cmocka_unit_test_setup_teardown(a_loop_of_parents_ends, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_loop_of_parents_is_cut_at_its_oldest, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_loop_through_a_known_shard_is_cut_there, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_listing_of_one_chain_takes_no_time, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(of_a_shard_listed_twice_the_closed_one_counts,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(the_newest_child_of_a_shard_is_known, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_month_of_rotation_takes_bounded_memory, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(an_empty_listing_finds_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_start_of_now_wants_nothing_that_is_closed, setup,
 						teardown),
