@@ -8,6 +8,8 @@
 
 /* How far a shard's id may be off its first record (design, "start at time X"). */
 #define CREATED_SLACK_MS (60 * 60 * 1000)
+/* A shard whose parent cannot have left the listing, which keeps closed ones for 24 hours. */
+#define YOUNG_MS (23LL * 60 * 60 * 1000)
 /* A start this close to now wants nothing that is already closed. */
 #define NOW_SLACK_MS 1000
 
@@ -241,6 +243,15 @@ static bool is_known(const struct diff *d, size_t i)
 	return lineage_find(d->lineage, d->sorted[i]->id) != LINEAGE_NONE;
 }
 
+/* The first listing came too early for it. While it is so young, a parent would still be listed,
+ * and nothing of it was trimmed: so nothing was missed. */
+static bool late_root(const struct diff *d, size_t i)
+{
+	int64_t created_ms = lineage_created_ms(d->sorted[i]->id);
+
+	return !*d->sorted[i]->parent && created_ms >= d->now_ms - YOUNG_MS;
+}
+
 /* cut: what the listing says of its parent cannot be. */
 static enum lineage_kind kind_of(const struct diff *d, size_t i, bool cut)
 {
@@ -257,7 +268,7 @@ static enum lineage_kind kind_of(const struct diff *d, size_t i, bool cut)
 		return LINEAGE_ROOT;
 	if (parent_known)
 		return LINEAGE_CHILD;
-	return d->first ? LINEAGE_ROOT : LINEAGE_ORPHAN;
+	return d->first || late_root(d, i) ? LINEAGE_ROOT : LINEAGE_ORPHAN;
 }
 
 static void emit(struct diff *d, size_t i, bool cut)

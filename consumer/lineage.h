@@ -9,8 +9,9 @@
  *
  * Roots exist only in a stream's first listing: a shard without a parent, or whose parent is no
  * longer listed. Later a shard must have a parent that we know, else something was never read: an
- * orphan, which is a gap (hazards, A5 and A6). A shard stays known until it is forgotten, which it
- * may be once nothing can ask for it any more. */
+ * orphan, which is a gap (hazards, A5 and A6); but one without any parent that is too young to have
+ * lost it was only listed late. A shard stays known until it is forgotten, which it may be once
+ * nothing can ask for it any more. */
 #define LINEAGE_NONE UINT32_MAX
 
 struct lineage_shard {

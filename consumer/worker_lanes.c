@@ -10,7 +10,7 @@
 /* AWS lists a closed shard for 24 hours; twice that is safe (aws-semantics, 1.5). */
 #define REMEMBER_DONE_MS (48LL * 60 * 60 * 1000)
 #define SWEEP_EVERY_MS   (60 * 60 * 1000)
-/* Lanes of one call to the store: beats wait behind it. A stream's first listing has to be one. */
+/* Lanes of one call to the store, but for the roots. */
 #define ADD_MAX 2000
 /* A split makes its children at once: so long after that no listing is without one of them. */
 #define CHILDREN_ALL_MS (5 * 60 * 1000)
@@ -284,6 +284,29 @@ static bool orphans_stand(struct worker *w, struct worker_stream *s, size_t orph
 	return false;
 }
 
+/* In parts: beats wait behind a call to the store. The roots are one, as there are none later; what
+ * a crash may leave out behind them is found again. Parents stay before their children. */
+static void add_listed(struct worker *w, struct worker_stream *s, const struct lineage_found *found,
+		       size_t count)
+{
+	struct lineage_found *ordered = memory_array(count + 1, sizeof(*ordered));
+	size_t roots = 0, n = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (found[i].kind == LINEAGE_ROOT)
+			ordered[roots++] = found[i];
+	for (size_t i = 0; i < count; i++)
+		if (found[i].kind != LINEAGE_ROOT)
+			ordered[roots + n++] = found[i];
+	add_found(w, s, ordered, roots, false);
+	for (size_t from = roots, part; from < count; from += part) {
+		part = count - from > ADD_MAX ? ADD_MAX : count - from;
+		add_found(w, s, ordered + from, part, false);
+	}
+	s->stored.rooted = s->stored.rooted || count > 0;
+	free(ordered);
+}
+
 static void look_through(struct worker *w, struct worker_stream *s,
 			 const struct streams_shard *shards, size_t count)
 {
@@ -301,11 +324,7 @@ static void look_through(struct worker *w, struct worker_stream *s,
 		n = without_orphans(found, n, &orphans);
 		sound = false;
 	}
-	for (size_t from = 0, part; from < n; from += part) {
-		part = s->stored.rooted && n - from > ADD_MAX ? ADD_MAX : n - from;
-		add_found(w, s, found + from, part, false);
-	}
-	s->stored.rooted = s->stored.rooted || n > 0;
+	add_listed(w, s, found, n);
 	free(found);
 	if (!s->listed && sound) {
 		s->listed = true;

@@ -13,7 +13,7 @@
 
 #define SHARDS_MAX 512
 #define NOW_MS     1763700000000
-#define HOUR_MS    (3600 * 1000)
+#define HOUR_MS    (3600LL * 1000)
 
 struct listing {
 	struct streams_shard shards[SHARDS_MAX];
@@ -132,6 +132,20 @@ static void later_a_shard_needs_a_parent_that_is_known(void **state)
 	assert_int_equal(kind_of(l, "c"), LINEAGE_ORPHAN);
 	assert_int_equal(kind_of(l, "d"), LINEAGE_CHILD); /* of the orphan */
 	assert_int_equal(kind_of(l, "e"), LINEAGE_ORPHAN);
+}
+
+/* A first listing may come before all roots are listed. An old one may have lost its parent. */
+static void a_young_root_may_be_listed_late(void **state)
+{
+	struct listing *l = *state;
+	char young[STREAMS_SHARD_MAX + 1], old[STREAMS_SHARD_MAX + 1];
+
+	lineage_add(&l->lineage, "a", LINEAGE_NONE);
+	list(l, shard_id(NOW_MS - 22 * HOUR_MS, 1, young), "", false);
+	list(l, shard_id(NOW_MS - 24 * HOUR_MS, 2, old), "", false);
+	diff(l, false, 0);
+	assert_int_equal(l->found[place_of(l, young)].kind, LINEAGE_ROOT);
+	assert_int_equal(l->found[place_of(l, old)].kind, LINEAGE_ORPHAN);
 }
 
 static void what_is_known_is_not_found_again(void **state)
@@ -438,6 +452,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_known_is_not_found_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(pages_of_a_moving_listing_may_name_a_shard_twice,
 						setup, teardown),
+		cmocka_unit_test_setup_teardown(a_young_root_may_be_listed_late, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_loop_of_parents_is_cut_at_its_oldest, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(a_loop_through_a_known_shard_is_cut_there, setup,
