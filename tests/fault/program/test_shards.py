@@ -118,14 +118,20 @@ class Shards(world.World):
         self.assertIn("a shard is gone", self.log(worker))
         self.assertEqual({event.shard for event in self.delivered()[30:]}, {child})
 
-    def unseen_parent(self, gap, code):
-        """root → child → grandchild → its child; the child is gone before anybody saw it."""
-        emulator, worker, root = self.life_before({"gap": gap})
+    @staticmethod
+    def line(emulator, root):
+        """The root, its child and its grandchild, of ten records each."""
         line = [root]
         for _ in range(2):
             emulator.control("rotate", table="orders", shard=line[-1], records=10)
             line.append(next(shard for shard, now in shards_of(emulator).items()
                              if now.get("parent") == line[-1]))
+        return line
+
+    def unseen_parent(self, gap, code):
+        """root → child → grandchild → its child; the child is gone before anybody saw it."""
+        emulator, worker, root = self.life_before({"gap": gap})
+        line = self.line(emulator, root)
         emulator.control("trim", table="orders", shard=line[1], before=10, gone=True)
         self.drain(worker, idle="2s", code=code)
         self.assertIn("parent was never seen", self.log(worker))
@@ -152,18 +158,14 @@ class Shards(world.World):
     def loop(self, count, code, gap="stop"):
         """root → child → grandchild, which listings name the child's parent; `count` pages do."""
         emulator, worker, root = self.life_before({"gap": gap})
-        line = [root]
-        for _ in range(2):
-            emulator.control("rotate", table="orders", shard=line[-1], records=10)
-            line.append(next(shard for shard, now in shards_of(emulator).items()
-                             if now.get("parent") == line[-1]))
+        line = self.line(emulator, root)
         emulator.fault("parent", operation="DescribeStream", shard=line[1], parent=line[2],
                        count=count)
         self.drain(worker, idle="2s", code=code)
         return worker, line
 
     def test_a_loop_in_a_listing_passes(self):
-        worker, _ = self.loop(2, 0)
+        worker, _ = self.loop(4, 0)
         self.assertEqual(len(self.delivered()), 50)
         self.assertIn("listed without their parent", self.log(worker))
         self.assertNotIn("gap:", self.log(worker))
