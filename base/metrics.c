@@ -94,6 +94,10 @@ static const struct metric_row rows[METRIC_COUNT] = {
 				  "Calls to the checkpoint store that failed, by kind.", false },
 	[METRIC_SESSIONS] = { "sluice_sessions_total", METRIC_COUNTER, NULL, NULL,
 			      "Sessions that this process began.", false },
+	[METRIC_SESSIONS_ENDED] = { "sluice_sessions_ended_total", METRIC_COUNTER, "reason", NULL,
+				    "Sessions that ended: stopped, idle, lost (declared dead, or "
+				    "in doubt), sink_silent, failed.",
+				    false },
 };
 
 struct series {

@@ -41,6 +41,7 @@ enum metric {
 	METRIC_SAVE_SECONDS,          /* time spent */
 	METRIC_STORE_ERRORS,          /* kind */
 	METRIC_SESSIONS,              /* begun in this process */
+	METRIC_SESSIONS_ENDED,        /* reason */
 	METRIC_COUNT,
 };
 

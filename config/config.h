@@ -19,6 +19,7 @@ struct config_worker {
 	long memory_bytes;
 	long max_shards;
 	long shutdown_ms;
+	long sink_timeout_ms; /* 0: never */
 };
 
 struct config_checkpoint {

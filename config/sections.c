@@ -36,6 +36,11 @@ static const struct option worker_options[] = {
 	ROW(config_worker, "shutdown", OPTION_MS, shutdown_ms, .def = "20s", .min = 1 * SECOND,
 	    .max = 60 * MINUTE,
 	    .help = "A stop that takes longer than this ends without having delivered all."),
+	ROW(config_worker, "sink_timeout", OPTION_MS, sink_timeout_ms, .def = "5m", .min = 0,
+	    .max = 24 * 60 * MINUTE,
+	    .help = "Where a sink answers nothing for this long while records wait for it, and "
+		    "other workers are there, the shards go to them and this worker stands by "
+		    "until it can reach the sink again. 0: never."),
 	{ 0 },
 };
 

@@ -41,17 +41,6 @@ static const struct config_sink *sink_named(const struct config *c, const char *
 	return NULL;
 }
 
-static struct sink_host host_of(const struct session_settings *s, const struct config_sink *sink)
-{
-	return (struct sink_host){ .index = (unsigned)(sink - s->config->sinks),
-				   .name = sink->name,
-				   .lease_ms = s->config->checkpoint.lease_ms,
-				   .clock = s->clock,
-				   .metrics = s->metrics,
-				   .aws = s->aws,
-				   .credentials = s->credentials };
-}
-
 static bool bury_rolls(struct burial *b, struct error *err)
 {
 	const struct session_settings *s = b->s;
@@ -66,7 +55,7 @@ static bool bury_rolls(struct burial *b, struct error *err)
 					 "finished",
 					 b->session, b->rolls[i].sink);
 
-		struct sink_host host = host_of(s, sink);
+		struct sink_host host = session_sink_host(s, sink);
 
 		host.session = b->session;
 		if (!sink_ops_find(sink->type->type)
@@ -89,7 +78,7 @@ void burial_sweep(const struct session_settings *s, const char *session)
 	for (size_t i = 0; i < s->config->sink_count; i++) {
 		const struct config_sink *sink = &s->config->sinks[i];
 		const struct sink_ops *ops = sink_ops_find(sink->type->type);
-		struct sink_host host = host_of(s, sink);
+		struct sink_host host = session_sink_host(s, sink);
 		struct error err = { 0 };
 
 		host.session = session;

@@ -19,6 +19,17 @@ static void tell_answer(struct reader *r, const struct lane *l, uint32_t slot, u
 						 .roll = roll });
 }
 
+/* From its first try to the answer that ends it. */
+static void note_waiting(struct lane *l, uint32_t slot, bool waits)
+{
+	struct stall_load *load = l->stream->sinks[slot].load;
+
+	if (((l->waiting >> slot) & 1) == waits)
+		return;
+	l->waiting ^= 1u << slot;
+	atomic_fetch_add_explicit(&load->waiting, waits ? 1 : -1, memory_order_relaxed);
+}
+
 static void hand_slot(struct reader *r, struct lane *l, uint32_t slot)
 {
 	struct handover *h = &l->slots[slot].handover;
@@ -48,6 +59,7 @@ static void hand_slot(struct reader *r, struct lane *l, uint32_t slot)
 			d->first = h->first;
 			d->count = left;
 			d->reader = r->settings.index;
+			note_waiting(l, slot, true);
 			s->ops->write(s->sink, d);
 			return;
 		}
@@ -161,6 +173,8 @@ void hand_answer(struct reader *r, struct lane_delivery *d)
 	char *error = d->error;
 
 	d->error = NULL;
+	if (d->kind != SINK_FAILED)
+		note_waiting(l, d->slot, false);
 	switch (d->kind) {
 	case SINK_TAKEN:
 		handover_taken(&l->slots[d->slot].handover);

@@ -11,6 +11,7 @@
 #include "config/config.h"
 #include "consumer/core.h"
 #include "consumer/handover.h"
+#include "consumer/stall.h"
 #include "event/batch.h"
 #include "event/event.h"
 #include "sinks/sink.h"
@@ -27,6 +28,7 @@ struct lane_sink {
 	const struct sink_ops *ops;
 	struct sink *sink;
 	const char *name;
+	struct stall_load *load;
 };
 
 /* A stream as lanes see it: constant while a session runs, but for the last three. */
@@ -96,6 +98,7 @@ struct lane {
 	bool gap_told;        /* counted and logged, and no page was read since */
 	int limit;            /* records a call */
 	unsigned bad_pages;   /* in a row, of the same place */
+	uint32_t waiting;     /* slots, as bits, that count in their sinks' loads */
 	struct lane_page pages[CORE_PAGES];
 	uint64_t pages_read, pages_released;
 	struct lane_slot slots[];

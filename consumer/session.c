@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "consumer/burial.h"
+#include "sinks/sink.h"
 
 #define SESSIONS_MAX  256
 #define RETRY_BASE_MS 100
@@ -23,13 +24,24 @@ static bool stopped(const struct session_settings *s)
 }
 
 /* Waits in small steps, so that a signal ends it. */
-static bool pause_ms(const struct session_settings *s, int64_t ms, struct error *err)
+bool session_pause(const struct session_settings *s, int64_t ms, struct error *err)
 {
 	int64_t until = clock_boot_ms(s->clock) + ms;
 
 	while (!stopped(s) && clock_boot_ms(s->clock) < until)
 		nanosleep(&(struct timespec){ .tv_nsec = POLL_STEP_MS * 1000000L }, NULL);
 	return !stopped(s) || error_set(err, ERROR_CANCELLED, "stopped while it waited");
+}
+
+struct sink_host session_sink_host(const struct session_settings *s, const struct config_sink *sink)
+{
+	return (struct sink_host){ .index = (unsigned)(sink - s->config->sinks),
+				   .name = sink->name,
+				   .lease_ms = s->config->checkpoint.lease_ms,
+				   .clock = s->clock,
+				   .metrics = s->metrics,
+				   .aws = s->aws,
+				   .credentials = s->credentials };
 }
 
 static void new_id(char id[STORE_ID_SIZE])
@@ -64,7 +76,8 @@ static bool bury(const struct session_settings *s, const char *id, struct error 
 			log_error("an ended session cannot be buried, its shards wait",
 				  log_text("session", id), log_text("error", err->message),
 				  log_int("repeated", (int64_t)repeated));
-		if (!pause_ms(s, rng_backoff_ms(&rng, tries, RETRY_BASE_MS, RETRY_MAX_MS), err))
+		if (!session_pause(s, rng_backoff_ms(&rng, tries, RETRY_BASE_MS, RETRY_MAX_MS),
+				   err))
 			return false;
 	}
 	health_forget(s->health, "burial");
@@ -109,7 +122,7 @@ bool session_begin(const struct session_settings *s, char id[STORE_ID_SIZE], int
 		if (!error_passes(err->kind))
 			return false;
 		health_set(s->health, "store", err->message);
-		if (!pause_ms(s, RETRY_MAX_MS / 5, err))
+		if (!session_pause(s, RETRY_MAX_MS / 5, err))
 			return false;
 	}
 	health_set(s->health, "store", NULL);

@@ -21,6 +21,14 @@ struct session_settings {
 	const _Atomic bool *stop; /* ends the waiting: ERROR_CANCELLED */
 };
 
+struct sink_host;
+struct config_sink;
+/* What the sink's blocking calls need outside a running session; `session` is the caller's. */
+struct sink_host session_sink_host(const struct session_settings *s,
+				   const struct config_sink *sink);
+/* Waits; a stop ends it: CANCELLED. */
+bool session_pause(const struct session_settings *s, int64_t ms, struct error *err) MUST_CHECK;
+
 /* Begins a session; where only one process can have the store open, buries those that were left.
  * `id` gets its id ("": it could not be begun), *beat_from_ms the boot time before it began. */
 bool session_begin(const struct session_settings *s, char id[STORE_ID_SIZE], int64_t *beat_from_ms,

@@ -344,6 +344,24 @@ static void sweep_buried(struct steward *s)
 	s->buried[0] = '\0';
 }
 
+/* Members come sorted by session. */
+static unsigned able_ones(const struct steward *s)
+{
+	const char *last = s->settings.id;
+	unsigned n = 0;
+
+	for (uint32_t i = 0; i < s->member_count; i++) {
+		const struct store_round_member *m = &s->members[i];
+		const struct watched *w = watch_find(&s->watch, m->session);
+
+		if (!m->served || strcmp(m->session, last) == 0 || !w)
+			continue;
+		last = m->session;
+		n += w->beats && !w->dead;
+	}
+	return n;
+}
+
 static bool make_round(struct steward *s, struct error *err)
 {
 	bool ok;
@@ -351,6 +369,7 @@ static bool make_round(struct steward *s, struct error *err)
 	if (!watch_others(s, err) || !look(s, err))
 		return false;
 	s->view->silent = watch_silent(&s->watch);
+	s->view->others = able_ones(s);
 	ok = atomic_load(&s->quiet) || share(s, err);
 	s->settings.viewed(s->settings.arg, s->view);
 	s->view = NULL;

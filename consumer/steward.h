@@ -29,6 +29,8 @@ struct steward_view {
 	/* Other sessions that may be dead: they have not beaten since this one first saw them, or
 	 * they wait for their burial. Their lanes may soon be free. */
 	unsigned silent;
+	/* Other sessions that beat and serve one of its streams: they could take its lanes. */
+	unsigned others;
 };
 void steward_view_free(struct steward_view *v);
 

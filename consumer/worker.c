@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "consumer/standby.h"
 #include "consumer/worker_internal.h"
 
 /* A pool of this many connections serves ten thousand shards (limits, 4). */
@@ -208,6 +209,15 @@ static void start_discovery(struct worker *w)
 	w->discover = discover_new(&s);
 }
 
+/* Where all have the same trouble, one ends after the other, and the last one stays. */
+static int64_t stall_max_ms(int64_t timeout_ms)
+{
+	struct rng rng;
+
+	rng_seed(&rng, seed());
+	return timeout_ms + (int64_t)rng_below(&rng, (uint64_t)timeout_ms / 4 + 1);
+}
+
 /* --- a life --- */
 
 static bool prepare(struct worker *w)
@@ -280,7 +290,8 @@ static void serve(struct worker *w)
 static void end_session(struct worker *w)
 {
 	struct error err = { 0 };
-	bool drained = w->end != WORKER_AGAIN && w->end != WORKER_FAILED;
+	bool drained =
+		w->end != WORKER_AGAIN && w->end != WORKER_STALLED && w->end != WORKER_FAILED;
 
 	if (!*w->session || w->late ||
 	    session_end(&w->session_settings, w->session, !drained, &err))
@@ -301,8 +312,10 @@ static void end(struct worker *w)
 	aws_client_free(w->client);
 	discover_free(w->discover);
 	/* A session that was declared dead may send nothing more, whatever else takes its time. */
-	if (w->end == WORKER_AGAIN)
+	if (w->end == WORKER_AGAIN || w->end == WORKER_STALLED)
 		worker_purge_sinks(w);
+	if (w->end == WORKER_STALLED)
+		worker_watch_end(w);
 	worker_share_end(w);
 	if (w->saver)
 		saver_stop(w->saver);
@@ -331,19 +344,24 @@ static void release(struct worker *w)
 	loop_free(w->loop);
 }
 
+static struct session_settings session_settings_of(const struct worker_settings *w)
+{
+	return (struct session_settings){ .store = w->store,
+					  .config = w->config,
+					  .aws = w->aws,
+					  .credentials = w->credentials,
+					  .clock = w->clock,
+					  .metrics = w->metrics,
+					  .health = w->health,
+					  .stop = w->stop };
+}
+
 static void init(struct worker *w, const struct worker_settings *settings)
 {
 	const struct config *c = settings->config;
 
 	w->settings = *settings;
-	w->session_settings = (struct session_settings){ .store = settings->store,
-							 .config = c,
-							 .aws = settings->aws,
-							 .credentials = settings->credentials,
-							 .clock = settings->clock,
-							 .metrics = settings->metrics,
-							 .health = settings->health,
-							 .stop = settings->stop };
+	w->session_settings = session_settings_of(settings);
 	w->sink_count = (uint32_t)c->sink_count;
 	w->reader_count = (unsigned)c->worker.threads;
 	/* A page a fetch, an answer a page and sink of a busy lane. */
@@ -364,6 +382,7 @@ enum worker_end worker_run(const struct worker_settings *settings, struct error 
 	enum worker_end how;
 
 	init(w, settings);
+	w->stall_max_ms = stall_max_ms(settings->config->worker.sink_timeout_ms);
 	prepare_core(w);
 	if (begin(w))
 		serve(w);
@@ -379,4 +398,22 @@ enum worker_end worker_run(const struct worker_settings *settings, struct error 
 	how = w->end;
 	free(w);
 	return how;
+}
+
+const char *worker_end_name(enum worker_end end)
+{
+	static const char *const names[] = {
+		[WORKER_STOPPED] = "stopped", [WORKER_IDLE] = "idle",
+		[WORKER_STANDS] = "idle",     [WORKER_AGAIN] = "lost",
+		[WORKER_FAILED] = "failed",   [WORKER_STALLED] = "sink_silent",
+	};
+
+	return names[end];
+}
+
+bool worker_stand_by(const struct worker_settings *settings)
+{
+	struct session_settings s = session_settings_of(settings);
+
+	return standby_wait(&s, settings->standby);
 }

@@ -35,6 +35,13 @@ struct worker_settings {
 	const _Atomic bool *stop; /* set when the process shall end … */
 	int stop_fd;              /* … and then readable */
 	struct worker_pulse *pulse;
+	struct worker_standby *standby;
+};
+
+/* Why a process stands by, see standby.h: outlives the sessions; of the thread that runs them. */
+struct worker_standby {
+	uint32_t sink;    /* that did not answer */
+	unsigned in_vain; /* sessions in a row that ended for it, and had no answer of it */
 };
 
 enum worker_end {
@@ -42,7 +49,15 @@ enum worker_end {
 	WORKER_IDLE,    /* --until-idle is fulfilled, everything is delivered and saved */
 	WORKER_STANDS,  /* as WORKER_IDLE, but something stands still: `err` names it */
 	WORKER_AGAIN,   /* the session had to end (`err` says why): begin a new one */
+	WORKER_STALLED, /* a sink does not answer (`err` says which), and others may reach it */
 	WORKER_FAILED,  /* `err`: what a person has to change */
 };
+
+/* "stopped", "idle", "lost", "sink_silent", "failed": for the metric. */
+const char *worker_end_name(enum worker_end end);
+/* After WORKER_STALLED, before the next session: holds no shards and waits until the sink can be
+ * reached. Where it can at once, and the session after that is silent all the same, it waits twice
+ * as long each time, up to an hour. Blocking; false: stopped meanwhile. */
+bool worker_stand_by(const struct worker_settings *settings) MUST_CHECK;
 
 enum worker_end worker_run(const struct worker_settings *settings, struct error *err);

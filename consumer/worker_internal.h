@@ -66,6 +66,8 @@ struct worker_sink {
 	struct sink *sink;
 	int32_t store_id;
 	bool rolls;
+	struct stall_load load; /* counted by the readers and the sink's answers */
+	struct stall stall;
 	/* Deliveries that a roll took, by number modulo 4: two can be open, one being counted. */
 	_Atomic uint64_t taken[4];
 	char *blob; /* of the prepared roll, until it is saved */
@@ -140,6 +142,8 @@ struct worker {
 	struct queue *events, *notes;
 	bool fetches; /* of the step under way: readers have to be woken for them */
 	struct loop_timer *wake, *tick, *deadline;
+	unsigned others; /* sessions that could take the lanes over */
+	int64_t stall_max_ms;
 	/* The save in flight, as the store wants it. */
 	struct store_save save;
 	uint64_t save_number;
@@ -233,5 +237,7 @@ void worker_end_with(struct worker *w, enum worker_end end, const struct error *
 /* worker_watch.c */
 loop_timer_fn worker_watch;
 bool worker_alive(void *arg);
+/* The session ended for its sink: its lanes are others' now, and it has nothing to tell of them. */
+void worker_watch_end(struct worker *w);
 /* Names up to a few lanes that stand still. */
 void worker_name_standing(const struct worker *w, struct error *err);

@@ -250,6 +250,7 @@ static void see_part(struct worker *w, const struct worker_stream *s,
 
 void worker_viewed(struct worker *w, struct steward_view *v)
 {
+	w->others = v->others;
 	for (uint32_t i = 0; i < v->stream_count; i++) {
 		const struct store_round_stream *r = &v->streams[i];
 		struct worker_stream *s = r->stream ? w->streams[i] : NULL;

@@ -85,6 +85,8 @@ static void answered(struct worker *w, const struct sink_answer *a)
 	d->first = a->first;
 	d->roll = a->roll;
 	d->error = a->kind == SINK_TAKEN ? NULL : memory_text(a->err.message);
+	if (a->kind != SINK_FAILED)
+		atomic_fetch_add(&w->sinks[a->sink].load.answers, 1);
 	if (a->kind == SINK_TAKEN && a->roll)
 		atomic_fetch_add(&w->sinks[a->sink].taken[a->roll % 4], 1);
 	reader_answer(w->readers[d->lane->reader], d);
@@ -102,12 +104,14 @@ static void on_answer(void *arg, const struct sink_answer *a)
 		answered(w, a);
 		break;
 	case SINK_PREPARED:
+		atomic_fetch_add(&w->sinks[a->sink].load.answers, 1);
 		n.type = NOTE_PREPARED;
 		n.deliveries = atomic_exchange(&w->sinks[a->sink].taken[a->roll % 4], 0);
 		n.blob = (struct str){ memory_text_n(a->blob.p, a->blob.n), a->blob.n };
 		worker_push_note(w, n);
 		break;
 	case SINK_FINISHED:
+		atomic_fetch_add(&w->sinks[a->sink].load.answers, 1);
 		n.type = NOTE_FINISHED;
 		worker_push_note(w, n);
 		break;

@@ -74,6 +74,7 @@ static void attach_sinks(struct worker *w, struct worker_stream *s)
 			.ops = k->ops,
 			.sink = k->sink,
 			.name = k->config->name,
+			.load = &k->load,
 		};
 		s->sink_ids[slot] = k->store_id;
 	}

@@ -147,13 +147,45 @@ static void watch_stream(struct worker *w, struct worker_stream *s)
 	watch_bill(w, s);
 }
 
-static void watch_sink(struct worker *w, const struct worker_sink *k)
+/* A roll of its own accord may stay open for long: it waits once it shall become visible, or where
+ * the sink says that it has trouble. */
+static bool roll_waits(const struct core_sink *c, bool troubled)
 {
+	return c->finished < c->saved || (troubled && c->taken_roll > c->finished);
+}
+
+/* What cannot leave for another worker while its sink is silent: the session ends (hazards, A13).
+ * Not where nobody else is there to take it; and what the lease holds back is not the sink's. */
+static void watch_stall(struct worker *w, uint32_t i, bool troubled)
+{
+	struct worker_sink *k = &w->sinks[i];
+	struct worker_standby *standby = w->settings.standby;
+	int64_t now_ms = loop_now_ms(w->loop);
+	bool held = now_ms >= atomic_load_explicit(&w->emit_until_ms, memory_order_relaxed);
+	bool waits = atomic_load(&k->load.waiting) > 0 || roll_waits(&w->core.sinks[i], troubled);
+	uint64_t answers = atomic_load(&k->load.answers);
+	int64_t silent_ms = stall_note(&k->stall, waits && !held, answers, now_ms);
+	struct error err = { 0 };
+
+	if (w->stall_max_ms == 0 || silent_ms < w->stall_max_ms || w->others == 0 ||
+	    w->core.stopping || w->end != WORKER_STOPPED)
+		return;
+	standby->in_vain = answers == 0 && standby->sink == i ? standby->in_vain + 1 : 1;
+	standby->sink = i;
+	error_set(&err, ERROR_RETRY, "sink %s: no answer for %lld s", k->config->name,
+		  (long long)silent_ms / 1000);
+	worker_end_with(w, WORKER_STALLED, &err);
+}
+
+static void watch_sink(struct worker *w, uint32_t i)
+{
+	const struct worker_sink *k = &w->sinks[i];
 	char part[160], trouble[400];
 	const char *said = k->ops->trouble(k->sink, trouble, sizeof(trouble));
 
 	snprintf(part, sizeof(part), "sink %s", k->config->name);
 	health_set(w->settings.health, part, said);
+	watch_stall(w, i, said != NULL);
 }
 
 void worker_watch(void *arg)
@@ -167,12 +199,26 @@ void worker_watch(void *arg)
 		worker_forget_shards(w, w->streams[i]);
 	}
 	for (uint32_t i = 0; i < w->sink_count; i++)
-		watch_sink(w, &w->sinks[i]);
+		watch_sink(w, i);
 	note_pulse(w);
 	metric_set(w->inflight, w->core.charged);
 	metric_set(w->credit_waits, (int64_t)w->core.credit_waits);
 	worker_reap_streams(w);
 	loop_timer_arm(w->tick, WATCH_EVERY_MS);
+}
+
+void worker_watch_end(struct worker *w)
+{
+	for (uint32_t i = 0; i < w->stream_count; i++) {
+		struct worker_stream *s = w->streams[i];
+
+		if (!s || !s->lag)
+			continue;
+		metric_set(s->lag, 0);
+		metric_set(s->time_to_loss, RETENTION_MS);
+		for (int state = 0; state < LANE_STATES; state++)
+			metric_set(s->shards[state], 0);
+	}
 }
 
 void worker_name_standing(const struct worker *w, struct error *err)

@@ -34,6 +34,7 @@ struct service {
 	struct signals *signals;
 	struct http_server *http;
 	struct worker_pulse pulse;
+	struct worker_standby standby;
 };
 
 /* The stream's own region, where the configuration names a stream or table by its ARN. */
@@ -195,7 +196,8 @@ static int sessions(struct service *s, const struct service_options *o)
 				     .idle_ms = o->idle_ms,
 				     .stop = signals_flag(s->signals),
 				     .stop_fd = signals_fd(s->signals),
-				     .pulse = &s->pulse };
+				     .pulse = &s->pulse,
+				     .standby = &s->standby };
 	struct metric_cell *begun = metrics_cell(s->metrics, METRIC_SESSIONS, NULL, NULL);
 	struct rng rng;
 
@@ -207,6 +209,9 @@ static int sessions(struct service *s, const struct service_options *o)
 
 		metric_add(begun, 1);
 		end = worker_run(&w, &err);
+		metric_add(
+			metrics_cell(s->metrics, METRIC_SESSIONS_ENDED, worker_end_name(end), NULL),
+			1);
 		if (clock_boot_ms(&s->clock) - since_ms > HEALTHY_MS)
 			again = 0;
 		switch (end) {
@@ -222,6 +227,13 @@ static int sessions(struct service *s, const struct service_options *o)
 			log_error("cannot go on", log_text("error", err.message));
 			fprintf(stderr, "sluice run: %s\n", err.message);
 			return EXIT_FAILED;
+		case WORKER_STALLED:
+			log_warn("the session ended, other workers take its shards: a sink is "
+				 "silent",
+				 log_text("error", err.message));
+			if (!worker_stand_by(&w))
+				return EXIT_DONE;
+			break;
 		case WORKER_AGAIN:
 			if (o->once) {
 				fprintf(stderr, "sluice: %s\n", err.message);

@@ -15,9 +15,17 @@ import time
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
+WAIT_ALL = 0x40000000  # waitpid also for threads
 _libc = ctypes.CDLL(None, use_errno=True)
 _alive = set()
 _ports = set()
+
+
+def _ptrace(request, tid):
+    none = ctypes.c_void_p(0)
+    if _libc.ptrace(ctypes.c_long(request), ctypes.c_long(tid), none, none) != 0:
+        raise OSError(ctypes.get_errno(), f"ptrace {request:#x} of {tid}")
 
 
 def wait_until(condition, what, deadline=30.0):
@@ -95,6 +103,18 @@ class Process:
 
     def resume(self):
         self.send(signal.SIGCONT)
+
+    def hold_thread(self, name):
+        """Stops the first thread of this name, and it alone, as if it hung; "" is the main one.
+        Returns what lets it go on, to be called from the same thread."""
+        tid = self.pid
+        if name:
+            tid = min(int(task.name) for task in Path(f"/proc/{self.pid}/task").iterdir()
+                      if (task / "comm").read_text().strip() == name)
+        _ptrace(PTRACE_SEIZE, tid)
+        _ptrace(PTRACE_INTERRUPT, tid)
+        os.waitpid(tid, WAIT_ALL)
+        return lambda: _ptrace(PTRACE_DETACH, tid)
 
     def wait(self, deadline=30.0):
         """Returns the exit code."""

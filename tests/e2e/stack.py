@@ -179,14 +179,21 @@ class Kafka(Server):
     def __init__(self, folder, properties=None):
         super().__init__(folder)
         self.controller_port = free_port()
+        # A second way in, behind a proxy whose port it tells its clients.
+        self.second_port, self.proxy_port = free_port(), free_port()
         self.properties = {
             "process.roles": "broker,controller",
             "node.id": 1,
             "controller.quorum.voters": f"1@127.0.0.1:{self.controller_port}",
             "controller.listener.names": "CONTROLLER",
             "listeners": f"PLAINTEXT://127.0.0.1:{self.port},"
+                         f"PROXIED://127.0.0.1:{self.second_port},"
                          f"CONTROLLER://127.0.0.1:{self.controller_port}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port},"
+                                    f"PROXIED://127.0.0.1:{self.proxy_port}",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,"
+                                              "CONTROLLER:PLAINTEXT",
+            "inter.broker.listener.name": "PLAINTEXT",
             "log.dirs": self.folder / "data",
             "auto.create.topics.enable": "true",
             "num.partitions": 4,
@@ -202,6 +209,14 @@ class Kafka(Server):
     @property
     def brokers(self):
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def proxied_brokers(self):
+        """Answers where proxied() made the way."""
+        return f"127.0.0.1:{self.proxy_port}"
+
+    def proxied(self, toxiproxy):
+        return toxiproxy.proxy(self.second_port, self.proxy_port)
 
     def _java(self, *arguments):
         home = installed(DEPS / f"kafka-{VERSIONS['KAFKA']}")
@@ -439,10 +454,10 @@ class Moto(Server):
 class Proxy:
     """One port of toxiproxy in front of a server's port."""
 
-    def __init__(self, toxiproxy, upstream_port):
+    def __init__(self, toxiproxy, upstream_port, port=None):
         self.toxiproxy = toxiproxy
         self.name = f"proxy-{uuid.uuid4().hex[:12]}"
-        self.port = free_port()
+        self.port = port or free_port()
         toxiproxy.call("POST", "/proxies", {
             "name": self.name, "listen": f"127.0.0.1:{self.port}",
             "upstream": f"127.0.0.1:{upstream_port}"})
@@ -465,6 +480,9 @@ class Proxy:
     def restore(self):
         self.toxiproxy.call("POST", f"/proxies/{self.name}", {"enabled": True})
 
+    def remove(self):
+        self.toxiproxy.call("DELETE", f"/proxies/{self.name}")
+
 
 class Toxiproxy(Server):
     """Faults between any two."""
@@ -478,8 +496,8 @@ class Toxiproxy(Server):
     def ready(self):
         return http_status(self.port, "/version")
 
-    def proxy(self, upstream_port):
-        return Proxy(self, upstream_port)
+    def proxy(self, upstream_port, port=None):
+        return Proxy(self, upstream_port, port)
 
     def call(self, method, path, content=None):
         answer = http_status(self.port, path, method, json.dumps(content) if content else None)

@@ -116,6 +116,24 @@ class Workers(world.World):
         self.wait_shared([first, second], 6)
         self.finish(emulator, [first, second])
 
+    def hangs(self, thread):
+        emulator = self.emulator("orders:shards=6:records=200:keys=40:bytes=400:rate=150")
+        first, second = self.one(emulator).start(), self.one(emulator).start()
+        self.wait_shared([first, second], 6)
+        go_on = second.process.hold_thread(thread)
+        self.wait_shared([first], 6)
+        go_on()
+        second.wait_for(lambda: "a new one begins" in self.log(second), "its session ended", 40)
+        self.wait_shared([first, second], 6)
+        self.finish(emulator, [first, second])
+
+    def test_a_reader_that_hangs(self):
+        """Everything else of the process goes on, and yet its shards go to the other."""
+        self.hangs("reader")
+
+    def test_a_core_that_hangs(self):
+        self.hangs("")
+
     def test_other_sinks_wait(self):
         emulator = self.emulator("orders:shards=4:records=200:keys=40:bytes=400:rate=100")
         first, second = self.one(emulator).start(), self.one(emulator)
