@@ -1,26 +1,31 @@
 """Several workers on one stream under load: one after the other is killed, put to sleep, stopped; the
 store and Kafka are restarted, the network is cut. Afterwards every change of each key is in Kafka,
-first deliveries in order, and what came twice came from a hard end. SLUICE_STORM_SECONDS says how
-long, SLUICE_STORM_SEED repeats one."""
+first deliveries in order, and each message that came twice is explained by its shard's owner, who
+ended hard. SLUICE_STORM_SECONDS says how long, SLUICE_STORM_SEED repeats one."""
 
 import os
 import random
 import time
 import uuid
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+import delivered
 from emulator import Event
+from owners import Owners
 from stack import PgBouncer
+from workload import Workload, create_table
 
 SECONDS = float(os.environ.get("SLUICE_STORM_SECONDS", "40"))
 SEED = int(os.environ.get("SLUICE_STORM_SEED", "0")) or random.randrange(1, 1 << 30)
 LEASE_S = 2
-RATE = 1500
+RATE = 1200
 SHARDS = 8
 SHARDS_MAX = 80
 KEYS = 200
+CHANGES_A_SECOND = 250
 DEADLINE_S = 120
 
 
@@ -33,38 +38,104 @@ def pooler(stack, postgres):
     server.stop()
 
 
+class Splitting:
+    """A table of the emulator, whose shards split and rotate."""
+
+    access_key = "sluicetest"
+    tables = ("orders",)
+
+    def __init__(self, emulator, rng):
+        self.rng = rng
+        self.server = emulator(
+            f"orders:shards={SHARDS}:records={int(SECONDS * RATE / SHARDS)}:keys={KEYS}:bytes=400:"
+            f"rate={RATE}", options=("--seed", SEED))
+        self.endpoint = self.server.endpoint
+
+    def shards(self):
+        return self.server.control("shards", table="orders")["streams"][-1]["shards"]
+
+    def turn(self):
+        shards = self.shards()
+        opened = [shard for shard, now in shards.items() if not now["closed"]]
+        if len(shards) < SHARDS_MAX:
+            self.server.control(self.rng.choice(("split", "rotate")), table="orders",
+                                shard=self.rng.choice(opened))
+
+    def made(self):
+        return sum(shard["records"] for shard in self.shards().values())
+
+    def end(self):
+        pass
+
+    def check(self, first):
+        last = Counter()
+        for message in first:
+            event = Event(message.value())
+            assert event.n == last[event.key] + 1, f"{event.key}: {event.n} after {last[event.key]}"
+            last[event.key] = event.n
+        truth = self.server.truth("orders")["keys"]
+        assert dict(last) == {key: end["n"] for key, end in truth.items() if end["n"] > 0}
+
+
+class Rolling:
+    """A table of DynamoDB Local, whose open shard rolls over. One: several in one database trim each
+    other's young shards (its own fault)."""
+
+    tables = ("orders",)
+
+    def __init__(self, dynamodb, rng):
+        self.rng, self.dynamodb, self.endpoint = rng, dynamodb, dynamodb.endpoint
+        self.access_key = dynamodb.new_access_key()
+        create_table(dynamodb.client(self.access_key), "orders")
+        self.writer = Workload(SEED, int(SECONDS * CHANGES_A_SECOND), keys=KEYS, threads=1,
+                               rate=CHANGES_A_SECOND)
+        self.writer.start(self.endpoint, self.access_key, "orders")
+
+    def turn(self):
+        self.dynamodb.rollover(self.access_key)
+
+    def made(self):
+        return self.writer.written
+
+    def end(self):
+        self.writer.join()
+
+    def check(self, first):
+        events = [delivered.from_debezium(message.key().decode(), delivered.parse(message.value()))
+                  for message in first]
+        last = Counter()
+        for event in events:
+            assert event.sequence > last[event.key], f"{event.key}: first deliveries in disorder"
+            last[event.key] = event.sequence
+        delivered.compare(self.writer.history, events, delivered.same_plain_item)
+
+
 class Fleet:
-    def __init__(self, emulator, kafka, store, sluice):
-        self.rng = random.Random(SEED)
-        self.emulator, self.kafka = emulator, kafka
-        self.topic = f"workers-{uuid.uuid4().hex[:8]}"
+    def __init__(self, name, source, kafka, postgres, database, store, sluice):
+        """`database` is the store's own address, `store` the workers' way to it."""
+        self.rng = random.Random(f"{SEED} {name}")
+        self.name, self.source, self.kafka = name, source, kafka
+        self.topic = f"{name}-{uuid.uuid4().hex[:8]}"
         kafka.create_topic(self.topic, partitions=4)
-        self.workers = [self.worker(sluice, store, f"w{i}")
+        self.workers = [self.worker(sluice, store, f"{name}{i}")
                         for i in range(self.rng.randint(3, 5))]
-        for worker in self.workers:
+        self.workers[0].start()
+        self.owners = Owners(postgres, database)
+        for worker in self.workers[1:]:
             worker.start()
         self.hard = 0
 
     def worker(self, sluice, store, name):
+        endpoint = self.source.endpoint
         return sluice({
             "worker": {"name": name, "threads": 2, "memory": "64MiB"},
             "checkpoint": {"store": store, "interval": "100ms", "lease": f"{LEASE_S}s"},
-            "aws": {"endpoint": {"dynamodb": self.emulator.endpoint,
-                                 "streams": self.emulator.endpoint}},
-            "streams": [{"table": "orders", "start": "oldest", "sinks": ["kafka"],
-                         "poll": {"min": "50ms", "max": "200ms"}}],
+            "aws": {"endpoint": {"dynamodb": endpoint, "streams": endpoint}},
+            "streams": [{"table": table, "start": "oldest", "sinks": ["kafka"],
+                         "poll": {"min": "50ms", "max": "200ms"}} for table in self.source.tables],
             "sinks": {"kafka": {"type": "kafka", "brokers": self.kafka.brokers,
-                                "topic": self.topic}}}, name=name)
-
-    def shards(self):
-        return self.emulator.control("shards", table="orders")["streams"][-1]["shards"]
-
-    def turn_a_shard(self):
-        shards = self.shards()
-        opened = [shard for shard, now in shards.items() if not now["closed"]]
-        if len(shards) < SHARDS_MAX:
-            self.emulator.control(self.rng.choice(("split", "rotate")), table="orders",
-                                  shard=self.rng.choice(opened))
+                                "topic": self.topic}}}, name=name,
+            access_key=self.source.access_key)
 
     def strike(self):
         """Ends or stops a random worker, and brings it back."""
@@ -84,77 +155,78 @@ class Fleet:
             assert worker.stop(60) in (0, 1), worker.process.tail(60)
         worker.start(wait=False)
 
+    def messages(self):
+        return [message for message in self.kafka.read(self.topic, deadline=60)
+                if message.value() is not None]
+
     def drain(self):
-        """Until everything that the table has is in Kafka, and all have ended."""
+        """Until everything that the tables have is in Kafka, and all have ended."""
+        self.source.end()
         end = time.monotonic() + DEADLINE_S
         made = None
         while True:
-            now = sum(shard["records"] for shard in self.shards().values())
-            got = self.events()
-            if now == made and len({(e.shard, e.sequence) for e in got}) >= now:
+            now, got = self.source.made(), len({identity(m) for m in self.messages()})
+            if now == made and got >= now:
                 break
-            assert time.monotonic() < end, f"{len(got)} of {now} records"
+            assert time.monotonic() < end, f"{got} of {now} records"
             made = now
             time.sleep(1)
         for worker in self.workers:
             if worker.process.running():
                 worker.stop(60)
-        return self.events()
+        return self.messages()
 
-    def events(self):
-        return [Event(message.value()) for message in self.kafka.read(self.topic)
-                if message.value() is not None]
+    def storm(self, *disasters):
+        until = time.monotonic() + SECONDS
+        while time.monotonic() < until:
+            time.sleep(self.rng.uniform(0.5, 2))
+            self.source.turn()
+            if disasters and self.rng.random() < 0.25:
+                self.rng.choice(disasters)()
+            self.strike()
+        self.check(self.drain())
 
-
-def check(fleet, events):
-    """Every change of each key, and each for the first time in order; returns how many came again."""
-    last, again = Counter(), 0
-    for event in events:
-        if event.n <= last[event.key]:
-            again += 1
-            continue
-        assert event.n == last[event.key] + 1, f"{event.key}: {event.n} after {last[event.key]}"
-        last[event.key] = event.n
-    truth = fleet.emulator.truth("orders")["keys"]
-    assert dict(last) == {key: end["n"] for key, end in truth.items() if end["n"] > 0}
-    return again
-
-
-def storm(fleet, *disasters):
-    until = time.monotonic() + SECONDS
-    while time.monotonic() < until:
-        time.sleep(fleet.rng.uniform(0.5, 2))
-        fleet.turn_a_shard()
-        if disasters and fleet.rng.random() < 0.25:
-            fleet.rng.choice(disasters)()
-        fleet.strike()
-    events = fleet.drain()
-    again = check(fleet, events)
-    print(f"seed {SEED}: {len(fleet.workers)} workers, {len(events)} messages, {again} again, "
-          f"{fleet.hard} hard ends")
-    ended = sum("a new one begins" in worker.process.text() for worker in fleet.workers)
-    assert again == 0 or fleet.hard + ended > 0
+    def check(self, messages):
+        known, first = set(), []
+        for message in messages:
+            if identity(message) not in known:
+                first.append(message)
+            known.add(identity(message))
+        self.source.check(first)
+        self.owners.read(self.workers)
+        again = self.owners.explain((message.partition(), *identity(message)[1:],
+                                     message.timestamp()[1]) for message in messages)
+        print(f"{self.name}: seed {SEED}: {len(self.workers)} workers, {len(messages)} messages, "
+              f"{self.hard} hard ends, came again: {dict(again)}")
 
 
-def table(emulator):
-    records = int(SECONDS * RATE / SHARDS)
-    return emulator(f"orders:shards={SHARDS}:records={records}:keys={KEYS}:bytes=400:rate={RATE}",
-                    options=("--seed", SEED))
+def identity(message):
+    headers = dict(message.headers())
+    return tuple(headers[f"sluice.{name}"].decode() for name in ("stream", "shard", "sequence"))
 
 
-def test_a_storm_over_the_workers(emulator, kafka, postgres, pooler, database, sluice):
-    fleet = Fleet(table(emulator), kafka, pooler.url(database), sluice)
-    storm(fleet, pooler.restart)
+def test_storms_over_the_workers(emulator, dynamodb, kafka, postgres, pooler, sluice):
+    """Two at a time: they share the machine and the servers, and disturb only their own workers."""
+    splitting = Splitting(emulator, random.Random(SEED))
+    rolling = Rolling(dynamodb, random.Random(SEED))
+    databases = [postgres.new_database() for _ in range(2)]
+    fleets = [Fleet("splitting", splitting, kafka, postgres, databases[0],
+                    pooler.url(databases[0]), sluice),
+              Fleet("rolling", rolling, kafka, postgres, databases[1], databases[1], sluice)]
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(fleets[0].storm, pooler.restart), pool.submit(fleets[1].storm)]:
+            done.result()
 
 
 def test_a_storm_over_everything(emulator, kafka, postgres, toxiproxy, database, sluice):
     proxy = toxiproxy.proxy(postgres.port)
+    rng = random.Random(SEED)
 
     def cut():
         proxy.cut()
-        time.sleep(fleet.rng.uniform(0, 1.5 * LEASE_S))
+        time.sleep(rng.uniform(0, 1.5 * LEASE_S))
         proxy.restore()
 
-    fleet = Fleet(table(emulator), kafka,
+    fleet = Fleet("everything", Splitting(emulator, rng), kafka, postgres, database,
                   database.replace(f":{postgres.port}/", f":{proxy.port}/"), sluice)
-    storm(fleet, cut, postgres.restart, kafka.restart)
+    fleet.storm(cut, postgres.restart, kafka.restart)

@@ -13,6 +13,7 @@ import http.client
 import json
 import random
 import threading
+import time
 from decimal import Decimal
 from urllib.parse import urlparse
 
@@ -231,6 +232,8 @@ class Writer:
         try:
             while self.left > 0 and not w.stopped:
                 w.gate.wait()
+                if w.rate:
+                    time.sleep(BATCH * w.threads / w.rate)
                 requests, changes = self.batch()
                 self.call('{"RequestItems":{"%s":[%s]}}' % (w.table, ",".join(requests)))
                 with w.lock:
@@ -246,9 +249,11 @@ class Writer:
 
 
 class Workload:
-    def __init__(self, seed, changes, large=0, keys=4000, threads=2):
+    def __init__(self, seed, changes, large=0, keys=4000, threads=2, rate=0):
+        """`rate`: at most so many changes a second, 0: as fast as it goes."""
         self.seed, self.changes, self.keys, self.threads = seed, changes, keys, threads
         self.history = {}
+        self.rate = rate
         self.written = 0
         self.error = None
         self.stopped = False
