@@ -1,0 +1,177 @@
+"""A database whose clock jumps, that is away for leases, that fails over to a standby which has not
+heard of the last commits: several workers on it lose nothing, and no clock but their own counts."""
+
+import shutil
+import time
+import uuid
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from emulator import Event
+from process import Process, wait_until
+from stack import Postgres
+
+LEASE_S = 2
+SHARDS = 6
+RATE = 200
+RECORDS = 700
+WORKERS = 3
+OPEN = ("waiting", "reading", "fetching", "blocked", "draining")
+
+
+class Clocked(Postgres):
+    """One whose clock the test sets."""
+
+    def command(self):
+        arguments, keywords = super().command()
+        self.clock = self.folder / "clock"
+        self.set_clock("+0s")
+        library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+        return arguments, {**keywords, "environment": {
+            "LD_PRELOAD": library, "FAKETIME_TIMESTAMP_FILE": self.clock, "FAKETIME_NO_CACHE": "1",
+            "DONT_FAKE_MONOTONIC": "1"}}
+
+    def set_clock(self, offset):
+        self.clock.write_text(offset)
+        self.clock.chmod(0o644)
+
+    def now(self):
+        return self.execute("SELECT extract(epoch FROM clock_timestamp())::float8")[0][0]
+
+
+class Standby(Postgres):
+    """A copy of a primary that follows it over a proxy."""
+
+    def __init__(self, folder, primary, port):
+        super().__init__(folder)
+        self.primary, self.primary_port = primary, port
+
+    def prepare(self):
+        copy = Process([self.programs / "pg_basebackup", "-D", self.data, "-h", "127.0.0.1",
+                        "-p", self.primary_port, "-U", "postgres", "-R", "-X", "stream", "-c", "fast"],
+                       self.folder / "log", user=self.user)
+        assert copy.wait(60) == 0, copy.tail()
+
+    def has_all(self):
+        end = self.primary.execute("SELECT pg_current_wal_lsn()::text")[0][0]
+        return self.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", (end,))[0][0]
+
+
+@pytest.fixture
+def database_server(stack):
+    """server(KIND, …) starts one in the servers' folder: it has another user."""
+    started = []
+
+    def start(kind, *arguments):
+        server = kind(stack.folder / f"{kind.__name__.lower()}-{uuid.uuid4().hex[:8]}", *arguments)
+        if server.user:
+            shutil.chown(server.folder, server.user)
+        started.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+class Fleet:
+    def __init__(self, emulator, kafka, sluice, store):
+        self.kafka, self.topic = kafka, f"database-{uuid.uuid4().hex[:8]}"
+        kafka.create_topic(self.topic, partitions=4)
+        self.emulator = emulator(f"orders:shards={SHARDS}:records={RECORDS}:keys=60:bytes=400:"
+                                 f"rate={RATE}")
+        self.sluice, self.store = sluice, store
+        self.workers = [self.worker(f"w{i}").start() for i in range(WORKERS)]
+        self.wait_shared()
+
+    def worker(self, name):
+        endpoint = self.emulator.endpoint
+        return self.sluice({
+            "worker": {"name": name},
+            "checkpoint": {"store": self.store, "interval": "100ms", "lease": f"{LEASE_S}s"},
+            "aws": {"endpoint": {"dynamodb": endpoint, "streams": endpoint}},
+            "streams": [{"table": "orders", "start": "oldest", "sinks": ["kafka"],
+                         "poll": {"min": "50ms", "max": "200ms"}}],
+            "sinks": {"kafka": {"type": "kafka", "brokers": self.kafka.brokers,
+                                "topic": self.topic}}}, name=name)
+
+    def wait_shared(self):
+        def held():
+            return [sum(worker.metric("sluice_shards", state=state) for state in OPEN)
+                    for worker in self.workers]
+
+        wait_until(lambda: sum(held()) == SHARDS and max(held()) - min(held()) <= 1,
+                   lambda: f"{SHARDS} shards are shared, they have {held()}", 60)
+
+    def delivered(self):
+        return sum(worker.metric("sluice_delivered_total") for worker in self.workers)
+
+    def said(self, text):
+        return sum(text in worker.process.text() for worker in self.workers)
+
+    def finish(self):
+        """Everything is there, each key's first deliveries in order; returns what came again."""
+        def events():
+            return [Event(message.value()) for message in self.kafka.read(self.topic, deadline=60)
+                    if message.value() is not None]
+
+        wait_until(lambda: len({(e.key, e.n) for e in events()}) == SHARDS * RECORDS,
+                   lambda: f"all is in Kafka\n{self.workers[0].process.tail()}", 90)
+        truth = self.emulator.truth("orders")["keys"]
+        for worker in self.workers:
+            assert worker.stop(60) == 0
+        last, again = Counter(), 0
+        for event in events():
+            again += event.n <= last[event.key]
+            assert event.n <= last[event.key] + 1, f"{event.key}: {event.n} after {last[event.key]}"
+            last[event.key] = max(last[event.key], event.n)
+        assert dict(last) == {key: end["n"] for key, end in truth.items() if end["n"] > 0}
+        return again
+
+
+def test_a_clock_that_jumps_and_leases_without_a_database(database_server, emulator, kafka, sluice):
+    postgres = database_server(Clocked)
+    fleet = Fleet(emulator, kafka, sluice, postgres.new_database())
+    for offset, seconds in (("+10s", 10), ("+1d", 86400), ("-1d", -86400), ("+0s", 0)):
+        postgres.set_clock(offset)
+        assert abs(postgres.now() - time.time() - seconds) < 2, "the clock stayed"
+        time.sleep(1.5 * LEASE_S)
+    assert fleet.said("a session is dead") == fleet.said("delivery pauses") == 0
+
+    # Nobody saw anybody beat, and nobody is dead for it.
+    postgres.stop()
+    time.sleep(3 * LEASE_S)
+    assert fleet.said("delivery pauses") == WORKERS
+    postgres.spawn()
+    postgres.wait_ready()
+    wait_until(lambda: fleet.said("the lease is well again") == WORKERS, "all go on", 60)
+    time.sleep(1.5 * LEASE_S)
+    assert fleet.said("a session is dead") == fleet.said("a new one begins") == 0
+    assert fleet.finish() == 0
+
+
+def test_a_standby_without_the_last_commits(database_server, toxiproxy, emulator, kafka, sluice):
+    primary = database_server(Postgres)
+    proxy = toxiproxy.proxy(primary.port)
+    database = primary.new_database().rpartition("/")[2]
+    standby = database_server(Standby, primary, proxy.port)
+    fleet = Fleet(emulator, kafka, sluice,
+                  f"postgres://postgres@127.0.0.1:{primary.port},127.0.0.1:{standby.port}/{database}"
+                  "?target_session_attrs=read-write")
+    wait_until(standby.has_all, "the standby follows", 60)
+    proxy.cut()
+    # The standby hears nothing of this: saves, a session that ends, one that begins and takes shards.
+    before = fleet.delivered()
+    wait_until(lambda: fleet.delivered() > before + RATE, "they deliver", 60)
+    assert fleet.workers[0].stop() == 0
+    fleet.workers.append(fleet.worker("late").start())
+    fleet.workers.pop(0)
+    fleet.wait_shared()
+    primary.kill()
+    assert standby.execute("SELECT pg_promote()") == [(True,)]
+    wait_until(lambda: fleet.said("a new one begins") == WORKERS, "all begin new sessions", 60)
+    fleet.wait_shared()
+    assert fleet.finish() > 0, "no commit was lost: nothing was tested"
