@@ -112,6 +112,25 @@ static bool streams(struct store *s, store_stream_fn *fn, void *arg, struct erro
 	return res != NULL;
 }
 
+static bool twins(struct store *s, const char *session, store_twin_fn *fn, void *arg,
+		  struct error *err)
+{
+	AUTO(pg_result)
+	PGresult *res = postgres_call(postgres_of(s), err,
+				      "SELECT s.name, t.name FROM sluice.member m "
+				      "JOIN sluice.stream s ON s.id = m.stream "
+				      "JOIN sluice.stream t ON t.arn = s.arn AND t.id <> s.id "
+				      "WHERE m.session = $1 AND EXISTS ("
+				      "SELECT FROM sluice.member o JOIN sluice.session x "
+				      "ON x.id = o.session AND x.state = 'live' "
+				      "WHERE o.stream = t.id) ORDER BY s.name, t.name",
+				      "t", session);
+
+	for (int i = 0; i < PQntuples(res); i++)
+		fn(arg, PQgetvalue(res, i, 0), PQgetvalue(res, i, 1));
+	return res != NULL;
+}
+
 /* --- saves and rolls --- */
 static void array_rolls(const struct store_roll *rolls, size_t count, struct buf *sinks,
 			struct buf *numbers)
@@ -247,6 +266,7 @@ const struct store_ops store_postgres = {
 	.streams = streams,
 	.join = postgres_join,
 	.leave = postgres_leave,
+	.twins = twins,
 	.round = postgres_round,
 	.lanes_add = postgres_lanes_add,
 	.lanes_claim = postgres_lanes_claim,

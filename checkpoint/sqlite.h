@@ -78,6 +78,8 @@ bool sqlite_stream_known(struct sqlite *s, int64_t stream, struct error *err) MU
 bool sqlite_join(struct store *s, const char *session, int64_t stream, const int32_t *sinks,
 		 size_t count, struct error *err);
 bool sqlite_leave(struct store *store, const char *session, int64_t stream, struct error *err);
+bool sqlite_twins(struct store *store, const char *session, store_twin_fn *fn, void *arg,
+		  struct error *err);
 bool sqlite_round(struct store *s, const char *session, const struct store_round_fns *fns,
 		  void *arg, struct error *err);
 

@@ -237,3 +237,28 @@ bool sqlite_round(struct store *store, const char *session, const struct store_r
 
 	return sqlite_begin(s, err) && sqlite_end(s, make_round(s, &r, err), err);
 }
+
+bool sqlite_twins(struct store *store, const char *session, store_twin_fn *fn, void *arg,
+		  struct error *err)
+{
+	struct sqlite *s = sqlite_of(store);
+	AUTO(sqlite3_stmt)
+	sqlite3_stmt *st = sqlite_prepare(
+		s,
+		"SELECT s.name, t.name FROM member m JOIN stream s ON s.id = m.stream "
+		"JOIN stream t ON t.arn = s.arn AND t.id <> s.id "
+		"WHERE m.session = ? AND EXISTS (SELECT 1 FROM member o "
+		"WHERE o.stream = t.id AND o.session IN " SQLITE_LIVE ") "
+		"ORDER BY s.name, t.name",
+		err);
+	bool row;
+
+	if (st)
+		sqlite_bind(st, "t", session);
+	while (st && sqlite_step(s, st, &row, err)) {
+		if (!row)
+			return true;
+		fn(arg, sqlite_text(st, 0), sqlite_text(st, 1));
+	}
+	return false;
+}

@@ -406,6 +406,7 @@ const struct store_ops store_sqlite = {
 	.streams = streams,
 	.join = sqlite_join,
 	.leave = sqlite_leave,
+	.twins = sqlite_twins,
 	.round = sqlite_round,
 	.lanes_add = sqlite_lanes_add,
 	.lanes_claim = sqlite_lanes_claim,

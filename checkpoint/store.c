@@ -117,6 +117,12 @@ bool store_streams(struct store *s, store_stream_fn *fn, void *arg, struct error
 	return named(s, s->ops->streams(s, fn, arg, err), err);
 }
 
+bool store_twins(struct store *s, const char *session, store_twin_fn *fn, void *arg,
+		 struct error *err)
+{
+	return named(s, s->ops->twins(s, session, fn, arg, err), err);
+}
+
 bool store_join(struct store *s, const char *session, int64_t stream, const int32_t *sinks,
 		size_t count, struct error *err)
 {

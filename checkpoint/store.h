@@ -117,6 +117,11 @@ bool store_join(struct store *s, const char *session, int64_t stream, const int3
 /* It serves it no longer: its lanes there are released first. Again is fine. */
 bool store_leave(struct store *s, const char *session, int64_t stream,
 		 struct error *err) MUST_CHECK;
+/* Of the streams that the session serves, those that live sessions serve under another name, too:
+ * one ARN that is read once for each name. Sorted by both. */
+typedef void store_twin_fn(void *arg, const char *name, const char *other);
+bool store_twins(struct store *s, const char *session, store_twin_fn *fn, void *arg,
+		 struct error *err) MUST_CHECK;
 
 struct store_round_stream { /* of one stream that the session joined */
 	int64_t stream;

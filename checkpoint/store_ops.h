@@ -34,6 +34,8 @@ struct store_ops {
 	bool (*join)(struct store *s, const char *session, int64_t stream, const int32_t *sinks,
 		     size_t count, struct error *err);
 	bool (*leave)(struct store *s, const char *session, int64_t stream, struct error *err);
+	bool (*twins)(struct store *s, const char *session, store_twin_fn *fn, void *arg,
+		      struct error *err);
 	bool (*round)(struct store *s, const char *session, const struct store_round_fns *fns,
 		      void *arg, struct error *err);
 	bool (*lanes_add)(struct store *s, const char *session, int64_t stream, bool own,

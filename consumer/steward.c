@@ -15,6 +15,7 @@
 #include "base/rng.h"
 #include "consumer/balance.h"
 #include "consumer/burial.h"
+#include "consumer/neighbours.h"
 #include "consumer/watch.h"
 
 #define JOBS_MAX      65536
@@ -49,7 +50,8 @@ struct steward {
 	bool lost;
 	struct log_limit log, left_log;
 	struct watch watch;
-	char buried[STORE_ID_SIZE];     /* in this round; "": none */
+	char buried[STORE_ID_SIZE]; /* in this round; "": none */
+	struct neighbours neighbours;
 	struct store_session *sessions; /* WATCH_MAX */
 	/* of the round */
 	struct steward_view *view;
@@ -250,6 +252,13 @@ static void bury(struct steward *s, const struct store_session *o)
 			  log_int("repeated", (int64_t)repeated));
 }
 
+static bool lives(const struct steward *s, const char *id)
+{
+	const struct watched *w = watch_find(&s->watch, id);
+
+	return w && w->beats && !w->dead;
+}
+
 static bool watch_others(struct steward *s, struct error *err)
 {
 	size_t count;
@@ -266,6 +275,8 @@ static bool watch_others(struct steward *s, struct error *err)
 		verdict = watch_see(&s->watch, o, now(s));
 		if (verdict == WATCH_KILL && !kill_session(s, o, &verdict, err))
 			return false;
+		if (lives(s, o->id))
+			neighbours_see(&s->neighbours, &s->settings.session, o);
 		if (verdict == WATCH_BURY)
 			bury(s, o);
 	}
@@ -344,20 +355,19 @@ static void sweep_buried(struct steward *s)
 	s->buried[0] = '\0';
 }
 
-/* Members come sorted by session. */
+/* Members come sorted by session; one's own is not watched. */
 static unsigned able_ones(const struct steward *s)
 {
-	const char *last = s->settings.id;
+	const char *last = "";
 	unsigned n = 0;
 
 	for (uint32_t i = 0; i < s->member_count; i++) {
 		const struct store_round_member *m = &s->members[i];
-		const struct watched *w = watch_find(&s->watch, m->session);
 
-		if (!m->served || strcmp(m->session, last) == 0 || !w)
+		if (!m->served || strcmp(m->session, last) == 0)
 			continue;
 		last = m->session;
-		n += w->beats && !w->dead;
+		n += lives(s, m->session);
 	}
 	return n;
 }
@@ -366,7 +376,8 @@ static bool make_round(struct steward *s, struct error *err)
 {
 	bool ok;
 
-	if (!watch_others(s, err) || !look(s, err))
+	if (!watch_others(s, err) || !look(s, err) ||
+	    !neighbours_look(&s->neighbours, &s->settings.session, s->settings.id, err))
 		return false;
 	s->view->silent = watch_silent(&s->watch);
 	s->view->others = able_ones(s);
@@ -549,6 +560,7 @@ void steward_stop(struct steward *s)
 	close(s->stop_fd);
 	close(s->poke_fd);
 	queue_free(s->jobs);
+	neighbours_release(&s->neighbours);
 	free(s->sessions);
 	free(s->streams);
 	free(s->claims);

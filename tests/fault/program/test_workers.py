@@ -4,74 +4,24 @@ record is in the files once and in order. SLUICE_STORM_SECONDS says how long the
 SLUICE_STORM_SEED repeats one."""
 
 import os
-import random
-import signal
-import subprocess
 import time
 import unittest
-import uuid
 
-import world
+import workers
+from workers import LEASE_S, SEED
 
 SECONDS = float(os.environ.get("SLUICE_STORM_SECONDS", "40"))
-SEED = int(os.environ.get("SLUICE_STORM_SEED", "0")) or random.randrange(1, 1 << 30)
-LEASE_S = 2
-OPEN = ("waiting", "reading", "fetching", "blocked", "draining")
 SHARDS_MAX = 60
 
 
-class Workers(world.World):
-    def setUp(self):
-        super().setUp()
-        server = os.environ.get("SLUICE_TEST_POSTGRES")
-        if not server and not os.environ.get("SLUICE_TEST_REQUIRE_POSTGRES"):
-            self.skipTest("SLUICE_TEST_POSTGRES names no server")
-        name = f"workers_{uuid.uuid4().hex[:12]}"
-        self.sql(f"CREATE DATABASE {name}", server)
-        self.database = server.rpartition("/")[0] + "/" + name
-        self.rng = random.Random(f"{SEED} {self.id()}")
-
+class Sharing(workers.Workers):
     @staticmethod
-    def sql(statement, url):
-        done = subprocess.run(["psql", "-X", "-A", "-t", "-q", "-c", statement, url], check=True,
-                              capture_output=True, text=True)
-        return done.stdout.split()
-
-    def one(self, emulator, **more):
-        worker = self.worker(emulator, "orders", **more)
-        worker.config["worker"] = {**worker.config["worker"], "name": worker.folder.name}
-        worker.config["checkpoint"] = {"store": self.database, "interval": "100ms",
-                                       "lease": f"{LEASE_S}s"}
-        return worker
-
-    @staticmethod
-    def holds(worker):
-        return sum(worker.metric("sluice_shards", state=state) for state in OPEN)
-
-    def wait_shared(self, workers, shards):
-        """Until each has its share of the shards, give or take one."""
-        def shared():
-            held = [self.holds(worker) for worker in workers]
-            return sum(held) == shards and max(held) - min(held) <= 1
-
-        workers[0].wait_for(shared, f"{shards} shards are shared by {len(workers)}",
-                            40)
-
-    def wait_budget(self, workers, calls):
+    def wait_budget(workers, calls):
         """Until each has the part of it that its shards are of all shards."""
         workers[0].wait_for(
             lambda: all(worker.metric("sluice_poll_limit") == calls / len(workers)
                         for worker in workers),
             f"{calls} calls a second are shared by {len(workers)}", 40)
-
-    def finish(self, emulator, workers):
-        """Everybody ends well; what is left is delivered by one more life."""
-        self.wait_made(emulator)
-        for worker in workers:
-            self.assertEqual(worker.stop(60), 0, worker.process.tail(60))
-        last = self.one(emulator)
-        self.drain(last, idle="1s")
-        return self.check_complete(emulator)
 
     def test_shards_are_shared(self):
         emulator = self.emulator("orders:shards=12:records=300:keys=40:bytes=400:rate=150")
@@ -95,14 +45,14 @@ class Workers(world.World):
 
     def test_children_follow_their_parents(self):
         emulator = self.emulator("orders:shards=4:records=500:keys=40:bytes=400:rate=150")
-        workers = [self.one(emulator).start() for _ in range(3)]
-        self.wait_shared(workers, 4)
+        three = [self.one(emulator).start() for _ in range(3)]
+        self.wait_shared(three, 4)
         for _ in range(5):
             shards = emulator.control("shards", table="orders")["streams"][-1]["shards"]
             for shard in [name for name, now in shards.items() if not now["closed"]][:4]:
                 emulator.control("split", table="orders", shard=shard)
             time.sleep(1)
-        self.finish(emulator, workers)
+        self.finish(emulator, three)
 
     def test_one_that_slept_through_its_lease(self):
         emulator = self.emulator("orders:shards=6:records=500:keys=40:bytes=400:rate=150")
@@ -134,28 +84,13 @@ class Workers(world.World):
     def test_a_core_that_hangs(self):
         self.hangs("")
 
-    def test_other_sinks_wait(self):
-        emulator = self.emulator("orders:shards=4:records=200:keys=40:bytes=400:rate=100")
-        first, second = self.one(emulator).start(), self.one(emulator)
-        self.wait_shared([first], 4)
-        second.config["sinks"]["more"] = {**second.config["sinks"]["files"],
-                                          "path": f"{self.folder}/more/${{table}}/"}
-        second.config["streams"][0]["sinks"] = ["files", "more"]
-        second.start()
-        second.wait_for(lambda: "another set of sinks" in self.log(second), "it waits",
-                        40)
-        self.assertEqual(self.holds(second), 0)
-        self.assertEqual(first.stop(60), 0)
-        self.wait_shared([second], 4)
-        self.assertEqual(second.stop(60), 0)
-
     def test_storm(self):
         print(f"{self.id()}: SLUICE_STORM_SEED={SEED}", flush=True)
         rate = 400
         emulator = self.emulator(
             f"orders:shards=8:records={int(SECONDS * rate / 8)}:keys=64:bytes=400:rate={rate}",
             options=("--seed", SEED))
-        workers = [self.one(emulator).start() for _ in range(self.rng.randint(3, 5))]
+        some = [self.one(emulator).start() for _ in range(self.rng.randint(3, 5))]
         until, ends = time.monotonic() + SECONDS, []
         while time.monotonic() < until:
             time.sleep(self.rng.uniform(0.5, 3))
@@ -164,7 +99,7 @@ class Workers(world.World):
                 opened = [shard for shard, now in shards.items() if not now["closed"]]
                 emulator.control(self.rng.choice(("split", "rotate")), table="orders",
                                  shard=self.rng.choice(opened))
-            worker = self.rng.choice(workers)
+            worker = self.rng.choice(some)
             how = self.rng.choice(("kill", "sleep", "nap", "term"))
             ends.append(how)
             if how == "kill":
@@ -177,8 +112,8 @@ class Workers(world.World):
                 worker.pause()
                 time.sleep(LEASE_S * (self.rng.uniform(1, 2) if how == "sleep" else 0.3))
                 worker.resume()
-        got = self.finish(emulator, workers)
-        print(f"{self.id()}: {len(workers)} workers, {len(got)} records, {' '.join(ends)}",
+        got = self.finish(emulator, some)
+        print(f"{self.id()}: {len(some)} workers, {len(got)} records, {' '.join(ends)}",
               flush=True)
 
 

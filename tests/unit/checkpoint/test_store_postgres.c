@@ -16,14 +16,28 @@ static int schema_down(void **state)
 }
 
 /* --- the schema --- */
-static void many_processes_migrate_at_once(void **state)
+/* The schema as a program made it that knew the first `count` migrations. */
+static void schema_of(int count)
+{
+	__attribute__((cleanup(buf_release))) struct buf sql = { 0 };
+
+	buf_text(&sql, "DO $m$ BEGIN CREATE SCHEMA sluice; CREATE TABLE sluice.version ("
+		       "one boolean PRIMARY KEY DEFAULT true, major integer, minor integer);");
+	buf_printf(&sql, "INSERT INTO sluice.version (major, minor) VALUES (%d, %d);",
+		   migrations_postgres[count - 1].major, migrations_postgres[count - 1].minor);
+	for (int i = 0; i < count; i++)
+		buf_text(&sql, migrations_postgres[i].sql);
+	buf_text(&sql, "END $m$");
+	postgres_run(url, sql.data);
+}
+
+static void migrate_at_once(void)
 {
 	enum { COUNT = 4 };
 	pid_t children[COUNT];
 	int gate[2], status;
 	char *said;
 
-	(void)state;
 	assert_int_equal(pipe(gate), 0);
 	for (int i = 0; i < COUNT; i++) {
 		children[i] = fork();
@@ -53,6 +67,57 @@ static void many_processes_migrate_at_once(void **state)
 	free(said);
 }
 
+/* From nothing, and from what an older program left. */
+static void many_processes_migrate_at_once(void **state)
+{
+	(void)state;
+	migrate_at_once();
+	schema_down(state);
+	schema_of(1);
+	migrate_at_once();
+}
+
+/* A migration whose backend dies in the middle leaves nothing; the next one does it. */
+static void half_a_migration_is_none(void **state)
+{
+	PGconn *holder = PQconnectdb(url);
+	struct error err = { 0 };
+	PGresult *res;
+	char *said;
+	pid_t child;
+	int status;
+
+	(void)state;
+	schema_of(1);
+	/* It has made tables by the time that it wants this one. */
+	res = PQexec(holder, "BEGIN; SELECT FROM sluice.lane");
+	assert_int_equal(PQresultStatus(res), PGRES_TUPLES_OK);
+	PQclear(res);
+	child = fork();
+	if (child == 0)
+		_exit(store_open(url, TIMEOUT_MS, &err) ? 1 : err.kind == ERROR_RETRY ? 0 : 2);
+	for (said = NULL; !said || !*said; usleep(20000)) {
+		free(said);
+		said = postgres_sql(url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+					 "WHERE application_name = 'sluice' "
+					 "AND datname = current_database() "
+					 "AND wait_event_type = 'Lock'");
+	}
+	free(said);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	said = postgres_sql(url,
+			    "SELECT major || ' ' || coalesce(to_regclass('sluice.member')::text"
+			    ", 'none') FROM sluice.version");
+	assert_string_equal(said, "1 none");
+	free(said);
+	PQfinish(holder);
+	store_close(opened(url));
+	said = postgres_sql(url, "SELECT to_regclass('sluice.member')");
+	assert_string_equal(said, "sluice.member");
+	free(said);
+}
+
 static void a_newer_minor_is_fine_a_newer_major_is_not(void **state)
 {
 	char *said;
@@ -70,21 +135,6 @@ static void a_newer_minor_is_fine_a_newer_major_is_not(void **state)
 	assert_not_opened(store_open_reader, url, ERROR_INVALID, "run a newer sluice");
 	postgres_run(url, "UPDATE sluice.version SET major = 0, minor = 1");
 	assert_not_opened(store_open_reader, url, ERROR_INVALID, "start a worker");
-}
-
-/* The schema as a program made it that knew the first `count` migrations. */
-static void schema_of(int count)
-{
-	__attribute__((cleanup(buf_release))) struct buf sql = { 0 };
-
-	buf_text(&sql, "DO $m$ BEGIN CREATE SCHEMA sluice; CREATE TABLE sluice.version ("
-		       "one boolean PRIMARY KEY DEFAULT true, major integer, minor integer);");
-	buf_printf(&sql, "INSERT INTO sluice.version (major, minor) VALUES (%d, %d);",
-		   migrations_postgres[count - 1].major, migrations_postgres[count - 1].minor);
-	for (int i = 0; i < count; i++)
-		buf_text(&sql, migrations_postgres[i].sql);
-	buf_text(&sql, "END $m$");
-	postgres_run(url, sql.data);
 }
 
 static void the_first_version_comes_along(void **state)
@@ -585,6 +635,7 @@ int main(void)
 #define T(test) cmocka_unit_test_teardown(test, schema_down)
 	const struct CMUnitTest tests[] = {
 		T(many_processes_migrate_at_once),
+		T(half_a_migration_is_none),
 		T(a_newer_minor_is_fine_a_newer_major_is_not),
 		T(the_first_version_comes_along),
 		T(the_second_version_comes_along),

@@ -777,6 +777,43 @@ static void who_is_near_is_watched(void **state)
 	assert_int_equal(count, 2);
 }
 
+static void collect_twin(void *arg, const char *name, const char *other)
+{
+	char *text = arg;
+	size_t used = strlen(text);
+
+	snprintf(text + used, 200 - used, "%s %s;", name, other);
+}
+
+static void assert_twins(struct world *w, const char *session, const char *expected)
+{
+	char text[200] = "";
+
+	assert_ok(store_twins(w->s, session, collect_twin, text, err));
+	assert_string_equal(text, expected);
+}
+
+/* One ARN under two names: each has its own lanes, and who lives there can be told. */
+static void a_stream_under_two_names_is_seen(void **state)
+{
+	struct world *w = *state;
+	struct store_stream twin, other;
+
+	join(w, SESSION_A);
+	begin(w, SESSION_B);
+	assert_ok(store_stream(w->s, "twin", "arn:aws:dynamodb:eu-west-1:1:table/t/stream/x", 0,
+			       &twin, err));
+	assert_ok(store_stream(w->s, "other", "arn:other", 0, &other, err));
+	assert_int_not_equal(twin.id, w->stream);
+	assert_ok(store_join(w->s, SESSION_B, other.id, &w->sink, 1, err));
+	assert_twins(w, SESSION_A, ""); /* a name that was used once does no harm */
+	assert_ok(store_join(w->s, SESSION_B, twin.id, &w->sink, 1, err));
+	assert_twins(w, SESSION_A, "orders twin;");
+	assert_twins(w, SESSION_B, "twin orders;");
+	kill_session(w, SESSION_B);
+	assert_twins(w, SESSION_A, "");
+}
+
 static int run(const char *name)
 {
 #define T(test) cmocka_unit_test_setup_teardown(test, world_up, world_down)
@@ -804,6 +841,7 @@ static int run(const char *name)
 		T(old_done_lanes_with_children_go),
 		T(old_sessions_go),
 		T(who_is_near_is_watched),
+		T(a_stream_under_two_names_is_seen),
 	};
 
 	return cmocka_run_group_tests_name(name, tests, NULL, NULL);
