@@ -36,6 +36,8 @@ class Sharing(workers.Workers):
         self.wait_budget([first, second, third], 120)
         self.assertEqual(second.stop(60), 0)
         self.wait_shared([first, third], 12)
+        # Not by its death: a deploy is no standstill of a lease.
+        self.assertNotIn("a session is dead", self.log(first) + self.log(third))
         third.kill9()
         self.wait_shared([first], 12)
         self.wait_budget([first], 120)
