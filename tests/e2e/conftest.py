@@ -3,6 +3,7 @@ program under test as often as a test likes. A failed test shows the end of its 
 session's folder stays."""
 
 import signal
+import uuid
 
 import pytest
 
@@ -55,6 +56,23 @@ def moto(stack):
 @pytest.fixture(scope="session")
 def toxiproxy(stack):
     return stack["toxiproxy"]
+
+
+@pytest.fixture
+def own(stack):
+    """own(KIND, …) starts one more server, for a test that breaks it."""
+    started = []
+
+    def start(kind, *arguments):
+        # In the servers' folder: some have another user.
+        server = kind(stack.folder / f"{kind.name}-{uuid.uuid4().hex[:8]}", *arguments)
+        started.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in reversed(started):
+        server.stop()
 
 
 @pytest.fixture

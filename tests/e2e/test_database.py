@@ -5,9 +5,8 @@ import shutil
 import time
 import uuid
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-import pytest
 
 from emulator import Event
 from process import Process, wait_until
@@ -49,6 +48,8 @@ class Standby(Postgres):
         self.primary, self.primary_port = primary, port
 
     def prepare(self):
+        if self.user:
+            shutil.chown(self.folder, self.user)
         copy = Process([self.programs / "pg_basebackup", "-D", self.data, "-h", "127.0.0.1",
                         "-p", self.primary_port, "-U", "postgres", "-R", "-X", "stream", "-c", "fast"],
                        self.folder / "log", user=self.user)
@@ -59,32 +60,14 @@ class Standby(Postgres):
         return self.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", (end,))[0][0]
 
 
-@pytest.fixture
-def database_server(stack):
-    """server(KIND, …) starts one in the servers' folder: it has another user."""
-    started = []
-
-    def start(kind, *arguments):
-        server = kind(stack.folder / f"{kind.__name__.lower()}-{uuid.uuid4().hex[:8]}", *arguments)
-        if server.user:
-            shutil.chown(server.folder, server.user)
-        started.append(server)
-        server.start()
-        return server
-
-    yield start
-    for server in started:
-        server.stop()
-
-
 class Fleet:
-    def __init__(self, emulator, kafka, sluice, store):
-        self.kafka, self.topic = kafka, f"database-{uuid.uuid4().hex[:8]}"
+    def __init__(self, name, emulator, kafka, sluice, store):
+        self.name, self.kafka, self.topic = name, kafka, f"{name}-{uuid.uuid4().hex[:8]}"
         kafka.create_topic(self.topic, partitions=4)
         self.emulator = emulator(f"orders:shards={SHARDS}:records={RECORDS}:keys=60:bytes=400:"
                                  f"rate={RATE}")
         self.sluice, self.store = sluice, store
-        self.workers = [self.worker(f"w{i}").start() for i in range(WORKERS)]
+        self.workers = [self.worker(f"{name}{i}").start() for i in range(WORKERS)]
         self.wait_shared()
 
     def worker(self, name):
@@ -132,9 +115,7 @@ class Fleet:
         return again
 
 
-def test_a_clock_that_jumps_and_leases_without_a_database(database_server, emulator, kafka, sluice):
-    postgres = database_server(Clocked)
-    fleet = Fleet(emulator, kafka, sluice, postgres.new_database())
+def a_clock_that_jumps_and_leases_without_a_database(fleet, postgres):
     for offset, seconds in (("+10s", 10), ("+1d", 86400), ("-1d", -86400), ("+0s", 0)):
         postgres.set_clock(offset)
         assert abs(postgres.now() - time.time() - seconds) < 2, "the clock stayed"
@@ -153,21 +134,14 @@ def test_a_clock_that_jumps_and_leases_without_a_database(database_server, emula
     assert fleet.finish() == 0
 
 
-def test_a_standby_without_the_last_commits(database_server, toxiproxy, emulator, kafka, sluice):
-    primary = database_server(Postgres)
-    proxy = toxiproxy.proxy(primary.port)
-    database = primary.new_database().rpartition("/")[2]
-    standby = database_server(Standby, primary, proxy.port)
-    fleet = Fleet(emulator, kafka, sluice,
-                  f"postgres://postgres@127.0.0.1:{primary.port},127.0.0.1:{standby.port}/{database}"
-                  "?target_session_attrs=read-write")
+def a_standby_without_the_last_commits(fleet, primary, standby, proxy):
     wait_until(standby.has_all, "the standby follows", 60)
     proxy.cut()
     # The standby hears nothing of this: saves, a session that ends, one that begins and takes shards.
     before = fleet.delivered()
     wait_until(lambda: fleet.delivered() > before + RATE, "they deliver", 60)
     assert fleet.workers[0].stop() == 0
-    fleet.workers.append(fleet.worker("late").start())
+    fleet.workers.append(fleet.worker(f"{fleet.name}-late").start())
     fleet.workers.pop(0)
     fleet.wait_shared()
     primary.kill()
@@ -175,3 +149,20 @@ def test_a_standby_without_the_last_commits(database_server, toxiproxy, emulator
     wait_until(lambda: fleet.said("a new one begins") == WORKERS, "all begin new sessions", 60)
     fleet.wait_shared()
     assert fleet.finish() > 0, "no commit was lost: nothing was tested"
+
+
+def test_databases(own, toxiproxy, emulator, kafka, sluice):
+    """Both at a time: they wait most of theirs."""
+    clocked, primary = own(Clocked), own(Postgres)
+    proxy = toxiproxy.proxy(primary.port)
+    database = primary.new_database().rpartition("/")[2]
+    standby = own(Standby, primary, proxy.port)
+    jumping = Fleet("jumping", emulator, kafka, sluice, clocked.new_database())
+    failing = Fleet("failing", emulator, kafka, sluice,
+                    f"postgres://postgres@127.0.0.1:{primary.port},127.0.0.1:{standby.port}/"
+                    f"{database}?target_session_attrs=read-write")
+    with ThreadPoolExecutor(2) as pool:
+        for done in [
+                pool.submit(a_clock_that_jumps_and_leases_without_a_database, jumping, clocked),
+                pool.submit(a_standby_without_the_last_commits, failing, primary, standby, proxy)]:
+            done.result()

@@ -10,32 +10,21 @@ import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
-
 import delivered
 from emulator import Event
 from owners import Owners
-from stack import PgBouncer
+from stack import Kafka, PgBouncer, Postgres
 from workload import Workload, create_table
 
 SECONDS = float(os.environ.get("SLUICE_STORM_SECONDS", "40"))
 SEED = int(os.environ.get("SLUICE_STORM_SEED", "0")) or random.randrange(1, 1 << 30)
 LEASE_S = 2
-RATE = 1200
+RATE = 800
 SHARDS = 8
 SHARDS_MAX = 80
 KEYS = 200
 CHANGES_A_SECOND = 250
 DEADLINE_S = 120
-
-
-@pytest.fixture
-def pooler(stack, postgres):
-    # In the servers' folder: it has another user.
-    server = PgBouncer(stack.folder / f"pgbouncer-{uuid.uuid4().hex[:8]}", postgres)
-    server.start()
-    yield server
-    server.stop()
 
 
 class Splitting:
@@ -205,28 +194,35 @@ def identity(message):
     return tuple(headers[f"sluice.{name}"].decode() for name in ("stream", "shard", "sequence"))
 
 
-def test_storms_over_the_workers(emulator, dynamodb, kafka, postgres, pooler, sluice):
-    """Two at a time: they share the machine and the servers, and disturb only their own workers."""
-    splitting = Splitting(emulator, random.Random(SEED))
-    rolling = Rolling(dynamodb, random.Random(SEED))
-    databases = [postgres.new_database() for _ in range(2)]
-    fleets = [Fleet("splitting", splitting, kafka, postgres, databases[0],
-                    pooler.url(databases[0]), sluice),
-              Fleet("rolling", rolling, kafka, postgres, databases[1], databases[1], sluice)]
-    with ThreadPoolExecutor(2) as pool:
-        for done in [pool.submit(fleets[0].storm, pooler.restart), pool.submit(fleets[1].storm)]:
-            done.result()
+def over_the_workers(fleet, pooler):
+    fleet.storm(pooler.restart)
 
 
-def test_a_storm_over_everything(emulator, kafka, postgres, toxiproxy, database, sluice):
-    proxy = toxiproxy.proxy(postgres.port)
-    rng = random.Random(SEED)
-
+def over_everything(fleet, postgres, proxy):
     def cut():
         proxy.cut()
-        time.sleep(rng.uniform(0, 1.5 * LEASE_S))
+        time.sleep(fleet.rng.uniform(0, 1.5 * LEASE_S))
         proxy.restore()
 
-    fleet = Fleet("everything", Splitting(emulator, rng), kafka, postgres, database,
-                  database.replace(f":{postgres.port}/", f":{proxy.port}/"), sluice)
-    fleet.storm(cut, postgres.restart, kafka.restart)
+    fleet.storm(cut, postgres.restart, fleet.kafka.restart)
+
+
+def test_storms(emulator, dynamodb, kafka, postgres, toxiproxy, own, sluice):
+    """Three at a time, which share no server that one of them breaks: shards that split, on Postgres
+    behind a pooler; shards that roll over in DynamoDB Local; and with everything else breaking."""
+    pooler, broken, own_kafka = own(PgBouncer, postgres), own(Postgres), own(Kafka)
+    proxy = toxiproxy.proxy(broken.port)
+    databases = [server.new_database() for server in (postgres, postgres, broken)]
+    ways = [pooler.url(databases[0]), databases[1],
+            databases[2].replace(f":{broken.port}/", f":{proxy.port}/")]
+    splitting, rolling, everything = (
+        Fleet(name, source, *servers, database, way, sluice)
+        for name, source, servers, database, way in zip(
+            ("splitting", "rolling", "everything"),
+            (Splitting(emulator, random.Random(SEED)), Rolling(dynamodb, random.Random(SEED)),
+             Splitting(emulator, random.Random(SEED + 1))),
+            ((kafka, postgres), (kafka, postgres), (own_kafka, broken)), databases, ways))
+    with ThreadPoolExecutor(3) as pool:
+        for done in [pool.submit(over_the_workers, splitting, pooler), pool.submit(rolling.storm),
+                     pool.submit(over_everything, everything, broken, proxy)]:
+            done.result()
