@@ -44,8 +44,14 @@ static void names_free(char **names, size_t count)
 	free(names);
 }
 
-void neighbours_release(struct neighbours *n)
+void neighbours_release(struct neighbours *n, const struct session_settings *s)
 {
+	char part[PART_SIZE];
+
+	for (size_t i = 0; i < n->twice_count; i++) {
+		part_name(part, n->twice[i]);
+		health_forget(s->health, part);
+	}
 	names_free(n->twice, n->twice_count);
 }
 

@@ -17,7 +17,7 @@ struct neighbours {
 	size_t twice_count;
 };
 
-void neighbours_release(struct neighbours *n);
+void neighbours_release(struct neighbours *n, const struct session_settings *s);
 /* Another live session, seen to beat. */
 void neighbours_see(struct neighbours *n, const struct session_settings *s,
 		    const struct store_session *o);

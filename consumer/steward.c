@@ -560,7 +560,7 @@ void steward_stop(struct steward *s)
 	close(s->stop_fd);
 	close(s->poke_fd);
 	queue_free(s->jobs);
-	neighbours_release(&s->neighbours);
+	neighbours_release(&s->neighbours, &s->settings.session);
 	free(s->sessions);
 	free(s->streams);
 	free(s->claims);
