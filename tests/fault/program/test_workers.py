@@ -16,12 +16,12 @@ SHARDS_MAX = 60
 
 class Sharing(workers.Workers):
     @staticmethod
-    def wait_budget(workers, calls):
+    def wait_budget(fleet, calls):
         """Until each has the part of it that its shards are of all shards."""
-        workers[0].wait_for(
-            lambda: all(worker.metric("sluice_poll_limit") == calls / len(workers)
-                        for worker in workers),
-            f"{calls} calls a second are shared by {len(workers)}", 40)
+        fleet[0].wait_for(
+            lambda: all(worker.metric("sluice_poll_limit") == calls / len(fleet)
+                        for worker in fleet),
+            f"{calls} calls a second are shared by {len(fleet)}", 40)
 
     def test_shards_are_shared(self):
         emulator = self.emulator("orders:shards=12:records=300:keys=40:bytes=400:rate=150")
