@@ -1,6 +1,6 @@
 """How soon a child is read: one worker on Postgres delivers to Kafka, at least once.
 
-Shards that rotate all the time, under load: from when a parent's end is told to the first time that
+Shards that rotate one after the other, two or so a second, under load: from when a parent's end is told to the first time that
 its child is asked for records, which is after all of the parent's records are delivered. Then a
 thousand shards that split at once, behind sixty thousand closed ones in the listing: until all of the
 children are asked. DescribeStream takes ten calls a second, as AWS does. Wall time.
@@ -9,6 +9,9 @@ The listing of sixty thousand shards alone takes a minute at that rate, before t
 
 import time
 import uuid
+from collections import deque
+
+import psycopg
 
 from emulator import Emulator
 from measure import arguments, finish, folder, say
@@ -16,7 +19,7 @@ from sluice import Sluice
 from stack import Stack
 
 ROTATING = 64
-LIFE_MS = 20_000
+ROTATE_S = 0.4
 RATE = 3000
 SPLITTING = 1000
 GENERATIONS = 60
@@ -30,12 +33,13 @@ class World:
     def __init__(self, stack, place, table, start, poll):
         place.mkdir()
         kafka = stack["kafka"]
+        self.database = stack["postgres"].new_database()
         topic = f"lineage-{uuid.uuid4().hex[:8]}"
         kafka.create_topic(topic, partitions=4)
         self.emulator = Emulator(place / "emulator", f"orders:describes=10:bytes=400:{table}")
         self.emulator.start()
         self.worker = Sluice(place / "worker", {
-            "checkpoint": {"store": stack["postgres"].new_database()},
+            "checkpoint": {"store": self.database},
             "aws": {"endpoint": {"dynamodb": self.emulator.endpoint,
                                  "streams": self.emulator.endpoint}},
             "streams": [{"table": "orders", "start": start, "sinks": ["kafka"], "poll": poll}],
@@ -49,6 +53,11 @@ class World:
     def reading(self):
         return sum(self.worker.metric("sluice_shards", state=state)
                    for state in ("reading", "fetching", "blocked"))
+
+    def stored(self):
+        """How many shards the store knows."""
+        with psycopg.connect(self.database) as connection:
+            return connection.execute("SELECT count(*) FROM sluice.lane").fetchone()[0]
 
     def describes(self):
         return self.emulator.control("stats")["describes_most"]
@@ -77,11 +86,21 @@ def children_waited_ms(shards):
 
 
 def rotate(stack, place, seconds):
-    world = World(stack, place, f"shards={ROTATING}:rate={RATE}:keys=64:rotate_ms={LIFE_MS}:"
+    """One shard after the other, at a steady pace."""
+    world = World(stack, place, f"shards={ROTATING}:rate={RATE}:keys=64:"
                   f"records={RATE // ROTATING * (seconds + 30)}", "oldest",
                   {"min": "50ms", "max": "200ms"})
     world.worker.start()
-    time.sleep(seconds)
+    wait(lambda: world.worker.metric("sluice_delivered_total") > RATE, "records are delivered")
+    turns = deque(world.shards())
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        parent = turns.popleft()
+        world.emulator.control("rotate", table="orders", shard=parent, after=parent)
+        turns.extend(shard for shard, now in world.shards(parent).items()
+                     if now.get("parent") == parent)
+        time.sleep(ROTATE_S)
+    time.sleep(2)
     waited = children_waited_ms(world.shards())
     most = world.describes()
     world.end()
@@ -96,7 +115,7 @@ def split(stack, place, generations):
     old = max(world.shards())
     world.worker.start()
     wait(lambda: world.reading() == SPLITTING, "the shards are read")
-    time.sleep(2)
+    wait(lambda: world.stored() == SPLITTING * (generations + 1), "the store knows all shards")
     began_ms = time.clock_gettime(time.CLOCK_BOOTTIME) * 1000
     world.emulator.control("split", table="orders")
 
@@ -119,7 +138,7 @@ def main():
         waited, rotate_most = rotate(stack, place / "rotate", seconds)
         split_s, split_most = split(stack, place / "split", generations)
     p50, p99 = percentile(waited, 0.5), percentile(waited, 0.99)
-    say(f"one worker, Kafka, Postgres; at most ten DescribeStream calls a second:")
+    say("one worker, Kafka, Postgres; at most ten DescribeStream calls a second:")
     say(f"  {ROTATING} shards, {RATE} records a second, {len(waited)} rotations: from a parent's end "
         f"to its child's first read p50 {p50} ms, p99 {p99} ms (bound {CHILD_BOUND_MS} ms)")
     say(f"  {SPLITTING} shards split at once behind {SPLITTING * generations} closed ones: all "
