@@ -13,7 +13,6 @@ ANSWERS = {
     "throttle": ({"count": 8}, "throttled"),
     "limit": ({"count": 8}, "throttled"),
     "internal": ({"count": 8}, "retry"),
-    "cut": ({"count": 8}, "retry"),
     "expired": ({"count": 2}, "expired"),
     "not_found": ({"count": 2}, "not_found"),
     "denied": ({"count": 2}, "refused"),
