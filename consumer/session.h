@@ -22,7 +22,6 @@ struct session_settings {
 };
 
 struct sink_host;
-struct config_sink;
 /* What the sink's blocking calls need outside a running session; `session` is the caller's. */
 struct sink_host session_sink_host(const struct session_settings *s,
 				   const struct config_sink *sink);

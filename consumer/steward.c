@@ -376,8 +376,9 @@ static bool make_round(struct steward *s, struct error *err)
 {
 	bool ok;
 
-	if (!watch_others(s, err) || !look(s, err) ||
-	    !neighbours_look(&s->neighbours, &s->settings.session, s->settings.id, err))
+	if (!watch_others(s, err) ||
+	    !neighbours_look(&s->neighbours, &s->settings.session, s->settings.id, err) ||
+	    !look(s, err))
 		return false;
 	s->view->silent = watch_silent(&s->watch);
 	s->view->others = able_ones(s);
