@@ -57,6 +57,7 @@ static void the_effective_configuration_reads_as_yaml(void **state)
 			  "  memory: 64MiB\n"
 			  "  max_shards: 10000\n"
 			  "  shutdown: 20s\n"
+			  "  sink_timeout: 5m\n"
 			  "checkpoint:\n"
 			  "  store: \"postgres://me:***@db:5432/x?sslmode=require&password=***\"\n"
 			  "  interval: 1s\n"
