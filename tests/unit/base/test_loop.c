@@ -204,6 +204,20 @@ static void a_removed_fd_gets_no_stale_event(void **state)
 	}
 }
 
+/* Another pipe under the same numbers, watched, from which "n" is read. */
+static void open_again(struct pipe_end *p)
+{
+	int number = p->fds[0];
+
+	close(p->fds[0]);
+	close(p->fds[1]);
+	assert_int_equal(pipe(p->fds), 0);
+	assert_int_equal(p->fds[0], number);
+	loop_watch(p->world->loop, number, EPOLLIN, read_one, p);
+	assert_int_equal(write(p->fds[1], "n", 1), 1);
+	turn(p->world, 0);
+}
+
 /* Whether an epoll of this process would tell of it: fdinfo lists what each waits for. */
 static bool in_a_set(int fd)
 {
@@ -257,13 +271,7 @@ static void a_kept_fd_stays_in_the_set_until_something_happens(void **state)
 	loop_watch(w->loop, number, EPOLLIN, read_one, &p);
 	loop_watch(w->loop, number, 0, NULL, NULL);
 	loop_forget(w->loop, number);
-	close(p.fds[0]);
-	close(p.fds[1]);
-	assert_int_equal(pipe(p.fds), 0);
-	assert_int_equal(p.fds[0], number);
-	loop_watch(w->loop, number, EPOLLIN, read_one, &p);
-	assert_int_equal(write(p.fds[1], "n", 1), 1);
-	turn(w, 0);
+	open_again(&p);
 	assert_string_equal(w->order, "abn");
 	loop_watch(w->loop, number, 0, NULL, NULL);
 	assert_false(in_a_set(number));
@@ -280,13 +288,7 @@ static void an_fd_closed_behind_the_loop_is_watched_anew(void **state)
 	assert_int_equal(pipe(p.fds), 0);
 	number = p.fds[0];
 	loop_watch(w->loop, number, EPOLLIN, read_one, &p);
-	close(p.fds[0]);
-	close(p.fds[1]);
-	assert_int_equal(pipe(p.fds), 0);
-	assert_int_equal(p.fds[0], number);
-	loop_watch(w->loop, number, EPOLLIN, read_one, &p);
-	assert_int_equal(write(p.fds[1], "n", 1), 1);
-	turn(w, 0);
+	open_again(&p);
 	assert_string_equal(w->order, "n");
 	close(p.fds[0]);
 	loop_watch(w->loop, number, 0, NULL, NULL); /* gone already: fine */
