@@ -40,7 +40,7 @@ class Traps(world.World):
         worker.wait_for(lambda: all(len(self.delivered(table)) == 40 for kind, table in tables.items()
                                     if kind not in STAND), "the others are delivered", 90)
         for kind in STAND:
-            self.assertEqual(worker.metric("sluice_shards", stream=tables[kind], state="stopped"), 1)
+            worker.wait_metric("sluice_shards", 1, stream=tables[kind], state="stopped")
         self.assertEqual(worker.metric("sluice_gaps_total"), 1)
         self.assertEqual(worker.stop(60), 0)
         # What stood still for an answer goes on with the next life; a gap may wait for a person.
