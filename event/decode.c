@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "event/encode.h"
 #include "event/key.h"
+#include "event/line.h"
 
 /* A run of the arena that is filled from one end. */
 struct run {
@@ -17,6 +18,7 @@ struct run {
 struct page {
 	struct batch *batch;
 	const struct decode_options *options;
+	const struct rows *rows; /* NULL: a page of records, not lines */
 	struct record_reader reader;
 	struct key_shape key_shape;
 	struct encoder encoders[BATCH_ENCODINGS_MAX];
@@ -43,10 +45,13 @@ static void pad(struct buf *body)
 	body->limit = limit;
 }
 
-static void page_init(struct page *page, struct batch *b, const struct decode_options *o)
+/* rows: of lines; NULL: a page of records. */
+static void page_init(struct page *page, struct batch *b, const struct decode_options *o,
+		      const struct rows *rows)
 {
 	page->batch = b;
 	page->options = o;
+	page->rows = rows;
 	pad(&b->body);
 	page->end = b->body.data + b->body.size;
 	page->reader.scan = (struct scan){ 0 };
@@ -73,17 +78,18 @@ static void records_init(struct page *page)
 		struct value_style wanted;
 
 		page->payloads[i] = (struct run){ 0 };
-		encoder_init(&page->encoders[i], o->encodings[i], b->source, b->shard, o->now_ms,
-			     &b->arena);
+		encoder_init(&page->encoders[i], o->encodings[i], b->source, b->shard, page->rows,
+			     o->now_ms, &b->arena);
 		wanted = encoder_style(&page->encoders[i]);
 		if (i == 0)
 			style = wanted;
 		else
 			style.escape_names &= wanted.escape_names;
 	}
-	/* The items of a record are no longer than the record. Not of the batch: it is free again
-	 * when the page is decoded. */
-	page->scratch = memory_resize(NULL, b->body.size + 2 * (size_t)SCAN_PADDING);
+	/* The items of a record are no longer than the record, nor is the key out of a line. Not of
+	 * the batch: it is free again when the page is decoded. */
+	page->scratch =
+		memory_resize(NULL, (page->rows ? 3 : 1) * b->body.size + 4 * (size_t)SCAN_PADDING);
 	record_reader_init(&page->reader, style, b->body.data, page->scratch);
 }
 
@@ -198,7 +204,9 @@ static const char *found(const struct page *page, const char *p, char out[16])
 	unsigned char c = (unsigned char)*p;
 
 	if (p >= page->end)
-		return "the end of the page";
+		return page->rows ? "the end" : "the end of the page";
+	if (c == '\n')
+		return "the end of the line";
 	if (c > ' ' && c < 0x7F)
 		snprintf(out, 16, "'%c'", c);
 	else
@@ -216,7 +224,8 @@ static void add_bad(struct page *page, struct str raw)
 	reserve_event(page, raw.p + raw.n);
 	e = &b->events[b->count];
 	*e = (struct event){ .op = EVENT_READ, .raw = raw };
-	record_salvage_sequence(raw, &e->sequence);
+	if (!page->rows)
+		record_salvage_sequence(raw, &e->sequence);
 	e->bad = arena_printf(&b->arena, "byte %zu of the record: expected %s, found %s",
 			      (size_t)(s->fault_at - raw.p), s->fault,
 			      found(page, s->fault_at, what));
@@ -359,7 +368,7 @@ bool decode_page(struct batch *b, const struct decode_options *o, struct error *
 	char what[16];
 	bool ok;
 
-	page_init(&page, b, o);
+	page_init(&page, b, o, NULL);
 	ok = whole_page(&page);
 	free(page.scratch);
 	if (ok)
@@ -369,4 +378,54 @@ bool decode_page(struct batch *b, const struct decode_options *o, struct error *
 			 (size_t)(s->fault_at - b->body.data), b->body.size, s->fault,
 			 found(&page, s->fault_at, what),
 			 o->lenient ? "its records cannot be told apart" : "fetch it again");
+}
+
+/* ---- the lines of an export ---- */
+
+/* A row that ends where its line does. False: a fault was noted. */
+static bool one_line(struct page *page, struct line_reader *l, const char *p, const char *end)
+{
+	struct scan *s = &page->reader.scan;
+	struct record record;
+	const char *behind = line_read(l, p, &record);
+
+	if (!behind)
+		return false;
+	if (UNLIKELY(behind != end)) {
+		/* White space may go on over the line's end, and the row with it. */
+		if (behind > end || scan_space(s, behind) < end) {
+			scan_fail(s, behind < end ? behind : end, "the end of the row");
+			return false;
+		}
+	}
+	return add_record(page, &record);
+}
+
+void decode_lines(struct batch *b, const struct decode_options *o, const struct rows *rows)
+{
+	struct page page;
+	struct line_reader lines;
+	const char *p, *end;
+
+	page_init(&page, b, o, rows);
+	b->closed = false;
+	records_init(&page);
+	line_reader_init(&lines, &page.reader, b->source, rows, &b->arena);
+	for (p = b->body.data; p < page.end; p = end + 1) {
+		const struct scan *s = &page.reader.scan;
+
+		end = memchr(p, '\n', (size_t)(page.end - p));
+		if (!end)
+			end = page.end;
+		p = scan_space(&page.reader.scan, p);
+		if (p >= end || one_line(&page, &lines, p, end))
+			continue;
+		/* A row without its end is read on into the next line; what is wrong with a key is
+		 * found where it was copied to. */
+		if (s->fault_at < p || s->fault_at > end)
+			scan_fail(&page.reader.scan,
+				  s->fault_at > end && s->fault_at <= page.end ? end : p, s->fault);
+		add_bad(&page, (struct str){ p, (size_t)(end - p) });
+	}
+	free(page.scratch);
 }

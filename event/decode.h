@@ -34,6 +34,22 @@ struct decode_options {
 };
 bool decode_page(struct batch *b, const struct decode_options *o, struct error *err) MUST_CHECK;
 
+/* Decodes the lines of an export's data file in b->body (whole ones, each with its '\n', which the
+ * last may lack) into b->events and b->payloads, as decode_page does with a page: one event a line,
+ * with `bad` set where it is no row of such an export. Lines of white space are passed over.
+ * b->source is set before, b->shard is NULL; source->arn may be NULL. lenient does not matter.
+ *
+ * A full export's rows are EVENT_READ. A window's are created, updated, deleted; without old images
+ * EVENT_READ and deleted, and an old image that is there is not looked at. Their sequence is the
+ * window's number, `snapshot` of the envelope "true" or "incremental", stream, shard and event_id
+ * are null. In the `dynamodb` format they are INSERTs and REMOVEs with {"op":…,"window":…} as
+ * `sluice`.
+ */
+void decode_lines(struct batch *b, const struct decode_options *o, const struct rows *rows);
+
 /* The record in Lambda's form, as dead letters and the `dynamodb` format carry it: eventSourceARN
  * added. For any bytes: what is no valid JSON object goes in as a base64 string. */
 void decode_letter_record(const struct source *source, struct str raw, struct buf *out);
+/* The same of an export's line: in the `dynamodb` form where it is a row. */
+void decode_letter_line(const struct source *source, const struct rows *rows, struct str raw,
+			struct buf *out);

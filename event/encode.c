@@ -6,7 +6,7 @@
 /* Which run of an encoder's constant text is which. */
 enum debezium_text { DEBEZIUM_SOURCE, DEBEZIUM_PLACE, DEBEZIUM_ID, DEBEZIUM_END };
 enum plain_text { PLAIN_GENERATION };
-enum dynamodb_text { DYNAMODB_ARN };
+enum dynamodb_text { DYNAMODB_ARN, DYNAMODB_HEAD, DYNAMODB_OP, DYNAMODB_END };
 
 /* Digits, commas and names around them; more than any format has. */
 #define VARIABLE_MAX 256
@@ -34,18 +34,25 @@ static void take(struct encoder *e, unsigned text, struct buf *b, struct arena *
 static void json_member(struct buf *b, const char *before, const char *value)
 {
 	buf_text(b, before);
-	buf_json_text(b, str_of(value));
+	if (value)
+		buf_json_text(b, str_of(value));
+	else
+		buf_text(b, "null");
 }
 
 static void debezium_init(struct encoder *e, const struct source *source, const char *shard,
-			  int64_t now_ms, struct buf *b, struct arena *arena)
+			  const struct rows *rows, int64_t now_ms, struct buf *b,
+			  struct arena *arena)
 {
+	const char *snapshot = !rows ? "false" : rows->window ? "incremental" : "true";
+
 	json_member(b, ",\"source\":{\"version\":", source->version);
 	json_member(b, ",\"connector\":\"sluice\",\"name\":", source->stream);
 	buf_text(b, ",\"ts_ms\":");
 	take(e, DEBEZIUM_SOURCE, b, arena);
-	json_member(b, ",\"snapshot\":\"false\",\"table\":", source->table);
-	json_member(b, ",\"stream\":", source->arn);
+	json_member(b, ",\"snapshot\":", snapshot);
+	json_member(b, ",\"table\":", source->table);
+	json_member(b, ",\"stream\":", rows ? NULL : source->arn);
 	json_member(b, ",\"shard\":", shard);
 	buf_text(b, ",\"sequence\":\"");
 	take(e, DEBEZIUM_PLACE, b, arena);
@@ -56,19 +63,39 @@ static void debezium_init(struct encoder *e, const struct source *source, const 
 	take(e, DEBEZIUM_END, b, arena);
 }
 
+static void dynamodb_init(struct encoder *e, const struct source *source, const struct rows *rows,
+			  struct buf *b, struct arena *arena)
+{
+	if (source->arn)
+		json_member(b, "\"eventSourceARN\":", source->arn);
+	take(e, DYNAMODB_ARN, b, arena);
+	if (!rows)
+		return;
+	json_member(b,
+		    "\",\"eventVersion\":\"1.1\",\"eventSource\":\"aws:dynamodb\",\"awsRegion\":",
+		    source->region);
+	buf_text(b, ",\"dynamodb\":{\"ApproximateCreationDateTime\":");
+	take(e, DYNAMODB_HEAD, b, arena);
+	buf_text(b, "\"},\"sluice\":{\"op\":\"");
+	take(e, DYNAMODB_OP, b, arena);
+	buf_printf(b, "\",\"window\":%llu}", (unsigned long long)rows->window);
+	take(e, DYNAMODB_END, b, arena);
+}
+
 void encoder_init(struct encoder *e, struct encoding encoding, const struct source *source,
-		  const char *shard, int64_t now_ms, struct arena *arena)
+		  const char *shard, const struct rows *rows, int64_t now_ms, struct arena *arena)
 {
 	struct buf b;
 
 	*e = (struct encoder){ .encoding = encoding,
 			       .fixed = VARIABLE_MAX + SCAN_PADDING,
+			       .rows = rows != NULL,
 			       .generation = source->generation,
 			       .time_ms = -1 };
 	buf_init(&b, 0);
 	switch (encoding.format) {
 	case FORMAT_DEBEZIUM:
-		debezium_init(e, source, shard, now_ms, &b, arena);
+		debezium_init(e, source, shard, rows, now_ms, &b, arena);
 		break;
 	case FORMAT_PLAIN:
 		buf_printf(&b, "\",\"_gen\":%llu,\"_order\":\"",
@@ -76,8 +103,7 @@ void encoder_init(struct encoder *e, struct encoding encoding, const struct sour
 		take(e, PLAIN_GENERATION, &b, arena);
 		break;
 	case FORMAT_DYNAMODB:
-		json_member(&b, "\"eventSourceARN\":", source->arn);
-		take(e, DYNAMODB_ARN, &b, arena);
+		dynamodb_init(e, source, rows, &b, arena);
 		break;
 	}
 	buf_release(&b);
@@ -94,8 +120,9 @@ struct value_style encoder_style(const struct encoder *e)
 
 size_t encoder_bound(const struct encoder *e, const struct record *r)
 {
-	/* Images, keys and id are parts of the record, and none is written twice. */
-	return e->fixed + r->raw.n;
+	/* Images, keys and id are parts of the record, and none is written twice. Only a row's keys
+	 * may be parts of its image. */
+	return e->fixed + r->raw.n + (e->rows ? r->keys.raw.n : 0);
 }
 
 /* What the item is like after the change; its keys are all that some streams tell. */
@@ -251,11 +278,40 @@ static char *dynamodb(const struct encoder *e, const struct record *r, char *o)
 		p = r->identity.p + r->identity.n;
 	}
 	o = put_raw(r, p, end, o);
-	if (!r->has_source_arn) {
+	if (!r->has_source_arn && e->texts[DYNAMODB_ARN].n > 0) {
 		if (o[-1] != '{')
 			*o++ = ',';
 		o = put_short(o, e->texts[DYNAMODB_ARN]);
 	}
+	*o++ = '}';
+	return o;
+}
+
+static char *put_member(const struct record *r, struct str head, const struct item *item, char *o)
+{
+	if (!item->raw.p)
+		return o;
+	return put_raw(r, item->raw.p, item->raw.p + item->raw.n, put(o, head));
+}
+
+/* What a stream would have told of it. */
+static char *dynamodb_row(struct encoder *e, const struct record *r, char *o)
+{
+	o = PUT(o, "{\"eventName\":\"");
+	o = r->op == EVENT_DELETE ? PUT(o, "REMOVE") : PUT(o, "INSERT");
+	o = put(o, e->texts[DYNAMODB_HEAD]);
+	o = put_time(e, r->time_ms / 1000, o);
+	o = put_member(r, STR(",\"Keys\":"), &r->keys, o);
+	o = put_member(r, STR(",\"NewImage\":"), &r->new_image, o);
+	o = put_member(r, STR(",\"OldImage\":"), &r->old_image, o);
+	o = PUT(o, ",\"SequenceNumber\":\"");
+	o = put_sequence(&r->sequence, o);
+	o = put(o, e->texts[DYNAMODB_OP]);
+	*o++ = event_op_letter(r->op);
+	o = put(o, e->texts[DYNAMODB_END]);
+	if (e->texts[DYNAMODB_ARN].n > 0)
+		*o++ = ',';
+	o = put(o, e->texts[DYNAMODB_ARN]);
 	*o++ = '}';
 	return o;
 }
@@ -269,6 +325,6 @@ char *encoder_write(struct encoder *e, const struct record *r, struct value_styl
 		return plain(e, r, style, o);
 	case FORMAT_DYNAMODB:
 	default:
-		return dynamodb(e, r, o);
+		return e->rows ? dynamodb_row(e, r, o) : dynamodb(e, r, o);
 	}
 }

@@ -8,14 +8,16 @@ struct encoder {
 	struct encoding encoding;
 	struct str texts[8]; /* the constant runs, in the order of the format */
 	size_t fixed;        /* bytes of a payload that do not depend on the record, at most */
+	bool rows;           /* of an export, not records of a stream */
 	uint64_t generation;
 	int64_t time_ms; /* of the record before, */
 	struct str time; /* and its digits */
 	char digits[24 + SCAN_PADDING];
 };
 
+/* rows: NULL for a stream's records; else `shard` is NULL. */
 void encoder_init(struct encoder *e, struct encoding encoding, const struct source *source,
-		  const char *shard, int64_t now_ms, struct arena *arena);
+		  const char *shard, const struct rows *rows, int64_t now_ms, struct arena *arena);
 /* How items have to be read for this encoding. */
 struct value_style encoder_style(const struct encoder *e);
 /* The most that encoder_write writes, with all that it may spoil behind. */

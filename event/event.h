@@ -22,6 +22,14 @@ struct source {
 	bool new_images, old_images; /* by the stream's view type */
 };
 
+/* What all rows of one export have in common; they have neither stream nor shard. */
+struct rows {
+	uint64_t window; /* its number, which is their sequence; 0: a full export */
+	int64_t time_ms; /* a full export's, as its rows have none of their own */
+	/* The window tells the old image wherever there was one. Else nobody knows what was new. */
+	bool old_images;
+};
+
 /* One record of a page as decoded. Every slice lives in the batch. */
 struct event {
 	enum event_op op;

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "event/decode.h"
 #include "event/encode.h"
+#include "event/line.h"
 
 static void add(struct buf *out, const char *p, size_t n)
 {
@@ -61,10 +62,26 @@ void decode_letter_record(const struct source *source, struct str raw, struct bu
 		return;
 	}
 	arena_init(&arena);
-	encoder_init(&encoder, lambda, source, "", 0, &arena);
+	encoder_init(&encoder, lambda, source, "", NULL, 0, &arena);
 	text = arena_alloc(&arena, encoder_bound(&encoder, &record));
 	end = encoder_write(&encoder, &record, reader.style, text);
 	add(out, text, (size_t)(end - text));
 	arena_release(&arena);
 	free(padded);
+}
+
+void decode_letter_line(const struct source *source, const struct rows *rows, struct str raw,
+			struct buf *out)
+{
+	struct encoding lambda = { .format = FORMAT_DYNAMODB };
+	struct decode_options o = { .encodings = &lambda, .encoding_count = 1 };
+	AUTO(batch) struct batch *b = batch_new();
+
+	b->source = source;
+	add(&b->body, raw.p, raw.n);
+	decode_lines(b, &o, rows);
+	if (b->count == 1 && !b->events[0].bad)
+		add(out, b->payloads[0][0].p, b->payloads[0][0].n);
+	else
+		decode_letter_record(source, raw, out);
 }

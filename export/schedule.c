@@ -202,7 +202,7 @@ int64_t schedule_next(const struct schedule *s, const struct zone *z, int64_t ti
 				return at_s * 1000;
 		}
 	}
-	assert(!"a schedule that never comes");
+	assert(false); /* schedule_parse refuses what never comes */
 	return INT64_MAX;
 }
 
@@ -225,6 +225,6 @@ int64_t schedule_previous(const struct schedule *s, const struct zone *z, int64_
 				return at_s * 1000;
 		}
 	}
-	assert(!"a schedule that never came");
+	assert(false);
 	return INT64_MIN;
 }
