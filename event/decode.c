@@ -426,6 +426,10 @@ void decode_lines(struct batch *b, const struct decode_options *o, const struct 
 			scan_fail(&page.reader.scan,
 				  s->fault_at > end && s->fault_at <= page.end ? end : p, s->fault);
 		add_bad(&page, (struct str){ p, (size_t)(end - p) });
+		/* It may have been read on into the next line, of which nothing may be remembered.
+		 */
+		value_memory_init(&page.reader.images, b->body.data);
+		value_memory_init(&page.reader.keys, b->body.data);
 	}
 	free(page.scratch);
 }

@@ -285,6 +285,14 @@ static void a_row_is_one_line(void **state)
 	assert_int_equal(b->bad_count, 4);
 	assert_str(b->events[3].raw, "}");
 	batch_free(b);
+	/* What was read of the next line on the way is read anew. */
+	b = debezium_lines("{\"Item\":{\"x\":{\"L\":[{\"S\":\"\"}]},\n"
+			   "\"y\":{\"S\"?{\"Item\":{\n" GOOD_FULL "\n" GOOD_FULL "\n",
+			   &full_export);
+	assert_int_equal(b->count, 4);
+	assert_int_equal(b->bad_count, 2);
+	assert_true(str_equal(b->payloads[0][2], b->payloads[0][3]));
+	batch_free(b);
 	b = debezium_lines("", &full_export);
 	assert_int_equal(b->count, 0);
 	batch_free(b);
