@@ -345,7 +345,8 @@ static bool body_inflate(struct aws_call *call, struct http_response *r, struct 
 	struct buf out = { .limit = body->limit };
 	uint32_t size;
 
-	if (!coding.n || str_equal(coding, STR("identity")) || !body->size)
+	if (call->operation->object || !coding.n || str_equal(coding, STR("identity")) ||
+	    !body->size)
 		return true;
 	if (!str_equal(coding, STR("gzip")) || body->size < 18)
 		return error_set(err, ERROR_INVALID,
@@ -552,7 +553,9 @@ static void call_answered(void *arg, const struct error *transport, struct http_
 	struct error err = *transport;
 	enum answer_remedy remedy = ANSWER_NO_REMEDY;
 
-	if (err.kind == ERROR_RETRY) {
+	if (err.kind == ERROR_RETRY && call->operation->object && r->body->size) {
+		remedy = ANSWER_NO_REMEDY;
+	} else if (err.kind == ERROR_RETRY) {
 		remedy = ANSWER_AGAIN;
 	} else if (err.kind == ERROR_NONE && answer_check(call, r, &remedy, &err)) {
 		remedy = ANSWER_NO_REMEDY;

@@ -26,6 +26,9 @@ struct aws_operation {
 	bool error_in_success;  /* a 200 may hold an <Error> (CompleteMultipartUpload) */
 	bool once;  /* one attempt: the caller counts its calls, and makes the next one itself */
 	bool paced; /* the caller spaces its calls: a throttle goes to it at once */
+	/* The answer's body is an object as it lies there: it is not inflated, and what came before
+	 * the connection broke ends the call, with ERROR_RETRY, rather than be asked for again. */
+	bool object;
 };
 
 /* Exactly once per call. `err` is never NULL; its kind is ERROR_NONE on success. `r` is never NULL

@@ -75,6 +75,7 @@ static const struct {
 	{ { "x-amz-request-id", 16 }, HTTP_REQUEST_ID },
 	{ { "content-length", 14 }, HTTP_CONTENT_LENGTH },
 	{ { "content-encoding", 16 }, HTTP_CONTENT_ENCODING },
+	{ { "content-range", 13 }, HTTP_CONTENT_RANGE },
 	{ { "x-amz-crc32", 11 }, HTTP_CRC32 },
 	{ { "x-amz-retry-after", 17 }, HTTP_RETRY_AFTER },
 	{ { "x-amz-bucket-region", 19 }, HTTP_BUCKET_REGION },

@@ -28,6 +28,7 @@ enum http_header {
 	HTTP_REQUEST_ID, /* x-amzn-RequestId, x-amz-request-id */
 	HTTP_CONTENT_LENGTH,
 	HTTP_CONTENT_ENCODING,
+	HTTP_CONTENT_RANGE,
 	HTTP_CRC32,       /* x-amz-crc32 */
 	HTTP_RETRY_AFTER, /* x-amz-retry-after */
 	HTTP_BUCKET_REGION,

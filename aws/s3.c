@@ -34,6 +34,13 @@ OPERATION(uploads_list, "ListMultipartUploads", "GET", "s3:ListBucketMultipartUp
 OPERATION(object_head, "HeadObject", "HEAD", "s3:GetObject and s3:ListBucket", SHORT_MS,
 	  ANSWER_SMALL);
 OPERATION(bucket_head, "HeadBucket", "HEAD", "s3:ListBucket", SHORT_MS, ANSWER_SMALL);
+static const struct aws_operation object_get = { .name = "GetObject",
+						 .service = AWS_S3,
+						 .method = "GET",
+						 .permission = "s3:GetObject and s3:ListBucket",
+						 .timeout_ms = PART_MS,
+						 .answer_max = ANSWER_SMALL,
+						 .object = true };
 static const struct aws_operation upload_complete = { .name = "CompleteMultipartUpload",
 						      .service = AWS_S3,
 						      .method = "POST",
@@ -49,9 +56,10 @@ struct s3_call {
 		s3_part_fn *part;
 		s3_done_fn *done;
 		s3_head_fn *head;
+		s3_range_fn *range;
 	} fn;
 	void *arg;
-	uint64_t size;
+	uint64_t size; /* of a part; where a range begins */
 	int number;
 	char checksum[S3_CHECKSUM_SIZE];
 };
@@ -525,4 +533,69 @@ void s3_bucket_check(struct aws_client *c, const char *bucket, const char *bucke
 	state->fn.done = fn;
 	state->arg = arg;
 	aws_call_send(call, done);
+}
+
+/* --- pieces of objects --- */
+
+/* "bytes 0-99/1234" */
+static bool range_read(const struct http_response *r, uint64_t offset, struct s3_range *out)
+{
+	struct str told = r->headers[HTTP_CONTENT_RANGE];
+	uint64_t first, last, total;
+	int used = 0;
+
+	out->body = r->body;
+	out->offset = offset;
+	/* A server that knows no ranges gives all of it. */
+	if (!told.n && r->status == 200 && offset == 0) {
+		out->total = r->body->size;
+		return r->body->size > 0 && etag_copy(r->headers[HTTP_ETAG], out->etag);
+	}
+	if (!told.n ||
+	    sscanf(told.p, "bytes %" SCNu64 "-%" SCNu64 "/%" SCNu64 "%n", &first, &last, &total,
+		   &used) != 3 ||
+	    used != (int)told.n || first != offset || last >= total ||
+	    r->body->size > last - first + 1 || r->body->size == 0)
+		return false;
+	out->total = total;
+	return etag_copy(r->headers[HTTP_ETAG], out->etag);
+}
+
+static void got(struct aws_call *call, const struct error *err, struct http_response *r)
+{
+	struct s3_call *state = aws_call_state(call);
+	static const struct error none = { 0 };
+	struct s3_range range;
+	struct error changed;
+	/* Where the connection broke, what came is a shorter piece. */
+	bool came = (err->kind == ERROR_NONE || err->kind == ERROR_RETRY) &&
+		    range_read(r, state->size, &range);
+
+	if (came)
+		err = &none;
+	else if (err->kind == ERROR_NONE)
+		err = unreadable(&changed, object_get.name);
+	state->fn.range(state->arg, judged(call, err, &changed), came ? &range : NULL);
+}
+
+void s3_get(struct aws_client *c, const struct s3_place *at, const char *etag, uint64_t offset,
+	    size_t size, s3_range_fn *fn, void *arg)
+{
+	struct aws_call *call = call_new(c, &object_get, at->bucket, at->key, at->bucket_owner);
+	struct s3_call *state = aws_call_state(call);
+	char range[64], match[S3_ETAG_MAX + 2];
+
+	assert(size > 0);
+	state->fn.range = fn;
+	state->arg = arg;
+	state->size = offset;
+	snprintf(range, sizeof(range), "bytes=%" PRIu64 "-%" PRIu64, offset, offset + size - 1);
+	aws_call_header(call, "range", range);
+	if (etag) {
+		snprintf(match, sizeof(match), "\"%s\"", etag);
+		aws_call_header(call, "if-match", match);
+	}
+	/* What it says in the object's place has to fit, too. */
+	aws_call_answer_max(call, size > ANSWER_SMALL ? size : ANSWER_SMALL);
+	aws_call_send(call, got);
 }

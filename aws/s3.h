@@ -6,8 +6,8 @@
 #include "aws/client.h"
 #include "base/str.h"
 
-/* The S3 calls that rolls need (aws-semantics, 4). Texts and bodies given to a call stay the
- * caller's until its callback; answers are valid during the callback only. */
+/* The S3 calls that rolls and exports need (aws-semantics, 4). Texts and bodies given to a call
+ * stay the caller's until its callback; answers are valid during the callback only. */
 struct s3_place {
 	const char *bucket;
 	const char *key;
@@ -64,6 +64,20 @@ struct s3_object {
 typedef void s3_head_fn(void *arg, const struct error *err, const struct s3_object *o);
 /* ERROR_NOT_FOUND where there is none (404); REFUSED for 403. */
 void s3_head(struct aws_client *c, const struct s3_place *at, s3_head_fn *fn, void *arg);
+
+/* A piece of an object, as it lies there (never inflated). */
+struct s3_range {
+	struct buf *body; /* the callee may buf_steal it; at least one byte */
+	uint64_t offset, total;
+	char etag[S3_ETAG_MAX];
+};
+typedef void s3_range_fn(void *arg, const struct error *err, struct s3_range *r);
+/* At most `size` bytes from `offset` on, as read(2) gives them: fewer where the object ends or the
+ * connection broke; ask for the rest. etag: the object must still be that one (NULL: any).
+ * ERROR_NOT_FOUND where there is none; ERROR_INVALID where it is another one now, or has nothing
+ * there. */
+void s3_get(struct aws_client *c, const struct s3_place *at, const char *etag, uint64_t offset,
+	    size_t size, s3_range_fn *fn, void *arg);
 
 /* Unfinished uploads under a prefix, all pages; `each` for each one, then `done`. */
 typedef void s3_upload_each_fn(void *arg, const char *key, const char *upload_id);

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <isa-l/crc.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -35,6 +36,7 @@ enum s3_fault_kind {
 	S3_IN_200, /* 200 with an <Error> of `code`, and nothing is done */
 	S3_GARBLE, /* it is done, and the answer is not S3's */
 	S3_HOLD,   /* waits for s3_server_let_go, then is done */
+	S3_BREAK,  /* GET of an object: the connection, after `status` bytes of the body */
 };
 struct s3_fault {
 	const char *method, *query; /* what the query begins with; "" is none */
@@ -74,7 +76,8 @@ struct s3_server {
 	size_t upload_count, object_count;
 	int arrivals;
 	struct s3_fault faults[8];
-	struct buf heads; /* of all requests, for tests that look at what was sent */
+	size_t gets, served; /* of objects: how many, and bytes of bodies */
+	struct buf heads;    /* of all requests, for tests that look at what was sent */
 	int connections[64];
 	pthread_t connection_threads[64];
 	size_t connection_count;
@@ -84,7 +87,8 @@ struct s3_request {
 	char method[8], path[1200], query[1200];
 	struct str head;
 	struct str body;
-	char *checksum, *mark;
+	char *checksum, *mark, *range, *match;
+	size_t break_after; /* 0: not */
 };
 
 /* --- what it has --- */
@@ -373,6 +377,55 @@ static inline void s3_do_head(struct s3_server *s, int fd, const char *key)
 	}
 }
 
+static inline bool s3_write(int fd, const char *p, size_t n)
+{
+	while (n > 0) {
+		ssize_t written = write(fd, p, n);
+
+		if (written <= 0)
+			return false;
+		p += written;
+		n -= (size_t)written;
+	}
+	return true;
+}
+
+static inline void s3_do_get(struct s3_server *s, int fd, struct s3_request *r, const char *key)
+{
+	struct s3_server_object *o = s3_object_find(s, key);
+	size_t first = 0, last = o && o->body.size ? o->body.size - 1 : 0, n;
+	char headers[256], etag[32];
+
+	if (!o) {
+		s3_say_error(fd, r->method, 404, "NoSuchKey");
+		return;
+	}
+	snprintf(etag, sizeof(etag), "\"whole-%d\"", o->versions);
+	if (r->match && strcmp(r->match, etag) != 0) {
+		s3_say_error(fd, r->method, 412, "PreconditionFailed");
+		return;
+	}
+	if (r->range)
+		sscanf(r->range, "bytes=%zu-%zu", &first, &last);
+	if (first >= o->body.size) {
+		s3_say_error(fd, r->method, 416, "InvalidRange");
+		return;
+	}
+	if (last >= o->body.size)
+		last = o->body.size - 1;
+	n = last - first + 1;
+	snprintf(headers, sizeof(headers),
+		 "HTTP/1.1 206 X\r\nContent-Length: %zu\r\nContent-Range: bytes %zu-%zu/%zu\r\n"
+		 "Content-Encoding: gzip\r\nETag: %s\r\n\r\n",
+		 n, first, last, o->body.size, etag);
+	if (r->break_after && r->break_after < n)
+		n = r->break_after;
+	s->gets++;
+	s->served += n;
+	if (s3_write(fd, headers, strlen(headers)))
+		(void)!s3_write(fd, o->body.data + first, n);
+}
+
 static inline void s3_do(struct s3_server *s, int fd, struct s3_request *r)
 {
 	size_t n = strlen("/" S3_BUCKET);
@@ -388,6 +441,8 @@ static inline void s3_do(struct s3_server *s, int fd, struct s3_request *r)
 		s3_do_create(s, fd, r, key);
 	else if (uploads)
 		s3_do_uploads(s, fd, r);
+	else if (!id && strcmp(r->method, "GET") == 0)
+		s3_do_get(s, fd, r, key);
 	else if (!u)
 		s3_say_error(fd, r->method, 404, "NoSuchUpload");
 	else if (strcmp(r->method, "PUT") == 0)
@@ -441,6 +496,10 @@ static inline bool s3_serve(struct s3_server *s, int fd, struct s3_request *r)
 	}
 	if (!found) {
 		s3_do(s, fd, r);
+	} else if (fault.kind == S3_BREAK) {
+		r->break_after = (size_t)fault.status;
+		s3_do(s, fd, r);
+		keep = false;
 	} else if (fault.kind == S3_ANSWER || fault.kind == S3_IN_200) {
 		s3_say_error(fd, r->method, fault.kind == S3_IN_200 ? 200 : fault.status,
 			     fault.code);
@@ -498,6 +557,8 @@ static inline bool s3_read(int fd, struct buf *in, struct s3_request *r)
 	r->body = (struct str){ in->data + head, in->size - head };
 	r->checksum = s3_header(in->data, "\r\nx-amz-checksum-crc32c:");
 	r->mark = s3_header(in->data, "\r\nx-amz-meta-sluice-roll:");
+	r->range = s3_header(in->data, "\r\nrange:");
+	r->match = s3_header(in->data, "\r\nif-match:");
 	r->query[0] = '\0';
 	return sscanf(in->data, "%7s %1199[^ ?]?%1199[^ ]", r->method, r->path, r->query) >= 2;
 }
@@ -520,6 +581,8 @@ static inline void *s3_connection_run(void *arg)
 		more = s3_serve(c.server, c.fd, &r);
 		free(r.checksum);
 		free(r.mark);
+		free(r.range);
+		free(r.match);
 		r = (struct s3_request){ 0 };
 	}
 	shutdown(c.fd, SHUT_RDWR);
@@ -533,10 +596,12 @@ static inline void *s3_server_run(void *arg)
 
 	for (;;) {
 		struct s3_connection *c;
-		int fd = accept(s->fd, NULL, NULL);
+		int fd = accept(s->fd, NULL, NULL), on = 1;
 
 		if (fd < 0)
 			return NULL;
+		/* Head and body are written apart. */
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 		c = memory_new(sizeof(*c));
 		*c = (struct s3_connection){ s, fd };
 		assert(s->connection_count < 64);
@@ -593,6 +658,27 @@ static inline void s3_server_stop(struct s3_server *s)
 	buf_release(&s->heads);
 	pthread_mutex_destroy(&s->lock);
 	pthread_cond_destroy(&s->changed);
+}
+
+/* Puts an object, or another one in its place. */
+static inline void s3_server_put(struct s3_server *s, const char *key, struct str body)
+{
+	struct s3_server_object *o;
+	bool ok;
+
+	pthread_mutex_lock(&s->lock);
+	o = s3_object_find(s, key);
+	if (!o) {
+		assert(s->object_count < 32);
+		o = &s->objects[s->object_count++];
+		o->key = memory_text(key);
+		buf_init(&o->body, 0);
+	}
+	buf_clear(&o->body);
+	ok = buf_add(&o->body, body.p, body.n);
+	assert(ok);
+	o->versions++;
+	pthread_mutex_unlock(&s->lock);
 }
 
 static inline void s3_server_fault(struct s3_server *s, struct s3_fault fault)

@@ -60,6 +60,8 @@ struct told {
 	size_t count;
 	struct s3_object object;
 	char uploads[1024];
+	char body[64];
+	struct s3_range range;
 };
 
 static void told_upload(void *arg, const struct error *err, const char *upload_id)
@@ -111,6 +113,19 @@ static void told_head(void *arg, const struct error *err, const struct s3_object
 	if (o)
 		t->object = *o;
 	t->done = true;
+}
+
+static void told_range(void *arg, const struct error *err, struct s3_range *r)
+{
+	struct told *t = arg;
+
+	t->err = *err;
+	t->done = true;
+	assert_true((r != NULL) == (err->kind == ERROR_NONE));
+	if (!r)
+		return;
+	t->range = *r;
+	snprintf(t->body, sizeof(t->body), "%.*s", STR_ARG(buf_str(r->body)));
 }
 
 static void told_each(void *arg, const char *key, const char *upload_id)
@@ -258,6 +273,67 @@ static void test_answers_of_others(void **state)
 	assert_int_equal(t.count, 0);
 }
 
+static const struct s3_place plain = { S3_BUCKET, "plain.gz", NULL };
+
+static void get(struct told *t, const char *etag, uint64_t offset, size_t size,
+		enum error_kind want)
+{
+	t->done = false;
+	t->body[0] = '\0';
+	s3_get(client, &plain, etag, offset, size, told_range, t);
+	wait_told(t, want);
+}
+
+static void test_pieces_of_an_object(void **state)
+{
+	struct told t = { 0 };
+	char etag[S3_ETAG_MAX];
+
+	(void)state;
+	s3_server_put(&server, plain.key, STR("0123456789"));
+	get(&t, NULL, 0, 4, ERROR_NONE);
+	assert_string_equal(t.body, "0123");
+	assert_int_equal(t.range.offset, 0);
+	assert_int_equal(t.range.total, 10);
+	assert_string_equal(t.range.etag, "whole-1");
+	strcpy(etag, t.range.etag);
+	get(&t, etag, 4, 100, ERROR_NONE);
+	assert_string_equal(t.body, "456789");
+	assert_int_equal(t.range.offset, 4);
+	get(&t, etag, 10, 4, ERROR_INVALID);
+	/* Another object has come in its place, or none. */
+	s3_server_put(&server, plain.key, STR("abcdefghij"));
+	get(&t, etag, 4, 4, ERROR_INVALID);
+	assert_non_null(strstr(t.err.message, "PreconditionFailed"));
+	get(&t, NULL, 4, 4, ERROR_NONE);
+	assert_string_equal(t.body, "efgh");
+	t.done = false;
+	s3_get(client, &(struct s3_place){ S3_BUCKET, "nothing", NULL }, NULL, 0, 4, told_range,
+	       &t);
+	wait_told(&t, ERROR_NOT_FOUND);
+}
+
+/* What came is given, so that any progress is progress; where nothing came it is asked again. */
+static void test_pieces_that_break_off(void **state)
+{
+	struct told t = { 0 };
+
+	(void)state;
+	s3_server_put(&server, plain.key, STR("0123456789"));
+	s3_server_fault(&server, (struct s3_fault){ "GET", "", S3_BREAK, 3, NULL, 1 });
+	get(&t, NULL, 2, 6, ERROR_NONE);
+	assert_string_equal(t.body, "234");
+	assert_int_equal(t.range.total, 10);
+	s3_server_fault(&server, (struct s3_fault){ "GET", "", S3_CUT, 0, NULL, 2 });
+	get(&t, NULL, 5, 6, ERROR_NONE);
+	assert_string_equal(t.body, "56789");
+	s3_server_fault(&server, (struct s3_fault){ "GET", "", S3_ANSWER, 503, "SlowDown", 1 });
+	get(&t, NULL, 5, 1, ERROR_NONE);
+	assert_string_equal(t.body, "5");
+	s3_server_fault(&server, (struct s3_fault){ "GET", "", S3_GARBLE, 0, NULL, 1 });
+	get(&t, NULL, 5, 64, ERROR_RETRY);
+}
+
 static void test_region_is_named(void **state)
 {
 	struct told t = { 0 };
@@ -294,6 +370,8 @@ int main(void)
 		TEST(test_invalid_part),
 		TEST(test_no_bucket_is_not_no_upload),
 		TEST(test_answers_of_others),
+		TEST(test_pieces_of_an_object),
+		TEST(test_pieces_that_break_off),
 		TEST(test_region_is_named),
 		TEST(test_cancelled),
 	};
