@@ -21,6 +21,11 @@ static const struct operation {
 	{ DYNAMODB, "DescribeTable", call_describe_table },
 	{ DYNAMODB, "UpdateTable", call_update_table },
 	{ DYNAMODB, "ListTables", call_list_tables },
+	{ DYNAMODB, "DescribeContinuousBackups", call_describe_continuous_backups },
+	{ DYNAMODB, "UpdateContinuousBackups", call_update_continuous_backups },
+	{ DYNAMODB, "ExportTableToPointInTime", call_export_table },
+	{ DYNAMODB, "DescribeExport", call_describe_export },
+	{ DYNAMODB, "ListExports", call_list_exports },
 };
 #define OPERATIONS (sizeof(operations) / sizeof(operations[0]))
 _Static_assert(OPERATIONS <= OPERATIONS_MAX, "a counter for each operation");
@@ -103,6 +108,18 @@ void call_seconds(struct buf *out, int64_t ms)
 	buf_printf(out, "%lld.%03d", (long long)(ms / 1000), (int)(ms % 1000));
 }
 
+/* Of TableArn or ExportArn; NULL: none. */
+static const char *table_of_arn(const struct call *c)
+{
+	const char *arn = json_string_value(json_object_get(c->request, "TableArn"));
+	const struct table *t;
+
+	if (!arn)
+		arn = json_string_value(json_object_get(c->request, "ExportArn"));
+	t = arn ? world_table_of(c->world, arn) : NULL;
+	return t ? t->spec.name : NULL;
+}
+
 /* What a fault's rule can name: the table and the shard that the request is about. */
 static void call_subject(struct call *c, const char **table, const char **shard)
 {
@@ -112,6 +129,8 @@ static void call_subject(struct call *c, const char **table, const char **shard)
 	struct iterator it;
 
 	*table = json_string_value(json_object_get(c->request, "TableName"));
+	if (!*table)
+		*table = table_of_arn(c);
 	*shard = json_string_value(json_object_get(c->request, "ShardId"));
 	if (text && iterator_read(c->world, str_of(text), &stream, &it) && stream)
 		*shard = stream->shards[it.shard]->id;

@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "tests/emulator/api.h"
+#include "tests/emulator/exporter.h"
 #include "tests/emulator/item.h"
 #include "tests/emulator/truth.h"
 
@@ -297,6 +298,38 @@ static bool control_truth(struct control *c, struct error *err)
 	return true;
 }
 
+/* What was asked for and what became of it, oldest first. */
+static bool control_exports(struct control *c, struct error *err)
+{
+	static const char *const names[] = { "IN_PROGRESS", "COMPLETED", "FAILED" };
+	const struct world *w = c->world;
+	bool first = true;
+
+	(void)err;
+	buf_text(c->out, "{\"exports\":[");
+	for (size_t i = 0; i < w->export_count; i++) {
+		const struct export *e = w->exports[i];
+
+		if (e->table != c->table)
+			continue;
+		buf_printf(c->out,
+			   "%s{\"arn\":\"%s\",\"status\":\"%s\",\"full\":%s,\"at_ms\":%lld,"
+			   "\"from_ms\":%lld,\"to_ms\":%lld,\"start_ms\":%lld,\"end_ms\":%lld,"
+			   "\"items\":%llu,\"token\":",
+			   first ? "" : ",", e->arn, names[e->status], e->full ? "true" : "false",
+			   (long long)e->at_ms, (long long)e->from_ms, (long long)e->to_ms,
+			   (long long)e->start_ms, (long long)e->end_ms,
+			   (unsigned long long)e->items);
+		buf_json_text(c->out, str_of(e->token));
+		buf_text(c->out, ",\"prefix\":");
+		buf_json_text(c->out, str_of(e->prefix ? e->prefix : ""));
+		buf_text(c->out, "}");
+		first = false;
+	}
+	buf_text(c->out, "]}");
+	return true;
+}
+
 static const struct verb {
 	const char *name;
 	bool (*fn)(struct control *c, struct error *err);
@@ -311,7 +344,7 @@ static const struct verb {
 	{ "fault", control_fault, false },     { "faults", control_faults, false },
 	{ "clear", control_clear, false },     { "stats", control_stats, false },
 	{ "reset", control_reset, false },     { "shards", control_shards, true },
-	{ "truth", control_truth, true },
+	{ "truth", control_truth, true },      { "exports", control_exports, true },
 };
 
 static bool control_run(struct world *w, const struct verb *verb, const json_t *request,

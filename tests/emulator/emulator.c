@@ -16,6 +16,7 @@
 #include "base/memory.h"
 #include "base/queue.h"
 #include "tests/emulator/connection.h"
+#include "tests/emulator/exporter.h"
 #include "tests/emulator/tls.h"
 #include "tests/emulator/world.h"
 
@@ -36,6 +37,7 @@ struct emulator {
 	int listen_fd, port;
 	struct server *servers; /* the first one accepts for all */
 	unsigned server_count, next, running;
+	struct exporter *exporter;
 };
 
 static void accepted_take(void *arg, int fd, uint32_t events)
@@ -182,8 +184,10 @@ struct emulator *emulator_start(const struct emulator_options *o, struct error *
 		good = e->tls != NULL;
 	}
 	if (good && emulator_populate(e, o, err) && emulator_listen(e, o->port, err) &&
-	    emulator_run(e, o, err))
+	    emulator_run(e, o, err)) {
+		e->exporter = exporter_start(&e->world, o->s3, o->s3_key, o->s3_region);
 		return e;
+	}
 	emulator_stop(e);
 	return NULL;
 }
@@ -217,6 +221,7 @@ void emulator_stop(struct emulator *e)
 		queue_free(s->accepted);
 		reply_tools_release(&s->owner.tools);
 	}
+	exporter_stop(e->exporter);
 	if (e->listen_fd >= 0)
 		close(e->listen_fd);
 	SSL_CTX_free(e->tls);

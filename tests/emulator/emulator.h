@@ -19,6 +19,9 @@ struct emulator_options {
 	const char *config;     /* a JSON file: {"tables":[…],"faults":[…]}; NULL: none */
 	const char *cert, *key; /* PEM files; NULL: no TLS */
 	const char *verify_key; /* AKID:SECRET[:TOKEN]; NULL: signatures are not verified */
+	const char *s3;         /* URL of the server that exports go to; NULL: they all fail */
+	const char *s3_key;     /* AKID:SECRET for it */
+	const char *s3_region;  /* NULL: the emulator's own */
 };
 
 struct emulator;

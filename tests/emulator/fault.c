@@ -48,6 +48,13 @@ static const struct kind {
 	{ "open", FAULT_OPEN, 0, NULL, NULL },
 	{ "stale", FAULT_STALE, 0, NULL, NULL },
 	{ "parent", FAULT_PARENT, 0, NULL, NULL },
+	{ "export_fails", FAULT_EXPORT_FAILS, 200, "InternalServerError", "on order" },
+	{ "file_corrupt", FAULT_FILE_CORRUPT, 0, NULL, NULL },
+	{ "file_missing", FAULT_FILE_MISSING, 0, NULL, NULL },
+	{ "line_bad", FAULT_LINE_BAD, 0, NULL, NULL },
+	{ "count_wrong", FAULT_COUNT_WRONG, 0, NULL, NULL },
+	{ "md5_wrong", FAULT_MD5_WRONG, 0, NULL, NULL },
+	{ "manifest_late", FAULT_MANIFEST_LATE, 0, NULL, NULL },
 };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -110,7 +117,7 @@ static bool fault_parse(struct fault *f, const json_t *rule, struct error *err)
 		f->bytes = OVERSIZED_BYTES;
 	if (f->kind == FAULT_DRIP)
 		f->bytes = 100;
-	if (f->kind == FAULT_ERROR) {
+	if (kinds[k].code) {
 		snprintf(f->code, sizeof(f->code), "%s", kinds[k].code);
 		snprintf(f->message, sizeof(f->message), "%s", kinds[k].message);
 	}
@@ -199,14 +206,21 @@ static bool lies(const struct fault *f)
 	       f->kind == FAULT_PARENT;
 }
 
+static bool of_export(const struct fault *f)
+{
+	return f->kind >= FAULT_EXPORT_FAILS;
+}
+
 void fault_match(struct fault_list *l, const char *operation, const char *table, const char *shard,
 		 struct fault *out)
 {
+	bool export = strcmp(operation, FAULT_EXPORT) == 0;
+
 	out->kind = FAULT_NONE;
 	for (size_t i = 0; i < l->count; i++) {
 		struct fault *f = &l->rules[i];
 
-		if (lies(f) ||
+		if (lies(f) || of_export(f) != export ||
 		    (strcmp(f->operation, "*") != 0 && strcmp(f->operation, operation) != 0) ||
 		    (f->table[0] && strcmp(f->table, table) != 0) ||
 		    (f->shard[0] && strcmp(f->shard, shard) != 0))

@@ -30,6 +30,14 @@ enum fault_kind {
 	FAULT_OPEN,      /* DescribeStream: `shard` looks open */
 	FAULT_STALE,     /* DescribeStream: the listing of `seconds` ago */
 	FAULT_PARENT,    /* DescribeStream: `parent` is named as the parent of `shard` */
+	/* Of an export that is written. In a file: in the first that has items. */
+	FAULT_EXPORT_FAILS,  /* code, message */
+	FAULT_FILE_CORRUPT,  /* a bit is another than the manifest's MD5 says */
+	FAULT_FILE_MISSING,  /* the manifest has it, the bucket has not */
+	FAULT_LINE_BAD,      /* its first line is cut short */
+	FAULT_COUNT_WRONG,   /* the manifest has one item too many */
+	FAULT_MD5_WRONG,     /* manifest-files.md5 is another file's */
+	FAULT_MANIFEST_LATE, /* manifest-summary.json is there `ms` after COMPLETED */
 };
 
 struct fault {
@@ -47,6 +55,9 @@ struct fault {
 	uint64_t fired;
 	bool active; /* a lie: told in the listing that is being made */
 };
+
+/* The operation under which faults of exports are matched; others never are. */
+#define FAULT_EXPORT "export"
 
 struct fault_list {
 	struct fault *rules;

@@ -321,6 +321,35 @@ static size_t envelope_size(const struct generator *g, const struct change *c, s
 	       GENERATE_SEQUENCE_DIGITS + 4 + strlen(view_name(g->view));
 }
 
+/* Of one image, so that the record has its size. `out` is written to and left as it was. */
+static size_t image_bytes(struct buf *out, const struct generator *g, const struct change *c,
+			  size_t *envelope)
+{
+	size_t images = (size_t)gives_new(g) + gives_old(g), start = out->size, keys;
+
+	add_keys(out, g, c->key);
+	keys = out->size - start;
+	out->size = start;
+	*envelope = envelope_size(g, c, keys);
+	return images && g->bytes > *envelope ? (g->bytes - *envelope) / images : 0;
+}
+
+void generate_item(struct buf *out, const struct generator *g, uint64_t key, uint64_t n,
+		   const char *region)
+{
+	struct change c = { .key = key, .n = n, .region = region };
+	size_t envelope;
+
+	add_image(out, g, key, n, image_bytes(out, g, &c, &envelope));
+}
+
+void generate_item_key(struct buf *out, const struct generator *g, uint64_t key)
+{
+	ADD(out, "{");
+	add_keys(out, g, key);
+	ADD(out, "}");
+}
+
 static void add_time(struct buf *out, const struct generator *g, const struct change *c)
 {
 	uint64_t seconds = (uint64_t)(c->created_ms / 1000);
@@ -341,14 +370,9 @@ size_t generate_record(struct buf *out, const struct generator *g, const struct 
 	bool new_there = generate_exists(c->n), old_there = c->n > 1 && generate_exists(c->n - 1);
 	size_t images = (size_t)gives_new(g) + gives_old(g);
 	uint64_t id = generate_mix(g->seed, c->key, c->n);
-	size_t start = out->size, keys, envelope, image, size;
+	size_t start = out->size, envelope, size;
+	size_t image = image_bytes(out, g, c, &envelope);
 
-	/* The keys come first to know their length; they are written over below. */
-	add_keys(out, g, c->key);
-	keys = out->size - start;
-	out->size = start;
-	envelope = envelope_size(g, c, keys);
-	image = images && g->bytes > envelope ? (g->bytes - envelope) / images : 0;
 	ADD(out, HEAD_ID);
 	add_hex(out, id, ID_DIGITS / 2);
 	add_hex(out, generate_mix(id, c->n, 3), ID_DIGITS / 2);

@@ -34,6 +34,11 @@ struct change {
 #define GENERATE_SEQUENCE_DIGITS 21 /* with which a record has its size exactly */
 /* Adds one record's JSON and returns the size that DynamoDB would account for it. */
 size_t generate_record(struct buf *out, const struct generator *g, const struct change *c);
+/* The item after its n-th change, as the records' images have it, and its key attributes alone,
+ * both in DynamoDB's JSON. */
+void generate_item(struct buf *out, const struct generator *g, uint64_t key, uint64_t n,
+		   const char *region);
+void generate_item_key(struct buf *out, const struct generator *g, uint64_t key);
 /* The primary key as `{"pk":"a","sk":1}`, the way Sluice writes a Kafka key (binary as base64). */
 void generate_key(struct buf *out, const struct generator *g, uint64_t key);
 static inline bool generate_exists(uint64_t n)

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
+
 #define SEQUENCE_MARK "@SEQUENCE@"
 
 /* The attributes of the primary key out of an item; NULL where they are missing. */
@@ -94,6 +96,18 @@ static void record_text(struct buf *out, const struct table *t, const struct str
 		       : "");
 }
 
+/* What exports of the past are made from. */
+static void item_remember(struct table *t, const char *name, json_t *key, const json_t *item,
+			  int64_t at_ms)
+{
+	t->versions = memory_room(t->versions, t->version_count, sizeof(t->versions[0]));
+	t->versions[t->version_count++] =
+		(struct item_version){ .at_ms = at_ms,
+				       .key = memory_text(name),
+				       .keys = json_incref(key),
+				       .item = item ? json_deep_copy(item) : NULL };
+}
+
 /* `item` NULL: the key's item goes. */
 static bool item_change(struct table *t, json_t *key, const json_t *item, bool ttl,
 			int64_t created_ms, struct item_place *place, struct error *err)
@@ -110,10 +124,10 @@ static bool item_change(struct table *t, json_t *key, const json_t *item, bool t
 	n = json_integer_value(json_object_get(t->counters, name.data));
 	*place = (struct item_place){ .changed =
 					      item ? !old || !json_equal(old, item) : old != NULL };
+	if (created_ms < 0)
+		created_ms = world_now_ms(t->world);
 	if (place->changed && s && !s->disabled) {
 		shard = stream_route(s, name.data);
-		if (created_ms < 0)
-			created_ms = world_now_ms(t->world);
 		if (shard)
 			record_text(&record, t, s, key, old, item, ttl, created_ms,
 				    rng_next(&t->world->rng));
@@ -122,6 +136,7 @@ static bool item_change(struct table *t, json_t *key, const json_t *item, bool t
 					 t->spec.name, name.data);
 	}
 	if (good && place->changed) {
+		item_remember(t, name.data, key, item, created_ms);
 		json_object_set_new(t->counters, name.data, json_integer(n + 1));
 		if (item)
 			json_object_set_new(t->items, name.data, json_deep_copy(item));

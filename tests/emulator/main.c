@@ -11,6 +11,7 @@ static const char usage[] =
 	"sluice-emulator [--port N] [--table NAME:WORD=VALUE:…]… [--config FILE] [--threads N]\n"
 	"                [--seed N] [--tls-cert FILE --tls-key FILE] [--verify-key "
 	"AKID:SECRET[:TOKEN]]\n"
+	"                [--s3 URL --s3-key AKID:SECRET] [--s3-region R]\n"
 	"sluice-emulator --tls-make DIR\n"
 	"A server that speaks DynamoDB Streams on 127.0.0.1 (tests/emulator/README.md).\n"
 	"Prints `listening 127.0.0.1:PORT` and serves until SIGTERM or SIGINT.\n";
@@ -33,6 +34,9 @@ enum {
 	OPTION_KEY,
 	OPTION_MAKE,
 	OPTION_VERIFY,
+	OPTION_S3,
+	OPTION_S3_KEY,
+	OPTION_S3_REGION,
 	OPTION_HELP
 };
 
@@ -46,6 +50,9 @@ static const struct option options[] = {
 	{ "tls-key", required_argument, NULL, OPTION_KEY },
 	{ "tls-make", required_argument, NULL, OPTION_MAKE },
 	{ "verify-key", required_argument, NULL, OPTION_VERIFY },
+	{ "s3", required_argument, NULL, OPTION_S3 },
+	{ "s3-key", required_argument, NULL, OPTION_S3_KEY },
+	{ "s3-region", required_argument, NULL, OPTION_S3_REGION },
 	{ "help", no_argument, NULL, OPTION_HELP },
 	{ NULL, 0, NULL, 0 },
 };
@@ -90,6 +97,15 @@ static bool parse(int argc, char **argv, struct emulator_options *o, const char 
 			break;
 		case OPTION_VERIFY:
 			o->verify_key = optarg;
+			break;
+		case OPTION_S3:
+			o->s3 = optarg;
+			break;
+		case OPTION_S3_KEY:
+			o->s3_key = optarg;
+			break;
+		case OPTION_S3_REGION:
+			o->s3_region = optarg;
 			break;
 		case OPTION_MAKE:
 			*make = optarg;

@@ -180,9 +180,8 @@ int64_t shard_created_ms(const struct shard *s, uint64_t index)
 	return p->at_ms + (int64_t)((double)(generated - p->from) * p->each_ms);
 }
 
-uint64_t shard_find_time(const struct shard *s, int64_t time_ms, uint64_t count)
+static uint64_t find_time(const struct shard *s, int64_t time_ms, uint64_t low, uint64_t high)
 {
-	uint64_t low = s->trimmed, high = count;
 
 	while (low < high) {
 		uint64_t middle = low + (high - low) / 2;
@@ -193,6 +192,16 @@ uint64_t shard_find_time(const struct shard *s, int64_t time_ms, uint64_t count)
 			high = middle;
 	}
 	return low;
+}
+
+uint64_t shard_find_time(const struct shard *s, int64_t time_ms, uint64_t count)
+{
+	return find_time(s, time_ms, s->trimmed, count);
+}
+
+uint64_t shard_find_past(const struct shard *s, int64_t time_ms, uint64_t count)
+{
+	return find_time(s, time_ms, 0, count);
 }
 
 /* The order of the pairs in a round: q · prime + shift, a permutation as no prime here divides a

@@ -84,6 +84,8 @@ bool sequence_number_parse(struct str text, sequence_number *out);
 /* The first record whose number is >= n, or the count where there is none. */
 uint64_t shard_find(const struct shard *s, sequence_number n, uint64_t count);
 uint64_t shard_find_time(const struct shard *s, int64_t time_ms, uint64_t count);
+/* The same, of those that are trimmed, too. */
+uint64_t shard_find_past(const struct shard *s, int64_t time_ms, uint64_t count);
 int64_t shard_created_ms(const struct shard *s, uint64_t index);
 
 /* Which generated record this is of which key; false for one that was put. */

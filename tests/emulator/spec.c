@@ -67,6 +67,11 @@ static const struct word {
 	WORD("readers", WORD_NUMBER, readers, 0, 1000),
 	WORD("milliseconds", WORD_FLAG, milliseconds, 0, 1),
 	WORD("closed", WORD_FLAG, closed, 0, 1),
+	WORD("pitr", WORD_FLAG, pitr, 0, 1),
+	WORD("backups_ms", WORD_NUMBER, backups_ms, 0, 3600 * 1000),
+	WORD("export_ms", WORD_NUMBER, export_ms, 0, (uint64_t)60 * 24 * 3600 * 1000),
+	WORD("fuzz_ms", WORD_NUMBER, fuzz_ms, 0, 120 * 1000),
+	WORD("partitions", WORD_NUMBER, partitions, 1, 10000),
 #undef WORD
 };
 
@@ -154,6 +159,7 @@ static void spec_init(struct table_spec *spec)
 		.keys = 64,
 		.bytes = 1570,
 		.child_filter = SPEC_FILTER_KNOWN,
+		.partitions = 4,
 	};
 }
 

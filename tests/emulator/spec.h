@@ -53,6 +53,11 @@ struct table_spec {
 	uint64_t readers;      /* LimitExceededException above so many at once on one shard */
 	bool closed;           /* the last generation, too */
 	bool milliseconds;     /* records' times have them */
+	bool pitr;             /* point-in-time recovery is on, and was for ever */
+	uint64_t backups_ms;   /* before that, a new table refuses to turn it on */
+	uint64_t export_ms;    /* how long an export takes, in emulated time */
+	uint64_t fuzz_ms;      /* an export's cut is off by up to so much, for each key its own */
+	uint64_t partitions;   /* data files of an export */
 };
 
 bool spec_parse(struct table_spec *out, const char *text, struct error *err) MUST_CHECK;

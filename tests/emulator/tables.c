@@ -28,13 +28,13 @@ static void definitions(struct buf *out, const struct table_spec *spec)
 	buf_text(out, "]");
 }
 
-static struct table *call_table(struct call *c)
+struct table *call_table(struct call *c, const char *missing)
 {
 	const char *name = call_text(c, "TableName", 1, 1024, false);
 	struct table *t = name ? world_table(c->world, name) : NULL;
 
 	if (name && !t)
-		reply_error(c->reply, 400, "ResourceNotFoundException",
+		reply_error(c->reply, 400, missing,
 			    "Requested resource not found: Table: %s not found", name);
 	return t;
 }
@@ -69,7 +69,7 @@ static void describe(struct buf *out, const char *member, const struct table *t)
 
 void call_describe_table(struct call *c)
 {
-	const struct table *t = call_table(c);
+	const struct table *t = call_table(c, "ResourceNotFoundException");
 
 	if (t)
 		describe(c->reply->body, "Table", t);
@@ -77,7 +77,7 @@ void call_describe_table(struct call *c)
 
 void call_update_table(struct call *c)
 {
-	struct table *t = call_table(c);
+	struct table *t = call_table(c, "ResourceNotFoundException");
 	const struct stream *s = t ? table_stream(t) : NULL;
 	const json_t *spec = json_object_get(c->request, "StreamSpecification");
 	const json_t *enabled = json_object_get(spec, "StreamEnabled");

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/memory.h"
+#include "tests/emulator/exporter.h"
 #include "tests/emulator/firehose.h"
 
 /* 21 digits at first, 22 some records later: text order and number order differ. */
@@ -44,8 +45,17 @@ void world_release(struct world *w)
 		free(t->streams);
 		json_decref(t->items);
 		json_decref(t->counters);
+		for (size_t k = 0; k < t->version_count; k++) {
+			free(t->versions[k].key);
+			json_decref(t->versions[k].keys);
+			json_decref(t->versions[k].item);
+		}
+		free(t->versions);
 		free(t);
 	}
+	for (size_t i = 0; i < w->export_count; i++)
+		export_free(w->exports[i]);
+	free(w->exports);
 	free(w->tables);
 	for (size_t i = 0; i < OPERATIONS_MAX; i++)
 		json_decref(w->operations[i].errors);
@@ -331,6 +341,10 @@ bool world_add_table(struct world *w, const struct table_spec *spec, struct erro
 	t->created_ms = world_now_ms(w);
 	t->items = json_object();
 	t->counters = json_object();
+	t->recovery_days = 35;
+	/* Longer than any window reaches back. */
+	if (spec->pitr)
+		t->recovery_since_ms = t->created_ms - 36 * RETENTION_MS;
 	w->tables = memory_resize(w->tables, (w->table_count + 1) * sizeof(t));
 	w->tables[w->table_count++] = t;
 	if (spec->stream)
@@ -351,6 +365,18 @@ struct table *world_table(struct world *w, const char *name)
 	name = slash ? slash + 1 : name;
 	for (size_t i = 0; i < w->table_count; i++)
 		if (strcmp(w->tables[i]->spec.name, name) == 0)
+			return w->tables[i];
+	return NULL;
+}
+
+struct table *world_table_of(struct world *w, const char *arn)
+{
+	const char *name = strstr(arn, ":table/");
+	size_t n = name ? strcspn(name + 7, "/") : 0;
+
+	for (size_t i = 0; i < w->table_count && n; i++)
+		if (strlen(w->tables[i]->spec.name) == n &&
+		    memcmp(w->tables[i]->spec.name, name + 7, n) == 0)
 			return w->tables[i];
 	return NULL;
 }

@@ -27,6 +27,7 @@
 #define SHARD_LIMIT   200000 /* of one stream */
 
 struct table;
+struct export;
 struct stream {
 	struct table *table;
 	char arn[ARN_SIZE], label[32];
@@ -50,8 +51,18 @@ struct table {
 	int64_t created_ms;
 	struct stream **streams; /* oldest first */
 	size_t stream_count;
-	json_t *items;    /* put by hand: key text → item */
-	json_t *counters; /* how often each of them changed */
+	json_t *items;                 /* put by hand: key text → item */
+	json_t *counters;              /* how often each of them changed */
+	struct item_version *versions; /* what each of these changes left behind */
+	size_t version_count;
+	int64_t recovery_since_ms; /* point-in-time recovery is on since then; 0: off */
+	int64_t recovery_days;
+};
+
+struct item_version {
+	int64_t at_ms;
+	char *key;
+	json_t *keys, *item; /* item NULL: deleted */
 };
 
 #define OPERATIONS_MAX 16
@@ -70,7 +81,9 @@ struct world {
 	struct fault_list faults;
 	struct rng rng;
 	struct operation_count operations[OPERATIONS_MAX];
-	struct rush describes; /* DescribeStream of any stream */
+	struct rush describes;   /* DescribeStream of any stream */
+	struct export **exports; /* oldest first; exporter.h */
+	size_t export_count;
 	_Atomic uint64_t connections, connections_open, handshakes, requests;
 };
 
@@ -90,7 +103,8 @@ void world_advance(struct world *w, int64_t ms);
 
 /* ERROR_INVALID where the table exists. */
 bool world_add_table(struct world *w, const struct table_spec *spec, struct error *err) MUST_CHECK;
-struct table *world_table(struct world *w, const char *name); /* or its ARN; NULL: none */
+struct table *world_table(struct world *w, const char *name);   /* or its ARN; NULL: none */
+struct table *world_table_of(struct world *w, const char *arn); /* that an ARN is about; NULL */
 struct stream *world_stream(struct world *w, const char *arn);
 struct stream *
 table_stream(const struct table *t); /* the latest, perhaps disabled; NULL: never one */
