@@ -98,47 +98,77 @@ static struct str attribute_any(struct line_reader *l, const struct item *image,
 }
 
 /* What was seen in the item stands in the memory, in its order; the key mostly where it stood in
- * the item before. */
-static struct str attribute(struct line_reader *l, const struct item *image, unsigned i)
+ * the item before. NULL: it is not remembered, or written in another way. */
+static const struct value_seen *attribute(struct line_reader *l, const struct item *image,
+					  unsigned i)
 {
 	const struct value_seen *seen = l->records->images.seen;
 	struct str name = l->heads[i];
 	unsigned slot = l->slots[i];
 
 	if (name.n > 32)
-		return attribute_any(l, image, i);
+		return NULL;
 	if (LIKELY(seen[slot].in > image->raw.p && scan_common(seen[slot].in, name.p) >= name.n))
-		return (struct str){ seen[slot].in, seen[slot].in_n };
+		return &seen[slot];
 	for (slot = 0; slot < VALUE_MEMORY_MAX && seen[slot].in > image->raw.p; slot++) {
 		if (scan_common(seen[slot].in, name.p) < name.n)
 			continue;
 		l->slots[i] = slot;
-		return (struct str){ seen[slot].in, seen[slot].in_n };
+		return &seen[slot];
 	}
-	return attribute_any(l, image, i);
+	return NULL;
+}
+
+/* The key attributes as an item of their own, as they stand in the line. False where one is not
+ * there. `texts`: as plain JSON, too, if that is what was made of them; *have says so. */
+static bool keys_copy(struct line_reader *l, struct texts *t, const struct item *image,
+		      struct item *out, bool *have)
+{
+	char *raw = t->at + SCAN_PADDING, *text, *o = raw;
+	const struct value_seen *seen[2] = { NULL, NULL };
+
+	for (unsigned i = 0; i < 2 && *l->names[i]; i++) {
+		struct str any;
+
+		seen[i] = attribute(l, image, i);
+		any = seen[i] ? (struct str){ seen[i]->in, seen[i]->in_n }
+			      : attribute_any(l, image, i);
+		if (!any.p)
+			return false;
+		*have &= seen[i] != NULL;
+		*o++ = i ? ',' : '{';
+		o = scan_copy(o, any.p, any.n);
+	}
+	*o++ = '}';
+	out->raw = (struct str){ raw, (size_t)(o - raw) };
+	text = o = t->at = o + SCAN_PADDING;
+	for (unsigned i = 0; i < 2 && *have && seen[i]; i++) {
+		*o++ = i ? ',' : '{';
+		o = scan_copy(o, seen[i]->out, seen[i]->out_n);
+	}
+	*o++ = '}';
+	out->text = (struct str){ text, (size_t)(o - text) };
+	return true;
 }
 
 static bool keys_make(struct line_reader *l, struct texts *t, const struct item *image,
 		      struct item *out)
 {
+	struct value_style style = l->records->style;
 	const struct value_style exact = { 0 };
-	struct str raw = { t->at + SCAN_PADDING, 0 };
-	char *o = t->at + SCAN_PADDING;
+	struct item keys = { 0 };
+	/* What the key is made of has numbers as numbers, and the names as they are. */
+	bool have = !style.numbers_as_strings && !style.escape_names;
 
-	for (unsigned i = 0; i < 2 && *l->names[i]; i++) {
-		struct str a = attribute(l, image, i);
-
-		if (!a.p) {
-			scan_fail(&l->records->scan, image->raw.p, l->lacks_key);
-			return false;
-		}
-		*o++ = i ? ',' : '{';
-		o = scan_copy(o, a.p, a.n);
+	if (!keys_copy(l, t, image, &keys, &have)) {
+		scan_fail(&l->records->scan, image->raw.p, l->lacks_key);
+		return false;
 	}
-	*o++ = '}';
-	raw.n = (size_t)(o - raw.p);
-	t->at = o + SCAN_PADDING;
-	return item(l, exact, NULL, t, raw.p, out) != NULL;
+	if (LIKELY(have)) {
+		*out = keys;
+		return true;
+	}
+	return item(l, exact, NULL, t, keys.raw.p, out) != NULL;
 }
 
 /* ---- lines ---- */

@@ -14,9 +14,9 @@
  * client's loop.
  *
  * A place inside is an offset in the inflated text, at a line's beginning. To go on there the file
- * is fetched and inflated anew and what comes before is thrown away: that needs no state of the
- * inflater to be stored, proves the MD5 of the whole file each time, and is several times faster
- * than the first time was (./dev bench export: `skip`). */
+ * is fetched and inflated anew and what comes before is thrown away, which costs less than loading
+ * it does (./dev bench export: `skip`). So no state of the inflater has to be stored, and the MD5
+ * of the whole file is proven each time. */
 struct file;
 
 #define FILE_LINE_BYTES_MAX  ((size_t)16 << 20)

@@ -129,6 +129,14 @@ static void add_order(uint64_t steady_seed, uint64_t moving_seed, uint64_t numbe
 	buf_text(out, "\"}}");
 }
 
+void page_item(uint64_t seed, uint64_t number, struct buf *out)
+{
+	struct rng r;
+
+	rng_seed(&r, seed + number);
+	add_order(rng_next(&r), rng_next(&r), number, out);
+}
+
 static void add_nested(struct rng *r, unsigned depth, struct buf *out)
 {
 	unsigned count = (unsigned)rng_below(r, 3) + 1;

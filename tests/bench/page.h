@@ -18,6 +18,8 @@ const char *page_shape_name(enum page_shape shape);
 
 /* Appends a page of about target_bytes, with an iterator. */
 void page_make(uint64_t seed, enum page_shape shape, size_t target_bytes, struct buf *out);
+/* The new image of such a record of MAIN, as an export has it. */
+void page_item(uint64_t seed, uint64_t number, struct buf *out);
 /* The stream that such records come from, and their shard. */
 const struct source *page_source(enum page_shape shape);
 extern const char page_shard[];

@@ -116,6 +116,23 @@ def emulator(tmp_path):
 
 
 @pytest.fixture
+def exporting(emulator, s3):
+    """exporting("orders:…", …): an emulator whose exports go to the S3 server. Ends each with a clean
+    exit, which sanitizers look at, too."""
+    started = []
+
+    def start(*tables):
+        server = emulator(*tables, options=("--s3", s3.endpoint,
+                                            "--s3-key", f"{s3.access_key}:{s3.secret_key}"))
+        started.append(server)
+        return server
+
+    yield start
+    for server in started:
+        assert server.process.stop() == 0, server.process.tail()
+
+
+@pytest.fixture
 def sluice(request, tmp_path):
     """sluice(config, name="a", …) makes a worker (see Sluice), which ends with the test."""
     require(program.BINARY)

@@ -18,23 +18,6 @@ HOUR = 3600
 DAY = 24 * HOUR
 
 
-@pytest.fixture
-def exporting(emulator, s3):
-    """exporting("orders:…", …): an emulator whose exports go to the S3 server. Ends each with a clean
-    exit, which sanitizers look at, too."""
-    started = []
-
-    def start(*tables):
-        server = emulator(*tables, options=("--s3", s3.endpoint,
-                                            "--s3-key", f"{s3.access_key}:{s3.secret_key}"))
-        started.append(server)
-        return server
-
-    yield start
-    for server in started:
-        assert server.process.stop() == 0, server.process.tail()
-
-
 def arn(table):
     return f"arn:aws:dynamodb:eu-west-1:123456789012:table/{table}"
 
