@@ -244,7 +244,7 @@ static bool file_read(const json_t *o, struct manifest_file *f, struct error *er
 
 static bool line_read(struct manifest_files *f, struct str line, struct error *err)
 {
-	struct manifest_file file;
+	struct manifest_file file = { 0 };
 	json_error_t why;
 	json_t *root;
 	bool good;

@@ -1,11 +1,11 @@
 /* Any bytes as a page. What is taken strictly is JSON on the way out, in every format, and is taken
  * leniently as well; what is taken leniently is JSON too, and every record fits a dead letter. */
 #include <assert.h>
-#include <jansson.h>
 #include <stdint.h>
 #include <stdlib.h>
 
 #include "event/decode.h"
+#include "tests/fuzz/json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -29,17 +29,6 @@ static const struct encoding encodings[] = {
 	{ FORMAT_PLAIN, false },
 };
 #define ENCODINGS (sizeof(encodings) / sizeof(encodings[0]))
-
-static void check_json(const char *p, size_t n)
-{
-	json_error_t why;
-	json_t *tree = json_loadb(p, n, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &why);
-
-	/* jansson turns numbers into doubles and knows no NUL in names; DynamoDB has both. */
-	assert(tree || json_error_code(&why) == json_error_numeric_overflow ||
-	       json_error_code(&why) == json_error_null_byte_in_key);
-	json_decref(tree);
-}
 
 static void check_batch(const struct batch *b)
 {

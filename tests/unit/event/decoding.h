@@ -31,6 +31,23 @@ static const struct source decoding_source = {
 	.old_images = true,
 };
 
+/* A file of golden/. */
+static inline void decoding_file(const char *name, struct buf *out)
+{
+	char path[256], block[4096];
+	size_t n;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "tests/unit/event/golden/%s", name);
+	f = fopen(path, "rb");
+	if (!f)
+		fail_msg("%s is not there", path);
+	buf_init(out, 0);
+	while ((n = fread(block, 1, sizeof(block), f)) > 0)
+		assert_true(buf_add(out, block, n));
+	fclose(f);
+}
+
 static inline struct batch *decoding_batch(struct str page, const struct source *source)
 {
 	struct batch *b = batch_new();

@@ -1,30 +1,12 @@
 /* Every format of one page with every type, byte for byte. */
 #include "tests/unit/event/decoding.h"
 
-#define FOLDER "tests/unit/event/golden/"
-
-static void read_file(const char *name, struct buf *out)
-{
-	char path[256], block[4096];
-	size_t n;
-	FILE *f;
-
-	snprintf(path, sizeof(path), FOLDER "%s", name);
-	f = fopen(path, "rb");
-	if (!f)
-		fail_msg("%s is not there", path);
-	buf_init(out, 0);
-	while ((n = fread(block, 1, sizeof(block), f)) > 0)
-		assert_true(buf_add(out, block, n));
-	fclose(f);
-}
-
 static void assert_lines(const struct batch *b, const struct str *payloads, const char *name)
 {
 	struct buf golden;
 	size_t n = 0;
 
-	read_file(name, &golden);
+	decoding_file(name, &golden);
 	for (size_t i = 0; i < b->count; i++) {
 		const char *line = golden.data + n, *end = strchr(line, '\n');
 		char *want = memory_text_n(line, (size_t)(end - line));
@@ -57,7 +39,7 @@ static void each_format_alone(void **state)
 	struct buf page;
 
 	(void)state;
-	read_file("page.json", &page);
+	decoding_file("page.json", &page);
 	for (size_t i = 0; i < FORMATS; i++) {
 		struct error err;
 		struct batch *b = decoding_try(buf_str(&page), false, formats[i].encoding, &err);
@@ -75,7 +57,7 @@ static void all_formats_at_once(void **state)
 	struct buf page;
 
 	(void)state;
-	read_file("page.json", &page);
+	decoding_file("page.json", &page);
 	for (size_t first = 0; first < FORMATS; first++) {
 		struct encoding encodings[FORMATS];
 		struct decode_options o = { encodings, FORMATS, false, 1763700009876 };
@@ -104,7 +86,7 @@ static void events_say_what_the_records_say(void **state)
 	char sequence[SEQUENCE_TEXT_SIZE], order[EVENT_ORDER_SIZE];
 
 	(void)state;
-	read_file("page.json", &page);
+	decoding_file("page.json", &page);
 	b = decoding_page(page.data);
 	assert_int_equal(b->count, 6);
 	assert_int_equal(b->bad_count, 0);

@@ -3,27 +3,9 @@
 #include "tests/unit/event/decoding.h"
 #include "tests/unit/event/random_page.h"
 
-#define FOLDER "tests/unit/event/golden/"
-
 static const struct rows full_export = { .window = 0, .time_ms = 1763700000123 };
 static const struct rows window_old = { .window = 12, .old_images = true };
 static const struct rows window_new = { .window = 12 };
-
-static void file_read(const char *name, struct buf *out)
-{
-	char path[256], block[4096];
-	size_t n;
-	FILE *f;
-
-	snprintf(path, sizeof(path), FOLDER "%s", name);
-	f = fopen(path, "rb");
-	if (!f)
-		fail_msg("%s is not there", path);
-	buf_init(out, 0);
-	while ((n = fread(block, 1, sizeof(block), f)) > 0)
-		assert_true(buf_add(out, block, n));
-	fclose(f);
-}
 
 static struct batch *lines_of(struct str text, const struct source *source, const struct rows *rows,
 			      const struct encoding *encodings, size_t count)
@@ -67,7 +49,7 @@ static void assert_golden(const struct batch *b, const struct str *payloads, con
 {
 	struct buf file, ours;
 
-	file_read(name, &file);
+	decoding_file(name, &file);
 	buf_init(&ours, 0);
 	for (size_t i = 0; i < b->count; i++) {
 		assert_null(b->events[i].bad);
@@ -87,7 +69,7 @@ static void each_format_alone(void **state)
 		struct buf lines;
 		struct batch *b;
 
-		file_read(golden[i].lines, &lines);
+		decoding_file(golden[i].lines, &lines);
 		b = lines_of(buf_str(&lines), &decoding_source, golden[i].rows, &golden[i].encoding,
 			     1);
 		assert_golden(b, b->payloads[0], golden[i].file);
@@ -107,7 +89,7 @@ static void all_formats_at_once(void **state)
 
 			for (size_t k = 0; k < 3; k++)
 				order[k] = golden[i + (first + k) % 3].encoding;
-			file_read(golden[i].lines, &lines);
+			decoding_file(golden[i].lines, &lines);
 			b = lines_of(buf_str(&lines), &decoding_source, golden[i].rows, order, 3);
 			for (size_t k = 0; k < 3; k++)
 				assert_golden(b, b->payloads[k], golden[i + (first + k) % 3].file);
@@ -130,7 +112,7 @@ static void events_say_what_the_lines_say(void **state)
 	struct batch *b;
 
 	(void)state;
-	file_read("full_lines.json", &lines);
+	decoding_file("full_lines.json", &lines);
 	b = debezium_lines(lines.data, &full_export);
 	assert_int_equal(b->count, 4);
 	assert_int_equal(b->bad_count, 0);
@@ -151,7 +133,7 @@ static void events_say_what_the_lines_say(void **state)
 			    "0000000007-0000000000000000000000000000000000000000");
 	batch_free(b);
 	buf_release(&lines);
-	file_read("window_lines.json", &lines);
+	decoding_file("window_lines.json", &lines);
 	b = debezium_lines(lines.data, &window_old);
 	assert_int_equal(b->count, 5);
 	for (size_t i = 0; i < 5; i++)
