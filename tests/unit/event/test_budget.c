@@ -79,12 +79,48 @@ static void an_arena_is_at_most_three_times_its_page(void **state)
 	}
 }
 
+/* The same of an export's lines. */
+static size_t lines_count(size_t body_bytes, double *bytes)
+{
+	const struct encoding encoding = { .format = FORMAT_DEBEZIUM };
+	const struct decode_options o = { &encoding, 1, false, 1 };
+	const struct rows rows = { .time_ms = 1763700000000 };
+	struct batch *b = batch_new();
+	size_t n;
+
+	b->source = page_source(PAGE_MAIN);
+	for (uint64_t i = 0; b->body.size < body_bytes; i++) {
+		buf_text(&b->body, "{\"Item\":");
+		page_item(1, i, &b->body);
+		buf_text(&b->body, "}\n");
+	}
+	allocations = 0;
+	decode_lines(b, &o, &rows);
+	n = allocations;
+	assert_true(b->count > 0 && b->bad_count == 0);
+	*bytes = (double)b->arena.bytes / (double)b->body.size;
+	batch_free(b);
+	return n;
+}
+
+static void lines_cost_no_more_than_pages(void **state)
+{
+	double bytes;
+
+	(void)state;
+	assert_in_range(lines_count(1000, &bytes), 1, 16);
+	assert_in_range(lines_count(1 << 20, &bytes), 1, 24);
+	if (bytes > 3)
+		fail_msg("%.2f times the lines", bytes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(allocations_do_not_grow_with_records),
 		cmocka_unit_test(a_page_without_records_takes_no_memory),
 		cmocka_unit_test(an_arena_is_at_most_three_times_its_page),
+		cmocka_unit_test(lines_cost_no_more_than_pages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
