@@ -29,6 +29,15 @@ static const struct aws_operation update_table = {
 	.timeout_ms = TIMEOUT_MS,
 	.answer_max = ANSWER_BYTES_MAX,
 };
+static const struct aws_operation list_tables = {
+	.name = "ListTables",
+	.service = AWS_DYNAMODB,
+	.method = "POST",
+	.target = TARGET("ListTables"),
+	.permission = "dynamodb:ListTables",
+	.timeout_ms = TIMEOUT_MS,
+	.answer_max = ANSWER_BYTES_MAX,
+};
 
 struct table_call {
 	dynamodb_table_fn *fn;
@@ -103,6 +112,61 @@ void dynamodb_describe_table(struct aws_client *c, const char *table, dynamodb_t
 
 	buf_text(aws_call_body(call), "}");
 	aws_call_send(call, described);
+}
+
+struct names_call {
+	dynamodb_names_fn *fn;
+	void *arg;
+};
+_Static_assert(sizeof(struct names_call) <= AWS_CALL_STATE, "fits in a call");
+
+static bool parse_names(const json_t *root, struct dynamodb_names *out, struct error *err)
+{
+	const json_t *names = json_object_get(root, "TableNames"), *name;
+	bool ok = json_is_array(names) && json_array_size(names) <= DYNAMODB_NAMES_MAX &&
+		  answer_text(root, "LastEvaluatedTableName", out->last, sizeof(out->last));
+	size_t i;
+
+	json_array_foreach(names, i, name)
+	{
+		const char *text = json_string_value(name);
+
+		if (!ok || !text || strlen(text) >= sizeof(out->names[i]))
+			return error_set(err, ERROR_INVALID, "an answer that lists no tables");
+		memcpy(out->names[i], text, strlen(text) + 1);
+		out->count++;
+	}
+	return ok || error_set(err, ERROR_INVALID, "an answer that lists no tables");
+}
+
+static void listed(struct aws_call *call, const struct error *failed, struct http_response *r)
+{
+	const struct names_call *state = aws_call_state(call);
+	struct dynamodb_names *names = memory_new(sizeof(*names));
+	struct error err = *failed;
+	json_t *root = NULL;
+	bool ok = err.kind == ERROR_NONE && (root = answer_json(buf_str(r->body), &err)) &&
+		  parse_names(root, names, &err);
+
+	if (failed->kind == ERROR_NONE && !ok)
+		aws_call_wrap(call, &err);
+	state->fn(state->arg, &err, ok ? names : NULL);
+	json_decref(root);
+	free(names);
+}
+
+void dynamodb_list_tables(struct aws_client *c, const char *after, dynamodb_names_fn *fn, void *arg)
+{
+	struct aws_call *call = aws_call_new(c, &list_tables);
+
+	*(struct names_call *)aws_call_state(call) = (struct names_call){ .fn = fn, .arg = arg };
+	buf_printf(aws_call_body(call), "{\"Limit\":%d", DYNAMODB_NAMES_MAX);
+	if (*after) {
+		buf_text(aws_call_body(call), ",\"ExclusiveStartTableName\":");
+		buf_json_text(aws_call_body(call), str_of(after));
+	}
+	buf_text(aws_call_body(call), "}");
+	aws_call_send(call, listed);
 }
 
 /* AWS refuses to enable what is enabled, as a bad request or as a table in use, and says the same

@@ -173,13 +173,20 @@ static bool load_stream(struct loader *l, const struct yaml_node *n, struct conf
 	    !fill_check(&l->fill, section->options, s, section->check, n) ||
 	    !load_stream_sinks(l, n, s))
 		return false;
-	if (!s->name) {
+	s->is_pattern = config_table_is_pattern(s->table);
+	if (!s->name && !s->is_pattern) {
 		struct str name = config_table_name(s->table);
 
 		s->name = arena_printf(&l->c->memory, "%.*s", STR_ARG(name));
 	}
 	for (size_t i = 0; i < c->stream_count; i++)
-		if (!strcmp(c->streams[i].name, s->name))
+		if (!strcmp(c->streams[i].table, s->table))
+			return fill_fail(&l->fill, n, "table",
+					 "the stream of line %d reads '%.150s', too: a stream is "
+					 "read once, and may have several sinks",
+					 c->streams[i].line, s->table);
+	for (size_t i = 0; i < c->stream_count; i++)
+		if (s->name && c->streams[i].name && !strcmp(c->streams[i].name, s->name))
 			return fill_fail(&l->fill, n, "name",
 					 "the stream of line %d is called '%s', too; give one of "
 					 "them another name",

@@ -18,6 +18,7 @@ struct config_worker {
 	long threads; /* reader threads; 0 until config_load has put in what the cgroup allows */
 	long memory_bytes;
 	long max_shards;
+	long follow_ms;
 	long shutdown_ms;
 	long sink_timeout_ms; /* 0: never */
 };
@@ -46,8 +47,8 @@ struct config_stream_sink {
 };
 
 struct config_stream {
-	const char *table; /* name, table ARN or stream ARN */
-	const char *name;  /* default: the table's name */
+	const char *table; /* name, pattern, table ARN or stream ARN */
+	const char *name;  /* default: the table's name; of a pattern with ${table} in it */
 	const char *start; /* latest | oldest | TIME, checked; config_start_parse reads it */
 	const char *enable_stream; /* NULL: never touched */
 	long gap;                  /* enum config_gap */
@@ -55,8 +56,14 @@ struct config_stream {
 	long poll_min_ms, poll_max_ms, poll_budget;
 	struct config_stream_sink *sinks;
 	size_t sink_count;
-	int line; /* where it stands in the file */
+	bool is_pattern; /* of tables' names, with * and ? */
+	int line;        /* where it stands in the file */
 };
+#define CONFIG_STREAM_NAME_MAX 128
+/* The name that a table's stream gets from a pattern's entry. INVALID where the table's name makes
+ * it too long. */
+bool config_stream_name(const struct config_stream *s, const char *table,
+			char out[CONFIG_STREAM_NAME_MAX + 1], struct error *err);
 
 struct config_sink {
 	const char *name;

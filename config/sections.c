@@ -1,6 +1,7 @@
 #include "config/sections.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,8 @@
 #define SECOND     1000L
 #define MINUTE     (60 * SECOND)
 #define MIB        (1L << 20)
+/* In a pattern's `name` */
+#define TABLE_PLACE "${table}"
 
 static const char *const level_choices[] = { "debug", "info", "warn", "error", NULL };
 static const char *const format_choices[] = { "text", "json", NULL };
@@ -33,6 +36,10 @@ static const struct option worker_options[] = {
 		    "limit, at most 1GiB."),
 	ROW(config_worker, "max_shards", OPTION_INT, max_shards, .def = "10000", .min = 1,
 	    .max = 1000000, .help = "The most shards that this process reads at once."),
+	ROW(config_worker, "follow", OPTION_MS, follow_ms, .def = "60s", .min = 1 * SECOND,
+	    .max = 60 * MINUTE,
+	    .help = "How often tables are looked up: new ones that match a pattern, ones that are "
+		    "gone, streams that were turned off or on again."),
 	ROW(config_worker, "shutdown", OPTION_MS, shutdown_ms, .def = "20s", .min = 1 * SECOND,
 	    .max = 60 * MINUTE,
 	    .help = "A stop that takes longer than this ends without having delivered all."),
@@ -107,10 +114,11 @@ static const struct option log_options[] = {
 
 static const struct option stream_options[] = {
 	ROW(config_stream, "table", OPTION_TEXT, table, .flags = OPTION_REQUIRED,
-	    .help = "The table's name or ARN, or its stream's ARN."),
-	ROW(config_stream, "name", OPTION_TEXT, name,
+	    .help = "The table's name or ARN, its stream's ARN, or a pattern of tables' names: "
+		    "orders-*, with * for any text and ? for one letter."),
+	ROW(config_stream, "name", OPTION_TEXT, name, .flags = OPTION_TEMPLATE,
 	    .help = "The stream's name in the store, in metrics and events; by default the "
-		    "table's name."),
+		    "table's name. Of a pattern ${table} has to be in it."),
 	ROW(config_stream, "start", OPTION_TEXT, start, .def = "latest",
 	    .help = "Where to begin when nothing is saved yet: latest, oldest, an RFC 3339 time, "
 		    "or a time back such as -2h."),
@@ -144,7 +152,7 @@ bool config_name_is_valid(const char *name)
 {
 	size_t n = strlen(name);
 
-	return n >= 1 && n <= 128 && strspn(name, NAME_CHARS) == n;
+	return n >= 1 && n <= CONFIG_STREAM_NAME_MAX && strspn(name, NAME_CHARS) == n;
 }
 
 /* Cuts the part up to `separator` off; false where it is missing. */
@@ -181,6 +189,50 @@ struct str config_table_name(const char *table)
 			return none;
 	}
 	return name.n >= 3 && name.n <= 255 && strspn(name.p, NAME_CHARS) >= name.n ? name : none;
+}
+
+bool config_table_is_pattern(const char *table)
+{
+	size_t n = strlen(table);
+
+	return strpbrk(table, "*?") && n <= 255 && strspn(table, NAME_CHARS "*?") == n;
+}
+
+bool config_stream_name(const struct config_stream *s, const char *table,
+			char out[CONFIG_STREAM_NAME_MAX + 1], struct error *err)
+{
+	const char *at = s->name ? strstr(s->name, TABLE_PLACE) : NULL;
+	int before = at ? (int)(at - s->name) : 0;
+	int n = snprintf(out, CONFIG_STREAM_NAME_MAX + 1, "%.*s%s%s", before, at ? s->name : "",
+			 table, at ? at + strlen(TABLE_PLACE) : "");
+
+	return n <= CONFIG_STREAM_NAME_MAX ||
+	       error_set(err, ERROR_INVALID,
+			 "the name of table %s makes a stream's name longer than %d: name the "
+			 "table in an entry of its own",
+			 table, CONFIG_STREAM_NAME_MAX);
+}
+
+/* Tables of one pattern need names of their own. */
+static bool name_is_valid(const struct config_stream *s, struct error *err)
+{
+	char example[CONFIG_STREAM_NAME_MAX + 1];
+
+	if (!s->name)
+		return true;
+	if (!config_table_is_pattern(s->table))
+		return config_name_is_valid(s->name) ||
+		       error_set(err, ERROR_INVALID,
+				 "name: expected 1 to %d of a-z A-Z 0-9 _ . -, not '%.60s'",
+				 CONFIG_STREAM_NAME_MAX, s->name);
+	if (!strstr(s->name, TABLE_PLACE))
+		return error_set(err, ERROR_INVALID,
+				 "name: expected " TABLE_PLACE " in it, as the table is a pattern, "
+				 "or no name");
+	return (config_stream_name(s, "abc", example, err) && config_name_is_valid(example)) ||
+	       error_set(err, ERROR_INVALID,
+			 "name: expected a-z A-Z 0-9 _ . - and " TABLE_PLACE ", not '%.60s'",
+			 s->name);
 }
 
 static bool start_is_valid(const char *start, struct error *err)
@@ -275,18 +327,17 @@ static bool stream_check(const void *settings, struct error *err)
 {
 	const struct config_stream *s = settings;
 
-	if (config_table_name(s->table).n == 0)
+	if (config_table_name(s->table).n == 0 && !config_table_is_pattern(s->table))
 		return error_set(err, ERROR_INVALID,
-				 "table: expected a table's name, its ARN or its stream's ARN, not "
-				 "'%.150s'",
+				 "table: expected a table's name, a pattern of names, its ARN or "
+				 "its stream's ARN, not '%.150s'",
 				 s->table);
-	if (s->name && !config_name_is_valid(s->name))
+	if (!name_is_valid(s, err))
+		return false;
+	if (!s->name && config_table_name(s->table).n > CONFIG_STREAM_NAME_MAX)
 		return error_set(err, ERROR_INVALID,
-				 "name: expected 1 to 128 of a-z A-Z 0-9 _ . -, not '%.60s'",
-				 s->name);
-	if (!s->name && config_table_name(s->table).n > 128)
-		return error_set(err, ERROR_INVALID,
-				 "name: the table's name is longer than 128; give the stream one");
+				 "name: the table's name is longer than %d; give the stream one",
+				 CONFIG_STREAM_NAME_MAX);
 	if (s->poll_min_ms > s->poll_max_ms)
 		return error_set(err, ERROR_INVALID,
 				 "poll.min: expected at most poll.max (%ldms), not %ldms",

@@ -22,3 +22,4 @@ extern const struct section config_stream_section, config_stream_sink_section;
 bool config_name_is_valid(const char *name);
 /* The table's name within a name, a table's ARN or a stream's ARN; n = 0 where it is none. */
 struct str config_table_name(const char *table);
+bool config_table_is_pattern(const char *table);

@@ -72,6 +72,8 @@ uint32_t core_add_stream(struct core *c, const struct pacing_limits *limits, con
 
 void core_expect(struct core *c, uint32_t streams)
 {
+	if (streams < c->expected)
+		c->idle_said = false;
 	c->expected = streams;
 }
 

@@ -1,77 +1,29 @@
 #include "consumer/resolve.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-struct table_answer {
-	bool done;
-	struct error err;
-	struct dynamodb_table table;
+#include "base/memory.h"
+#include "config/config.h"
+
+/* One look-up: the table, then perhaps its stream. */
+struct look {
+	struct aws_client *client;
+	char *table; /* as it was asked for */
+	char *enable;
+	resolve_fn *fn;
+	void *arg;
+	bool was_enabled; /* the stream was turned on by this look-up */
+	struct resolved_stream found;
 };
 
-static void on_table(void *arg, const struct error *err, const struct dynamodb_table *t)
+static void finish(struct look *l, const struct error *err)
 {
-	struct table_answer *a = arg;
-
-	a->err = *err;
-	if (err->kind == ERROR_NONE)
-		a->table = *t;
-	a->done = true;
-}
-
-static bool describe_table(struct aws_client *c, const char *table, struct dynamodb_table *out,
-			   struct error *err)
-{
-	struct table_answer a = { 0 };
-
-	dynamodb_describe_table(c, table, on_table, &a);
-	aws_wait(c, &a.done);
-	*out = a.table;
-	*err = a.err;
-	return a.err.kind == ERROR_NONE;
-}
-
-static bool enable_stream(struct aws_client *c, const char *table, const char *view,
-			  struct dynamodb_table *out, struct error *err)
-{
-	struct table_answer a = { 0 };
-
-	dynamodb_enable_stream(c, table, view, on_table, &a);
-	aws_wait(c, &a.done);
-	*out = a.table;
-	*err = a.err;
-	return a.err.kind == ERROR_NONE;
-}
-
-struct stream_answer {
-	bool done;
-	struct error err;
-	struct resolved_stream *out;
-};
-
-static void on_stream(void *arg, const struct error *err, const struct streams_description *d)
-{
-	struct stream_answer *a = arg;
-
-	a->err = *err;
-	a->done = true;
-	if (err->kind != ERROR_NONE)
-		return;
-	snprintf(a->out->table, sizeof(a->out->table), "%s", d->table);
-	snprintf(a->out->key_hash, sizeof(a->out->key_hash), "%s", d->key_hash);
-	snprintf(a->out->key_range, sizeof(a->out->key_range), "%s", d->key_range);
-	snprintf(a->out->view_type, sizeof(a->out->view_type), "%s", d->view_type);
-	a->out->status = d->status;
-}
-
-static bool describe_stream(struct aws_client *c, struct resolved_stream *out, struct error *err)
-{
-	struct stream_answer a = { .out = out };
-
-	streams_describe(c, out->arn, "", NULL, on_stream, &a);
-	aws_wait(c, &a.done);
-	*err = a.err;
-	return a.err.kind == ERROR_NONE;
+	l->fn(l->arg, err, err->kind == ERROR_NONE ? &l->found : NULL);
+	free(l->table);
+	free(l->enable);
+	free(l);
 }
 
 static bool is_stream_arn(const char *text)
@@ -85,26 +37,104 @@ static bool turning_on(const char *what, struct error *err)
 			 "the stream of %s is being turned on, which takes some seconds", what);
 }
 
-static bool stream_of_table(struct aws_client *c, const char *table, const char *enable,
-			    struct resolved_stream *out, struct error *err)
+static bool no_stream(const char *table, struct error *err)
 {
-	struct dynamodb_table t;
+	return error_set(err, ERROR_INVALID,
+			 "table %s has no stream: turn it on with the view type "
+			 "NEW_AND_OLD_IMAGES, or let Sluice do it with enable_stream",
+			 table);
+}
 
-	if (!describe_table(c, table, &t, err))
-		return false;
-	if (!t.stream_enabled && enable) {
-		if (!enable_stream(c, table, enable, &t, err))
-			return error_wrap(err, "turning on the stream of %s", table);
-		if (!t.stream_enabled)
-			return turning_on(table, err);
+static bool view_has(const struct resolved_stream *r, const char *view)
+{
+	return strcmp(r->view_type, "NEW_AND_OLD_IMAGES") == 0 || strcmp(r->view_type, view) == 0;
+}
+
+static void found(struct look *l)
+{
+	struct error err = { 0 };
+	struct resolved_stream *r = &l->found;
+
+	resolve_arn_parts(r->arn, r->region, r->account);
+	r->new_images = view_has(r, "NEW_IMAGE");
+	r->old_images = view_has(r, "OLD_IMAGE");
+	finish(l, &err);
+}
+
+static void on_stream(void *arg, const struct error *failed, const struct streams_description *d)
+{
+	struct look *l = arg;
+	struct resolved_stream *r = &l->found;
+	struct error err = *failed;
+
+	/* The last stream of a table that has none any more is known for a day. */
+	if (err.kind == ERROR_NOT_FOUND && !is_stream_arn(l->table))
+		no_stream(l->table, &err);
+	else if (err.kind == ERROR_NONE && d->status == STREAM_ENABLING)
+		turning_on(d->table, &err);
+	if (err.kind != ERROR_NONE) {
+		finish(l, &err);
+		return;
 	}
-	if (!*t.stream_arn)
-		return error_set(err, ERROR_INVALID,
-				 "table %s has no stream: turn it on with the view type "
-				 "NEW_AND_OLD_IMAGES, or let Sluice do it with enable_stream",
-				 table);
-	snprintf(out->arn, sizeof(out->arn), "%s", t.stream_arn);
-	return true;
+	snprintf(r->table, sizeof(r->table), "%s", d->table);
+	snprintf(r->key_hash, sizeof(r->key_hash), "%s", d->key_hash);
+	snprintf(r->key_range, sizeof(r->key_range), "%s", d->key_range);
+	snprintf(r->view_type, sizeof(r->view_type), "%s", d->view_type);
+	r->status = d->status;
+	found(l);
+}
+
+static void on_table(void *arg, const struct error *failed, const struct dynamodb_table *t)
+{
+	struct look *l = arg;
+	struct resolved_stream *r = &l->found;
+	struct error err = *failed;
+
+	if (err.kind != ERROR_NONE && l->was_enabled)
+		error_wrap(&err, "turning on the stream of %s", l->table);
+	else if (err.kind == ERROR_NONE && !t->stream_enabled && l->was_enabled)
+		turning_on(l->table, &err);
+	else if (err.kind == ERROR_NONE && (t->stream_enabled || !l->enable) && !*t->stream_arn)
+		no_stream(l->table, &err);
+	if (err.kind != ERROR_NONE) {
+		finish(l, &err);
+		return;
+	}
+	if (!t->stream_enabled && l->enable) {
+		l->was_enabled = true;
+		dynamodb_enable_stream(l->client, l->table, l->enable, on_table, l);
+		return;
+	}
+	snprintf(r->arn, sizeof(r->arn), "%s", t->stream_arn);
+	/* Only DescribeStream, of which there are few a second, tells whether it is on already. */
+	if (!t->stream_enabled || strcmp(t->status, "ACTIVE") != 0) {
+		streams_describe(l->client, r->arn, "", NULL, on_stream, l);
+		return;
+	}
+	snprintf(r->table, sizeof(r->table), "%s", t->name);
+	snprintf(r->key_hash, sizeof(r->key_hash), "%s", t->key_hash);
+	snprintf(r->key_range, sizeof(r->key_range), "%s", t->key_range);
+	snprintf(r->view_type, sizeof(r->view_type), "%s", t->view_type);
+	r->status = STREAM_ENABLED;
+	found(l);
+}
+
+void resolve_start(struct aws_client *c, const char *table, const char *enable, resolve_fn *fn,
+		   void *arg)
+{
+	struct look *l = memory_new(sizeof(*l));
+
+	*l = (struct look){ .client = c,
+			    .table = memory_text(table),
+			    .enable = memory_text(enable),
+			    .fn = fn,
+			    .arg = arg };
+	if (is_stream_arn(table)) {
+		snprintf(l->found.arn, sizeof(l->found.arn), "%s", table);
+		streams_describe(c, table, "", NULL, on_stream, l);
+	} else {
+		dynamodb_describe_table(c, table, on_table, l);
+	}
 }
 
 void resolve_arn_parts(const char *arn, char region[64], char account[16])
@@ -113,24 +143,54 @@ void resolve_arn_parts(const char *arn, char region[64], char account[16])
 	sscanf(arn, "arn:%*[^:]:dynamodb:%63[^:]:%15[^:]:", region, account);
 }
 
+int64_t resolve_created_ms(const char *arn)
+{
+	const char *label = strstr(arn, "/stream/");
+	char text[64];
+	enum config_start kind;
+	int64_t time_ms;
+	struct error err;
+
+	if (!label || label[8] == '-' || strlen(label + 8) + 2 > sizeof(text))
+		return -1;
+	snprintf(text, sizeof(text), "%sZ", label + 8);
+	return config_start_parse(text, 0, &kind, &time_ms, &err) && kind == START_TIME ? time_ms
+											: -1;
+}
+
+bool resolve_same_table(const char *arn, const char *other)
+{
+	const char *label = strstr(arn, "/stream/");
+
+	return label && strncmp(arn, other, (size_t)(label - arn) + 8) == 0;
+}
+
+struct answer {
+	bool done;
+	struct error err;
+	struct resolved_stream *out;
+};
+
+static void on_answer(void *arg, const struct error *err, const struct resolved_stream *r)
+{
+	struct answer *a = arg;
+
+	a->done = true;
+	a->err = *err;
+	if (r)
+		*a->out = *r;
+}
+
 bool resolve_stream(struct aws_client *c, const char *table, const char *enable,
 		    struct resolved_stream *out, struct error *err)
 {
+	struct answer a = { .out = out };
+
 	*out = (struct resolved_stream){ 0 };
-	if (is_stream_arn(table))
-		snprintf(out->arn, sizeof(out->arn), "%s", table);
-	else if (!stream_of_table(c, table, enable, out, err))
-		return false;
-	if (!describe_stream(c, out, err))
-		return false;
-	if (out->status == STREAM_ENABLING)
-		return turning_on(out->table, err);
-	resolve_arn_parts(out->arn, out->region, out->account);
-	out->new_images = strcmp(out->view_type, "NEW_AND_OLD_IMAGES") == 0 ||
-			  strcmp(out->view_type, "NEW_IMAGE") == 0;
-	out->old_images = strcmp(out->view_type, "NEW_AND_OLD_IMAGES") == 0 ||
-			  strcmp(out->view_type, "OLD_IMAGE") == 0;
-	return true;
+	resolve_start(c, table, enable, on_answer, &a);
+	aws_wait(c, &a.done);
+	*err = a.err;
+	return a.err.kind == ERROR_NONE;
 }
 
 bool resolve_images_fit(const struct resolved_stream *r, const char *stream, const char *sink,

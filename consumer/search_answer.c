@@ -84,6 +84,8 @@ static void on_children(struct search *s, struct search_stream *st, struct searc
 			parent_done(s, st, p);
 			return;
 		}
+	} else if (err->kind == ERROR_NOT_FOUND) {
+		last = true; /* the complete listing tells */
 	} else if (err->kind == ERROR_INVALID) {
 		s->no_filter = s->no_filter || ++s->filter_refusals >= FILTER_TRIES;
 	} else {
@@ -258,6 +260,16 @@ static void on_page(struct search *s, struct search_stream *st, struct search_li
 	struct discover_listing page = { 0 };
 	struct error stuck = { 0 };
 
+	/* Of a stream that AWS does not know any more nothing is listed; as any empty listing, that
+	 * is believed when it came often. */
+	if (err->kind == ERROR_NOT_FOUND) {
+		l->count = 0;
+		if (l == &st->tail)
+			tail_end(s, st, true, now_ms);
+		else
+			complete_end(s, st, STREAM_DISABLED, now_ms);
+		return;
+	}
 	if (err->kind != ERROR_NONE) {
 		failed(s, st, err);
 		if (err->kind != ERROR_THROTTLED)

@@ -33,6 +33,7 @@ static void on_stop(void *arg, int fd, uint32_t events)
 	loop_watch(w->loop, fd, 0, NULL, NULL);
 	log_info("stopping: what is in flight is delivered and saved");
 	w->end = WORKER_STOPPED;
+	worker_follow_stop(w);
 	if (w->steward)
 		steward_quiet(w->steward);
 	loop_timer_arm(w->deadline, w->settings.config->worker.shutdown_ms);
@@ -258,9 +259,10 @@ static void prepare_core(struct worker *w)
 /* Readers fetch only what the core tells them, so that lanes may be claimed after they started. */
 static bool begin(struct worker *w)
 {
-	return prepare(w) && worker_resolve(w) &&
+	return prepare(w) && worker_look_up(w) &&
 	       session_begin(&w->session_settings, w->session, &w->beat_from_ms, &w->error) &&
-	       worker_open_sinks(w) && start_readers(w) && worker_find_sinks(w) && worker_share(w);
+	       worker_judge(w) && worker_open_sinks(w) && start_readers(w) &&
+	       worker_find_sinks(w) && worker_share(w);
 }
 
 static void serve(struct worker *w)
@@ -275,10 +277,7 @@ static void serve(struct worker *w)
 	log_info("session begun", log_text("session", w->session),
 		 log_text("store", store_describe(w->settings.store)));
 	health_set(w->settings.health, "session", NULL);
-	if (!worker_open_streams(w)) {
-		w->end = WORKER_FAILED;
-		return;
-	}
+	worker_follow(w);
 	worker_watch(w);
 	first.now_ms = loop_now_ms(w->loop);
 	worker_feed(w, &first);
@@ -306,6 +305,7 @@ static void end(struct worker *w)
 	struct worker_note n;
 
 	atomic_store(&w->settings.pulse->active, false);
+	worker_follow_stop(w);
 	for (unsigned i = 0; i < w->reader_count; i++)
 		if (w->readers[i])
 			reader_stop(w->readers[i]);
@@ -335,6 +335,7 @@ static void release(struct worker *w)
 	free(w->moves);
 	free(w->reads);
 	worker_release_streams(w);
+	worker_follow_release(w);
 	core_release(&w->core);
 	queue_free(w->events);
 	queue_free(w->notes);

@@ -134,6 +134,8 @@ static bool act(struct worker *w, const struct core_action *a)
 		drained(w);
 		break;
 	case CORE_IDLE:
+		if (!worker_follow_idle(w))
+			break;
 		w->end = WORKER_IDLE;
 		return true;
 	}

@@ -1,10 +1,13 @@
 #pragma once
 #include "aws/client.h"
+#include "base/log.h"
 #include "base/loop.h"
 #include "base/queue.h"
+#include "base/rng.h"
 #include "consumer/bill.h"
 #include "consumer/core.h"
 #include "consumer/discover.h"
+#include "consumer/follow.h"
 #include "consumer/lane.h"
 #include "consumer/lineage.h"
 #include "consumer/reader.h"
@@ -16,13 +19,72 @@
 #include "consumer/worker.h"
 
 /* Between the worker's files: worker.c (its life), worker_start.c (what streams are, sinks),
- * worker_streams.c (streams opened and left), worker_lanes.c (shards found), worker_share.c (lanes
+ * worker_streams.c (streams opened and left), worker_follow.c (tables that come and go),
+ * worker_change.c (a table's next stream), worker_lanes.c (shards found), worker_share.c (lanes
  * shared with other workers), worker_core.c (events and actions), worker_watch.c (metrics and
  * health). */
+
+/* What is known of how a stream ends: everything of it is done in the store, AWS says that nothing
+ * comes any more, and no listing shows a shard that the store does not have. */
+enum worker_check {
+	CHECK_NONE,
+	CHECK_STORE,    /* the store is asked */
+	CHECK_STATUS,   /* AWS is */
+	CHECK_LISTINGS, /* complete listings are awaited */
+	CHECK_AGAIN,    /* and the store, once more */
+};
+
+/* A table that is followed: an entry of the configuration names it, or it matches a pattern. */
+struct worker_table {
+	struct worker_table *next;
+	struct worker *worker;
+	struct config_stream config; /* the entry's, with the table's own names */
+	char table[256], name[CONFIG_STREAM_NAME_MAX + 1]; /* what `config` has of a pattern's */
+	bool matched;                                      /* a pattern */
+	/* Looking it up. */
+	bool looking, answered;
+	bool told;    /* why it is not read */
+	bool mistake; /* in the configuration: this stream cannot be read so */
+	bool gone;    /* there is no such table */
+	bool off;     /* its stream is turned off */
+	unsigned failures;
+	int64_t look_at_ms;
+	struct error error;            /* of the last look */
+	struct resolved_stream latest; /* AWS's latest stream; arn "": not known */
+	/* What is read of it. */
+	struct worker_stream *stream;        /* NULL: nothing (yet, or any more) */
+	char begin_arn[STREAMS_ARN_MAX + 1]; /* what is about to be read */
+	char left_arn[STREAMS_ARN_MAX + 1];  /* what was read last, to its end */
+	bool beginning;
+	unsigned streams; /* of it that are not freed */
+	/* What is read behind that; "": nothing. */
+	char next_arn[STREAMS_ARN_MAX + 1];
+	int64_t next_id; /* the store's; 0: it is not announced yet */
+	bool announcing;
+	bool waits; /* its gap is not accepted */
+	/* Is the stream over? */
+	enum worker_check check;
+	int64_t check_at_ms, check_since_ms;
+	unsigned check_failures;
+	unsigned listed;     /* the stream's listings when they were asked for */
+	unsigned check_left; /* what of the stream had left when the store was asked */
+	bool undone;         /* and it had something that was not done */
+	bool over;
+	bool unsettled; /* --until-idle waits for what the check says */
+};
+
+/* A stream that the store has. */
+struct worker_row {
+	int64_t id, start_ms;
+	char *name, *arn;
+	bool begun; /* follow.h */
+};
 
 /* On the heap, as lanes and their readers point into it: freed once the last of its lanes is. */
 struct worker_stream {
 	const struct config_stream *config;
+	struct worker_table *table;
+	int64_t start_ms; /* where it is new to the store */
 	struct resolved_stream resolved;
 	struct lane_stream lanes; /* what its lanes see */
 	struct store_stream stored;
@@ -35,6 +97,9 @@ struct worker_stream {
 			      listing: reported to the core once `adding` is 0 */
 	uint32_t settled_count, settled_capacity;
 	bool listed;        /* the first listing of this session is here */
+	bool added;         /* it is in the core */
+	unsigned listings;  /* complete ones that were looked through */
+	unsigned left;      /* lanes that have left the core */
 	bool settled_first; /* and what there was to take at the start is taken */
 	bool lister;        /* this session lists the stream */
 	bool unserved;      /* other workers serve it with other sinks */
@@ -124,8 +189,23 @@ struct worker {
 	struct worker_stream **streams; /* by core index; NULL: not in use */
 	uint32_t stream_count;
 	struct worker_stream *unopened; /* in the store they are not looked up yet */
-	uint32_t opening;               /* of these, asked for */
-	struct worker_stream *parted;   /* removed: their lanes are still at their readers */
+	uint32_t opening;               /* of these, not yet found */
+	struct worker_table *tables;    /* in the order of their coming */
+	struct worker_row *rows;        /* in the store's order */
+	size_t row_count;
+	struct loop_timer *follow;
+	struct rng rng;
+	struct log_limit look_log;
+	int64_t since_ms; /* boot time from which tables are followed */
+	unsigned looks;   /* out */
+	unsigned answers; /* to those before */
+	bool serving;     /* behind the start: mistakes do not end it any more */
+	/* Patterns, and the listing of all tables. */
+	bool has_patterns, listing, listed;
+	unsigned list_failures;
+	int64_t list_at_ms;
+	struct error list_error;
+	struct worker_stream *parted; /* removed: their lanes are still at their readers */
 	struct worker_sink sinks[CORE_SINKS_MAX];
 	uint32_t sink_count;
 	struct lane **lanes; /* by core index */
@@ -158,19 +238,52 @@ struct worker {
 	struct error error;
 };
 
+/* worker_follow.c: tables come and go, their streams are turned off and on. */
+/* Looks every table up, for as long as nothing is known at all. False with `w->error` set: stopped,
+ * or a mistake that only a person can mend. */
+bool worker_look_up(struct worker *w);
+/* What the store says to that: its streams, so that a table that is gone is read to its end. */
+bool worker_judge(struct worker *w);
+/* From here on tables are followed. */
+void worker_follow(struct worker *w);
+/* Nothing more is begun. */
+void worker_follow_stop(struct worker *w);
+/* The stream was found in the store, was left, is freed. */
+void worker_follow_opened(struct worker *w, struct worker_stream *s);
+void worker_follow_left(struct worker *w, struct worker_stream *s);
+void worker_follow_freed(struct worker *w, struct worker_table *t);
+/* A lane of it has left the core. */
+void worker_follow_lane(struct worker *w, struct worker_stream *s);
+/* Is all said that is to be said of tables? Else it is seen to, and the core asks again. */
+bool worker_follow_idle(struct worker *w);
+/* Tells the core how much is still to come. */
+void worker_expect(struct worker *w);
+void worker_follow_release(struct worker *w);
+
+/* worker_change.c: from one stream of a table to the next. */
+/* Sees to what is due. */
+void worker_change(struct worker *w, struct worker_table *t);
+/* What is to be read of it now. */
+void worker_choose(struct worker *w, struct worker_table *t);
+struct worker_row *worker_row(struct worker *w, const char *name, const char *arn);
+struct worker_row *worker_row_add(struct worker *w, const char *name, const char *arn, int64_t id,
+				  int64_t start_ms, bool begun);
+/* Something of the table is in the store. */
+bool worker_has_rows(const struct worker *w, const struct worker_table *t);
+
 /* worker_start.c: false with `w->error` set. */
-bool worker_resolve(struct worker *w);
+bool worker_images_fit(const struct worker *w, const struct worker_table *t,
+		       const struct resolved_stream *r, struct error *err);
 bool worker_open_sinks(struct worker *w);
 bool worker_find_sinks(struct worker *w);
 void worker_purge_sinks(struct worker *w);
 void worker_close_sinks(struct worker *w);
 
 /* worker_streams.c: streams come and go within a session. */
-/* Those of `unopened`. False with `w->error` set. */
-bool worker_open_streams(struct worker *w);
-/* It is resolved and in `unopened`: found in the store, or made, and joined; its shards are looked
- * for and its lanes taken from then on. False with `w->error` set. */
-bool worker_open_stream(struct worker *w, struct worker_stream *s);
+/* A stream of the table: found in the store, or made, and joined; its shards are looked for and its
+ * lanes taken from then on. */
+void worker_open_stream(struct worker *w, struct worker_table *t, const struct resolved_stream *r,
+			int64_t start_ms);
 /* Nothing of it is under way any more: no lane of it is in the core, none is being added. */
 void worker_remove_stream(struct worker *w, struct worker_stream *s);
 /* The steward has left it. */

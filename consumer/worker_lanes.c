@@ -326,6 +326,7 @@ static void look_through(struct worker *w, struct worker_stream *s,
 	}
 	add_listed(w, s, found, n);
 	free(found);
+	s->listings += sound;
 	if (!s->listed && sound) {
 		s->listed = true;
 		/* Where lanes are shared, what was found is taken first. */
@@ -423,11 +424,11 @@ void worker_shards_known(struct worker *w, struct saver_shards *job)
 
 		look_through(w, s, listing, s->listing_count);
 		free(listing);
-		worker_report_settled(w, s);
 	} else if (job->error.kind != ERROR_CANCELLED && job->error.kind != ERROR_FENCED) {
 		worker_end_with(w, WORKER_FAILED, &job->error);
 	}
 	saver_shards_free(job);
+	worker_report_settled(w, s);
 }
 
 void worker_found(void *arg, uint32_t stream, const struct discover_listing *l)

@@ -25,6 +25,7 @@ static void drop(struct worker *w, uint32_t index, uint32_t then)
 	core_drop_lane(&w->core, index);
 	w->lanes[index] = NULL;
 	reader_drop(w->readers[l->reader], l);
+	worker_follow_lane(w, s);
 }
 
 void worker_ended(struct worker *w, uint32_t index)

@@ -10,72 +10,18 @@
 #define RESOLVE_BASE_MS 200
 #define RESOLVE_MAX_MS  10000
 
-/* --- streams --- */
-
-/* A neighbour that is away at the start is waited for; what only a person can change is not. */
-static bool resolve_patiently(struct worker *w, struct worker_stream *s)
+bool worker_images_fit(const struct worker *w, const struct worker_table *t,
+		       const struct resolved_stream *r, struct error *err)
 {
-	struct rng rng;
-	struct loop *loop = w->loop;
+	for (size_t i = 0; i < t->config.sink_count; i++) {
+		const struct worker_sink *k = &w->sinks[t->config.sinks[i].sink];
 
-	rng_seed(&rng, (uint64_t)clock_boot_ms(w->settings.clock));
-	for (unsigned tries = 0;; tries++) {
-		int64_t until;
-
-		if (resolve_stream(w->client, s->config->table, s->config->enable_stream,
-				   &s->resolved, &w->error)) {
-			health_set(w->settings.health, "aws", NULL);
-			return true;
-		}
-		error_wrap(&w->error, "stream %s", s->config->name);
-		if (!error_passes(w->error.kind))
+		if (!resolve_images_fit(r, t->config.name, k->config->name,
+					k->ops->encoding(k->config->settings), err))
 			return false;
-		health_set(w->settings.health, "aws", w->error.message);
-		log_warn("a stream could not be looked up, it is tried again",
-			 log_text("stream", s->config->name), log_text("error", w->error.message));
-		until = loop_now_ms(loop) +
-			rng_backoff_ms(&rng, tries, RESOLVE_BASE_MS, RESOLVE_MAX_MS);
-		while (loop_now_ms(loop) < until && !atomic_load(w->settings.stop))
-			loop_once(loop, 50);
-		if (atomic_load(w->settings.stop))
-			return error_set(&w->error, ERROR_CANCELLED, "stopped while starting");
 	}
-}
-
-static bool images_fit(const struct worker_stream *s, const struct worker_sink *k,
-		       struct error *err)
-{
-	return resolve_images_fit(&s->resolved, s->config->name, k->config->name,
-				  k->ops->encoding(k->config->settings), err);
-}
-
-/* On the heap from the start: nothing of it moves once it is opened. */
-static bool resolve_one(struct worker *w, const struct config_stream *config)
-{
-	struct worker_stream *s = memory_new(sizeof(*s));
-
-	s->config = config;
-	s->next = w->unopened;
-	w->unopened = s;
-	if (!resolve_patiently(w, s))
-		return false;
-	for (size_t k = 0; k < config->sink_count; k++)
-		if (!images_fit(s, &w->sinks[config->sinks[k].sink], &w->error))
-			return false;
-	log_info("stream", log_text("stream", config->name), log_text("arn", s->resolved.arn),
-		 log_text("view", s->resolved.view_type));
 	return true;
 }
-
-bool worker_resolve(struct worker *w)
-{
-	for (size_t i = w->settings.config->stream_count; i-- > 0;)
-		if (!resolve_one(w, &w->settings.config->streams[i]))
-			return false;
-	return true;
-}
-
-/* --- sinks --- */
 
 static void answered(struct worker *w, const struct sink_answer *a)
 {

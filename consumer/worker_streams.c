@@ -1,6 +1,5 @@
 /* Streams of a session: they are opened while it runs, and leave it again. */
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,7 +85,6 @@ struct opening {
 	struct worker_task task;
 	struct worker_stream *stream;
 	const char *session;
-	int64_t start_ms;
 };
 
 /* Where only one worker can be, it takes all there is at once. */
@@ -108,7 +106,7 @@ static bool find(struct saver_task *task, struct store *store, struct error *err
 	struct opening *o = (struct opening *)task;
 	struct worker_stream *s = o->stream;
 
-	return (store_stream(store, s->config->name, s->resolved.arn, o->start_ms, &s->stored,
+	return (store_stream(store, s->config->name, s->resolved.arn, s->start_ms, &s->stored,
 			     err) &&
 		store_join(store, o->session, s->stored.id, s->sink_ids, s->lanes.sink_count,
 			   err) &&
@@ -174,45 +172,43 @@ static void opened(struct worker *w, struct worker_task *task)
 	s->lanes.source.generation = s->stored.generation;
 	s->lanes.start_ms = s->stored.start_ms;
 	add_to_core(w, s);
-	core_expect(&w->core, --w->opening);
+	s->added = true;
+	w->opening--;
+	worker_expect(w);
 	discover_add(w->discover, s->lanes.index, s->resolved.arn, s->config->name);
 	begin_sharing(w, s);
 	/* Where there are other workers, the store says who lists. */
 	if (!w->steward)
 		discover_set_lister(w->discover, s->lanes.index, true);
+	worker_follow_opened(w, s);
 }
 
-/* In the order of the configuration, so that the store's ids are, too. */
-bool worker_open_stream(struct worker *w, struct worker_stream *s)
+void worker_open_stream(struct worker *w, struct worker_table *t, const struct resolved_stream *r,
+			int64_t start_ms)
 {
+	struct worker_stream *s = memory_new(sizeof(*s));
 	struct opening *o = memory_new(sizeof(*o));
-	int64_t now_ms = clock_aws_ms(w->settings.clock);
-	enum config_start start;
 
 	*o = (struct opening){ .task = { .saver.work = find, .done = opened },
 			       .stream = s,
 			       .session = w->session };
-	if (!config_start_parse(s->config->start, now_ms, &start, &o->start_ms, &w->error)) {
-		free(o);
-		return error_wrap(&w->error, "stream %s", s->config->name);
-	}
-	if (start == START_LATEST)
-		o->start_ms = now_ms;
+	s->config = &t->config;
+	s->table = t;
+	s->resolved = *r;
+	s->start_ms = start_ms;
+	t->stream = s;
+	t->streams++;
+	s->next = w->unopened;
+	w->unopened = s;
 	lineage_init(&s->lineage);
 	describe_source(s);
 	stream_cells(w, s);
 	attach_sinks(w, s);
-	core_expect(&w->core, ++w->opening);
+	w->opening++;
+	worker_expect(w);
+	log_info("stream", log_text("stream", t->config.name), log_text("arn", r->arn),
+		 log_text("view", r->view_type));
 	saver_work(w->saver, &o->task.saver);
-	return true;
-}
-
-bool worker_open_streams(struct worker *w)
-{
-	for (struct worker_stream *s = w->unopened; s; s = s->next)
-		if (!worker_open_stream(w, s))
-			return false;
-	return true;
 }
 
 /* --- leaving --- */
@@ -225,6 +221,7 @@ void worker_stream_removed(struct worker *w, uint32_t stream)
 	w->streams[stream] = NULL;
 	s->next = w->parted;
 	w->parted = s;
+	worker_follow_left(w, s);
 }
 
 void worker_remove_stream(struct worker *w, struct worker_stream *s)
@@ -236,22 +233,6 @@ void worker_remove_stream(struct worker *w, struct worker_stream *s)
 		steward_remove_stream(w->steward, s->lanes.index);
 	else
 		worker_stream_removed(w, s->lanes.index);
-}
-
-/* Where no other stream has its name: one that was turned off and on goes on under it. */
-static void forget_name(struct worker *w, const char *name)
-{
-	char part[160];
-
-	for (uint32_t i = 0; i < w->stream_count; i++)
-		if (w->streams[i] && strcmp(w->streams[i]->config->name, name) == 0)
-			return;
-	for (const struct worker_stream *s = w->unopened; s; s = s->next)
-		if (strcmp(s->config->name, name) == 0)
-			return;
-	snprintf(part, sizeof(part), "stream %s", name);
-	health_forget(w->settings.health, part);
-	metrics_forget_stream(w->settings.metrics, name);
 }
 
 void worker_free_stream(struct worker_stream *s)
@@ -273,9 +254,11 @@ void worker_reap_streams(struct worker *w)
 			at = &s->next;
 			continue;
 		}
+		struct worker_table *t = s->table;
+
 		*at = s->next;
-		forget_name(w, s->config->name);
 		worker_free_stream(s);
+		worker_follow_freed(w, t);
 	}
 }
 

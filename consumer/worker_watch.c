@@ -147,6 +147,18 @@ static void watch_stream(struct worker *w, struct worker_stream *s)
 	watch_bill(w, s);
 }
 
+/* Nothing of it is read: its first record may be as old as it is itself. */
+static void watch_waiting(struct worker *w, const struct worker_table *t)
+{
+	struct metrics *m = w->settings.metrics;
+	int64_t created_ms = resolve_created_ms(t->next_arn);
+	int64_t age_ms = created_ms < 0 ? 0 : clock_aws_ms(w->settings.clock) - created_ms;
+
+	metric_set(metrics_cell(m, METRIC_LAG, t->config.name, NULL), age_ms);
+	metric_set(metrics_cell(m, METRIC_TIME_TO_LOSS, t->config.name, NULL),
+		   RETENTION_MS - age_ms);
+}
+
 /* A roll of its own accord may stay open for long: it waits once it shall become visible, or where
  * the sink says that it has trouble. */
 static bool roll_waits(const struct core_sink *c, bool troubled)
@@ -198,6 +210,9 @@ void worker_watch(void *arg)
 		watch_stream(w, w->streams[i]);
 		worker_forget_shards(w, w->streams[i]);
 	}
+	for (const struct worker_table *t = w->tables; t; t = t->next)
+		if (t->waits && t->over)
+			watch_waiting(w, t);
 	for (uint32_t i = 0; i < w->sink_count; i++)
 		watch_sink(w, i);
 	note_pulse(w);
@@ -224,15 +239,24 @@ void worker_watch_end(struct worker *w)
 void worker_name_standing(const struct worker *w, struct error *err)
 {
 	uint32_t standing = 0;
+	const char *waits = NULL;
 	char names[NAMED_MAX * (STREAMS_SHARD_MAX + 2) + 8] = "";
 	size_t n = 0;
 
+	for (const struct worker_table *t = w->tables; t; t = t->next)
+		if (t->waits && t->over)
+			waits = t->config.name;
 	for (uint32_t i = 0; i < w->stream_count; i++) {
 		struct core_view view;
 
 		core_view(&w->core, i, &view);
 		standing += view.standing;
 	}
+	if (waits)
+		error_set(err, ERROR_INVALID,
+			  "stream %s was turned off and on again: what is new in it waits for "
+			  "sluice resume",
+			  waits);
 	if (standing == 0)
 		return;
 	for (uint32_t i = 0, named = 0; i < w->core.lane_count && named < NAMED_MAX; i++)

@@ -1,9 +1,12 @@
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "aws/credentials.h"
 #include "base/loop.h"
+#include "base/memory.h"
 #include "checkpoint/store.h"
+#include "consumer/follow.h"
 #include "consumer/resolve.h"
 #include "ops/arguments.h"
 #include "ops/command.h"
@@ -134,18 +137,25 @@ static bool images_fit(const struct check *k, const struct config_stream *s,
 	return true;
 }
 
-static void check_stream(struct check *k, struct aws_client *c, const struct config_stream *s)
+/* `table` under the name that its stream gets. */
+static void check_table(struct check *k, struct aws_client *c, const struct config_stream *s,
+			const char *table, const char *name)
 {
 	struct resolved_stream r;
 	struct error err = { 0 };
 	char text[1400];
 	/* A check changes nothing: a stream that would be turned on is only told of. */
-	bool ok = resolve_stream(c, s->table, NULL, &r, &err);
+	bool ok = resolve_stream(c, table, NULL, &r, &err);
 
 	if (!ok && s->enable_stream && err.kind == ERROR_INVALID) {
 		snprintf(text, sizeof(text), "has no stream yet; run turns it on with %s",
 			 s->enable_stream);
-		say(k, true, "stream", s->name, text);
+		say(k, true, "stream", name, text);
+		return;
+	}
+	if (!ok && s->is_pattern && err.kind == ERROR_INVALID) {
+		snprintf(text, sizeof(text), "has no stream: run leaves it out until it has one");
+		say(k, true, "stream", name, text);
 		return;
 	}
 	ok = ok && images_fit(k, s, &r, &err) && read_once(c, &r, &err);
@@ -154,20 +164,84 @@ static void check_stream(struct check *k, struct aws_client *c, const struct con
 			 r.old_images
 				 ? ""
 				 : " (no old images: updates are 'r', deletes carry their keys)");
-	say(k, ok, "stream", s->name, ok ? text : err.message);
+	say(k, ok, "stream", name, ok ? text : err.message);
+}
+
+struct names {
+	bool done;
+	struct error err;
+	struct dynamodb_names page;
+};
+
+static void on_names(void *arg, const struct error *err, const struct dynamodb_names *page)
+{
+	struct names *n = arg;
+
+	n->err = *err;
+	n->done = true;
+	if (page)
+		n->page = *page;
+}
+
+static void check_match(struct check *k, struct aws_client *c, const char *table, unsigned *matches)
+{
+	const struct config_stream *other, *s = follow_entry(k->config, table, &other);
+	char name[CONFIG_STREAM_NAME_MAX + 1];
+	struct error err = { 0 };
+
+	if (!s || !s->is_pattern)
+		return;
+	matches[s - k->config->streams]++;
+	if (config_stream_name(s, table, name, &err))
+		check_table(k, c, s, table, name);
+	else
+		say(k, false, "stream", table, err.message);
+}
+
+/* A line for each table that matches, and one for a pattern that none does. */
+static void check_patterns(struct check *k, struct aws_client *c)
+{
+	unsigned *matches = memory_array(k->config->stream_count, sizeof(*matches));
+	struct names *n = memory_new(sizeof(*n));
+
+	do {
+		char after[sizeof(n->page.last)];
+
+		memcpy(after, n->page.last, sizeof(after));
+		n->done = false;
+		dynamodb_list_tables(c, after, on_names, n);
+		aws_wait(c, &n->done);
+		for (size_t i = 0; n->err.kind == ERROR_NONE && i < n->page.count; i++)
+			check_match(k, c, n->page.names[i], matches);
+	} while (n->err.kind == ERROR_NONE && *n->page.last);
+	if (n->err.kind != ERROR_NONE)
+		say(k, false, "tables", "", n->err.message);
+	for (size_t i = 0; n->err.kind == ERROR_NONE && i < k->config->stream_count; i++)
+		if (k->config->streams[i].is_pattern && matches[i] == 0)
+			say(k, true, "stream", k->config->streams[i].table, "no table matches yet");
+	free(matches);
+	free(n);
 }
 
 static void check_streams(struct check *k)
 {
 	struct loop *loop = loop_new(&k->clock);
 	struct error err = { 0 };
+	bool patterns = false;
 	struct aws_client *c = aws_client_new(loop, &k->aws.settings, k->aws.credentials, &k->clock,
 					      k->metrics, &err);
 
 	if (!c)
 		say(k, false, "aws", "", err.message);
-	for (size_t i = 0; c && i < k->config->stream_count; i++)
-		check_stream(k, c, &k->config->streams[i]);
+	for (size_t i = 0; c && i < k->config->stream_count; i++) {
+		const struct config_stream *s = &k->config->streams[i];
+
+		patterns = patterns || s->is_pattern;
+		if (!s->is_pattern)
+			check_table(k, c, s, s->table, s->name);
+	}
+	if (patterns)
+		check_patterns(k, c);
 	aws_client_free(c);
 	loop_free(loop);
 }

@@ -173,7 +173,8 @@ static void banner(const struct config *c)
 	struct buf sinks = { 0 }, streams = { 0 };
 
 	for (size_t i = 0; i < c->stream_count; i++)
-		buf_printf(&streams, "%s%s", i ? "," : "", c->streams[i].name);
+		buf_printf(&streams, "%s%s", i ? "," : "",
+			   c->streams[i].is_pattern ? c->streams[i].table : c->streams[i].name);
 	for (size_t i = 0; i < c->sink_count; i++)
 		buf_printf(&sinks, "%s%s", i ? "," : "", c->sinks[i].name);
 	log_info("sluice " SLUICE_VERSION, log_text("worker", c->worker.name),

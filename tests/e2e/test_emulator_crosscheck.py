@@ -348,7 +348,8 @@ def test_a_shard_that_rolled_over_ends_and_has_a_child(sides, dynamodb, access_k
 
 
 def test_where_local_differs_the_emulator_follows_aws(sides):
-    """Local takes any ARN for unknown, any filter, no iterator by time; AWS refuses, checks, has it."""
+    """Local takes any ARN for unknown, any filter, no iterator by time, no export; AWS refuses, checks,
+    has them."""
     side = sides[1]
     assert side.refusal("DescribeStream", {"StreamArn": "x" * 60}) == (400, "com.amazon.coral.validate#ValidationException")
     for wrong in ({"Type": "OTHER", "ShardId": side.shard}, {"ShardId": side.shard},
@@ -358,4 +359,5 @@ def test_where_local_differs_the_emulator_follows_aws(sides):
     page = side.records(side.iterator(ShardIteratorType="AT_TIMESTAMP", Timestamp=0.5))
     assert len(page["Records"]) == 5
     with pytest.raises(ClientError, match="UnknownOperationException"):
-        side.client("dynamodb").list_exports()
+        sides[0].client("dynamodb").list_exports()
+    assert side.client("dynamodb").list_exports()["ExportSummaries"] == []

@@ -20,6 +20,7 @@ static const struct operation {
 	{ STREAMS, "ListStreams", call_list_streams },
 	{ DYNAMODB, "DescribeTable", call_describe_table },
 	{ DYNAMODB, "UpdateTable", call_update_table },
+	{ DYNAMODB, "DeleteTable", call_delete_table },
 	{ DYNAMODB, "ListTables", call_list_tables },
 	{ DYNAMODB, "DescribeContinuousBackups", call_describe_continuous_backups },
 	{ DYNAMODB, "UpdateContinuousBackups", call_update_continuous_backups },

@@ -14,8 +14,9 @@ struct call {
 };
 typedef void call_fn(struct call *c);
 call_fn call_list_streams, call_describe_stream, call_get_shard_iterator, call_get_records,
-	call_describe_table, call_update_table, call_list_tables, call_describe_continuous_backups,
-	call_update_continuous_backups, call_export_table, call_describe_export, call_list_exports;
+	call_describe_table, call_update_table, call_delete_table, call_list_tables,
+	call_describe_continuous_backups, call_update_continuous_backups, call_export_table,
+	call_describe_export, call_list_exports;
 
 /* A text of min..max bytes; answers ValidationException and gives NULL where it is not that. With
  * `optional` an absent one is "". */

@@ -61,6 +61,14 @@ static bool control_table(struct control *c, struct error *err)
 	return true;
 }
 
+static bool control_drop(struct control *c, struct error *err)
+{
+	(void)err;
+	table_delete(c->table);
+	show_shards(c);
+	return true;
+}
+
 static bool control_put(struct control *c, struct error *err)
 {
 	struct item_place place = { 0 };
@@ -335,16 +343,17 @@ static const struct verb {
 	bool (*fn)(struct control *c, struct error *err);
 	bool table; /* needs "table" */
 } verbs[] = {
-	{ "table", control_table, false },     { "put", control_put, true },
-	{ "delete", control_delete, true },    { "append", control_append, true },
-	{ "split", control_split, true },      { "rotate", control_rotate, true },
-	{ "close", control_close, true },      { "trim", control_trim, true },
-	{ "disable", control_disable, true },  { "enable", control_enable, true },
-	{ "advance", control_advance, false }, { "date", control_date, false },
-	{ "fault", control_fault, false },     { "faults", control_faults, false },
-	{ "clear", control_clear, false },     { "stats", control_stats, false },
-	{ "reset", control_reset, false },     { "shards", control_shards, true },
-	{ "truth", control_truth, true },      { "exports", control_exports, true },
+	{ "table", control_table, false },    { "drop", control_drop, true },
+	{ "put", control_put, true },         { "delete", control_delete, true },
+	{ "append", control_append, true },   { "split", control_split, true },
+	{ "rotate", control_rotate, true },   { "close", control_close, true },
+	{ "trim", control_trim, true },       { "disable", control_disable, true },
+	{ "enable", control_enable, true },   { "advance", control_advance, false },
+	{ "date", control_date, false },      { "fault", control_fault, false },
+	{ "faults", control_faults, false },  { "clear", control_clear, false },
+	{ "stats", control_stats, false },    { "reset", control_reset, false },
+	{ "shards", control_shards, true },   { "truth", control_truth, true },
+	{ "exports", control_exports, true },
 };
 
 static bool control_run(struct world *w, const struct verb *verb, const json_t *request,

@@ -117,11 +117,22 @@ void call_update_table(struct call *c)
 		describe(c->reply->body, "TableDescription", t);
 }
 
+void call_delete_table(struct call *c)
+{
+	struct table *t = call_table(c, "ResourceNotFoundException");
+
+	if (!t)
+		return;
+	describe(c->reply->body, "TableDescription", t);
+	table_delete(t);
+}
+
 void call_list_tables(struct call *c)
 {
 	size_t limit = call_limit(c, 100, 100), listed = 0;
 	const char *after = limit ? call_text(c, "ExclusiveStartTableName", 3, 255, true) : NULL;
 	struct buf *out = c->reply->body;
+	const char *last = "";
 	bool skip;
 
 	if (!after)
@@ -135,12 +146,14 @@ void call_list_tables(struct call *c)
 			skip = strcmp(name, after) != 0;
 			continue;
 		}
+		if (c->world->tables[i]->deleted)
+			continue;
 		if (listed == limit) {
-			buf_printf(out, "],\"LastEvaluatedTableName\":\"%s\"}",
-				   c->world->tables[i - 1]->spec.name);
+			buf_printf(out, "],\"LastEvaluatedTableName\":\"%s\"}", last);
 			return;
 		}
 		buf_printf(out, "%s\"%s\"", listed++ ? "," : "", name);
+		last = name;
 	}
 	buf_text(out, "]}");
 }

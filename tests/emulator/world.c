@@ -364,7 +364,7 @@ struct table *world_table(struct world *w, const char *name)
 
 	name = slash ? slash + 1 : name;
 	for (size_t i = 0; i < w->table_count; i++)
-		if (strcmp(w->tables[i]->spec.name, name) == 0)
+		if (!w->tables[i]->deleted && strcmp(w->tables[i]->spec.name, name) == 0)
 			return w->tables[i];
 	return NULL;
 }
@@ -375,10 +375,19 @@ struct table *world_table_of(struct world *w, const char *arn)
 	size_t n = name ? strcspn(name + 7, "/") : 0;
 
 	for (size_t i = 0; i < w->table_count && n; i++)
-		if (strlen(w->tables[i]->spec.name) == n &&
+		if (!w->tables[i]->deleted && strlen(w->tables[i]->spec.name) == n &&
 		    memcmp(w->tables[i]->spec.name, name + 7, n) == 0)
 			return w->tables[i];
 	return NULL;
+}
+
+void table_delete(struct table *t)
+{
+	const struct stream *s = table_stream(t);
+
+	if (s && !s->disabled)
+		table_disable(t);
+	t->deleted = true;
 }
 
 struct stream *table_stream(const struct table *t)

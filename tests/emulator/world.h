@@ -49,6 +49,7 @@ struct table {
 	struct world *world;
 	struct table_spec spec;
 	int64_t created_ms;
+	bool deleted;            /* another one may have its name; its streams stay readable */
 	struct stream **streams; /* oldest first */
 	size_t stream_count;
 	json_t *items;                 /* put by hand: key text → item */
@@ -112,6 +113,7 @@ void table_arn(const struct table *t, char out[ARN_SIZE]);
 /* A new stream with a new ARN; its shards go on with the keys of the last one's leaves. */
 void table_enable(struct table *t, enum view view);
 void table_disable(struct table *t);
+void table_delete(struct table *t);
 
 bool stream_enabling(const struct stream *s);                       /* no shard is listed yet */
 struct shard *stream_shard(const struct stream *s, const char *id); /* NULL: not there (any more) */

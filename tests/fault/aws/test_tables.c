@@ -262,6 +262,58 @@ static void test_tables(void **state)
 	world_close(&w);
 }
 
+struct listed {
+	struct error err;
+	struct dynamodb_names names;
+	bool done;
+};
+
+static void got_names(void *arg, const struct error *err, const struct dynamodb_names *n)
+{
+	struct listed *l = arg;
+
+	l->err = *err;
+	l->done = true;
+	assert_true((n != NULL) == (err->kind == ERROR_NONE));
+	if (n)
+		l->names = *n;
+}
+
+static void test_list_tables(void **state)
+{
+	static const struct reply script[] = {
+		{ 200, NULL,
+		  STR_INIT("{\"TableNames\":[\"a\",\"b\"],\"LastEvaluatedTableName\":\"b\"}"),
+		  REPLY_WHOLE },
+		{ 200, NULL, STR_INIT("{\"TableNames\":[]}"), REPLY_WHOLE },
+		{ 200, NULL, STR_INIT("{\"TableNames\":[1]}"), REPLY_WHOLE },
+		{ 200, NULL, STR_INIT("{\"Tables\":[]}"), REPLY_WHOLE },
+		{ 400, NULL, STR_INIT("{\"__type\":\"x#AccessDeniedException\"}"), REPLY_WHOLE },
+	};
+	static const enum error_kind kinds[] = { ERROR_NONE, ERROR_NONE, ERROR_INVALID,
+						 ERROR_INVALID, ERROR_REFUSED };
+	struct world w;
+	struct listed l = { 0 };
+
+	(void)state;
+	world_open(&w, script, 5, 2, NULL, NULL);
+	for (int i = 0; i < 5; i++) {
+		l.done = false;
+		dynamodb_list_tables(w.client, i == 1 ? l.names.last : "", got_names, &l);
+		aws_wait(w.client, &l.done);
+		assert_int_equal(l.err.kind, kinds[i]);
+		if (i == 0) {
+			assert_int_equal(l.names.count, 2);
+			assert_string_equal(l.names.names[1], "b");
+			assert_string_equal(l.names.last, "b");
+		}
+	}
+	assert_int_equal(l.names.count, 0);
+	assert_string_equal(l.names.last, "");
+	assert_non_null(strstr(l.err.message, "dynamodb:ListTables"));
+	world_close(&w);
+}
+
 static _Atomic int64_t ahead_ms;
 static int64_t boot_ahead(const struct clock *c)
 {
@@ -367,6 +419,7 @@ int main(void)
 		cmocka_unit_test(test_bad_descriptions),
 		cmocka_unit_test(test_iterators),
 		cmocka_unit_test(test_tables),
+		cmocka_unit_test(test_list_tables),
 		cmocka_unit_test(test_expired_keys_are_renewed),
 		cmocka_unit_test(test_fetch),
 	};

@@ -64,6 +64,34 @@ static void the_least_configuration_has_all_defaults(void **state)
 	assert_int_equal(c->log.format, LOG_TEXT);
 }
 
+static void a_pattern_names_its_streams(void **state)
+{
+	struct config *c = parse("streams:\n"
+				 "  - { table: 'orders-*', sinks: [screen] }\n"
+				 "  - { table: 'a?', name: 'my.${table}.x', sinks: [screen] }\n"
+				 "  - { table: abc, sinks: [screen] }\n"
+				 "sinks: {screen: {type: screen}}\n"
+				 "worker: { follow: 5s }\n");
+	char name[CONFIG_STREAM_NAME_MAX + 1], longest[256] = "";
+	struct error err = { 0 };
+
+	(void)state;
+	assert_int_equal(c->worker.follow_ms, 5000);
+	assert_true(c->streams[0].is_pattern && c->streams[1].is_pattern);
+	assert_false(c->streams[2].is_pattern);
+	assert_null(c->streams[0].name);
+	assert_true(config_stream_name(&c->streams[0], "orders-eu", name, &err));
+	assert_string_equal(name, "orders-eu");
+	assert_true(config_stream_name(&c->streams[1], "ab", name, &err));
+	assert_string_equal(name, "my.ab.x");
+	memset(longest, 'o', CONFIG_STREAM_NAME_MAX);
+	assert_true(config_stream_name(&c->streams[0], longest, name, &err));
+	assert_string_equal(name, longest);
+	assert_false(config_stream_name(&c->streams[1], longest, name, &err));
+	assert_non_null(strstr(err.message, "an entry of its own"));
+	config_free(c);
+}
+
 static void everything_given_arrives(void **state)
 {
 	AUTO(config)
@@ -327,6 +355,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_least_configuration_has_all_defaults),
+		cmocka_unit_test(a_pattern_names_its_streams),
 		cmocka_unit_test(everything_given_arrives),
 		cmocka_unit_test(json_is_yaml),
 		cmocka_unit_test(starts_are_read),

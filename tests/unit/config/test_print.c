@@ -56,6 +56,7 @@ static void the_effective_configuration_reads_as_yaml(void **state)
 			  "  threads: 3\n"
 			  "  memory: 64MiB\n"
 			  "  max_shards: 10000\n"
+			  "  follow: 1m\n"
 			  "  shutdown: 20s\n"
 			  "  sink_timeout: 5m\n"
 			  "checkpoint:\n"

@@ -117,15 +117,14 @@ static const struct {
 	{ LAKE "streams: [orders]\n",
 	  "f:3: streams[0]: expected a map with a table and its sinks" },
 	{ LAKE "streams:\n  - sinks: [lake]\n",
-	  "f:4: streams[0].table: is required: The table's name or ARN, or its stream's ARN." },
+	  "f:4: streams[0].table: is required: The table's name or ARN, its stream's ARN, or a "
+	  "pattern of tables' names: orders-*, with * for any text and ? for one letter." },
 	{ LAKE "streams:\n  - table:\n    sinks: [lake]\n",
-	  "f:4: streams[0].table: is required: The table's name or ARN, or its stream's ARN." },
-	{ LAKE "streams:\n  - table: orders-*\n    sinks: [lake]\n",
-	  "f:4: streams[0].table: expected a table's name, its ARN or its stream's ARN, not "
-	  "'orders-*'" },
+	  "f:4: streams[0].table: is required: The table's name or ARN, its stream's ARN, or a "
+	  "pattern of tables' names: orders-*, with * for any text and ? for one letter." },
 	{ LAKE "streams:\n  - table: arn:aws:s3:::bucket\n    sinks: [lake]\n",
-	  "f:4: streams[0].table: expected a table's name, its ARN or its stream's ARN, not "
-	  "'arn:aws:s3:::bucket'" },
+	  "f:4: streams[0].table: expected a table's name, a pattern of names, its ARN or its "
+	  "stream's ARN, not 'arn:aws:s3:::bucket'" },
 	{ LAKE STREAM "    name: my orders\n",
 	  "f:6: streams[0].name: expected 1 to 128 of a-z A-Z 0-9 _ . -, not 'my orders'" },
 	{ LAKE STREAM "    start: yesterday\n",
@@ -151,8 +150,20 @@ static const struct {
 	{ LAKE STREAM "    sink: [lake]\n",
 	  "f:6: streams[0].sink: no such setting; did you mean 'sinks'?" },
 	{ LAKE STREAM "  - table: orders\n    sinks: [lake]\n",
-	  "f:6: streams[1].name: the stream of line 4 is called 'orders', too; give one of them "
-	  "another name" },
+	  "f:6: streams[1].table: the stream of line 4 reads 'orders', too: a stream is read once, "
+	  "and may have several sinks" },
+	{ LAKE "streams:\n  - table: orders-*\n    sinks: [lake]\n    name: all\n",
+	  "f:6: streams[0].name: expected ${table} in it, as the table is a pattern, or no name" },
+	{ LAKE "streams:\n  - table: orders-*\n    sinks: [lake]\n    name: a ${table}\n",
+	  "f:6: streams[0].name: expected a-z A-Z 0-9 _ . - and ${table}, not 'a ${table}'" },
+	{ LAKE STREAM "    name: ${table}\n",
+	  "f:6: streams[0].name: expected 1 to 128 of a-z A-Z 0-9 _ . -, not '${table}'" },
+	{ LAKE "streams:\n  - table: orders *\n    sinks: [lake]\n",
+	  "f:4: streams[0].table: expected a table's name, a pattern of names, its ARN or its "
+	  "stream's ARN, not 'orders *'" },
+	{ LAKE "streams:\n  - table: a*\n    sinks: [lake]\n  - table: a*\n    sinks: [lake]\n",
+	  "f:6: streams[1].table: the stream of line 4 reads 'a*', too: a stream is read once, and "
+	  "may have several sinks" },
 	{ LAKE STREAM "  - table: other\n    sinks: [lake]\n    name: orders\n",
 	  "f:8: streams[1].name: the stream of line 4 is called 'orders', too; give one of them "
 	  "another name" },

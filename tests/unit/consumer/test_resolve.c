@@ -55,6 +55,28 @@ static void long_parts_are_cut_not_run_over(void **state)
 	assert_true(strlen(account) < sizeof(account));
 }
 
+#define TABLE "arn:aws:dynamodb:eu-west-1:123456789012:table/orders"
+
+static void a_label_is_a_time(void **state)
+{
+	(void)state;
+	assert_int_equal(resolve_created_ms(TABLE "/stream/2015-05-11T21:21:33.291"),
+			 1431379293291);
+	assert_int_equal(resolve_created_ms(TABLE "/stream/label"), -1);
+	assert_int_equal(resolve_created_ms(TABLE "/stream/-2h"), -1);
+	assert_int_equal(resolve_created_ms(TABLE "/stream/"), -1);
+	assert_int_equal(resolve_created_ms(TABLE), -1);
+}
+
+static void streams_of_one_table_have_its_arn(void **state)
+{
+	(void)state;
+	assert_true(resolve_same_table(TABLE "/stream/a", TABLE "/stream/b"));
+	assert_false(resolve_same_table(TABLE "/stream/a", TABLE "-2/stream/a"));
+	assert_false(resolve_same_table(TABLE "-2/stream/a", TABLE "/stream/a"));
+	assert_false(resolve_same_table("orders", TABLE "/stream/a"));
+}
+
 static bool fit(bool new_images, enum event_format format, struct error *err)
 {
 	struct resolved_stream r = { .new_images = new_images };
@@ -86,6 +108,8 @@ int main(void)
 		cmocka_unit_test(region_and_account_stand_in_the_arn),
 		cmocka_unit_test(what_it_does_not_have_is_empty),
 		cmocka_unit_test(long_parts_are_cut_not_run_over),
+		cmocka_unit_test(a_label_is_a_time),
+		cmocka_unit_test(streams_of_one_table_have_its_arn),
 		cmocka_unit_test(forms_that_need_images_are_told_from_the_one_that_does_not),
 	};
 
