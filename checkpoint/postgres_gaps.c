@@ -73,12 +73,12 @@ bool postgres_gaps(struct store *s, int64_t stream, store_gap_fn *fn, void *arg,
 	return tell_gaps(res, fn, arg, err);
 }
 
-bool postgres_gaps_accept(struct store *s, int64_t stream, int64_t at_ms, uint32_t *accepted,
-			  struct error *err)
+bool postgres_gaps_accept(struct store *s, int64_t stream, int64_t newest, int64_t at_ms,
+			  uint32_t *accepted, struct error *err)
 {
 	AUTO(pg_result)
-	PGresult *res = postgres_call(postgres_of(s), err, "SELECT sluice.gaps_accept($1, $2)",
-				      "ii", stream, at_ms);
+	PGresult *res = postgres_call(postgres_of(s), err, "SELECT sluice.gaps_accept($1, $2, $3)",
+				      "iii", stream, newest, at_ms);
 
 	if (res)
 		*accepted = (uint32_t)value_int(res, 0, 0);

@@ -247,6 +247,24 @@ bool postgres_lanes_list(struct store *s, int64_t stream, const struct store_of 
 	return res != NULL;
 }
 
+bool postgres_unheld(struct store *s, int64_t stream, store_unheld_fn *fn, void *arg,
+		     struct error *err)
+{
+	AUTO(pg_result)
+	PGresult *res = postgres_call(
+		postgres_of(s), err,
+		"SELECT l.shard, (SELECT min(p.event_ms) FROM sluice.position p "
+		"WHERE p.lane = l.id AND NOT p.done), l.read_at_ms FROM sluice.lane l "
+		"WHERE l.stream = $1 AND NOT l.done AND (l.owner IS NULL OR NOT EXISTS ("
+		"SELECT FROM sluice.session o WHERE o.id = l.owner AND o.state = 'live')) "
+		"AND NOT " WAITS,
+		"i", stream);
+
+	for (int i = 0; i < PQntuples(res); i++)
+		fn(arg, PQgetvalue(res, i, 0), value_int(res, i, 1), value_int(res, i, 2));
+	return res != NULL;
+}
+
 bool postgres_lanes_wish(struct store *s, const char *session, const char *from, int64_t stream,
 			 uint32_t max, uint32_t *wished, struct error *err)
 {

@@ -271,6 +271,7 @@ const struct store_ops store_postgres = {
 	.lanes_add = postgres_lanes_add,
 	.lanes_claim = postgres_lanes_claim,
 	.lanes_list = postgres_lanes_list,
+	.unheld = postgres_unheld,
 	.lanes_wish = postgres_lanes_wish,
 	.lanes_release = postgres_lanes_release,
 	.shards = postgres_shards,

@@ -92,6 +92,8 @@ bool sqlite_lanes_claim(struct store *s, const char *session, int64_t stream, co
 bool sqlite_lanes_list(struct store *s, int64_t stream, const struct store_of *of,
 		       store_lane_fn *lane, store_position_fn *position, void *arg,
 		       struct error *err);
+bool sqlite_unheld(struct store *s, int64_t stream, store_unheld_fn *fn, void *arg,
+		   struct error *err);
 bool sqlite_lanes_wish(struct store *s, const char *session, const char *from, int64_t stream,
 		       uint32_t max, uint32_t *wished, struct error *err);
 bool sqlite_lanes_release(struct store *s, const char *session, const int64_t *lanes, size_t count,
@@ -105,8 +107,8 @@ bool sqlite_tidy(struct store *s, int64_t stream, int64_t before_ms, uint32_t *r
 bool sqlite_gap_put(struct store *s, const char *session, struct store_gap *gap, bool accept,
 		    bool *added, struct error *err);
 bool sqlite_gaps(struct store *s, int64_t stream, store_gap_fn *fn, void *arg, struct error *err);
-bool sqlite_gaps_accept(struct store *s, int64_t stream, int64_t at_ms, uint32_t *accepted,
-			struct error *err);
+bool sqlite_gaps_accept(struct store *s, int64_t stream, int64_t newest, int64_t at_ms,
+			uint32_t *accepted, struct error *err);
 bool sqlite_gaps_accepted(struct store *s, const int64_t *streams, size_t count, store_gap_fn *fn,
 			  void *arg, struct error *err);
 bool sqlite_gap_close(struct store *s, int64_t id, enum store_gap_how how,

@@ -129,27 +129,27 @@ bool sqlite_gaps(struct store *store, int64_t stream, store_gap_fn *fn, void *ar
 	return tell_gaps(s, st, fn, arg, err);
 }
 
-static bool accept_all(struct sqlite *s, int64_t stream, int64_t at_ms, uint32_t *accepted,
-		       struct error *err)
+static bool accept_all(struct sqlite *s, int64_t stream, int64_t newest, int64_t at_ms,
+		       uint32_t *accepted, struct error *err)
 {
 	int changed = 0;
 	bool ok = sqlite_stream_known(s, stream, err) &&
 		  sqlite_run(s, &changed, err,
 			     "UPDATE gap SET state = 'accepted', how = 'resume', closed_ms = ? "
-			     "WHERE stream = ? AND state = 'open'",
-			     "ii", at_ms, stream);
+			     "WHERE stream = ? AND state = 'open' AND id <= ?",
+			     "iii", at_ms, stream, newest);
 
 	*accepted = (uint32_t)changed;
 	return ok;
 }
 
-bool sqlite_gaps_accept(struct store *store, int64_t stream, int64_t at_ms, uint32_t *accepted,
-			struct error *err)
+bool sqlite_gaps_accept(struct store *store, int64_t stream, int64_t newest, int64_t at_ms,
+			uint32_t *accepted, struct error *err)
 {
 	struct sqlite *s = sqlite_of(store);
 
 	return sqlite_begin(s, err) &&
-	       sqlite_end(s, accept_all(s, stream, at_ms, accepted, err), err);
+	       sqlite_end(s, accept_all(s, stream, newest, at_ms, accepted, err), err);
 }
 
 bool sqlite_gaps_accepted(struct store *store, const int64_t *streams, size_t count,

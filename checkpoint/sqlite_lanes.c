@@ -185,6 +185,30 @@ bool sqlite_lanes_claim(struct store *store, const char *session, int64_t stream
 			  err);
 }
 
+bool sqlite_unheld(struct store *store, int64_t stream, store_unheld_fn *fn, void *arg,
+		   struct error *err)
+{
+	struct sqlite *s = sqlite_of(store);
+	AUTO(sqlite3_stmt)
+	sqlite3_stmt *st = sqlite_prepare(
+		s,
+		"SELECT l.shard, (SELECT min(p.event_ms) FROM position p WHERE p.lane = l.id "
+		"AND NOT p.done), l.read_at_ms FROM lane l WHERE l.stream = ? AND NOT l.done "
+		"AND (l.owner IS NULL OR l.owner NOT IN " SQLITE_LIVE ") AND NOT " WAITS,
+		err);
+	bool row;
+
+	if (st)
+		sqlite_bind(st, "i", stream);
+	while (st && sqlite_step(s, st, &row, err)) {
+		if (!row)
+			return true;
+		fn(arg, sqlite_text(st, 0), sqlite3_column_int64(st, 1),
+		   sqlite3_column_int64(st, 2));
+	}
+	return false;
+}
+
 static bool wish(struct sqlite *s, const char *session, const char *from, int64_t stream,
 		 uint32_t max, uint32_t *wished, struct error *err)
 {

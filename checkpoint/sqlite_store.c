@@ -411,6 +411,7 @@ const struct store_ops store_sqlite = {
 	.lanes_add = sqlite_lanes_add,
 	.lanes_claim = sqlite_lanes_claim,
 	.lanes_list = sqlite_lanes_list,
+	.unheld = sqlite_unheld,
 	.lanes_wish = sqlite_lanes_wish,
 	.lanes_release = sqlite_lanes_release,
 	.shards = sqlite_shards,

@@ -178,6 +178,12 @@ bool store_lanes_list(struct store *s, int64_t stream, store_lane_fn *lane,
 	return named(s, s->ops->lanes_list(s, stream, &all, lane, position, arg, err), err);
 }
 
+bool store_unheld(struct store *s, int64_t stream, store_unheld_fn *fn, void *arg,
+		  struct error *err)
+{
+	return named(s, s->ops->unheld(s, stream, fn, arg, err), err);
+}
+
 bool store_lanes_wish(struct store *s, const char *session, const char *from, int64_t stream,
 		      uint32_t max, uint32_t *wished, struct error *err)
 {
@@ -258,11 +264,11 @@ bool store_gaps(struct store *s, int64_t stream, store_gap_fn *fn, void *arg, st
 	return named(s, s->ops->gaps(s, stream, fn, arg, err), err);
 }
 
-bool store_gaps_accept(struct store *s, int64_t stream, int64_t at_ms, uint32_t *accepted,
-		       struct error *err)
+bool store_gaps_accept(struct store *s, int64_t stream, int64_t newest, int64_t at_ms,
+		       uint32_t *accepted, struct error *err)
 {
 	*accepted = 0;
-	return named(s, s->ops->gaps_accept(s, stream, at_ms, accepted, err), err);
+	return named(s, s->ops->gaps_accept(s, stream, newest, at_ms, accepted, err), err);
 }
 
 bool store_gaps_accepted(struct store *s, const int64_t *streams, size_t count, store_gap_fn *fn,

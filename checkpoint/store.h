@@ -200,6 +200,12 @@ bool store_lanes_held(struct store *s, const char *session, int64_t stream, stor
 /* The same of all lanes, whoever owns them. For status. */
 bool store_lanes_list(struct store *s, int64_t stream, store_lane_fn *lane,
 		      store_position_fn *position, void *arg, struct error *err) MUST_CHECK;
+/* Lanes that no live session has, with nothing in the store before them that is not done: where the
+ * sink that is furthest behind stands (event_ms, 0: before the first record), and when they were
+ * last read. */
+typedef void store_unheld_fn(void *arg, const char *shard, int64_t event_ms, int64_t read_at_ms);
+bool store_unheld(struct store *s, int64_t stream, store_unheld_fn *fn, void *arg,
+		  struct error *err) MUST_CHECK;
 /* Asks the live session `from` for up to `max` of its lanes, the newest first: those whose parent
  * is done or unknown to the store and that no live session wants. *wished: how many. A wish holds
  * until its lane is claimed or done, or its wisher is not live. */
@@ -307,9 +313,10 @@ bool store_gap_put(struct store *s, const char *session, struct store_gap *gap, 
 typedef void store_gap_fn(void *arg, const struct store_gap *gap);
 bool store_gaps(struct store *s, int64_t stream, store_gap_fn *fn, void *arg,
 		struct error *err) MUST_CHECK;
-/* The open gaps of the stream become accepted (STORE_GAP_RESUME); *accepted: how many. */
-bool store_gaps_accept(struct store *s, int64_t stream, int64_t at_ms, uint32_t *accepted,
-		       struct error *err) MUST_CHECK;
+/* The open gaps of the stream with ids up to `newest` become accepted (STORE_GAP_RESUME);
+ * *accepted: how many. */
+bool store_gaps_accept(struct store *s, int64_t stream, int64_t newest, int64_t at_ms,
+		       uint32_t *accepted, struct error *err) MUST_CHECK;
 /* Those that are accepted and not yet closed, of these streams: cheap, for asking again and again.
  */
 bool store_gaps_accepted(struct store *s, const int64_t *streams, size_t count, store_gap_fn *fn,

@@ -48,6 +48,8 @@ struct store_ops {
 	bool (*lanes_list)(struct store *s, int64_t stream, const struct store_of *of,
 			   store_lane_fn *lane, store_position_fn *position, void *arg,
 			   struct error *err);
+	bool (*unheld)(struct store *s, int64_t stream, store_unheld_fn *fn, void *arg,
+		       struct error *err);
 	bool (*lanes_wish)(struct store *s, const char *session, const char *from, int64_t stream,
 			   uint32_t max, uint32_t *wished, struct error *err);
 	bool (*lanes_release)(struct store *s, const char *session, const int64_t *lanes,
@@ -69,8 +71,8 @@ struct store_ops {
 			bool *added, struct error *err);
 	bool (*gaps)(struct store *s, int64_t stream, store_gap_fn *fn, void *arg,
 		     struct error *err);
-	bool (*gaps_accept)(struct store *s, int64_t stream, int64_t at_ms, uint32_t *accepted,
-			    struct error *err);
+	bool (*gaps_accept)(struct store *s, int64_t stream, int64_t newest, int64_t at_ms,
+			    uint32_t *accepted, struct error *err);
 	bool (*gaps_accepted)(struct store *s, const int64_t *streams, size_t count,
 			      store_gap_fn *fn, void *arg, struct error *err);
 	bool (*gap_close)(struct store *s, int64_t id, enum store_gap_how how,

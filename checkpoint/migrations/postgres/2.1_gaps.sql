@@ -61,14 +61,14 @@ BEGIN
 		was.session = p_session AND was.found_ms = p_found_ms;
 END $$;
 
-CREATE FUNCTION sluice.gaps_accept(p_stream bigint, p_at_ms bigint) RETURNS bigint
-LANGUAGE plpgsql AS $$
+CREATE FUNCTION sluice.gaps_accept(p_stream bigint, p_newest bigint, p_at_ms bigint)
+RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
 	accepted bigint;
 BEGIN
 	PERFORM sluice.stream_hold(p_stream);
 	UPDATE sluice.gap SET state = 'accepted', how = 'resume', closed_ms = p_at_ms
-	WHERE stream = p_stream AND state = 'open';
+	WHERE stream = p_stream AND state = 'open' AND id <= p_newest;
 	GET DIAGNOSTICS accepted = ROW_COUNT;
 	RETURN accepted;
 END $$;

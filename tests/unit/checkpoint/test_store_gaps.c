@@ -125,7 +125,7 @@ static void only_the_living_record_gaps_of_known_streams(void **state)
 	assert_kind(ERROR_FENCED, store_gap_put(w->s, SESSION_C, &g, true, &added, err));
 	g.stream = 4711;
 	assert_kind(ERROR_NOT_FOUND, store_gap_put(w->s, SESSION_A, &g, true, &added, err));
-	assert_kind(ERROR_NOT_FOUND, store_gaps_accept(w->s, 4711, 1, &accepted, err));
+	assert_kind(ERROR_NOT_FOUND, store_gaps_accept(w->s, 4711, 9, 1, &accepted, err));
 	bury_a(w);
 	g.stream = w->stream;
 	assert_kind(ERROR_FENCED, store_gap_put(w->s, SESSION_A, &g, true, &added, err));
@@ -137,7 +137,8 @@ static void a_person_accepts_and_a_worker_closes(void **state)
 	struct world *w = *state;
 	struct store_gap one = gap_of(w, 0, STORE_GAP_TRIMMED, "5"),
 			 two = gap_of(w, 1, STORE_GAP_ORPHAN, ""),
-			 other = gap_of(w, 0, STORE_GAP_TRIMMED, "5");
+			 other = gap_of(w, 0, STORE_GAP_TRIMMED, "5"),
+			 later = gap_of(w, 2, STORE_GAP_TRIMMED, "5");
 	struct sequence to = seq("99"), none = SEQUENCE_NONE;
 	uint32_t accepted;
 	struct listed l;
@@ -147,9 +148,10 @@ static void a_person_accepts_and_a_worker_closes(void **state)
 	put(w, SESSION_A, &two, false);
 	put(w, SESSION_A, &other, false);
 	assert_int_equal(accepted_count(w), 0);
-	assert_ok(store_gaps_accept(w->s, w->stream, FOUND_MS + 5, &accepted, err));
+	put(w, SESSION_A, &later, false); /* not shown to who accepts */
+	assert_ok(store_gaps_accept(w->s, w->stream, two.id, FOUND_MS + 5, &accepted, err));
 	assert_int_equal(accepted, 2);
-	assert_ok(store_gaps_accept(w->s, w->stream, FOUND_MS + 9, &accepted, err));
+	assert_ok(store_gaps_accept(w->s, w->stream, two.id, FOUND_MS + 9, &accepted, err));
 	assert_int_equal(accepted, 0);
 	assert_int_equal(accepted_count(w), 2);
 	assert_false(put(w, SESSION_A, &one, false) && one.state == STORE_GAP_OPEN);
@@ -162,7 +164,8 @@ static void a_person_accepts_and_a_worker_closes(void **state)
 	assert_ok(store_gap_close(w->s, other.id, STORE_GAP_REPAIR, &none, 0, FOUND_MS + 30, err));
 	assert_int_equal(accepted_count(w), 1);
 	l = listed(w->s, 0);
-	assert_int_equal(l.count, 3);
+	assert_int_equal(l.count, 4);
+	assert_int_equal(l.gaps[3].state, STORE_GAP_OPEN);
 	assert_int_equal(l.gaps[0].state, STORE_GAP_CLOSED);
 	assert_int_equal(l.gaps[0].how, STORE_GAP_RESUME);
 	assert_int_equal(sequence_compare(&l.gaps[0].to, &to), 0);
@@ -240,6 +243,61 @@ static void a_reader_sees_gaps(void **state)
 	store_close(reader);
 }
 
+/* --- what nobody reads may be lost --- */
+struct unheld {
+	char shards[4][STORE_SHARD_SIZE];
+	int64_t event_ms[4], read_at_ms[4];
+	size_t count;
+};
+
+static void see_unheld(void *arg, const char *shard, int64_t event_ms, int64_t read_at_ms)
+{
+	struct unheld *u = arg;
+
+	assert_true(u->count < 4);
+	snprintf(u->shards[u->count], STORE_SHARD_SIZE, "%s", shard);
+	u->event_ms[u->count] = event_ms;
+	u->read_at_ms[u->count++] = read_at_ms;
+}
+
+static struct unheld unheld(struct world *w)
+{
+	struct unheld u = { 0 };
+
+	assert_ok(store_unheld(w->s, w->stream, see_unheld, &u, err));
+	return u;
+}
+
+static void lanes_that_nobody_has_are_told(void **state)
+{
+	struct world *w = *state;
+	struct store_lane child = lane_named(3);
+	struct store_move moves[2] = { move(w, 0, "", "5"), move(w, 1, "", "6") };
+	struct store_save save = save_of(SESSION_A, 1, moves, 2);
+	struct unheld u;
+	bool done;
+
+	memcpy(child.parent, w->lanes[0].shard, sizeof(child.parent));
+	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, true, &child, 1, &w->sink, 1, err));
+	moves[1].done = true;
+	save.read_lanes = &w->lanes[0].id;
+	save.read_count = 1;
+	save.read_at_ms = FOUND_MS;
+	assert_ok(store_save(w->s, &save, err));
+	assert_int_equal(unheld(w).count, 0);
+	assert_ok(store_lanes_release(w->s, SESSION_A, &w->lanes[2].id, 1, err));
+	u = unheld(w);
+	assert_int_equal(u.count, 1);
+	assert_string_equal(u.shards[0], w->lanes[2].shard);
+	assert_int_equal(u.event_ms[0], 0);
+	assert_int_equal(u.read_at_ms[0], 0);
+	assert_ok(store_session_kill(w->s, SESSION_A, 0, &done, err));
+	u = unheld(w); /* not what is done, nor what waits for its parent */
+	assert_int_equal(u.count, 2);
+	assert_int_equal(u.event_ms[0] + u.event_ms[1], moves[0].event_ms);
+	assert_int_equal(u.read_at_ms[0] + u.read_at_ms[1], FOUND_MS);
+}
+
 static int run(const char *name)
 {
 #define T(test) cmocka_unit_test_setup_teardown(test, world_up, world_down)
@@ -252,6 +310,7 @@ static int run(const char *name)
 		T(the_same_place_a_day_later_is_another_gap),
 		T(what_is_over_is_forgotten_after_a_month),
 		T(a_reader_sees_gaps),
+		T(lanes_that_nobody_has_are_told),
 	};
 
 	return cmocka_run_group_tests_name(name, tests, NULL, NULL);
