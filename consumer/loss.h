@@ -1,0 +1,23 @@
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Pure: how long until DynamoDB drops a record that is not delivered and saved yet, and when to say
+ * so. */
+#define LOSS_RETENTION_MS (24LL * 60 * 60 * 1000)
+
+/* Epoch ms such that nothing older of the shard is missing, from what the store has: the time of
+ * the last record delivered (0: none), else the time of its creation, which is in its id, or of the
+ * stream's start (0: none), else when it was last read (0: never). 0: nothing is known. */
+int64_t loss_place_ms(const char *shard, int64_t event_ms, int64_t start_ms, int64_t read_at_ms);
+/* Time to loss of what may be so old; never below 0. */
+int64_t loss_left_ms(int64_t age_ms);
+
+/* A warning is said once, when the time stays under the limit for a few watches; and again only
+ * after it was well over it. */
+struct loss {
+	unsigned under; /* watches in a row */
+	bool near;
+};
+enum loss_word { LOSS_NOTHING, LOSS_NEAR, LOSS_AVERTED };
+enum loss_word loss_watch(struct loss *l, int64_t left_ms, int64_t limit_ms);
