@@ -26,6 +26,7 @@ enum metric {
 	METRIC_SHARDS_BEHIND,         /* stream */
 	METRIC_LAG,                   /* stream: seconds */
 	METRIC_TIME_TO_LOSS,          /* stream: seconds */
+	METRIC_LOSS_WARNINGS,         /* stream */
 	METRIC_INFLIGHT_BYTES,        /* */
 	METRIC_CREDIT_WAITS,          /* */
 	METRIC_AWS_CALLS,             /* operation, result */

@@ -4,9 +4,12 @@
 
 void frontier_start(struct frontier *f, const struct sequence *saved, int64_t event_ms, bool done)
 {
-	*f = (struct frontier){
-		.saved = *saved, .end = *saved, .end_ms = event_ms, .closed = done, .done = done
-	};
+	*f = (struct frontier){ .saved = *saved,
+				.saved_ms = event_ms,
+				.end = *saved,
+				.end_ms = event_ms,
+				.closed = done,
+				.done = done };
 }
 
 void frontier_answer(struct frontier *f, const struct sequence *end, int64_t end_ms, uint64_t roll)
@@ -56,6 +59,7 @@ void frontier_saved(struct frontier *f, uint64_t roll, const struct frontier_mov
 {
 	assert(sequence_equal(&f->saved, &move->from));
 	f->saved = move->to;
+	f->saved_ms = move->event_ms;
 	f->done = move->done;
 	if (f->roll_count > 0 && f->rolls[0].number == roll) {
 		f->rolls[0] = f->rolls[1];

@@ -14,6 +14,7 @@
 #define FRONTIER_ROLLS 2
 struct frontier {
 	struct sequence saved; /* what the store has */
+	int64_t saved_ms;      /* its time */
 	struct sequence end;   /* last record answered; >= saved */
 	int64_t end_ms;        /* its time */
 	struct {

@@ -52,7 +52,8 @@ struct config_stream {
 	const char *start; /* latest | oldest | TIME, checked; config_start_parse reads it */
 	const char *enable_stream; /* NULL: never touched */
 	long gap;                  /* enum config_gap */
-	long on_error;             /* enum config_on_error */
+	long warn_loss_ms;
+	long on_error; /* enum config_on_error */
 	long poll_min_ms, poll_max_ms, poll_budget;
 	struct config_stream_sink *sinks;
 	size_t sink_count;

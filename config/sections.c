@@ -128,6 +128,10 @@ static const struct option stream_options[] = {
 	ROW(config_stream, "gap", OPTION_ENUM, gap, .def = "stop", .choices = gap_choices,
 	    .help = "When records left the stream unread: stop the shard, or go on from the "
 		    "oldest record."),
+	ROW(config_stream, "warn_loss", OPTION_MS, warn_loss_ms, .def = "6h", .min = 0,
+	    .max = 24 * 60 * MINUTE,
+	    .help = "Warn when records that are not delivered and saved leave the stream within "
+		    "this time."),
 	ROW(config_stream, "on_error", OPTION_ENUM, on_error, .def = "dead_letter",
 	    .choices = on_error_choices,
 	    .help = "What happens to a record that can never be delivered."),

@@ -179,6 +179,9 @@ static size_t on_event(struct core *c, const struct core_event *e, struct core_a
 		if (e->lane != CORE_NONE)
 			core_lane_children_known(c, e->lane);
 		break;
+	case CORE_GAP:
+		core_lane_gap(c, e->lane, e->accepted, e->now_ms);
+		break;
 	case CORE_RELEASE:
 		core_lane_leave(c, e->lane);
 		break;

@@ -36,7 +36,7 @@ enum lane_state {
 	LANE_FULL,     /* CORE_PAGES pages wait for the sinks */
 	LANE_DRAINING, /* nothing more is fetched: the shard is closed, or leaves */
 	LANE_ENDED,    /* every sink has answered everything, ever */
-	LANE_STOPPED,  /* stands still: a gap, or on_error: stop */
+	LANE_STOPPED,  /* stands still: at a gap, or on_error: stop */
 	LANE_RELEASED, /* has left; the store may give it to another session */
 	LANE_STATES,
 };
@@ -53,10 +53,12 @@ enum core_event_type {
 	CORE_SAVED,    /* the save that was asked for is in the store */
 	CORE_CHILDREN, /* stream, lane: the closed lane's children are added, or it has none;
 			  CORE_NONE: the stream's first listing is here */
-	CORE_RELEASE,  /* lane: it shall leave, with its descendants that wait, then
-			  CORE_RELEASED. Nothing happens where it is closed or stands still:
-			  a lane that gets there on its way out stays as well */
-	CORE_STOP,     /* fetch nothing more, bring what is in flight home, then CORE_DRAINED */
+	CORE_GAP,     /* lane, accepted: of the gap that it stands at; accepted, it goes on. Nothing
+			 happens where it does not stand at one */
+	CORE_RELEASE, /* lane: it shall leave, with its descendants that wait, then
+			 CORE_RELEASED. Nothing happens where it is closed or stands still:
+			 a lane that gets there on its way out stays as well */
+	CORE_STOP,    /* fetch nothing more, bring what is in flight home, then CORE_DRAINED */
 };
 
 struct core_event {
@@ -74,7 +76,8 @@ struct core_event {
 	int64_t age_ms;        /* of that record, by AWS's clock */
 	bool closed;           /* there is no page after it, ever */
 	bool stopped;          /* the lane stands still behind this page (on_error: stop) */
-	/* FETCH_FAILED: TRIMMED and INVALID stop the lane, any other kind backs off */
+	bool accepted;         /* GAP */
+	/* FETCH_FAILED: INVALID stops the lane, TRIMMED until a GAP is accepted, others back off */
 	enum error_kind failure;
 };
 
@@ -108,6 +111,8 @@ struct core_page {
 struct core_lane {
 	enum lane_state state;
 	bool closed, stopping, dirty, read, busy;
+	bool at_gap;         /* stands still until a CORE_GAP is accepted */
+	bool gap_open;       /* and it is known that it is not */
 	bool leaving;        /* asked to, and not stopping, closed or released since */
 	bool children_known; /* of a closed lane: they are added */
 	bool parting;        /* in the list of lanes that leave or have ended */
@@ -120,7 +125,11 @@ struct core_lane {
 	size_t recent_bytes; /* size of the recent largest page */
 	struct pacing pacing;
 	int64_t empty_since_ms, empty_at_ms; /* first and last empty page in a row; 0: none */
-	int64_t event_ms;                    /* epoch ms of the newest record read */
+	/* Last empty page with nothing of the lane on its way: everything older is delivered, or
+	 * delivered and saved; 0: not in this session */
+	int64_t delivered_at_ms, saved_at_ms;
+	int64_t since_ms; /* epoch ms: nothing that is older is missing */
+	int64_t event_ms; /* epoch ms of the newest record read */
 	/* Pages that were read are numbered; a page is released once every sink answered it. */
 	uint64_t pages_read, pages_released;
 	struct core_page pages[CORE_PAGES];
@@ -239,9 +248,9 @@ struct core_lane_start {
 	uint32_t parent; /* lane, or CORE_NONE: done in the store, or there never was one. A
 			    parent is added before its children */
 	int64_t store_id;
+	int64_t since_ms; /* epoch ms: the lane has no record that is wanted and older */
 	/* one a sink of the stream, in its order */
 	struct frontier_move at[CORE_SINKS_MAX]; /* `to`, event_ms and done as the store has them */
-	bool stopped;                            /* a gap before its first record */
 };
 /* Returns the lane's index. It is fetched from the next step on, or leaves where its parent does.
  */
@@ -259,13 +268,20 @@ int64_t core_wake_ms(const struct core *c);
 /* For /status, /metrics and the last word of --until-idle. */
 struct core_view {
 	uint32_t shards[LANE_STATES];
-	int64_t oldest_event_ms; /* epoch ms of the oldest lane's place that is behind; 0: all
-				    caught up */
-	uint32_t behind;         /* lanes that have more to read than their last page brought */
-	int64_t limit_milli;     /* calls a second, thousandths; 0: none */
-	bool braking;            /* because of throttles */
-	uint32_t standing;       /* lanes that are stopped, or descend from one */
+	uint32_t behind;     /* lanes that have more to read than their last page brought */
+	int64_t limit_milli; /* calls a second, thousandths; 0: none */
+	bool braking;        /* because of throttles */
+	uint32_t standing;   /* lanes that are stopped, or descend from one */
+	uint32_t at_gap;     /* of these, lanes that stand at a gap */
 };
 void core_view(const struct core *c, uint32_t stream, struct core_view *view);
+/* How old, at most, the stream's oldest record is that is not delivered, or not saved. Of a lane
+ * that was read to its end it is the time since then. A lane that waits for its parent is younger
+ * than that one. */
+struct core_ages {
+	int64_t undelivered_ms, unsaved_ms;
+};
+void core_ages(const struct core *c, uint32_t stream, int64_t now_ms, int64_t epoch_ms,
+	       struct core_ages *ages);
 /* The index of a sink within the lane's stream. */
 uint32_t core_sink_slot(const struct core *c, uint32_t lane, uint32_t sink);

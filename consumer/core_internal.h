@@ -22,11 +22,18 @@ static inline uint64_t core_outstanding(const struct core_lane *l)
 	return l->pages_read - l->pages_released;
 }
 
+/* Nothing more is fetched of it, whatever the time. */
+static inline bool core_stands(const struct core_lane *l)
+{
+	return l->stopping || l->at_gap;
+}
+
 /* core_lane.c: asserts that the move is allowed */
 void core_lane_move(struct core_lane *l, enum lane_state to);
 /* Where the lane goes after a page was read, failed or was released. */
 void core_lane_settle(struct core *c, uint32_t lane, int64_t now_ms, int64_t delay_ms);
 void core_lane_leave(struct core *c, uint32_t lane);
+void core_lane_gap(struct core *c, uint32_t lane, bool accepted, int64_t now_ms);
 /* The open rolls that took of a lane on its way out cannot wait for their size or age. */
 void core_lane_hurry(struct core *c, const struct core_lane *l);
 void core_lane_children_known(struct core *c, uint32_t lane);

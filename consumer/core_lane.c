@@ -16,7 +16,7 @@ static const unsigned allowed[LANE_STATES] = {
 	[LANE_FULL] = TO(DUE) | TO(DRAINING) | TO(STOPPED),
 	[LANE_DRAINING] = TO(ENDED) | TO(STOPPED) | TO(RELEASED),
 	[LANE_ENDED] = 0,
-	[LANE_STOPPED] = 0,
+	[LANE_STOPPED] = TO(DUE) | TO(FULL),
 	[LANE_RELEASED] = 0,
 };
 
@@ -113,9 +113,9 @@ void core_lane_settle(struct core *c, uint32_t lane, int64_t now_ms, int64_t del
 {
 	struct core_lane *l = &c->lanes[lane];
 
-	if (l->leaving && (l->stopping || l->closed))
+	if (l->leaving && (core_stands(l) || l->closed))
 		stay(c, lane);
-	if (l->stopping) {
+	if (core_stands(l)) {
 		if (l->state == LANE_DUE)
 			core_due_remove(c, lane);
 		if (l->state != LANE_STOPPED)
@@ -208,6 +208,7 @@ uint32_t core_add_lane(struct core *c, const struct core_lane_start *start, int6
 				 .next_sibling = CORE_NONE,
 				 .dirty_next = CORE_NONE,
 				 .store_id = start->store_id,
+				 .since_ms = start->since_ms,
 				 .recent_bytes = CORE_PAGE_FIRST };
 	if (start->parent != CORE_NONE)
 		link_child(c, start->parent, lane);
@@ -215,9 +216,6 @@ uint32_t core_add_lane(struct core *c, const struct core_lane_start *start, int6
 		l->state = LANE_ENDED;
 		l->closed = l->children_known = true;
 		part_later(c, lane);
-	} else if (start->stopped) {
-		l->state = LANE_STOPPED;
-		l->stopping = true;
 	} else if (goes_with_parent(c, l)) {
 		core_lane_leave(c, lane);
 	} else if (parent_ended(c, l)) {
@@ -266,7 +264,7 @@ void core_lane_leave(struct core *c, uint32_t lane)
 {
 	struct core_lane *l = &c->lanes[lane];
 
-	if (l->closed || l->stopping || l->state == LANE_RELEASED)
+	if (l->closed || core_stands(l) || l->state == LANE_RELEASED)
 		return;
 	if (l->state == LANE_DUE || l->state == LANE_FULL) {
 		core_due_remove(c, lane);
@@ -281,6 +279,21 @@ void core_lane_leave(struct core *c, uint32_t lane)
 		d->leaving = true;
 		part_later(c, at);
 	}
+}
+
+void core_lane_gap(struct core *c, uint32_t lane, bool accepted, int64_t now_ms)
+{
+	struct core_lane *l = &c->lanes[lane];
+
+	if (!l->at_gap)
+		return;
+	l->gap_open = !accepted;
+	if (!accepted)
+		return;
+	l->at_gap = false;
+	if (!l->stopping)
+		core_lane_settle(c, lane, now_ms, 0);
+	c->idle_said = false;
 }
 
 void core_lane_children_known(struct core *c, uint32_t lane)

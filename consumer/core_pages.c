@@ -29,11 +29,24 @@ static void page_learn_size(struct core_lane *l, size_t bytes)
 		l->recent_bytes = CHARGE_LEAST;
 }
 
-static void page_empty(struct core_lane *l, int64_t now_ms)
+static bool all_saved(const struct core *c, const struct core_lane *l)
+{
+	for (uint32_t slot = 0; slot < c->streams[l->stream].sink_count; slot++)
+		if (!frontier_clean(&l->frontiers[slot]))
+			return false;
+	return true;
+}
+
+static void page_empty(const struct core *c, struct core_lane *l, int64_t now_ms)
 {
 	if (l->empty_since_ms == 0)
 		l->empty_since_ms = now_ms;
 	l->empty_at_ms = now_ms;
+	if (core_outstanding(l) > 0)
+		return;
+	l->delivered_at_ms = now_ms;
+	if (all_saved(c, l))
+		l->saved_at_ms = now_ms;
 }
 
 /* A lane is busy while a request or a page of it is under way: what queues have room for. */
@@ -91,7 +104,7 @@ void core_on_page(struct core *c, const struct core_event *e)
 						   .bytes = e->bytes,
 						   .age_ms = e->age_ms });
 	} else {
-		page_empty(l, e->now_ms);
+		page_empty(c, l, e->now_ms);
 	}
 	delay_ms = pacing_after(&l->pacing, &core_stream_of(c, l)->limits,
 				records ? PACING_RECORDS : PACING_EMPTY, &c->rng);
@@ -115,7 +128,9 @@ void core_on_fetch_failed(struct core *c, const struct core_event *e)
 	assert(l->state == LANE_FETCHING);
 	c->fetches--;
 	credit_return(c, l->charge);
-	l->stopping = l->stopping || e->failure == ERROR_TRIMMED || e->failure == ERROR_INVALID;
+	l->stopping = l->stopping || e->failure == ERROR_INVALID;
+	l->at_gap = e->failure == ERROR_TRIMMED;
+	l->gap_open = false;
 	if (throttled)
 		core_stream_throttled(c, l, e->now_ms);
 	core_lane_settle(c, e->lane, e->now_ms,

@@ -14,9 +14,10 @@ static bool lane_idle(const struct core *c, uint32_t lane)
 
 	switch (l->state) {
 	case LANE_ENDED:
-	case LANE_STOPPED:
 	case LANE_RELEASED:
 		return true;
+	case LANE_STOPPED:
+		return !l->at_gap || l->gap_open || l->stopping;
 	case LANE_WAITING:
 		return descends_from_stopped(c, lane);
 	case LANE_DUE:
@@ -41,12 +42,59 @@ bool core_idle(const struct core *c)
 	return true;
 }
 
-/* How far a sink is in the lane: what it has answered, else the first page that waits for it. */
-static int64_t answered_ms(const struct core_lane *l, uint32_t slot)
+/* An idle lane is read each poll.max; within this over it nothing is wrong yet. */
+#define BLIND_LEAST_MS 1000
+
+/* Of a lane that was read to its end, the time since then; else since the later of that time, if it
+ * ever was, and of the record that is the last known to be behind us. */
+static int64_t place_age_ms(const struct core_lane *l, int64_t event_ms, int64_t at_end_ms,
+			    int64_t now_ms, int64_t epoch_ms)
 {
-	if (l->frontiers[slot].end_ms > 0 || l->answered[slot] == l->pages_read)
-		return l->frontiers[slot].end_ms;
-	return l->pages[l->answered[slot] % CORE_PAGES].end_ms;
+	int64_t since_ms = event_ms > l->since_ms ? event_ms : l->since_ms;
+	int64_t age_ms = epoch_ms - since_ms;
+
+	return at_end_ms > 0 && now_ms - at_end_ms < age_ms ? now_ms - at_end_ms : age_ms;
+}
+
+static void grow(int64_t *ms, int64_t by_ms)
+{
+	if (by_ms > *ms)
+		*ms = by_ms;
+}
+
+static void lane_ages(const struct core *c, const struct core_lane *l, int64_t now_ms,
+		      int64_t epoch_ms, struct core_ages *ages)
+{
+	const struct core_stream *s = &c->streams[l->stream];
+	bool ended = l->state == LANE_ENDED;
+	bool idle = l->empty_since_ms != 0 && l->empty_at_ms == l->delivered_at_ms &&
+		    now_ms - l->empty_at_ms <= 2 * s->limits.max_ms + BLIND_LEAST_MS;
+
+	for (uint32_t slot = 0; slot < s->sink_count; slot++) {
+		const struct frontier *f = &l->frontiers[slot];
+		bool unsaved = f->roll_count > 0 || !sequence_equal(&f->saved, &f->end);
+
+		if (f->done)
+			continue;
+		if (!ended && !idle)
+			grow(&ages->undelivered_ms,
+			     place_age_ms(l, f->end_ms, l->delivered_at_ms, now_ms, epoch_ms));
+		if (unsaved || (!ended && !idle))
+			grow(&ages->unsaved_ms,
+			     place_age_ms(l, f->saved_ms, l->saved_at_ms, now_ms, epoch_ms));
+	}
+}
+
+void core_ages(const struct core *c, uint32_t stream, int64_t now_ms, int64_t epoch_ms,
+	       struct core_ages *ages)
+{
+	*ages = (struct core_ages){ 0 };
+	for (uint32_t i = 0; i < c->lane_count; i++) {
+		const struct core_lane *l = &c->lanes[i];
+
+		if (l->stream == stream && l->state != LANE_WAITING && l->state != LANE_RELEASED)
+			lane_ages(c, l, now_ms, epoch_ms, ages);
+	}
 }
 
 static bool reads(const struct core_lane *l)
@@ -62,8 +110,6 @@ void core_view(const struct core *c, uint32_t stream, struct core_view *view)
 				    .braking = s->brake.rate_milli > 0 };
 	for (uint32_t i = 0; i < c->lane_count; i++) {
 		const struct core_lane *l = &c->lanes[i];
-		bool unread = l->state != LANE_ENDED && l->state != LANE_RELEASED &&
-			      (core_outstanding(l) > 0 || l->empty_since_ms == 0);
 
 		if (l->stream != stream)
 			continue;
@@ -71,11 +117,6 @@ void core_view(const struct core *c, uint32_t stream, struct core_view *view)
 		if (l->state == LANE_STOPPED || descends_from_stopped(c, i))
 			view->standing++;
 		view->behind += reads(l) && pacing_class(&l->pacing) == PACING_BEHIND;
-		for (uint32_t slot = 0; unread && slot < s->sink_count; slot++) {
-			int64_t at = answered_ms(l, slot);
-
-			if (at > 0 && (view->oldest_event_ms == 0 || at < view->oldest_event_ms))
-				view->oldest_event_ms = at;
-		}
+		view->at_gap += l->at_gap;
 	}
 }

@@ -96,6 +96,13 @@ static void on_found(void *arg, uint32_t stream, const struct discover_listing *
 	s->found(s->arg, stream, listing);
 }
 
+static void on_gone(void *arg, uint32_t stream)
+{
+	const struct discover_settings *s = &((struct discover *)arg)->settings;
+
+	s->gone(s->arg, stream);
+}
+
 static void on_done(void *arg, uint32_t stream, const char *parent)
 {
 	const struct discover_settings *s = &((struct discover *)arg)->settings;
@@ -146,6 +153,7 @@ struct discover *discover_new(const struct discover_settings *settings)
 	struct discover *d = memory_new(sizeof(*d));
 	struct search_settings s = { .found = on_found,
 				     .done = on_done,
+				     .gone = on_gone,
 				     .failed = on_failed,
 				     .arg = d,
 				     .seed = settings->seed };

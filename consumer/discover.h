@@ -26,11 +26,15 @@ typedef void discover_fn(void *arg, uint32_t stream, const struct discover_listi
  * it was asked for. */
 typedef void discover_done_fn(void *arg, uint32_t stream, const char *parent);
 
+/* AWS says that it does not know the stream: with each listing that fails so. */
+typedef void discover_gone_fn(void *arg, uint32_t stream);
+
 struct discover_settings {
 	struct aws_client *client;
 	const struct clock *clock;
 	discover_fn *found;
 	discover_done_fn *done;
+	discover_gone_fn *gone;
 	void *arg;
 	uint64_t seed;
 };

@@ -40,6 +40,7 @@ void lane_free(struct lane *l)
 	for (uint32_t slot = 0; slot < l->stream->sink_count; slot++)
 		free(l->slots[slot].sent.error);
 	free(l->iterator);
+	free(l->gap);
 	atomic_fetch_sub(&l->stream->lanes, 1); /* the stream may be gone from here on */
 	free(l);
 }
@@ -54,8 +55,10 @@ void lane_set_positions(struct lane *l, const struct frontier_move *at)
 			handover_stop(&l->slots[slot].handover);
 			continue;
 		}
-		if (first || sequence_compare(&at[slot].to, &l->read) < 0)
+		if (first || sequence_compare(&at[slot].to, &l->read) < 0) {
 			l->read = at[slot].to;
+			l->read_ms = at[slot].event_ms;
+		}
 		first = false;
 	}
 }

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/metrics.h"
 #include "base/sequence.h"
+#include "checkpoint/store.h"
 #include "config/config.h"
 #include "consumer/core.h"
 #include "consumer/handover.h"
@@ -34,6 +35,7 @@ struct lane_sink {
 /* A stream as lanes see it: constant while a session runs, but for the last three. */
 struct lane_stream {
 	uint32_t index;
+	int64_t store_id;
 	struct source source;
 	enum config_gap gap;
 	enum config_on_error on_error;
@@ -79,6 +81,11 @@ struct lane_slot {
 	struct lane_delivery sent;
 };
 
+struct lane_gap {
+	struct store_gap row;
+	char reason[sizeof(((struct error *)0)->message)];
+};
+
 /* There may be ten thousand: it has slots for the sinks of its stream alone. */
 struct lane {
 	uint32_t index; /* of the core */
@@ -88,17 +95,31 @@ struct lane {
 	bool root;                /* read from the stream's start, not from `starting` */
 	struct sequence starting; /* StartingSequenceNumber; none: unknown */
 	unsigned reader;
+	/* The worker's: AWS does not know it, and no page was read since; AWS time of the first
+	 * complete listing after that it is not in, 0: none yet. */
+	bool missing;
+	int64_t absent_ms;
+	int64_t read_before_ms; /* AWS time it was last read, by an earlier session; 0: not */
+
+	/* The gap that it stands at: written by the reader before it tells the core of it, the
+	 * worker's until reader_go_on. NULL: it never stood at one. */
+	struct lane_gap *gap;
 
 	/* The reader's own from here on. */
 	char *iterator;       /* NULL: to be asked for */
 	struct sequence read; /* last record read; none: not yet */
-	bool from_horizon;    /* after a gap with `gap: oldest` */
+	int64_t read_ms;      /* its time, epoch ms; 0: none */
 	int64_t read_at_ms;   /* AWS time of its last page, of whatever session; 0: never */
 	bool ill;             /* counted in the stream's `ill` */
-	bool gap_told;        /* counted and logged, and no page was read since */
-	int limit;            /* records a call */
-	unsigned bad_pages;   /* in a row, of the same place */
-	uint32_t waiting;     /* slots, as bits, that count in their sinks' loads */
+	/* What is missing at this place is accepted: reading goes on behind it, at the oldest
+	 * record that is left. Until a page was read. */
+	bool gap_accepted, from_horizon;
+	int64_t gap_id; /* of the store, to be closed with the first record behind it; 0: none */
+	/* No complete listing has it, or the whole stream is gone; until a page was read. */
+	bool unlisted, stream_gone;
+	int limit;          /* records a call */
+	unsigned bad_pages; /* in a row, of the same place */
+	uint32_t waiting;   /* slots, as bits, that count in their sinks' loads */
 	struct lane_page pages[CORE_PAGES];
 	uint64_t pages_read, pages_released;
 	struct lane_slot slots[];

@@ -186,7 +186,9 @@ static void fetch_failed(struct fetch *f, const struct error *err)
 	bool cancelled = err->kind == ERROR_CANCELLED;
 
 	r->fetching--;
-	if (!cancelled && err->kind != ERROR_THROTTLED)
+	if (err->kind == ERROR_TRIMMED)
+		lane_well(r, l); /* it can be read; the gap is told of elsewhere */
+	else if (!cancelled && err->kind != ERROR_THROTTLED)
 		lane_ill(r, l, err->message);
 	metric_add(l->stream->polls_failed[err->kind], 1);
 	log_failure(r, l, err);
@@ -198,51 +200,83 @@ static void fetch_failed(struct fetch *f, const struct error *err)
 
 static void ask_iterator(struct fetch *f);
 
-/* The place fell out of the stream's 24 hours: records are lost, and nobody may overlook it. */
-static void tell_gap(struct lane *l, const struct error *err)
-{
-	char from[SEQUENCE_TEXT_SIZE];
-
-	if (l->gap_told)
-		return;
-	l->gap_told = true;
-	metric_add(l->stream->gaps, 1);
-	log_error(l->stream->gap == GAP_OLDEST
-			  ? "gap: records were trimmed unread; reading goes on at the oldest left"
-			  : "gap: records were trimmed unread; the shard stands still (gap: stop)",
-		  log_text("stream", l->stream->source.stream), log_text("shard", l->shard),
-		  log_text("after", sequence_text(&l->read, from)),
-		  log_text("error", err->message));
-}
-
-static void gap(struct fetch *f, const struct error *err)
+/* Records are lost, and nobody may overlook it: the lane stands still until the gap is in the store
+ * and accepted, by the worker (gap: oldest) or by a person. */
+static void gap(struct fetch *f, enum store_gap_kind kind, const struct error *err)
 {
 	struct lane *l = f->lane;
+	struct error told = *err;
 
-	tell_gap(l, err);
-	forget_iterator(l);
-	if (l->stream->gap != GAP_OLDEST) {
-		fetch_failed(f, err);
-		return;
+	if (!l->gap)
+		l->gap = memory_new(sizeof(*l->gap));
+	l->gap->row = (struct store_gap){ .stream = l->stream->store_id,
+					  .kind = kind,
+					  .found_ms = clock_aws_ms(f->reader->settings.clock) };
+	if (!l->stream_gone) {
+		memcpy(l->gap->row.shard, l->shard, sizeof(l->shard));
+		l->gap->row.from = l->read;
+		l->gap->row.from_ms = l->read_ms;
 	}
-	metric_add(l->stream->polls_failed[ERROR_TRIMMED], 1);
-	l->from_horizon = true;
-	ask_iterator(f);
+	snprintf(l->gap->reason, sizeof(l->gap->reason), "%s", err->message);
+	forget_iterator(l);
+	told.kind = ERROR_TRIMMED;
+	fetch_failed(f, &told);
 }
 
-/* Nothing is left of it behind the gap: it ends, so that its children go on. */
+/* The place fell out of the stream's 24 hours. */
+static void trimmed(struct fetch *f, const struct error *err)
+{
+	struct lane *l = f->lane;
+	struct error passing = *err;
+
+	forget_iterator(l);
+	if (!l->gap_accepted) {
+		gap(f, STORE_GAP_TRIMMED, err);
+	} else if (l->from_horizon) {
+		passing.kind = ERROR_RETRY; /* the oldest record went while it was asked for */
+		fetch_failed(f, &passing);
+	} else {
+		metric_add(l->stream->polls_failed[ERROR_TRIMMED], 1);
+		l->from_horizon = true;
+		ask_iterator(f);
+	}
+}
+
+static void gap_over(struct reader *r, struct lane *l, const struct sequence *to, int64_t to_ms)
+{
+	if (l->gap_id != 0)
+		r->settings.gap_over(r->settings.arg, l->gap_id, to, to_ms);
+	l->gap_id = 0;
+}
+
+/* Nothing of it is left behind the gap: it ends, so that its children go on. */
 static void shard_gone(struct fetch *f)
 {
 	struct lane *l = f->lane;
+	struct sequence none = SEQUENCE_NONE;
 
 	log_warn("a shard is gone, nothing of it is left to read",
 		 log_text("stream", l->stream->source.stream), log_text("shard", l->shard));
 	lane_well(f->reader, l);
-	forget_iterator(l);
+	gap_over(f->reader, l, &none, 0);
 	f->reader->fetching--;
 	reader_tell_core(f->reader, (struct core_event){
 					    .type = CORE_PAGE, .lane = l->index, .closed = true });
 	free(f);
+}
+
+/* AWS's word alone is not believed: it says the same of a shard that is not ready yet. */
+static void not_found(struct fetch *f, const struct error *err)
+{
+	struct lane *l = f->lane;
+
+	forget_iterator(l);
+	if (!l->unlisted)
+		fetch_failed(f, err);
+	else if (l->gap_accepted)
+		shard_gone(f);
+	else
+		gap(f, STORE_GAP_VANISHED, err);
 }
 
 static void on_iterator(void *arg, const struct error *err, const char *iterator)
@@ -252,12 +286,11 @@ static void on_iterator(void *arg, const struct error *err, const char *iterator
 
 	if (err->kind == ERROR_NONE) {
 		l->iterator = memory_text(iterator);
-		l->from_horizon = false;
 		ask_records(f);
-	} else if (err->kind == ERROR_TRIMMED && !l->from_horizon) {
-		gap(f, err);
-	} else if (err->kind == ERROR_NOT_FOUND && l->gap_told) {
-		shard_gone(f);
+	} else if (err->kind == ERROR_TRIMMED) {
+		trimmed(f, err);
+	} else if (err->kind == ERROR_NOT_FOUND) {
+		not_found(f, err);
 	} else if (err->kind == ERROR_INVALID && !f->reader->no_timestamps &&
 		   (l->root || sequence_is_none(&l->starting)) && sequence_is_none(&l->read) &&
 		   l->stream->start_ms > 0) {
@@ -375,6 +408,7 @@ static void page_read(struct fetch *f, struct batch *page)
 				.records = b->count,
 				.limit = (size_t)l->limit,
 				.closed = b->closed };
+	struct sequence none = SEQUENCE_NONE;
 	struct lane_page *p = NULL;
 
 	free(f);
@@ -384,14 +418,19 @@ static void page_read(struct fetch *f, struct batch *page)
 	if (!b->closed)
 		l->iterator = memory_text_n(b->next_iterator.p, b->next_iterator.n);
 	l->read_at_ms = clock_aws_ms(r->settings.clock);
-	l->gap_told = false;
+	l->gap_accepted = l->from_horizon = l->unlisted = l->stream_gone = false;
 	count_page(l, b);
+	if (b->count > 0 || b->closed)
+		gap_over(r, l, b->count ? &b->events[0].sequence : &none,
+			 b->count ? b->events[0].time_ms : 0);
 	if (b->count > 0) {
 		size_t all = b->count;
 
 		page_end(b, all, &e);
-		if (!sequence_is_none(&e.end))
+		if (!sequence_is_none(&e.end)) {
 			l->read = e.end;
+			l->read_ms = e.end_ms;
+		}
 		drop_bad(r, l, b);
 		p = lane_add_page(l, b);
 		e.stopped = !p || p->count < all;
@@ -458,9 +497,9 @@ static void on_records(void *arg, const struct error *err, struct streams_record
 		l->limit /= 2;
 		ask_records(f);
 	} else if (err->kind == ERROR_TRIMMED) {
-		gap(f, err);
-	} else if (err->kind == ERROR_NOT_FOUND && l->gap_told) {
-		shard_gone(f);
+		trimmed(f, err);
+	} else if (err->kind == ERROR_NOT_FOUND) {
+		not_found(f, err);
 	} else {
 		/* An iterator is good for 15 minutes; after a fault a new one costs nothing. A
 		 * throttled shard is spared the second call. */
@@ -480,7 +519,7 @@ static bool unread_too_long(const struct reader *r, const struct lane *l, struct
 {
 	char since[CLOCK_TEXT_SIZE];
 
-	if (l->gap_told || l->read_at_ms == 0 ||
+	if (l->gap_accepted || l->read_at_ms == 0 ||
 	    clock_aws_ms(r->settings.clock) - l->read_at_ms <= UNREAD_MAX_MS)
 		return false;
 	error_set(err, ERROR_TRIMMED, "it was last read at %s, and its stream keeps 24 hours",
@@ -495,18 +534,19 @@ static void fetch(struct reader *r, struct lane *l)
 
 	*f = (struct fetch){ .reader = r, .lane = l };
 	r->fetching++;
-	if (unread_too_long(r, l, &err)) {
-		tell_gap(l, &err);
-		forget_iterator(l);
-		if (l->stream->gap != GAP_OLDEST) {
-			fetch_failed(f, &err);
-			return;
-		}
-	}
-	if (l->iterator)
+	if (unread_too_long(r, l, &err))
+		gap(f, STORE_GAP_TRIMMED, &err);
+	else if (l->iterator)
 		ask_records(f);
 	else
 		ask_iterator(f);
+}
+
+/* A gap of the whole stream may stand in the way of other lanes as well: it is not closed. */
+static void go_on(struct lane *l)
+{
+	l->gap_accepted = true;
+	l->gap_id = *l->gap->row.shard ? l->gap->row.id : 0;
 }
 
 static void on_commands(void *arg, int fd, uint32_t events)
@@ -527,6 +567,13 @@ static void on_commands(void *arg, int fd, uint32_t events)
 			break;
 		case READER_LETTERED:
 			hand_lettered(r, some[i].letter, some[i].stored);
+			break;
+		case READER_GO_ON:
+			go_on(some[i].lane);
+			break;
+		case READER_UNLISTED:
+			some[i].lane->unlisted = true;
+			some[i].lane->stream_gone = some[i].stream_gone;
 			break;
 		case READER_DROP:
 			lane_well(r, some[i].lane);
@@ -558,11 +605,11 @@ struct reader *reader_start(const struct reader_settings *settings, struct error
 		free(r);
 		return NULL;
 	}
-	/* A fetch, an answer a sink, a letter a sink or page: what a lane can have under way; and
-	 * its end. */
+	/* A fetch, an answer a sink, a letter a sink or page: what a lane can have under way; that
+	 * it is not listed, that it goes on, and its end. */
 	r->commands = queue_new(sizeof(struct reader_command),
 				settings->fetches_max + (size_t)settings->lanes_max *
-								(CORE_SINKS_MAX + CORE_PAGES + 1));
+								(CORE_SINKS_MAX + CORE_PAGES + 3));
 	r->timer = loop_timer_new(r->loop, on_timer, r);
 	r->tell = loop_timer_new(r->loop, wake_core, r);
 	loop_watch(r->loop, queue_fd(r->commands), EPOLLIN, on_commands, r);
@@ -635,6 +682,17 @@ void reader_wake(struct reader *r)
 void reader_drop(struct reader *r, struct lane *lane)
 {
 	command(r, (struct reader_command){ .type = READER_DROP, .lane = lane });
+}
+
+void reader_go_on(struct reader *r, struct lane *lane)
+{
+	command(r, (struct reader_command){ .type = READER_GO_ON, .lane = lane });
+}
+
+void reader_unlisted(struct reader *r, struct lane *lane, bool stream_gone)
+{
+	command(r, (struct reader_command){
+			   .type = READER_UNLISTED, .lane = lane, .stream_gone = stream_gone });
 }
 
 void reader_answer(struct reader *r, struct lane_delivery *d)

@@ -31,6 +31,9 @@ struct reader_settings {
 	const _Atomic int64_t *emit_until_ms;
 	/* Stores a letter and calls reader_lettered. Any thread; takes it. */
 	void (*letter)(void *arg, struct letter *l);
+	/* The lane reads on behind the store's gap; `to`: the first record there, or none. Any
+	 * thread. */
+	void (*gap_over)(void *arg, int64_t gap, const struct sequence *to, int64_t to_ms);
 	void *arg;
 	uint64_t seed;
 };
@@ -46,6 +49,11 @@ void reader_free(struct reader *r);
  * next reader_wake: one for several is cheaper. */
 void reader_fetch(struct reader *r, struct lane *lane);
 void reader_wake(struct reader *r);
+/* The lane stands at a gap (lane->gap), which is accepted: told before the core's CORE_GAP. */
+void reader_go_on(struct reader *r, struct lane *lane);
+/* AWS does not know the lane, and complete listings agree, or say that the whole stream is gone: if
+ * AWS says so once more, nothing of it is left. */
+void reader_unlisted(struct reader *r, struct lane *lane, bool stream_gone);
 /* Nothing of the lane is under way: the reader may still be at the end of it, and frees it. */
 void reader_drop(struct reader *r, struct lane *lane);
 void reader_answer(struct reader *r, struct lane_delivery *d);

@@ -9,10 +9,18 @@
 
 /* Between reader.c (thread, fetches) and hand.c (pages to sinks). */
 
-enum reader_command_type { READER_FETCH, READER_ANSWER, READER_LETTERED, READER_DROP };
+enum reader_command_type {
+	READER_FETCH,
+	READER_ANSWER,
+	READER_LETTERED,
+	READER_GO_ON,
+	READER_UNLISTED,
+	READER_DROP,
+};
 struct reader_command {
 	enum reader_command_type type;
-	bool stored;
+	bool stored;      /* LETTERED */
+	bool stream_gone; /* UNLISTED */
 	union {
 		struct lane *lane;
 		struct lane_delivery *delivery;

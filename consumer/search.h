@@ -27,6 +27,7 @@ struct search_settings {
 	discover_done_fn *done;
 	/* A call failed (it will be made again), or a listing had no end. */
 	void (*failed)(void *arg, uint32_t stream, const struct error *err);
+	discover_gone_fn *gone;
 	void *arg;
 	uint64_t seed;
 };

@@ -272,6 +272,8 @@ static void on_page(struct search *s, struct search_stream *st, struct search_li
 	}
 	if (err->kind != ERROR_NONE) {
 		failed(s, st, err);
+		if (err->kind == ERROR_NOT_FOUND)
+			s->settings.gone(s->settings.arg, st->number);
 		if (err->kind != ERROR_THROTTLED)
 			again_later(s, l, now_ms);
 		return;

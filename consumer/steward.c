@@ -15,6 +15,7 @@
 #include "base/rng.h"
 #include "consumer/balance.h"
 #include "consumer/burial.h"
+#include "consumer/loss.h"
 #include "consumer/neighbours.h"
 #include "consumer/watch.h"
 
@@ -58,6 +59,8 @@ struct steward {
 	struct store_round_member *members;
 	uint32_t member_count, member_capacity;
 	uint32_t *claims;
+	uint64_t rounds;
+	uint32_t asked; /* stream: store_unheld */
 };
 
 static int64_t now(const struct steward *s)
@@ -81,6 +84,8 @@ void steward_view_free(struct steward_view *v)
 {
 	free(v->streams);
 	free(v->parts);
+	free(v->unheld_ms);
+	free(v->gaps);
 	free(v->wanted);
 	free(v);
 }
@@ -186,6 +191,7 @@ static bool look(struct steward *s, struct error *err)
 
 	v->stream_count = s->stream_count;
 	v->streams = memory_array(v->stream_count + 1, sizeof(*v->streams));
+	v->unheld_ms = memory_array(v->stream_count + 1, sizeof(*v->unheld_ms));
 	s->view = v;
 	s->member_count = 0;
 	if (!store_round(store_of(s), s->settings.id, &fns, s, err)) {
@@ -282,6 +288,52 @@ static bool watch_others(struct steward *s, struct error *err)
 	}
 	watch_looked(&s->watch);
 	return true;
+}
+
+/* --- what is lost, or may be --- */
+
+static void saw_unheld(void *arg, const char *shard, int64_t event_ms, int64_t read_at_ms)
+{
+	struct steward *s = arg;
+	struct steward_stream *t = &s->streams[s->asked];
+	int64_t place_ms = loss_place_ms(shard, event_ms, t->start_ms, read_at_ms);
+
+	if (place_ms > 0 && (t->unheld_ms == 0 || place_ms < t->unheld_ms))
+		t->unheld_ms = place_ms;
+}
+
+static void saw_gap(void *arg, const struct store_gap *gap)
+{
+	struct steward_view *v = arg;
+
+	v->gaps = memory_room(v->gaps, v->gap_count, sizeof(*v->gaps));
+	v->gaps[v->gap_count++] = *gap;
+}
+
+static bool ask_unheld(struct steward *s, uint32_t stream, struct error *err)
+{
+	s->asked = stream;
+	s->streams[stream].unheld_ms = 0;
+	return !s->view->streams[stream].lister ||
+	       store_unheld(store_of(s), s->streams[stream].id, saw_unheld, s, err);
+}
+
+/* Lanes on their way from one session to the next are nobody's for a moment: not each round asks
+ * for those. */
+static bool look_at_losses(struct steward *s, struct error *err)
+{
+	struct steward_view *v = s->view;
+	int64_t *ids = memory_array(v->stream_count + 1, sizeof(*ids));
+	bool unheld = s->rounds++ % WATCH_LOOKS == 0, ok = true;
+
+	for (uint32_t i = 0; i < v->stream_count && ok; i++) {
+		ids[i] = s->streams[i].id;
+		ok = !unheld || ask_unheld(s, i, err);
+		v->unheld_ms[i] = s->streams[i].unheld_ms;
+	}
+	ok = ok && store_gaps_accepted(store_of(s), ids, v->stream_count, saw_gap, v, err);
+	free(ids);
+	return ok;
 }
 
 /* --- taking --- */
@@ -382,7 +434,7 @@ static bool make_round(struct steward *s, struct error *err)
 		return false;
 	s->view->silent = watch_silent(&s->watch);
 	s->view->others = able_ones(s);
-	ok = atomic_load(&s->quiet) || share(s, err);
+	ok = (atomic_load(&s->quiet) || share(s, err)) && look_at_losses(s, err);
 	s->settings.viewed(s->settings.arg, s->view);
 	s->view = NULL;
 	return ok;

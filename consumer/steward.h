@@ -25,6 +25,10 @@ struct steward_view {
 	struct balance_part *parts; /* the same; NULL: the session claims nothing any more */
 	int64_t *wanted;            /* the store's ids of lanes that others want, ascending */
 	size_t wanted_count, wanted_capacity;
+	int64_t *unheld_ms; /* by the worker's index, of the streams that the session lists: place
+			       of the oldest lane that nobody has (loss.h); 0: none */
+	struct store_gap *gaps; /* that are accepted and not closed */
+	size_t gap_count;
 	bool claimed; /* the round took lanes, which this does not show */
 	/* Other sessions that may be dead: they have not beaten since this one first saw them, or
 	 * they wait for their burial. Their lanes may soon be free. */
@@ -45,8 +49,10 @@ void steward_release_free(struct steward_release *r);
 /* A stream that the session joined. */
 struct steward_stream {
 	int64_t id; /* the store's; 0: none */
+	int64_t start_ms;
 	int32_t sinks[CONFIG_SINKS_MAX];
 	size_t sink_count;
+	int64_t unheld_ms; /* the steward's: as of the last time that it asked */
 };
 
 struct steward_settings {

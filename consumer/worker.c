@@ -146,6 +146,12 @@ static uint32_t lanes_max(const struct worker *w)
 	return (uint32_t)w->settings.config->worker.max_shards;
 }
 
+/* Each lane may stand at a gap that is being recorded, or go on behind one. */
+static uint32_t notes_max(const struct worker *w)
+{
+	return NOTES_MAX + 2 * lanes_max(w);
+}
+
 static void start_saver(struct worker *w)
 {
 	const struct config *c = w->settings.config;
@@ -155,7 +161,7 @@ static void start_saver(struct worker *w)
 				    .beat_from_ms = w->beat_from_ms,
 				    .letters_max_bytes = c->dead_letter.max_bytes,
 				    /* what ends in a note, a letter a page or sink */
-				    .jobs_max = NOTES_MAX +
+				    .jobs_max = notes_max(w) +
 						lanes_max(w) * (CORE_SINKS_MAX + CORE_PAGES),
 				    .clock = w->settings.clock,
 				    .metrics = w->settings.metrics,
@@ -188,6 +194,7 @@ static bool start_readers(struct worker *w)
 					     .core = w->events,
 					     .emit_until_ms = &w->emit_until_ms,
 					     .letter = on_letter,
+					     .gap_over = worker_gap_over,
 					     .arg = w,
 					     .seed = seed() };
 
@@ -204,6 +211,7 @@ static void start_discovery(struct worker *w)
 				       .clock = w->settings.clock,
 				       .found = worker_found,
 				       .done = worker_discovered,
+				       .gone = worker_stream_gone,
 				       .arg = w,
 				       .seed = seed() };
 
@@ -368,7 +376,7 @@ static void init(struct worker *w, const struct worker_settings *settings)
 	/* A page a fetch, an answer a page and sink of a busy lane. */
 	w->events = queue_new(sizeof(struct core_event),
 			      CONNECTIONS_MAX + (size_t)lanes_max(w) * w->sink_count * CORE_PAGES);
-	w->notes = queue_new(sizeof(struct worker_note), NOTES_MAX);
+	w->notes = queue_new(sizeof(struct worker_note), notes_max(w));
 	w->loop = loop_new(settings->clock);
 	w->wake = loop_timer_new(w->loop, on_wake, w);
 	w->tick = loop_timer_new(w->loop, worker_watch, w);

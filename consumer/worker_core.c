@@ -244,6 +244,17 @@ static void on_note(struct worker *w, const struct worker_note *n)
 	}
 }
 
+/* What the worker has to know of what its lanes meet. */
+static void look_at(struct worker *w, const struct core_event *e)
+{
+	if (e->type == CORE_PAGE)
+		worker_not_missing(w->lanes[e->lane]);
+	else if (e->type == CORE_FETCH_FAILED && e->failure == ERROR_NOT_FOUND)
+		worker_missing(w, w->lanes[e->lane]);
+	else if (e->type == CORE_FETCH_FAILED && e->failure == ERROR_TRIMMED)
+		worker_at_gap(w, w->lanes[e->lane]);
+}
+
 void worker_on_events(void *arg, int fd, uint32_t events)
 {
 	struct worker *w = arg;
@@ -253,8 +264,10 @@ void worker_on_events(void *arg, int fd, uint32_t events)
 
 	(void)fd;
 	(void)events;
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
 		feed(w, &some[i]);
+		look_at(w, &some[i]);
+	}
 	if (count > 0)
 		fed(w);
 	count = queue_drain(w->notes, notes, EVENTS_AT_ONCE);

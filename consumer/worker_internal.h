@@ -10,6 +10,7 @@
 #include "consumer/follow.h"
 #include "consumer/lane.h"
 #include "consumer/lineage.h"
+#include "consumer/loss.h"
 #include "consumer/reader.h"
 #include "consumer/resolve.h"
 #include "consumer/saver.h"
@@ -21,8 +22,19 @@
 /* Between the worker's files: worker.c (its life), worker_start.c (what streams are, sinks),
  * worker_streams.c (streams opened and left), worker_follow.c (tables that come and go),
  * worker_change.c (a table's next stream), worker_lanes.c (shards found), worker_share.c (lanes
- * shared with other workers), worker_core.c (events and actions), worker_watch.c (metrics and
- * health). */
+ * shared with other workers), worker_core.c (events and actions), worker_gaps.c and
+ * worker_severed.c (records that were lost), worker_watch.c (metrics and health). */
+
+/* A shard that a gap cuts off from its parent, or from what that descends from: it is not in the
+ * store. */
+struct severed {
+	struct streams_shard shard;
+	char parent[STREAMS_SHARD_MAX + 1]; /* as in lineage.h */
+	bool orphan;    /* it has no parent that was seen; else it descends from one of these */
+	bool recording; /* as a gap */
+	int64_t gap;    /* the store's; 0: not recorded yet */
+	bool accepted;
+};
 
 /* What is known of how a stream ends: everything of it is done in the store, AWS says that nothing
  * comes any more, and no listing shows a shard that the store does not have. */
@@ -114,8 +126,17 @@ struct worker_stream {
 	/* Complete listings in a row that show shards without a parent, and since when. */
 	unsigned orphans;
 	int64_t orphans_since_ms;
-	int64_t swept_ms; /* worker_forget_shards */
-	struct metric_cell *lag, *time_to_loss, *shards[LANE_STATES], *behind, *poll_limit;
+	int64_t swept_ms;        /* worker_forget_shards */
+	struct severed *severed; /* parents before their children */
+	size_t severed_count;
+	int64_t relisted_ms; /* boot time of the last listing that a missing shard asked for */
+	int64_t gone_ms;     /* AWS time since when AWS does not know the stream; 0: it does */
+	bool gone;           /* that is certain */
+	bool tells_gaps;     /* in the health */
+	struct loss loss;
+	int64_t unheld_ms; /* place of the oldest lane that nobody has, epoch; 0: none */
+	struct metric_cell *lag, *time_to_loss, *loss_warnings, *shards[LANE_STATES], *behind,
+		*poll_limit;
 	struct metric_cell *units_month, *cost_month; /* NULL until there is something to say */
 	struct bill bill;
 	bool braking;          /* as the log has it */
@@ -298,13 +319,17 @@ discover_fn worker_found;
 discover_done_fn worker_discovered;
 void worker_lanes_added(struct worker *w, struct saver_lanes *job);
 void worker_lanes_free(struct saver_lanes *job);
-/* A lane that the store has, with its positions by slot; or one that has the id LANE_NOT_STORED and
- * is never read: it stands still, or descends from one that does. */
-#define LANE_NOT_STORED 0
 /* In core_lanes: it was ours and is done. */
 #define LANE_OVER (CORE_NONE - 1)
+/* A lane that the store has, with its positions by slot. */
 void worker_add_lane(struct worker *w, struct worker_stream *s, const struct store_lane *stored,
-		     uint32_t in_lineage, const struct frontier_move *at, bool stopped);
+		     uint32_t in_lineage, const struct frontier_move *at);
+/* They become rows of the store; `own`: as store_lanes_add. */
+void worker_add_found(struct worker *w, struct worker_stream *s, const struct lineage_found *found,
+		      size_t count, bool own);
+/* The same in parts, for many. */
+void worker_add_listed(struct worker *w, struct worker_stream *s, const struct lineage_found *found,
+		       size_t count);
 /* Knows the shard from now on; its core lane may come later. Its index in the lineage. */
 uint32_t worker_know(struct worker_stream *s, const char *shard, const char *parent);
 void worker_know_shard(void *arg, int64_t lane, const char *shard, const char *parent, bool done);
@@ -323,6 +348,52 @@ void worker_ask_held(struct worker *w, struct worker_stream *s);
 bool worker_must_wait(const struct worker *w, const struct worker_stream *s,
 		      const struct store_lane *lane);
 void worker_shards_known(struct worker *w, struct saver_shards *job);
+
+/* worker_gaps.c */
+/* The lane has come to a gap (lane->gap). */
+void worker_at_gap(struct worker *w, struct lane *l);
+/* Gaps on their way into the store, and back as they are there. The stream is `adding` meanwhile.
+ */
+struct worker_gaps {
+	struct worker_task task; /* first */
+	struct worker_stream *stream;
+	struct lane *lane; /* that stands at it; NULL: orphans */
+	const char *session;
+	size_t count, put; /* `put` of them are in the store */
+	struct {
+		struct store_gap row;
+		bool added;
+	} gaps[];
+};
+struct worker_gaps *worker_gaps_new(struct worker *w, struct worker_stream *s, size_t count);
+void worker_put_gaps(struct worker *w, struct worker_gaps *gaps);
+void worker_tell_gap(struct worker_stream *s, const struct store_gap *g, bool added,
+		     const char *reason);
+/* Again is fine: what stands at it goes on. */
+void worker_gap_accepted(struct worker *w, const struct store_gap *g);
+/* Something goes on behind it, to be told to the store. Any thread. */
+void worker_gap_over(void *arg, int64_t gap, const struct sequence *to, int64_t to_ms);
+/* AWS does not know the lane; a page of it was read. */
+void worker_missing(struct worker *w, struct lane *l);
+void worker_not_missing(struct lane *l);
+void worker_look_for_missing(struct worker *w, struct worker_stream *s,
+			     const struct discover_listing *listing);
+discover_gone_fn worker_stream_gone;
+
+/* worker_severed.c */
+/* Orphans that are not known as such yet. */
+size_t worker_new_orphans(const struct worker_stream *s, const struct lineage_found *found,
+			  size_t count);
+/* Takes what stands behind a gap out of what a complete listing shows; returns how many are left.
+ * `sure`: new orphans are believed, and recorded. */
+size_t worker_hold_back(struct worker *w, struct worker_stream *s, struct lineage_found *found,
+			size_t count, bool sure);
+/* It is added after all. */
+void worker_not_severed(struct worker *w, struct worker_stream *s, const char *shard);
+void worker_orphans_recorded(struct worker *w, const struct worker_gaps *gaps);
+void worker_orphan_accepted(struct worker *w, struct worker_stream *s, const struct store_gap *g);
+/* Another session looks after them. */
+void worker_forget_severed(struct worker_stream *s);
 
 /* worker_share.c */
 /* Takes what there is to take: all of it at once, or as the steward shares it out. False with

@@ -52,22 +52,26 @@ bool worker_must_wait(const struct worker *w, const struct worker_stream *s,
 }
 
 void worker_add_lane(struct worker *w, struct worker_stream *s, const struct store_lane *stored,
-		     uint32_t in_lineage, const struct frontier_move *at, bool stopped)
+		     uint32_t in_lineage, const struct frontier_move *at)
 {
 	struct lane *l = lane_new(&s->lanes, stored->shard);
 	/* The store may know a parent that came after its child. */
 	uint32_t parent = *stored->parent ? lineage_find(&s->lineage, stored->parent)
 					  : s->lineage.shards[in_lineage].parent;
 	uint32_t above = parent == LINEAGE_NONE ? CORE_NONE : s->core_lanes[parent];
-	struct core_lane_start start = { .stream = s->lanes.index,
-					 .parent = above == LANE_OVER ? CORE_NONE : above,
-					 .store_id = stored->id,
-					 .stopped = stopped };
+	struct core_lane_start start = {
+		.stream = s->lanes.index,
+		.parent = above == LANE_OVER ? CORE_NONE : above,
+		.store_id = stored->id,
+		.since_ms = loss_place_ms(stored->shard, 0, s->stored.start_ms, stored->read_at_ms)
+	};
 
+	if (start.since_ms == 0)
+		start.since_ms = clock_aws_ms(w->settings.clock);
 	l->store_id = stored->id;
 	l->root = stored->root;
 	l->starting = stored->starting;
-	l->read_at_ms = stored->read_at_ms;
+	l->read_at_ms = l->read_before_ms = stored->read_at_ms;
 	l->reader = w->next_reader++ % w->reader_count;
 	lane_set_positions(l, at);
 	memcpy(start.at, at, s->lanes.sink_count * sizeof(*at));
@@ -80,55 +84,6 @@ void worker_add_lane(struct worker *w, struct worker_stream *s, const struct sto
 	s->core_lanes[in_lineage] = l->index;
 }
 
-/* What stands still behind a gap is not in the store, so that every session finds the gap again
- * until somebody chooses `gap: oldest`: neither the shard whose parent was never seen nor what
- * descends from it. */
-static bool behind_gap(const struct worker *w, const struct worker_stream *s,
-		       const struct lineage_found *f)
-{
-	uint32_t parent = lineage_find(&s->lineage, f->parent);
-
-	if (f->kind == LINEAGE_ORPHAN)
-		return s->lanes.gap != GAP_OLDEST;
-	return parent != LINEAGE_NONE && s->core_lanes[parent] < LANE_OVER &&
-	       w->core.lanes[s->core_lanes[parent]].store_id == LANE_NOT_STORED;
-}
-
-static void stand_behind_gap(struct worker *w, struct worker_stream *s,
-			     const struct lineage_found *f)
-{
-	struct store_lane lane = { .id = LANE_NOT_STORED };
-	struct frontier_move at[CORE_SINKS_MAX] = { 0 };
-
-	snprintf(lane.shard, sizeof(lane.shard), "%s", f->shard->id);
-	worker_add_lane(w, s, &lane, worker_know(s, f->shard->id, f->parent), at,
-			f->kind == LINEAGE_ORPHAN);
-}
-
-static void gap_before(struct worker_stream *s, const struct lineage_found *f)
-{
-	bool oldest = s->lanes.gap == GAP_OLDEST;
-	bool loop = strcmp(f->parent, f->shard->parent) != 0;
-
-	metric_add(s->lanes.gaps, 1);
-	if (loop)
-		log_error(oldest ? "gap: a shard is listed as a descendant of itself; it is read "
-				   "from "
-				   "its beginning"
-				 : "gap: a shard is listed as a descendant of itself; it stands "
-				   "still "
-				   "(gap: stop)",
-			  log_text("stream", s->lanes.source.stream),
-			  log_text("shard", f->shard->id), log_text("parent", f->shard->parent));
-	else
-		log_error(oldest ? "gap: a shard's parent was never seen; it is read from its "
-				   "beginning"
-				 : "gap: a shard's parent was never seen; it stands still (gap: "
-				   "stop)",
-			  log_text("stream", s->lanes.source.stream),
-			  log_text("shard", f->shard->id), log_text("parent", f->shard->parent));
-}
-
 static void fill(struct store_lane *lane, const struct lineage_found *f)
 {
 	snprintf(lane->shard, sizeof(lane->shard), "%s", f->shard->id);
@@ -138,7 +93,7 @@ static void fill(struct store_lane *lane, const struct lineage_found *f)
 	lane->done_unread = f->kind == LINEAGE_UNREAD;
 }
 
-static void add_found(struct worker *w, struct worker_stream *s, const struct lineage_found *found,
+void worker_add_found(struct worker *w, struct worker_stream *s, const struct lineage_found *found,
 		      size_t count, bool own)
 {
 	struct addition *a;
@@ -152,12 +107,7 @@ static void add_found(struct worker *w, struct worker_stream *s, const struct li
 	a->in_lineage = memory_array(count, sizeof(*a->in_lineage));
 	job->lanes = memory_array(count, sizeof(*job->lanes));
 	for (size_t i = 0; i < count; i++) {
-		if (found[i].kind == LINEAGE_ORPHAN)
-			gap_before(s, &found[i]);
-		if (behind_gap(w, s, &found[i])) {
-			stand_behind_gap(w, s, &found[i]);
-			continue;
-		}
+		worker_not_severed(w, s, found[i].shard->id);
 		a->in_lineage[job->count] = worker_know(s, found[i].shard->id, found[i].parent);
 		fill(&job->lanes[job->count++], &found[i]);
 	}
@@ -255,9 +205,9 @@ static void look_at_news(struct worker *w, struct worker_stream *s,
 			found[own_count++] = found[i];
 		else
 			others[other_count++] = found[i];
-	add_found(w, s, found, own_count, true);
+	worker_add_found(w, s, found, own_count, true);
 	if (s->lister || !w->steward)
-		add_found(w, s, others, other_count, false);
+		worker_add_found(w, s, others, other_count, false);
 	free(found);
 	free(others);
 	free(own);
@@ -286,7 +236,7 @@ static bool orphans_stand(struct worker *w, struct worker_stream *s, size_t orph
 
 /* In parts: beats wait behind a call to the store. The roots are one, as there are none later; what
  * a crash may leave out behind them is found again. Parents stay before their children. */
-static void add_listed(struct worker *w, struct worker_stream *s, const struct lineage_found *found,
+void worker_add_listed(struct worker *w, struct worker_stream *s, const struct lineage_found *found,
 		       size_t count)
 {
 	struct lineage_found *ordered = memory_array(count + 1, sizeof(*ordered));
@@ -298,10 +248,10 @@ static void add_listed(struct worker *w, struct worker_stream *s, const struct l
 	for (size_t i = 0; i < count; i++)
 		if (found[i].kind != LINEAGE_ROOT)
 			ordered[roots + n++] = found[i];
-	add_found(w, s, ordered, roots, false);
+	worker_add_found(w, s, ordered, roots, false);
 	for (size_t from = roots, part; from < count; from += part) {
 		part = count - from > ADD_MAX ? ADD_MAX : count - from;
-		add_found(w, s, ordered + from, part, false);
+		worker_add_found(w, s, ordered + from, part, false);
 	}
 	s->stored.rooted = s->stored.rooted || count > 0;
 	free(ordered);
@@ -313,18 +263,13 @@ static void look_through(struct worker *w, struct worker_stream *s,
 	struct lineage_found *found = memory_array(count + 1, sizeof(*found));
 	size_t n = lineage_diff(&s->lineage, shards, count, !s->stored.rooted, s->stored.start_ms,
 				clock_aws_ms(w->settings.clock), found);
-	size_t orphans = 0;
-	bool sound = true;
+	size_t orphans = worker_new_orphans(s, found, n);
+	bool sound = orphans == 0 || orphans_stand(w, s, orphans);
 
-	for (size_t i = 0; i < n; i++)
-		orphans += found[i].kind == LINEAGE_ORPHAN;
-	if (orphans == 0) {
+	if (orphans == 0)
 		s->orphans = 0;
-	} else if (!orphans_stand(w, s, orphans)) {
-		n = without_orphans(found, n, &orphans);
-		sound = false;
-	}
-	add_listed(w, s, found, n);
+	n = worker_hold_back(w, s, found, n, sound);
+	worker_add_listed(w, s, found, n);
 	free(found);
 	s->listings += sound;
 	if (!s->listed && sound) {
@@ -437,6 +382,8 @@ void worker_found(void *arg, uint32_t stream, const struct discover_listing *l)
 	struct worker_stream *s = w->streams[stream];
 
 	if (l->complete)
+		worker_look_for_missing(w, s, l);
+	if (l->complete)
 		keep_listing(w, s, l->shards, l->count);
 	else if (s->stored.rooted)
 		look_at_news(w, s, l->shards, l->count);
@@ -456,7 +403,9 @@ void worker_discover(struct worker *w, uint32_t lane)
 	struct worker_stream *s = w->streams[l->stream->index];
 	int64_t child_ms = s->lineage.shards[lineage_find(&s->lineage, l->shard)].child_ms;
 
-	if (child_ms == 0 || child_ms > clock_aws_ms(w->settings.clock) - CHILDREN_ALL_MS) {
+	/* Of a stream that is gone there is nobody to ask, and nothing to find. */
+	if (!s->gone &&
+	    (child_ms == 0 || child_ms > clock_aws_ms(w->settings.clock) - CHILDREN_ALL_MS)) {
 		discover_children(w->discover, s->lanes.index, l->shard);
 		return;
 	}
@@ -494,7 +443,7 @@ static void take_lanes(struct worker *w, struct worker_stream *s, const struct s
 			worker_ask_held(w, s);
 			continue;
 		}
-		worker_add_lane(w, s, &job->lanes[i], a->in_lineage[i], at, false);
+		worker_add_lane(w, s, &job->lanes[i], a->in_lineage[i], at);
 		log_info("shard found", log_text("stream", s->lanes.source.stream),
 			 log_text("shard", job->lanes[i].shard),
 			 log_text("parent", job->lanes[i].parent));

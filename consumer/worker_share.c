@@ -111,7 +111,7 @@ static bool take_one(struct worker *w, struct worker_stream *s, const struct tak
 		return false;
 	}
 	taken_positions(t, lane->id, s->sink_ids, s->lanes.sink_count, at);
-	worker_add_lane(w, s, lane, in_lineage, at, false);
+	worker_add_lane(w, s, lane, in_lineage, at);
 	return true;
 }
 
@@ -164,7 +164,7 @@ static bool is_held(const struct worker *w, uint32_t index)
 {
 	const struct core_lane *l = &w->core.lanes[index];
 
-	if (!w->lanes[index] || l->store_id == LANE_NOT_STORED)
+	if (!w->lanes[index])
 		return false;
 	for (uint32_t slot = 0; slot < w->core.streams[l->stream].sink_count; slot++)
 		if (!l->frontiers[slot].done)
@@ -210,6 +210,8 @@ static void see_lister(struct worker *w, struct worker_stream *s, bool lister)
 	if (s->lister == lister)
 		return;
 	s->lister = lister;
+	if (!lister)
+		worker_forget_severed(s);
 	discover_set_lister(w->discover, s->lanes.index, lister);
 	s->known_id = 0; /* it may have forgotten what the store still has */
 	if (lister)
@@ -261,6 +263,7 @@ void worker_viewed(struct worker *w, struct steward_view *v)
 		s->stored.rooted = s->stored.rooted || r->rooted;
 		see_lister(w, s, r->lister);
 		see_served(s, r->served);
+		s->unheld_ms = v->unheld_ms[i];
 		if (v->parts)
 			see_part(w, s, &v->parts[i]);
 		/* A round that claimed tells of lanes that are on their way. */
@@ -269,6 +272,8 @@ void worker_viewed(struct worker *w, struct steward_view *v)
 		if (!v->claimed && s->differs == 0 && r->served && r->claimable == 0)
 			nothing_left(w, s, r, v->silent);
 	}
+	for (size_t i = 0; i < v->gap_count; i++)
+		worker_gap_accepted(w, &v->gaps[i]);
 	release_wanted(w, v);
 	steward_view_free(v);
 }

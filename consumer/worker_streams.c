@@ -144,7 +144,9 @@ static void add_to_core(struct worker *w, struct worker_stream *s)
 
 static void begin_sharing(struct worker *w, struct worker_stream *s)
 {
-	struct steward_stream what = { .id = s->stored.id, .sink_count = s->lanes.sink_count };
+	struct steward_stream what = { .id = s->stored.id,
+				       .start_ms = s->stored.start_ms,
+				       .sink_count = s->lanes.sink_count };
 	struct taken *claimed = MOVE(s->claimed);
 
 	memcpy(what.sinks, s->sink_ids, s->lanes.sink_count * sizeof(*what.sinks));
@@ -171,6 +173,7 @@ static void opened(struct worker *w, struct worker_task *task)
 	take_out(&w->unopened, s);
 	s->lanes.source.generation = s->stored.generation;
 	s->lanes.start_ms = s->stored.start_ms;
+	s->lanes.store_id = s->stored.id;
 	add_to_core(w, s);
 	s->added = true;
 	w->opening--;
@@ -242,6 +245,7 @@ void worker_free_stream(struct worker_stream *s)
 	free(s->core_lanes);
 	free(s->listing);
 	free(s->settled);
+	free(s->severed);
 	free(s);
 }
 

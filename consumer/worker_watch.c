@@ -1,17 +1,14 @@
 /* Once a second: what the metrics and the health rows say about the session. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "consumer/worker_internal.h"
 
 #define WATCH_EVERY_MS 1000
-/* DynamoDB keeps a stream's records for 24 hours. */
-#define RETENTION_MS (24 * 60 * 60 * 1000)
-#define NAMED_MAX    3
+#define NAMED_MAX      3
 /* Far over what a busy machine makes a healthy loop wait, well under what an operator would. */
 #define STUCK_MS 30000
-/* An idle shard is read each poll.max; within this over it nothing is wrong yet. */
-#define BLIND_LEAST_MS 1000
 
 bool worker_alive(void *arg)
 {
@@ -66,29 +63,87 @@ static void watch_cells(struct worker *w, struct worker_stream *s)
 	s->time_to_loss = metrics_cell(m, METRIC_TIME_TO_LOSS, s->config->name, NULL);
 	s->behind = metrics_cell(m, METRIC_SHARDS_BEHIND, s->config->name, NULL);
 	s->poll_limit = metrics_cell(m, METRIC_POLL_LIMIT, s->config->name, NULL);
+	s->loss_warnings = metrics_cell(m, METRIC_LOSS_WARNINGS, s->config->name, NULL);
 	for (int state = 0; state < LANE_STATES; state++)
 		s->shards[state] = metrics_cell(m, METRIC_SHARDS, s->config->name,
 						lane_state_name((enum lane_state)state));
 }
 
-/* How long it is not known whether some shard has something new: it was at its end, or never read,
- * and since then its reads fail or it stands still. What is behind that, the core knows. */
-static int64_t blind_ms(const struct worker *w, const struct worker_stream *s)
+/* Only the session that lists the stream tells of what is not in the store. */
+static bool tells_of_severed(const struct worker *w, const struct worker_stream *s)
 {
-	int64_t now_ms = loop_now_ms(w->loop), longest_ms = 0;
+	return s->lister || !w->steward;
+}
 
-	for (uint32_t i = 0; i < w->core.lane_count; i++) {
-		const struct core_lane *l = &w->core.lanes[i];
-		bool read = l->state == LANE_DUE || l->state == LANE_FETCHING ||
-			    l->state == LANE_STOPPED;
-		int64_t since_ms = l->empty_since_ms ? l->empty_at_ms : w->beat_from_ms;
-
-		if (l->stream == s->lanes.index && read &&
-		    (l->empty_since_ms != 0 || l->pages_read == 0) &&
-		    now_ms - since_ms > longest_ms)
-			longest_ms = now_ms - since_ms;
+/* What stands behind an open gap is not in the core. */
+static void add_severed(const struct worker *w, const struct worker_stream *s,
+			struct core_view *view)
+{
+	for (size_t i = 0; tells_of_severed(w, s) && i < s->severed_count; i++) {
+		if (s->severed[i].gap == 0 && s->severed[i].orphan)
+			continue;
+		view->shards[s->severed[i].orphan ? LANE_STOPPED : LANE_WAITING]++;
+		view->at_gap += s->severed[i].orphan;
+		view->standing++;
 	}
-	return longest_ms > 2 * s->config->poll_max_ms + BLIND_LEAST_MS ? longest_ms : 0;
+}
+
+static int64_t unsaved_age_ms(const struct worker *w, const struct worker_stream *s,
+			      const struct core_ages *ages)
+{
+	int64_t epoch_ms = clock_aws_ms(w->settings.clock), oldest_ms = ages->unsaved_ms;
+
+	if (s->unheld_ms > 0 && epoch_ms - s->unheld_ms > oldest_ms)
+		oldest_ms = epoch_ms - s->unheld_ms;
+	for (size_t i = 0; tells_of_severed(w, s) && i < s->severed_count; i++) {
+		int64_t place_ms =
+			loss_place_ms(s->severed[i].shard.id, 0, s->stored.start_ms, epoch_ms);
+
+		if (epoch_ms - place_ms > oldest_ms)
+			oldest_ms = epoch_ms - place_ms;
+	}
+	return oldest_ms;
+}
+
+static void watch_loss(struct worker *w, struct worker_stream *s, int64_t left_ms)
+{
+	char part[STORE_NAME_MAX + 16], said[400];
+
+	snprintf(part, sizeof(part), "time to loss %s", s->config->name);
+	snprintf(said, sizeof(said),
+		 "records that are not delivered and saved leave the stream in %lld minutes",
+		 (long long)left_ms / 60000);
+	switch (loss_watch(&s->loss, left_ms, s->config->warn_loss_ms)) {
+	case LOSS_NEAR:
+		metric_add(s->loss_warnings, 1);
+		log_warn("records will be lost soon: they are not delivered, and leave the stream",
+			 log_text("stream", s->config->name), log_int("seconds", left_ms / 1000));
+		break;
+	case LOSS_AVERTED:
+		log_info("no records will be lost soon any more",
+			 log_text("stream", s->config->name), log_int("seconds", left_ms / 1000));
+		health_set(w->settings.health, part, NULL);
+		break;
+	case LOSS_NOTHING:
+		break;
+	}
+	if (s->loss.near)
+		health_set(w->settings.health, part, said);
+}
+
+static void watch_gaps(struct worker *w, struct worker_stream *s, const struct core_view *view)
+{
+	char part[STORE_NAME_MAX + 16], said[STORE_NAME_MAX + 200];
+
+	if (view->at_gap == 0 && !s->tells_gaps)
+		return;
+	s->tells_gaps = view->at_gap > 0;
+	snprintf(part, sizeof(part), "gaps %s", s->config->name);
+	snprintf(said, sizeof(said),
+		 "%u shards stand still where records were lost: `sluice status -c FILE` lists "
+		 "them, `sluice resume -c FILE --stream %s` accepts it",
+		 view->at_gap, s->config->name);
+	health_set(w->settings.health, part, s->tells_gaps ? said : NULL);
 }
 
 /* What the calls of this worker cost. AWS asks for nothing where it gives no page. */
@@ -129,22 +184,24 @@ static void watch_pace(struct worker_stream *s, const struct core_view *view)
 static void watch_stream(struct worker *w, struct worker_stream *s)
 {
 	struct core_view view;
-	int64_t lag_ms = blind_ms(w, s);
+	struct core_ages ages;
+	int64_t left_ms;
 
 	if (!s->lag)
 		watch_cells(w, s);
 	core_view(&w->core, s->lanes.index, &view);
-	if (view.oldest_event_ms > 0) {
-		int64_t age_ms = clock_aws_ms(w->settings.clock) - view.oldest_event_ms;
-
-		lag_ms = age_ms > lag_ms ? age_ms : lag_ms;
-	}
-	metric_set(s->lag, lag_ms);
-	metric_set(s->time_to_loss, RETENTION_MS - lag_ms);
+	add_severed(w, s, &view);
+	core_ages(&w->core, s->lanes.index, loop_now_ms(w->loop), clock_aws_ms(w->settings.clock),
+		  &ages);
+	left_ms = loss_left_ms(unsaved_age_ms(w, s, &ages));
+	metric_set(s->lag, ages.undelivered_ms);
+	metric_set(s->time_to_loss, left_ms);
 	for (int state = 0; state < LANE_STATES; state++)
 		metric_set(s->shards[state], view.shards[state]);
 	watch_pace(s, &view);
 	watch_bill(w, s);
+	watch_loss(w, s, left_ms);
+	watch_gaps(w, s, &view);
 }
 
 /* Nothing of it is read: its first record may be as old as it is itself. */
@@ -156,7 +213,7 @@ static void watch_waiting(struct worker *w, const struct worker_table *t)
 
 	metric_set(metrics_cell(m, METRIC_LAG, t->config.name, NULL), age_ms);
 	metric_set(metrics_cell(m, METRIC_TIME_TO_LOSS, t->config.name, NULL),
-		   RETENTION_MS - age_ms);
+		   loss_left_ms(age_ms));
 }
 
 /* A roll of its own accord may stay open for long: it waits once it shall become visible, or where
@@ -230,27 +287,45 @@ void worker_watch_end(struct worker *w)
 		if (!s || !s->lag)
 			continue;
 		metric_set(s->lag, 0);
-		metric_set(s->time_to_loss, RETENTION_MS);
+		metric_set(s->time_to_loss, LOSS_RETENTION_MS);
 		for (int state = 0; state < LANE_STATES; state++)
 			metric_set(s->shards[state], 0);
 	}
 }
 
+static void add_name(char *names, size_t size, uint32_t *named, const char *shard)
+{
+	size_t n = strlen(names);
+
+	if (*named < NAMED_MAX)
+		snprintf(names + n, size - n, "%s%s", *named ? ", " : "", shard);
+	++*named;
+}
+
 void worker_name_standing(const struct worker *w, struct error *err)
 {
-	uint32_t standing = 0;
+	uint32_t standing = 0, named = 0;
 	const char *waits = NULL;
 	char names[NAMED_MAX * (STREAMS_SHARD_MAX + 2) + 8] = "";
-	size_t n = 0;
 
 	for (const struct worker_table *t = w->tables; t; t = t->next)
 		if (t->waits && t->over)
 			waits = t->config.name;
+	for (uint32_t i = 0; i < w->core.lane_count; i++)
+		if (w->core.lanes[i].state == LANE_STOPPED)
+			add_name(names, sizeof(names), &named, w->lanes[i]->shard);
 	for (uint32_t i = 0; i < w->stream_count; i++) {
+		const struct worker_stream *s = w->streams[i];
 		struct core_view view;
 
+		if (!s)
+			continue;
 		core_view(&w->core, i, &view);
+		add_severed(w, s, &view);
 		standing += view.standing;
+		for (size_t n = 0; tells_of_severed(w, s) && n < s->severed_count; n++)
+			if (s->severed[n].orphan && s->severed[n].gap != 0)
+				add_name(names, sizeof(names), &named, s->severed[n].shard.id);
 	}
 	if (waits)
 		error_set(err, ERROR_INVALID,
@@ -259,11 +334,6 @@ void worker_name_standing(const struct worker *w, struct error *err)
 			  waits);
 	if (standing == 0)
 		return;
-	for (uint32_t i = 0, named = 0; i < w->core.lane_count && named < NAMED_MAX; i++)
-		if (w->core.lanes[i].state == LANE_STOPPED) {
-			n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s",
-					      named++ ? ", " : "", w->lanes[i]->shard);
-		}
 	error_set(
 		err, ERROR_INVALID,
 		"%u of the shards stand still, everything else is delivered: %s (the log says why)",

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "checkpoint/store.h"
+#include "consumer/loss.h"
 #include "ops/arguments.h"
 #include "ops/command.h"
 #include "sinks/sink.h"
@@ -16,8 +17,8 @@
 #define STORE_TIMEOUT_MS 10000
 #define SESSIONS_MAX     256
 #define WATCH_MS         2000
-/* DynamoDB keeps a stream's records for 24 hours. */
-#define RETENTION_MS (24 * 60 * 60 * 1000)
+/* Of those that are over; the newest. */
+#define CLOSED_GAPS_SHOWN 5
 
 static const struct flag flags[] = {
 	{ .name = "config",
@@ -43,6 +44,8 @@ struct stream_row {
 	struct store_stream stream;
 	struct lane_row *lanes;
 	size_t lane_count;
+	struct store_gap *gaps;
+	size_t gap_count;
 };
 
 struct status {
@@ -68,6 +71,12 @@ static void on_stream(void *arg, const char *name, const char *arn, const struct
 	snprintf(row->arn, sizeof(row->arn), "%s", arn);
 }
 
+/* This machine's clock may be behind AWS's, which the store's times are of. */
+static void later(struct status *t, int64_t ms)
+{
+	t->now_ms = ms > t->now_ms ? ms : t->now_ms;
+}
+
 static void on_lane(void *arg, const struct store_lane *lane)
 {
 	struct status *t = arg;
@@ -75,6 +84,7 @@ static void on_lane(void *arg, const struct store_lane *lane)
 
 	row->lanes = memory_room(row->lanes, row->lane_count, sizeof(*row->lanes));
 	row->lanes[row->lane_count++] = (struct lane_row){ .lane = *lane, .done = true };
+	later(t, lane->read_at_ms);
 }
 
 /* They come in the order of their ids. */
@@ -118,6 +128,16 @@ static void on_letter(void *arg, int64_t id, struct str json)
 	t->letters++;
 }
 
+static void on_gap(void *arg, const struct store_gap *gap)
+{
+	struct status *t = arg;
+	struct stream_row *row = t->filling;
+
+	row->gaps = memory_room(row->gaps, row->gap_count, sizeof(*row->gaps));
+	row->gaps[row->gap_count++] = *gap;
+	later(t, gap->found_ms);
+}
+
 static bool collect(struct status *t, struct error *err)
 {
 	struct clock clock;
@@ -131,7 +151,8 @@ static bool collect(struct status *t, struct error *err)
 	for (size_t i = 0; i < t->stream_count; i++) {
 		t->filling = &t->streams[i];
 		if (!store_lanes_list(t->store, t->streams[i].stream.id, on_lane, on_position, t,
-				      err))
+				      err) ||
+		    !store_gaps(t->store, t->streams[i].stream.id, on_gap, t, err))
 			return false;
 	}
 	return true;
@@ -154,6 +175,34 @@ static int64_t oldest_ms(const struct stream_row *s)
 	return oldest;
 }
 
+static void age_of(const struct stream_row *s, const char *shard, int64_t event_ms,
+		   int64_t read_at_ms, int64_t now_ms, int64_t *oldest_ms)
+{
+	int64_t place_ms = loss_place_ms(shard, event_ms, s->stream.start_ms, read_at_ms);
+
+	if (place_ms > 0 && now_ms - place_ms > *oldest_ms)
+		*oldest_ms = now_ms - place_ms;
+}
+
+/* How long at least until the stream loses something: the store does not know of a shard whether
+ * anything came after its last record. What waits for its parent is younger than that one. */
+static int64_t left_ms(const struct stream_row *s, int64_t now_ms)
+{
+	int64_t oldest_ms = 0;
+
+	for (size_t i = 0; i < s->lane_count; i++) {
+		const struct lane_row *l = &s->lanes[i];
+
+		if (!l->lane.done && !l->lane.waits)
+			age_of(s, l->lane.shard, l->event_ms, l->lane.read_at_ms, now_ms,
+			       &oldest_ms);
+	}
+	for (size_t i = 0; i < s->gap_count; i++)
+		if (s->gaps[i].state == STORE_GAP_OPEN && s->gaps[i].kind == STORE_GAP_ORPHAN)
+			age_of(s, s->gaps[i].shard, 0, s->gaps[i].found_ms, now_ms, &oldest_ms);
+	return loss_left_ms(oldest_ms);
+}
+
 static size_t open_lanes(const struct stream_row *s)
 {
 	size_t open = 0;
@@ -161,6 +210,38 @@ static size_t open_lanes(const struct stream_row *s)
 	for (size_t i = 0; i < s->lane_count; i++)
 		open += !s->lanes[i].done;
 	return open;
+}
+
+static void print_gap(const struct store_gap *g)
+{
+	char after[SEQUENCE_TEXT_SIZE], until[SEQUENCE_TEXT_SIZE];
+	char from[CLOCK_TEXT_SIZE], to[CLOCK_TEXT_SIZE], found[CLOCK_TEXT_SIZE];
+
+	printf("  gap    %s  %s  %s%s%s  after %s %s  until %s %s  found %s by %s\n",
+	       *g->shard ? g->shard : "the whole stream", store_gap_kind_name(g->kind),
+	       store_gap_state_name(g->state), g->how ? " by " : "", store_gap_how_name(g->how),
+	       sequence_is_none(&g->from) ? "its beginning" : sequence_text(&g->from, after),
+	       g->from_ms ? clock_text(g->from_ms, from) : "",
+	       sequence_is_none(&g->to) ? "not known yet" : sequence_text(&g->to, until),
+	       g->to_ms > 0 ? clock_text(g->to_ms, to) : "", clock_text(g->found_ms, found),
+	       g->worker);
+}
+
+static void print_gaps(const struct stream_row *s)
+{
+	size_t closed = 0, open = 0;
+
+	for (size_t i = 0; i < s->gap_count; i++) {
+		closed += s->gaps[i].state == STORE_GAP_CLOSED;
+		open += s->gaps[i].state == STORE_GAP_OPEN;
+	}
+	for (size_t i = 0; i < s->gap_count; i++)
+		if (s->gaps[i].state != STORE_GAP_CLOSED || closed-- <= CLOSED_GAPS_SHOWN)
+			print_gap(&s->gaps[i]);
+	if (open > 0)
+		printf("         %zu gaps are open: what is behind them stands still until `sluice "
+		       "resume -c FILE --stream %s`\n",
+		       open, s->name);
 }
 
 static void print_text(const struct status *t)
@@ -174,13 +255,16 @@ static void print_text(const struct status *t)
 		       t->sessions[i].beat);
 	for (size_t i = 0; i < t->stream_count; i++) {
 		const struct stream_row *s = &t->streams[i];
-		int64_t oldest = oldest_ms(s);
+		int64_t oldest = oldest_ms(s), left = left_ms(s, t->now_ms);
 
 		printf("stream   %s  generation %" PRIu64
-		       "  shards %zu open, %zu done  last event %s\n",
+		       "  shards %zu open, %zu done  last event %s  time to loss at least "
+		       "%" PRId64 "h%02dm\n",
 		       s->name, s->stream.generation, open_lanes(s), s->lane_count - open_lanes(s),
-		       oldest ? clock_text(oldest, time) : "none yet");
+		       oldest ? clock_text(oldest, time) : "none yet", left / 3600000,
+		       (int)(left / 60000 % 60));
 		printf("         %s\n", s->arn);
+		print_gaps(s);
 		for (size_t n = 0; n < s->lane_count; n++) {
 			const struct lane_row *l = &s->lanes[n];
 
@@ -217,6 +301,32 @@ static void json_lane(struct buf *b, const struct lane_row *l)
 	buf_printf(b, ",\"event_ms\":%" PRId64 "}", l->event_ms);
 }
 
+static void json_gap(struct buf *b, const struct store_gap *g)
+{
+	char text[SEQUENCE_TEXT_SIZE];
+
+	buf_text(b, "{");
+	json_member(b, "shard", g->shard);
+	buf_text(b, ",");
+	json_member(b, "kind", store_gap_kind_name(g->kind));
+	buf_text(b, ",");
+	json_member(b, "state", store_gap_state_name(g->state));
+	buf_text(b, ",");
+	json_member(b, "how", store_gap_how_name(g->how));
+	buf_text(b, ",");
+	json_member(b, "from", sequence_text(&g->from, text));
+	buf_text(b, ",");
+	json_member(b, "to", sequence_text(&g->to, text));
+	buf_printf(b,
+		   ",\"from_ms\":%" PRId64 ",\"to_ms\":%" PRId64 ",\"found_ms\":%" PRId64
+		   ",\"closed_ms\":%" PRId64 ",",
+		   g->from_ms, g->to_ms, g->found_ms, g->closed_ms);
+	json_member(b, "worker", g->worker);
+	buf_text(b, ",");
+	json_member(b, "session", g->session);
+	buf_text(b, "}");
+}
+
 static void json_stream(struct buf *b, const struct stream_row *s, int64_t now_ms)
 {
 	int64_t oldest = oldest_ms(s);
@@ -228,8 +338,14 @@ static void json_stream(struct buf *b, const struct stream_row *s, int64_t now_m
 	buf_printf(b, ",\"generation\":%" PRIu64 ",\"last_event_ms\":%" PRId64,
 		   s->stream.generation, oldest);
 	buf_printf(b, ",\"age_of_last_event_seconds\":%" PRId64 ",\"retention_seconds\":%d",
-		   oldest ? (now_ms - oldest) / 1000 : 0, RETENTION_MS / 1000);
-	buf_text(b, ",\"shards\":[");
+		   oldest ? (now_ms - oldest) / 1000 : 0, (int)(LOSS_RETENTION_MS / 1000));
+	buf_printf(b, ",\"time_to_loss_seconds\":%" PRId64 ",\"gaps\":[",
+		   left_ms(s, now_ms) / 1000);
+	for (size_t i = 0; i < s->gap_count; i++) {
+		buf_text(b, i ? "," : "");
+		json_gap(b, &s->gaps[i]);
+	}
+	buf_text(b, "],\"shards\":[");
 	for (size_t i = 0; i < s->lane_count; i++) {
 		buf_text(b, i ? "," : "");
 		json_lane(b, &s->lanes[i]);
@@ -273,8 +389,10 @@ static bool show(const struct arguments *a, struct store *store, struct error *e
 	else if (ok)
 		print_text(&t);
 	fflush(stdout);
-	for (size_t i = 0; i < t.stream_count; i++)
+	for (size_t i = 0; i < t.stream_count; i++) {
 		free(t.streams[i].lanes);
+		free(t.streams[i].gaps);
+	}
 	free(t.streams);
 	return ok;
 }
@@ -303,7 +421,8 @@ static int run(const struct arguments *a)
 const struct command command_status = {
 	.name = "status",
 	.usage = "-c FILE [--json|--watch]",
-	.help = "Streams, shards and where they are, workers, dead letters: out of the store.",
+	.help = "Streams, shards and where they are, gaps, workers, dead letters: out of the "
+		"store.",
 	.flags = flags,
 	.run = run,
 };

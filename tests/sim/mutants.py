@@ -183,7 +183,7 @@ MUTANTS = [
     ),
     (
         "a lane that was closed on its way out leaves",
-        "	if (l->leaving && (l->stopping || l->closed))\n		stay(c, lane);",
+        "	if (l->leaving && (core_stands(l) || l->closed))\n		stay(c, lane);",
         "",
     ),
     (

@@ -39,6 +39,10 @@ def events(folder):
             yield Event(line)
 
 
+def shards_of(emulator, table="orders"):
+    return emulator.truth(table)["streams"][-1]["shards"]
+
+
 def ancestors(shards, shard):
     while "parent" in shards[shard]:
         shard = shards[shard]["parent"]

@@ -260,6 +260,156 @@ static void what_closes_or_stands_stays_with_its_descendants(void **state)
 	(void)state;
 }
 
+static void fail_with(uint32_t lane, enum error_kind failure)
+{
+	feed((struct core_event){ .type = CORE_FETCH_FAILED, .lane = lane, .failure = failure });
+}
+
+static void gap(uint32_t lane, bool accepted)
+{
+	feed((struct core_event){ .type = CORE_GAP, .lane = lane, .accepted = accepted });
+}
+
+static void a_gap_holds_a_lane_until_it_is_accepted(void **state)
+{
+	uint32_t parent, child, other;
+
+	(void)state;
+	begin(false, 20);
+	parent = add(CORE_NONE);
+	child = add(parent);
+	other = add(CORE_NONE);
+	feed((struct core_event){ .type = CORE_CHILDREN, .lane = CORE_NONE });
+	fail_with(parent, ERROR_TRIMMED);
+	for (int i = 0, out = 1; i < 40; i++) { /* the other one is idle for long */
+		if (out)
+			page(other, 0, false);
+		else
+			tick();
+		out = did(CORE_FETCH, other);
+		assert_false(did(CORE_FETCH, parent) || did(CORE_FETCH, child));
+		assert_false(did(CORE_IDLE, CORE_NONE)); /* whether it stays is not known yet */
+	}
+	gap(parent, false);
+	assert_true(did(CORE_IDLE, CORE_NONE));
+	assert_false(did(CORE_FETCH, parent));
+	gap(parent, true);
+	assert_true(did(CORE_FETCH, parent));
+	gap(parent, true); /* told again */
+	assert_false(did(CORE_FETCH, parent));
+	page(parent, 0, true);
+	assert_true(did(CORE_FETCH, child));
+	core_release(&t.core);
+}
+
+static void an_accepted_gap_does_not_pass_over_a_bad_record(void **state)
+{
+	uint32_t lane;
+
+	(void)state;
+	begin(false, 0);
+	lane = add(CORE_NONE);
+	tick();
+	page(lane, 1, false);
+	while (!did(CORE_FETCH, lane))
+		tick();
+	fail_with(lane, ERROR_TRIMMED);
+	feed((struct core_event){ .type = CORE_STAND, .lane = lane, .sink = t.sink });
+	gap(lane, true);
+	tick();
+	assert_false(did(CORE_FETCH, lane));
+	core_release(&t.core);
+}
+
+static void pages_that_wait_still_count_behind_a_gap(void **state)
+{
+	uint32_t lane;
+
+	(void)state;
+	begin(false, 0);
+	lane = add(CORE_NONE);
+	tick();
+	page(lane, 1, false);
+	while (!did(CORE_FETCH, lane))
+		tick();
+	fail_with(lane, ERROR_TRIMMED);
+	answer(lane, 0); /* delivered, and saved, while it stands */
+	assert_true(did(CORE_SAVE, CORE_NONE));
+	assert_int_equal(t.core.save.move_count, 1);
+	saved();
+	gap(lane, true);
+	assert_true(did(CORE_FETCH, lane));
+	core_release(&t.core);
+}
+
+/* --- how old what is not delivered, or not saved, may be --- */
+
+#define EPOCH_MS 1700000000000
+
+static struct core_ages ages(void)
+{
+	struct core_ages a;
+
+	/* The lanes' epoch runs with the steps. */
+	core_ages(&t.core, 0, t.now_ms, EPOCH_MS + t.now_ms, &a);
+	return a;
+}
+
+static uint32_t add_since(uint32_t parent, int64_t age_ms)
+{
+	struct core_lane_start start = { .parent = parent,
+					 .store_id = 1,
+					 .since_ms = EPOCH_MS + t.now_ms - age_ms };
+
+	return core_add_lane(&t.core, &start, t.now_ms);
+}
+
+static void the_age_of_what_is_missing(void **state)
+{
+	struct core_event e = { .type = CORE_PAGE, .records = 1, .bytes = 100, .end = at(1) };
+	uint32_t lane, child;
+	int64_t before;
+
+	(void)state;
+	begin(false, 0);
+	lane = add_since(CORE_NONE, 5000);
+	child = add_since(lane, 9000); /* not before its parent: older than that it cannot be */
+	assert_int_equal(ages().undelivered_ms, 5000);
+	tick();
+	page(lane, 0, false); /* nothing was there */
+	assert_int_equal(ages().undelivered_ms, 0);
+	assert_int_equal(ages().unsaved_ms, 0);
+
+	before = t.now_ms;
+	while (!did(CORE_FETCH, lane))
+		tick();
+	e.lane = lane;
+	e.end_ms = EPOCH_MS + t.now_ms - 400000; /* its clock says so; but we looked since */
+	feed(e);                                 /* and the next page is asked for at once */
+	assert_int_equal(ages().undelivered_ms, t.now_ms - before);
+	assert_int_equal(ages().unsaved_ms, t.now_ms - before);
+	answer(lane, 0);
+	page(lane, 0, false); /* delivered, but the save is not answered */
+	assert_int_equal(ages().undelivered_ms, 0);
+	assert_int_equal(ages().unsaved_ms, t.now_ms - before);
+	saved();
+	while (!did(CORE_FETCH, lane))
+		tick();
+	page(lane, 0, false);
+	assert_int_equal(ages().unsaved_ms, 0);
+
+	before = t.now_ms;
+	while (!did(CORE_FETCH, lane))
+		tick();
+	fail_with(lane, ERROR_TRIMMED); /* nobody knows what comes: it runs down */
+	for (int i = 0; i < 200; i++)
+		tick();
+	assert_int_equal(ages().undelivered_ms, t.now_ms - before);
+	assert_int_equal(ages().unsaved_ms, t.now_ms - before);
+	(void)child;
+	core_release(&t.core);
+}
+
 /* Dropped only when its end is in the store and nobody asks for its children any more. */
 static void a_lane_has_ended_once(void **state)
 {
@@ -438,6 +588,10 @@ int main(void)
 		cmocka_unit_test(a_stop_brings_home_what_was_on_its_way_out),
 		cmocka_unit_test(what_has_left_is_not_waited_for),
 		cmocka_unit_test(streams_come_and_go),
+		cmocka_unit_test(a_gap_holds_a_lane_until_it_is_accepted),
+		cmocka_unit_test(an_accepted_gap_does_not_pass_over_a_bad_record),
+		cmocka_unit_test(pages_that_wait_still_count_behind_a_gap),
+		cmocka_unit_test(the_age_of_what_is_missing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
