@@ -180,11 +180,6 @@ class Follow(world.World):
         with sqlite3.connect(f"file:{self.folder}/state.db?mode=ro", uri=True) as db:
             return list(db.execute("SELECT kind, state, how FROM gap"))
 
-    def accept(self):
-        """What a person says by `sluice resume`."""
-        with sqlite3.connect(f"{self.folder}/state.db") as db:
-            db.execute("UPDATE gap SET state = 'accepted', how = 'resume', closed_ms = 1")
-
     def test_off_and_on_under_load(self):
         """The old stream to its end, then the new one, in one life; each key in order."""
         emulator = self.emulator("orders:shards=3:records=400:keys=24:bytes=400:rate=300")
@@ -233,7 +228,7 @@ class Follow(world.World):
         worker.wait_for(lambda: worker.metric("sluice_lag_seconds", stream="orders") > 0,
                         "it lags")
         self.assertEqual(worker.stop(), 0)
-        self.accept()
+        worker.run("resume", "--stream", "orders", "--yes")
         self.drain(worker)
         self.assertEqual([event.n for event in self.delivered()], [1, 2])
         self.assertEqual(self.status_gaps(), [("reenabled", "accepted", "resume")])

@@ -82,7 +82,7 @@ class Following(workers.Workers):
         time.sleep(2)
         self.assertEqual(sum(self.holds(one) for one in some), 0)
         self.assertEqual(self.gaps(), ["reenabled/open/"])
-        self.sql("SELECT sluice.gaps_accept(stream, 1) FROM sluice.gap", self.database)
+        some[0].run("resume", "--stream", "orders", "--yes")
         self.wait_shared(some, 4)
         self.ends_well(emulator, some)
 
