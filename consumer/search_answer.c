@@ -314,7 +314,7 @@ void search_answer(struct search *s, struct search_call *call, const struct erro
 	if (call->stream && err->kind != ERROR_CANCELLED) {
 		if (call->parent)
 			on_children(s, call->stream, call->parent, err, d, now_ms);
-		else
+		else if (call->listing)
 			on_page(s, call->stream, call->listing, err, d, now_ms);
 	}
 	free(call);
