@@ -66,8 +66,10 @@ void search_remove(struct search *s, uint32_t stream)
 	for (struct search_call *c = s->calls; c; c = c->next)
 		if (c->stream == st)
 			c->stream = NULL;
-	while (st->parents)
-		search_parent_free(st, st->parents);
+	for (struct search_parent *p = st->parents, *next; p; p = next) {
+		next = p->next;
+		free(p);
+	}
 	search_listing_end(&st->complete);
 	search_listing_end(&st->tail);
 	free(st);
