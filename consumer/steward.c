@@ -267,18 +267,21 @@ static bool lives(const struct steward *s, const char *id)
 
 static bool watch_others(struct steward *s, struct error *err)
 {
+	int64_t seen_ms;
 	size_t count;
 
 	if (!store_sessions_near(store_of(s), s->settings.id, s->sessions, WATCH_MAX, &count, err))
 		return false;
-	watch_look(&s->watch, now(s));
+	/* Of all of them, though a burial in between may take minutes. */
+	seen_ms = now(s);
+	watch_look(&s->watch, seen_ms);
 	for (size_t i = 0; i < count; i++) {
 		const struct store_session *o = &s->sessions[i];
 		enum watch_verdict verdict;
 
 		if (strcmp(o->id, s->settings.id) == 0)
 			continue;
-		verdict = watch_see(&s->watch, o, now(s));
+		verdict = watch_see(&s->watch, o, seen_ms);
 		if (verdict == WATCH_KILL && !kill_session(s, o, &verdict, err))
 			return false;
 		if (lives(s, o->id))
@@ -286,7 +289,7 @@ static bool watch_others(struct steward *s, struct error *err)
 		if (verdict == WATCH_BURY)
 			bury(s, o);
 	}
-	watch_looked(&s->watch);
+	watch_looked(&s->watch, now(s));
 	return true;
 }
 

@@ -35,7 +35,6 @@ void watch_look(struct watch *w, int64_t now_ms)
 			w->rows[i].since_ms = now_ms;
 		w->rows[i].listed = false;
 	}
-	w->looked_at_ms = now_ms;
 }
 
 static enum watch_verdict dead(const struct watch *w, struct watched *r, int64_t now_ms)
@@ -110,8 +109,9 @@ void watch_unburied(struct watch *w, const char *id, int64_t again_ms)
 	r->tries++;
 }
 
-void watch_looked(struct watch *w)
+void watch_looked(struct watch *w, int64_t now_ms)
 {
+	w->looked_at_ms = now_ms;
 	for (unsigned i = w->count; i-- > 0;)
 		if (!w->rows[i].listed)
 			forget(w, i);

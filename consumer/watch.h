@@ -32,7 +32,7 @@ struct watched {
 struct watch {
 	int64_t lease_ms;
 	bool late;            /* what a dead process sent may land late */
-	int64_t looked_at_ms; /* the last time */
+	int64_t looked_at_ms; /* when the last look was over */
 	unsigned count;
 	struct watched rows[WATCH_MAX]; /* of more than these, the rest is seen in a later look */
 };
@@ -46,7 +46,9 @@ enum watch_verdict {
 /* `late`: there is a sink (Kafka) where what was sent may land until the sink's own timeout, which
  * is half a lease at most. Such a session is buried that much later (hazards, A3). */
 void watch_init(struct watch *w, int64_t lease_ms, bool late);
-/* The store showed them at now_ms: watch_see for each but oneself, then watch_looked. */
+/* The store showed them at now_ms: watch_see for each but oneself, then watch_looked. How long the
+ * look takes is no pause: a burial in it may wait for a sink that is away, and the others' beats
+ * count meanwhile. */
 void watch_look(struct watch *w, int64_t now_ms);
 enum watch_verdict watch_see(struct watch *w, const struct store_session *o, int64_t now_ms);
 /* The compare-and-set that WATCH_KILL asked for has made it dead. */
@@ -56,7 +58,7 @@ void watch_buried(struct watch *w, const char *id);
 /* It failed, and is asked for again from again_ms on. */
 void watch_unburied(struct watch *w, const char *id, int64_t again_ms);
 /* Those that were not shown any more are forgotten. */
-void watch_looked(struct watch *w);
+void watch_looked(struct watch *w, int64_t now_ms);
 /* NULL where it is not watched. */
 const struct watched *watch_find(const struct watch *w, const char *id);
 /* Sessions that may be dead: not seen to beat, or waiting for their burial. */

@@ -33,7 +33,7 @@ static enum watch_verdict look(const char *id, int64_t beat, enum store_session_
 
 	watch_look(&watch, now_ms);
 	verdict = watch_see(&watch, &s, now_ms);
-	watch_looked(&watch);
+	watch_looked(&watch, now_ms);
 	return verdict;
 }
 
@@ -144,6 +144,30 @@ static void nobody_emits_into_somebody_elses_turn(void **state)
 	assert_true(watch_emit_until_ms(START_MS, LEASE_MS) + LEASE_MS / 2 < free_ms);
 }
 
+/* One that cannot be buried, as its sink is away and each try waits for it. */
+static void a_burial_that_takes_long_does_not_hide_another_death(void **state)
+{
+	struct store_session a = session("a", 1, SESSION_DEAD), b = session("b", 1, SESSION_LIVE);
+	enum watch_verdict verdict = WATCH_LET;
+	int64_t now_ms = START_MS;
+
+	(void)state;
+	while (verdict != WATCH_KILL && now_ms < START_MS + 10 * LEASE_MS) {
+		int64_t look_ms = now_ms;
+
+		watch_look(&watch, look_ms);
+		if (watch_see(&watch, &a, look_ms) == WATCH_BURY) {
+			now_ms += LEASE_MS * 2 / 3;
+			watch_unburied(&watch, "a", now_ms + LEASE_MS / 5);
+		}
+		verdict = watch_see(&watch, &b, look_ms);
+		watch_looked(&watch, now_ms);
+		now_ms += LEASE_MS / WATCH_LOOKS;
+	}
+	assert_int_equal(verdict, WATCH_KILL);
+	assert_in_range(now_ms, START_MS + LEASE_MS, START_MS + 2 * LEASE_MS);
+}
+
 /* More sessions than it has rows for: none of those is taken for dead. */
 static void a_crowd_is_not_declared_dead(void **state)
 {
@@ -161,7 +185,7 @@ static void a_crowd_is_not_declared_dead(void **state)
 
 			assert_int_equal(watch_see(&watch, &s, now_ms), WATCH_LET);
 		}
-		watch_looked(&watch);
+		watch_looked(&watch, now_ms);
 	}
 	assert_int_equal(watch.count, WATCH_MAX);
 }
@@ -219,6 +243,7 @@ int main(void)
 		cmocka_unit_test_setup(what_it_sent_may_land_before_it_is_buried, begin),
 		cmocka_unit_test_setup(without_such_a_sink_it_is_buried_at_once, begin),
 		cmocka_unit_test_setup(nobody_emits_into_somebody_elses_turn, begin),
+		cmocka_unit_test_setup(a_burial_that_takes_long_does_not_hide_another_death, begin),
 		cmocka_unit_test_setup(a_crowd_is_not_declared_dead, begin),
 		cmocka_unit_test(a_loop_that_stands_still_is_named),
 		cmocka_unit_test(between_sessions_no_loop_has_to_turn),
