@@ -345,6 +345,8 @@ static struct search_call *choose(struct search *s, unsigned free, int64_t now_m
 
 	if (!c)
 		c = next_for_children(s, left, now_ms, aws_ms);
+	if (!c) /* one that just became urgent */
+		c = page_of(s, true, true, now_ms);
 	begin_asked(s, now_ms, aws_ms);
 	if (!c && left > 0)
 		c = page_of(s, false, true, now_ms);

@@ -313,6 +313,28 @@ static void many_ends_share_the_tail(void **state)
 		assert_true(f->shards[i].told);
 }
 
+/* The net's tail is between two pages when shards end that wait for it. */
+static void a_tail_that_has_begun_hurries_up(void **state)
+{
+	struct fake *f = *state;
+	struct fake_call c;
+
+	begin(f, 4000);
+	while (f->outs == 0 || strcmp(f->out[0].after, f->shards[3998].shard.id) != 0)
+		pass(f, 1);
+	for (int64_t i = 0; i < 300; i++)
+		list_shard(f, f->now_ms + i, f->shards[3700 + i].shard.id, 0);
+	c = f->out[--f->outs];
+	f->now_ms = c.at_ms;
+	c.ask.after = c.after;
+	answer(f, &c.ask);
+	for (size_t i = 0; i < 300; i++)
+		search_children(f->search, 0, f->shards[3700 + i].shard.id, f->now_ms);
+	make_calls(f);
+	assert_int_equal(f->outs, 1);
+	assert_string_equal(f->out[0].after, f->shards[4098].shard.id);
+}
+
 /* Those that no tail shows are ended by a complete listing alone. */
 static void a_tail_proves_no_end(void **state)
 {
@@ -539,6 +561,7 @@ int main(void)
 		TEST(a_shard_that_ends_costs_one_call),
 		TEST(children_that_come_late_are_asked_for_again),
 		TEST(many_ends_share_the_tail),
+		TEST(a_tail_that_has_begun_hurries_up),
 		TEST(a_tail_proves_no_end),
 		TEST(a_shard_of_a_disabled_stream_is_not_asked_again),
 		TEST(without_the_filter_tails_do),
