@@ -49,11 +49,11 @@ static bool parent_ended(const struct core *c, const struct core_lane *l)
 	return l->parent == CORE_NONE || c->lanes[l->parent].state == LANE_ENDED;
 }
 
+/* Looking through the list costs its length: only when one of it may be ready. */
 static void part_later(struct core *c, uint32_t lane)
 {
 	struct core_lane *l = &c->lanes[lane];
 
-	c->parting_check = true;
 	if (l->parting)
 		return;
 	l->parting = true;
@@ -71,7 +71,7 @@ static void lane_ended(struct core *c, uint32_t lane, int64_t now_ms)
 		if (!l->frontiers[slot].done)
 			frontier_close(&l->frontiers[slot]);
 	core_mark_dirty(c, lane);
-	part_later(c, lane);
+	part_later(c, lane); /* not before its end is saved */
 	for (uint32_t child = l->first_child; child != CORE_NONE;
 	     child = c->lanes[child].next_sibling)
 		if (c->lanes[child].state == LANE_WAITING && !c->lanes[child].leaving)
@@ -216,6 +216,7 @@ uint32_t core_add_lane(struct core *c, const struct core_lane_start *start, int6
 		l->state = LANE_ENDED;
 		l->closed = l->children_known = true;
 		part_later(c, lane);
+		c->parting_check = true;
 	} else if (goes_with_parent(c, l)) {
 		core_lane_leave(c, lane);
 	} else if (parent_ended(c, l)) {
@@ -279,6 +280,7 @@ void core_lane_leave(struct core *c, uint32_t lane)
 		d->leaving = true;
 		part_later(c, at);
 	}
+	c->parting_check = true;
 }
 
 void core_lane_gap(struct core *c, uint32_t lane, bool accepted, int64_t now_ms)
@@ -296,12 +298,6 @@ void core_lane_gap(struct core *c, uint32_t lane, bool accepted, int64_t now_ms)
 	c->idle_said = false;
 }
 
-void core_lane_children_known(struct core *c, uint32_t lane)
-{
-	c->lanes[lane].children_known = true;
-	c->parting_check = true;
-}
-
 static bool settled(struct core *c, const struct core_lane *l)
 {
 	const struct core_stream *s = core_stream_of(c, l);
@@ -311,6 +307,14 @@ static bool settled(struct core *c, const struct core_lane *l)
 		    !frontier_visible(&l->frontiers[slot], c->sinks[s->sinks[slot]].finished))
 			return false;
 	return true;
+}
+
+void core_lane_children_known(struct core *c, uint32_t lane)
+{
+	struct core_lane *l = &c->lanes[lane];
+
+	l->children_known = true;
+	c->parting_check = c->parting_check || settled(c, l);
 }
 
 static bool ready_to_part(struct core *c, const struct core_lane *l)
