@@ -104,6 +104,7 @@ struct lane {
 	/* The gap that it stands at: written by the reader before it tells the core of it, the
 	 * worker's until reader_go_on. NULL: it never stood at one. */
 	struct lane_gap *gap;
+	struct lane *next; /* of those that left the core and are not yet given to their readers */
 
 	/* The reader's own from here on. */
 	char *iterator;       /* NULL: to be asked for */

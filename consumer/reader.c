@@ -578,6 +578,7 @@ static void on_commands(void *arg, int fd, uint32_t events)
 		case READER_DROP:
 			lane_well(r, some[i].lane);
 			lane_free(some[i].lane);
+			atomic_fetch_sub(&r->drops, 1);
 			break;
 		}
 	}
@@ -679,9 +680,13 @@ void reader_wake(struct reader *r)
 	queue_wake(r->commands);
 }
 
-void reader_drop(struct reader *r, struct lane *lane)
+bool reader_drop(struct reader *r, struct lane *lane)
 {
+	if (atomic_load(&r->drops) >= r->settings.lanes_max)
+		return false;
+	atomic_fetch_add(&r->drops, 1);
 	command(r, (struct reader_command){ .type = READER_DROP, .lane = lane });
+	return true;
 }
 
 void reader_go_on(struct reader *r, struct lane *lane)

@@ -54,8 +54,9 @@ void reader_go_on(struct reader *r, struct lane *lane);
 /* AWS does not know the lane, and complete listings agree, or say that the whole stream is gone: if
  * AWS says so once more, nothing of it is left. */
 void reader_unlisted(struct reader *r, struct lane *lane, bool stream_gone);
-/* Nothing of the lane is under way: the reader may still be at the end of it, and frees it. */
-void reader_drop(struct reader *r, struct lane *lane);
+/* Nothing of the lane is under way: the reader may still be at the end of it, and frees it. False
+ * where it has not yet freed lanes_max of them: the lane stays the caller's, for later. */
+bool reader_drop(struct reader *r, struct lane *lane) MUST_CHECK;
 void reader_answer(struct reader *r, struct lane_delivery *d);
 /* `stored`: else the dead letters are full or away, and the reader asks again later. */
 void reader_lettered(struct reader *r, struct letter *l, bool stored);

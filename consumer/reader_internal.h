@@ -42,6 +42,7 @@ struct reader {
 	struct loop *loop;
 	struct aws_client *client;
 	struct queue *commands;
+	_Atomic uint32_t drops;  /* commands; no more than their part of the queue */
 	struct batch *spare;     /* of an empty page, for the next page; may be NULL */
 	uint32_t fetching;       /* fetches whose result was not told yet */
 	uint32_t told;           /* results that the core was not woken for */

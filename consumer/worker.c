@@ -339,6 +339,10 @@ static void release(struct worker *w)
 {
 	for (uint32_t i = 0; i < w->core.lane_count; i++)
 		lane_free(w->lanes[i]);
+	for (struct lane *l = w->dropped, *next; l; l = next) {
+		next = l->next;
+		lane_free(l);
+	}
 	free(w->lanes);
 	free(w->moves);
 	free(w->reads);

@@ -229,7 +229,8 @@ struct worker {
 	struct worker_stream *parted; /* removed: their lanes are still at their readers */
 	struct worker_sink sinks[CORE_SINKS_MAX];
 	uint32_t sink_count;
-	struct lane **lanes; /* by core index */
+	struct lane **lanes;  /* by core index */
+	struct lane *dropped; /* their readers have no room for them now */
 	uint32_t lane_capacity;
 	struct reader *readers[WORKER_READERS_MAX];
 	unsigned reader_count, next_reader;
@@ -406,6 +407,8 @@ void worker_viewed(struct worker *w, struct steward_view *v);
 void worker_let_go(struct worker *w, uint32_t index);
 void worker_let_go_send(struct worker *w);
 void worker_released(struct worker *w, struct steward_release *r);
+/* Tries again to give the dropped lanes to their readers. */
+void worker_drop_rest(struct worker *w);
 /* It is done in the store: nothing of the lane is needed any more, ever. */
 void worker_ended(struct worker *w, uint32_t index);
 /* From any thread: the session is over. */

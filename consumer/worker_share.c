@@ -13,6 +13,27 @@
 
 /* --- let go of --- */
 
+static void give_back(struct worker *w, struct lane *l)
+{
+	if (reader_drop(w->readers[l->reader], l))
+		return;
+	l->next = w->dropped;
+	w->dropped = l;
+}
+
+/* A worker may have more lanes than it reads at once, and all of them may end in one save. */
+void worker_drop_rest(struct worker *w)
+{
+	struct lane *rest = MOVE(w->dropped);
+
+	while (rest) {
+		struct lane *l = rest;
+
+		rest = l->next;
+		give_back(w, l);
+	}
+}
+
 static void drop(struct worker *w, uint32_t index, uint32_t then)
 {
 	struct lane *l = w->lanes[index];
@@ -24,7 +45,7 @@ static void drop(struct worker *w, uint32_t index, uint32_t then)
 	s->lineage.shards[in_lineage].seen_ms = loop_now_ms(w->loop);
 	core_drop_lane(&w->core, index);
 	w->lanes[index] = NULL;
-	reader_drop(w->readers[l->reader], l);
+	give_back(w, l);
 	worker_follow_lane(w, s);
 }
 

@@ -275,6 +275,7 @@ void worker_watch(void *arg)
 	note_pulse(w);
 	metric_set(w->inflight, w->core.charged);
 	metric_set(w->credit_waits, (int64_t)w->core.credit_waits);
+	worker_drop_rest(w);
 	worker_reap_streams(w);
 	loop_timer_arm(w->tick, WATCH_EVERY_MS);
 }

@@ -17,6 +17,14 @@ class Shards(world.World):
                          {shard for shard, now in shards_of(emulator).items() if now["records"]})
         self.clean()
 
+    def test_many_shards_end_at_once_in_a_worker_that_reads_few(self):
+        emulator = self.emulator("orders:shards=300:closed=1:records=300:keys=300:bytes=300")
+        worker = self.worker(emulator, "orders", worker={"max_shards": 2, "threads": 1},
+                             checkpoint={"interval": "4s", "lease": "10s"})
+        self.drain(worker)
+        self.check_complete(emulator)
+        self.clean()
+
     def test_splits_and_rotations_under_load(self):
         emulator = self.emulator("orders:shards=3:records=1200:keys=24:bytes=400:rate=900")
         worker = self.worker(emulator, "orders").start()
