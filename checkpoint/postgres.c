@@ -16,6 +16,8 @@
 #define NUMBER_SIZE          24
 #define MIGRATION_TIMEOUT_MS 60000
 #define SQLSTATE_SIZE        6
+/* How often a call that waits looks whether it has to end earlier. */
+#define LOOK_EVERY_MS 500
 
 /* The one place that knows SQLSTATEs: the first prefix that fits decides. */
 static const struct {
@@ -224,6 +226,13 @@ static bool take_results(struct postgres *p, PGresult **failed, PGresult **last)
 	return false;
 }
 
+static bool is_over(struct postgres *p)
+{
+	int64_t end_by_ms = atomic_load(&p->base.end_by_ms);
+
+	return end_by_ms > 0 && clock_boot_ms(&p->clock) >= end_by_ms;
+}
+
 static bool receive(struct postgres *p, int64_t deadline_ms, PGresult **failed, PGresult **last,
 		    struct error *err)
 {
@@ -235,9 +244,10 @@ static bool receive(struct postgres *p, int64_t deadline_ms, PGresult **failed, 
 
 		if (take_results(p, failed, last))
 			return true;
-		if (left_ms <= 0 || left_ms > INT32_MAX)
+		if (left_ms <= 0 || left_ms > INT32_MAX || is_over(p))
 			return lost(p, "no answer in time", err);
-		if (poll(&fd, 1, (int)left_ms) > 0 && !PQconsumeInput(p->conn))
+		if (poll(&fd, 1, (int)(left_ms < LOOK_EVERY_MS ? left_ms : LOOK_EVERY_MS)) > 0 &&
+		    !PQconsumeInput(p->conn))
 			return true;
 	}
 }
@@ -254,6 +264,10 @@ PGresult *postgres_call(struct postgres *p, struct error *err, const char *sql, 
 	va_start(ap, types);
 	read_parameters(&with, types, ap);
 	va_end(ap);
+	if (!p->conn && is_over(p)) {
+		error_set(err, ERROR_RETRY, "it is not connected to any more");
+		return NULL;
+	}
 	if (!p->conn && !connect_now(p, err))
 		return NULL;
 	if (send_call(p, sql, &with) &&

@@ -47,6 +47,11 @@ void store_close(struct store *s)
 		s->ops->close(s);
 }
 
+void store_end_by(struct store *s, int64_t boot_ms)
+{
+	atomic_store(&s->end_by_ms, boot_ms);
+}
+
 const char *store_describe(const struct store *s)
 {
 	return s->describe;

@@ -48,6 +48,9 @@ static inline void store_free(struct store *s)
 	store_close(s);
 }
 DEFINE_AUTO(store)
+/* From any thread: from boot_ms on (CLOCK_BOOTTIME) no call waits for an answer any more, those
+ * that are under way neither: RETRY. Only a connection that is being made may take its time. */
+void store_end_by(struct store *s, int64_t boot_ms);
 /* "postgres db/sluice", "sqlite state.db": without secrets. Lives as long as the store. */
 const char *store_describe(const struct store *s);
 

@@ -1,4 +1,6 @@
 #pragma once
+#include <stdatomic.h>
+
 #include "checkpoint/store.h"
 
 /* What an implementation of the store has to do: the functions of store.h, whose contracts hold
@@ -6,6 +8,7 @@
 struct store {
 	const struct store_ops *ops;
 	bool exclusive;
+	_Atomic int64_t end_by_ms; /* 0: no call has to end before its time */
 	char describe[512];
 };
 

@@ -28,6 +28,7 @@ static void on_stop(void *arg, int fd, uint32_t events)
 {
 	struct worker *w = arg;
 	struct core_event e = { .type = CORE_STOP, .now_ms = loop_now_ms(w->loop) };
+	int64_t shutdown_ms = w->settings.config->worker.shutdown_ms;
 
 	(void)events;
 	loop_watch(w->loop, fd, 0, NULL, NULL);
@@ -36,7 +37,10 @@ static void on_stop(void *arg, int fd, uint32_t events)
 	worker_follow_stop(w);
 	if (w->steward)
 		steward_quiet(w->steward);
-	loop_timer_arm(w->deadline, w->settings.config->worker.shutdown_ms);
+	loop_timer_arm(w->deadline, shutdown_ms);
+	store_end_by(w->settings.store, e.now_ms + shutdown_ms);
+	if (w->second_store)
+		store_end_by(w->second_store, e.now_ms + shutdown_ms);
 	worker_feed(w, &e);
 }
 

@@ -3,8 +3,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/clock.h"
 #include "tests/fault/checkpoint/postgres_server.h"
 
+#define LONG_MS  600000
 #define SHORT_MS 1000 /* where a test waits for the limit to pass */
 
 static struct postgres_server server;
@@ -70,10 +72,10 @@ static void assert_said(const struct error *err, enum error_kind kind, const cha
 		assert_said(err, kind, words);                                                     \
 	} while (0)
 
-static struct store *opened_short(void)
+static struct store *opened_with(int64_t timeout_ms)
 {
 	struct error err = { 0 };
-	struct store *s = store_open(server.url, SHORT_MS, &err);
+	struct store *s = store_open(server.url, timeout_ms, &err);
 
 	if (!s)
 		fail_msg("%s", err.message);
@@ -243,7 +245,7 @@ static void an_old_backend_wakes_up(void **state)
 	pid_t old;
 
 	store_close(w->s);
-	a.s = w->s = opened_short();
+	a.s = w->s = opened_with(SHORT_MS);
 	holder = outsider(HOLD_POSITION);
 	pthread_create(&thread, NULL, save_first, &a);
 	old = backend(true);
@@ -270,13 +272,32 @@ static void a_lock_is_not_waited_for_too_long(void **state)
 	PGconn *holder;
 
 	store_close(w->s);
-	w->s = opened_short();
+	w->s = opened_with(SHORT_MS);
 	holder = outsider(HOLD_POSITION);
 	assert_fails(ERROR_RETRY, "55P03", save_number(w, w->s, 1, err));
 	assert_ok(store_session_beat(w->s, SESSION_A, err)); /* the session's row is free again */
 	PQfinish(holder);
 	assert_ok(save_number(w, w->s, 1, err));
 	assert_at(w->s, w->stream, w->lane, w->sink, "1");
+}
+
+/* Where the process ends, it waits no longer than it may take for that. */
+static void no_call_outlasts_the_end(void **state)
+{
+	struct world *w = *state;
+	PGconn *holder;
+	struct clock clock;
+
+	store_close(w->s);
+	w->s = opened_with(LONG_MS);
+	assert_ok(store_session_beat(w->s, SESSION_A, err));
+	holder = outsider(HOLD_POSITION);
+	clock_init(&clock);
+	store_end_by(w->s, clock_boot_ms(&clock) + 700);
+	assert_fails(ERROR_RETRY, "no answer in time", save_number(w, w->s, 1, err));
+	assert_fails(ERROR_RETRY, "not connected to any more",
+		     store_session_beat(w->s, SESSION_A, err));
+	PQfinish(holder);
 }
 
 static void a_statement_does_not_run_too_long(void **state)
@@ -288,7 +309,7 @@ static void a_statement_does_not_run_too_long(void **state)
 				 "CREATE TRIGGER slow BEFORE UPDATE ON sluice.position "
 				 "FOR EACH ROW EXECUTE FUNCTION sluice.slow()");
 	store_close(w->s);
-	w->s = opened_short();
+	w->s = opened_with(SHORT_MS);
 	assert_fails(ERROR_RETRY, "57014", save_number(w, w->s, 1, err));
 	postgres_run(server.url, "DROP TRIGGER slow ON sluice.position");
 	assert_ok(save_number(w, w->s, 1, err));
@@ -379,8 +400,8 @@ int main(void)
 		T(saves_go_on_through_crashes),       T(nobody_listens),
 		T(a_connection_cut_during_a_save),    T(an_old_backend_wakes_up),
 		T(a_lock_is_not_waited_for_too_long), T(a_statement_does_not_run_too_long),
-		T(limits_end_with_their_call),        T(a_host_that_became_a_standby),
-		T(a_password_and_a_permission),
+		T(no_call_outlasts_the_end),          T(limits_end_with_their_call),
+		T(a_host_that_became_a_standby),      T(a_password_and_a_permission),
 	};
 	const char *must = getenv("SLUICE_TEST_REQUIRE_POSTGRES");
 	int failed;
