@@ -167,3 +167,24 @@ def test_databases(own, toxiproxy, emulator, kafka, sluice):
                 pool.submit(a_clock_that_jumps_and_leases_without_a_database, jumping, clocked),
                 pool.submit(a_standby_without_the_last_commits, failing, primary, standby, proxy)]:
             done.result()
+
+
+def test_a_stop_does_not_wait_for_a_database_that_hangs(postgres, database, toxiproxy, emulator,
+                                                        sluice, tmp_path):
+    """A call may take half a lease, which here is longer than the stop may."""
+    proxy = toxiproxy.proxy(postgres.port)
+    source = emulator("orders:shards=4:records=400:keys=40:bytes=400")
+    worker = sluice({
+        "worker": {"name": "w", "shutdown": "2s"},
+        "checkpoint": {"store": database.replace(str(postgres.port), str(proxy.port)),
+                       "interval": "100ms", "lease": "10m"},
+        "aws": {"endpoint": {"dynamodb": source.endpoint, "streams": source.endpoint}},
+        "streams": [{"table": "orders", "start": "oldest", "sinks": ["files"]}],
+        "sinks": {"files": {"type": "directory", "path": f"{tmp_path}/out/"}}}).start()
+    worker.wait_metric("sluice_records_total", 400, stream="orders")
+    for stream in ("upstream", "downstream"):
+        proxy.add("timeout", stream=stream, timeout=0)
+    source.control("put", table="orders", item={"pk": {"S": "a"}, "sk": {"N": "1"}, "n": {"N": "1"}})
+    worker.wait_metric("sluice_records_total", 401, stream="orders")
+    assert worker.stop(60) == 0
+    assert "not everything could be delivered" in worker.process.text()
