@@ -193,26 +193,29 @@ static bool is_held(const struct worker *w, uint32_t index)
 	return false;
 }
 
-static struct held held_of(const struct worker *w, uint32_t stream)
+/* By stream: the lanes are walked over once, however many streams there are. */
+static struct held *held_by_stream(const struct worker *w)
 {
-	struct held h = { 0 };
+	struct held *all = memory_array(w->stream_count + 1, sizeof(*all));
 
 	for (uint32_t i = 0; i < w->core.lane_count; i++) {
-		if (!is_held(w, i) || w->core.lanes[i].stream != stream)
+		const struct core_lane *l = &w->core.lanes[i];
+
+		if (!is_held(w, i))
 			continue;
-		h.count++;
-		h.sum += (uint64_t)w->core.lanes[i].store_id;
+		all[l->stream].count++;
+		all[l->stream].sum += (uint64_t)l->store_id;
 	}
-	return h;
+	return all;
 }
 
 /* The reply to a claim may be lost: the lanes are ours, and nobody reads them (hazards, A4). */
-static void reconcile(struct worker *w, struct worker_stream *s, const struct store_round_stream *r)
+static void reconcile(struct worker *w, struct worker_stream *s, const struct store_round_stream *r,
+		      const struct held *mine)
 {
-	struct held mine = held_of(w, s->lanes.index);
 	struct error err = { 0 };
 
-	if (mine.count == r->held && mine.sum == r->held_sum) {
+	if (mine->count == r->held && mine->sum == r->held_sum) {
 		s->differs = 0;
 		return;
 	}
@@ -222,7 +225,7 @@ static void reconcile(struct worker *w, struct worker_stream *s, const struct st
 		return;
 	error_set(&err, ERROR_FENCED,
 		  "stream %s: the store says that this session holds %u shards, it has %u",
-		  s->config->name, r->held, mine.count);
+		  s->config->name, r->held, mine->count);
 	worker_end_with(w, WORKER_AGAIN, &err);
 }
 
@@ -274,6 +277,8 @@ static void see_part(struct worker *w, const struct worker_stream *s,
 
 void worker_viewed(struct worker *w, struct steward_view *v)
 {
+	struct held *held = held_by_stream(w);
+
 	w->others = v->others;
 	for (uint32_t i = 0; i < v->stream_count; i++) {
 		const struct store_round_stream *r = &v->streams[i];
@@ -289,10 +294,11 @@ void worker_viewed(struct worker *w, struct steward_view *v)
 			see_part(w, s, &v->parts[i]);
 		/* A round that claimed tells of lanes that are on their way. */
 		if (!v->claimed)
-			reconcile(w, s, r);
+			reconcile(w, s, r, &held[i]);
 		if (!v->claimed && s->differs == 0 && r->served && r->claimable == 0)
 			nothing_left(w, s, r, v->silent);
 	}
+	free(held);
 	for (size_t i = 0; i < v->gap_count; i++)
 		worker_gap_accepted(w, &v->gaps[i]);
 	release_wanted(w, v);
