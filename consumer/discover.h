@@ -16,6 +16,7 @@ struct discover_listing {
 	const char *parent; /* these are children of it; NULL: shards of the whole stream */
 	bool complete;      /* every shard that the stream has, maybe none; what is not in there is
 			       not listed any more, or not yet */
+	bool unknown;       /* complete and empty, as AWS does not know the stream */
 	const struct streams_shard *shards;
 	size_t count;
 };

@@ -205,10 +205,12 @@ static bool is_sorted(const struct search_listing *l)
 }
 
 static void complete_end(struct search *s, struct search_stream *st, enum streams_status status,
-			 int64_t now_ms)
+			 bool unknown, int64_t now_ms)
 {
 	struct search_listing *l = &st->complete;
-	struct discover_listing all = { .complete = true, .shards = l->shards, .count = l->count };
+	struct discover_listing all = {
+		.complete = true, .unknown = unknown, .shards = l->shards, .count = l->count
+	};
 
 	st->empties = l->count > 0 ? 0 : st->empties + 1;
 	if (l->count == 0 && (status == STREAM_ENABLING || st->empties < EMPTY_TRIES)) {
@@ -260,20 +262,20 @@ static void on_page(struct search *s, struct search_stream *st, struct search_li
 	struct discover_listing page = { 0 };
 	struct error stuck = { 0 };
 
-	/* Of a stream that AWS does not know any more nothing is listed; as any empty listing, that
-	 * is believed when it came often. */
+	/* Of a stream that AWS does not know nothing is listed: as with any empty listing, that is
+	 * believed when it came often. */
 	if (err->kind == ERROR_NOT_FOUND) {
 		l->count = 0;
+		failed(s, st, err);
+		s->settings.gone(s->settings.arg, st->number);
 		if (l == &st->tail)
 			tail_end(s, st, true, now_ms);
 		else
-			complete_end(s, st, STREAM_DISABLED, now_ms);
+			complete_end(s, st, STREAM_DISABLED, true, now_ms);
 		return;
 	}
 	if (err->kind != ERROR_NONE) {
 		failed(s, st, err);
-		if (err->kind == ERROR_NOT_FOUND)
-			s->settings.gone(s->settings.arg, st->number);
 		if (err->kind != ERROR_THROTTLED)
 			again_later(s, l, now_ms);
 		return;
@@ -288,7 +290,7 @@ static void on_page(struct search *s, struct search_stream *st, struct search_li
 	} else if (!*d->last_shard && l == &st->tail) {
 		tail_end(s, st, d->status == STREAM_DISABLED, now_ms);
 	} else if (!*d->last_shard) {
-		complete_end(s, st, d->status, now_ms);
+		complete_end(s, st, d->status, false, now_ms);
 	} else if (strcmp(d->last_shard, l->after) == 0) {
 		error_set(&stuck, ERROR_RETRY, "the page behind shard %s ends where it begins",
 			  l->after);

@@ -290,6 +290,8 @@ void worker_stream_gone(void *arg, uint32_t stream)
 	if (s->gone_ms == 0)
 		s->gone_ms = now_ms;
 	s->gone = now_ms - s->gone_ms >= GONE_SURE_MS;
+	if (!s->gone)
+		discover_list_in(w->discover, stream, RELIST_MS);
 	for (uint32_t i = 0; s->gone && i < w->core.lane_count; i++)
 		if (w->lanes[i] && w->lanes[i]->missing && w->lanes[i]->stream == &s->lanes)
 			unlisted(w, w->lanes[i], true);

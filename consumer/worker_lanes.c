@@ -381,7 +381,7 @@ void worker_found(void *arg, uint32_t stream, const struct discover_listing *l)
 	struct worker *w = arg;
 	struct worker_stream *s = w->streams[stream];
 
-	if (l->complete)
+	if (l->complete && !l->unknown)
 		worker_look_for_missing(w, s, l);
 	if (l->complete)
 		keep_listing(w, s, l->shards, l->count);
