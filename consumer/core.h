@@ -114,6 +114,7 @@ struct core_lane {
 	bool at_gap;         /* stands still until a CORE_GAP is accepted */
 	bool gap_open;       /* and it is known that it is not */
 	bool leaving;        /* asked to, and not stopping, closed or released since */
+	bool read_saved;     /* the store knows that it was read in this session */
 	bool children_known; /* of a closed lane: they are added */
 	bool parting;        /* in the list of lanes that leave or have ended */
 	bool ready;          /* its time has come: in a ring of its stream */

@@ -115,18 +115,31 @@ static void collect_moves(struct core *c)
 	}
 }
 
+static void collect_read(struct core *c, uint32_t lane)
+{
+	struct core_lane *l = &c->lanes[lane];
+
+	if (l->read)
+		c->save.reads[c->save.read_count++] = lane;
+	l->read_saved = l->read_saved || l->read;
+	l->read = false;
+}
+
+/* The first time it comes with the lane's position: where it is not known when a place was read,
+ * nobody can tell that it was left alone for too long. */
 static void collect_reads(struct core *c, int64_t now_ms)
 {
 	struct core_save *s = &c->save;
 
-	if (!c->stopping && now_ms < c->read_saved_at_ms + READ_SAVE_MS)
+	if (!c->stopping && now_ms < c->read_saved_at_ms + READ_SAVE_MS) {
+		for (size_t i = 0; i < s->move_count; i++)
+			if (!c->lanes[s->moves[i].lane].read_saved)
+				collect_read(c, s->moves[i].lane);
 		return;
-	c->read_saved_at_ms = now_ms;
-	for (uint32_t i = 0; i < c->lane_count; i++) {
-		if (c->lanes[i].read)
-			s->reads[s->read_count++] = i;
-		c->lanes[i].read = false;
 	}
+	c->read_saved_at_ms = now_ms;
+	for (uint32_t i = 0; i < c->lane_count; i++)
+		collect_read(c, i);
 }
 
 bool core_save_build(struct core *c, int64_t now_ms)

@@ -572,6 +572,31 @@ static void streams_come_and_go(void **state)
 	core_release(&t.core);
 }
 
+/* A position that is known without the time when it was read looks as if nobody had ever been
+ * there. */
+static void the_first_position_comes_with_the_time_of_its_read(void **state)
+{
+	uint32_t lane;
+
+	(void)state;
+	begin(false, 0);
+	t.core.read_saved_at_ms = t.now_ms; /* of other lanes, just now */
+	lane = add(CORE_NONE);
+	tick();
+	for (int n = 1; n <= 3; n++) {
+		page(lane, n, false);
+		answer(lane, 0);
+		while (!did(CORE_SAVE, CORE_NONE))
+			tick();
+		assert_int_equal(t.core.save.move_count, 1);
+		assert_int_equal(t.core.save.read_count, n == 1);
+		saved();
+		while (t.core.lanes[lane].state != LANE_FETCHING)
+			tick();
+	}
+	core_release(&t.core);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -592,6 +617,7 @@ int main(void)
 		cmocka_unit_test(an_accepted_gap_does_not_pass_over_a_bad_record),
 		cmocka_unit_test(pages_that_wait_still_count_behind_a_gap),
 		cmocka_unit_test(the_age_of_what_is_missing),
+		cmocka_unit_test(the_first_position_comes_with_the_time_of_its_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
