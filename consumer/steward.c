@@ -208,14 +208,6 @@ static bool look(struct steward *s, struct error *err)
 
 /* --- the others --- */
 
-static bool has_kafka(const struct config *c)
-{
-	for (size_t i = 0; i < c->sink_count; i++)
-		if (strcmp(c->sinks[i].type->type, "kafka") == 0)
-			return true;
-	return false;
-}
-
 static bool kill_session(struct steward *s, const struct store_session *o,
 			 enum watch_verdict *verdict, struct error *err)
 {
@@ -267,21 +259,18 @@ static bool lives(const struct steward *s, const char *id)
 
 static bool watch_others(struct steward *s, struct error *err)
 {
-	int64_t seen_ms;
 	size_t count;
 
 	if (!store_sessions_near(store_of(s), s->settings.id, s->sessions, WATCH_MAX, &count, err))
 		return false;
-	/* Of all of them, though a burial in between may take minutes. */
-	seen_ms = now(s);
-	watch_look(&s->watch, seen_ms);
+	watch_look(&s->watch, now(s));
 	for (size_t i = 0; i < count; i++) {
 		const struct store_session *o = &s->sessions[i];
 		enum watch_verdict verdict;
 
 		if (strcmp(o->id, s->settings.id) == 0)
 			continue;
-		verdict = watch_see(&s->watch, o, seen_ms);
+		verdict = watch_see(&s->watch, o);
 		if (verdict == WATCH_KILL && !kill_session(s, o, &verdict, err))
 			return false;
 		if (lives(s, o->id))
@@ -591,8 +580,7 @@ struct steward *steward_start(const struct steward_settings *settings)
 	s->jobs = queue_new(sizeof(struct job), JOBS_MAX);
 	s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	s->poke_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	watch_init(&s->watch, settings->session.config->checkpoint.lease_ms,
-		   has_kafka(settings->session.config));
+	watch_init(&s->watch, settings->session.config->checkpoint.lease_ms);
 	s->sessions = memory_array(WATCH_MAX, sizeof(*s->sessions));
 	rng_seed(&s->rng, settings->seed);
 	error = pthread_create(&s->thread, NULL, steward_main, s);

@@ -2,10 +2,9 @@
 
 #include <string.h>
 
-void watch_init(struct watch *w, int64_t lease_ms, bool late)
+void watch_init(struct watch *w, int64_t lease_ms)
 {
 	w->lease_ms = lease_ms;
-	w->late = late;
 	w->looked_at_ms = 0;
 	w->count = 0;
 }
@@ -37,31 +36,31 @@ void watch_look(struct watch *w, int64_t now_ms)
 	}
 }
 
-static enum watch_verdict dead(const struct watch *w, struct watched *r, int64_t now_ms)
+static enum watch_verdict dead(struct watched *r, int64_t now_ms)
 {
 	if (!r->dead)
-		r->bury_at_ms = now_ms + (w->late ? r->lease_ms / 2 : 0);
+		r->bury_at_ms = now_ms + r->lease_ms / 2;
 	r->dead = true;
 	return now_ms >= r->bury_at_ms ? WATCH_BURY : WATCH_LET;
 }
 
-static bool see_first(struct watch *w, const struct store_session *o, int64_t now_ms)
+static bool see_first(struct watch *w, const struct store_session *o)
 {
 	struct watched *r = &w->rows[w->count];
 
 	if (w->count == WATCH_MAX)
 		return false;
 	w->count++;
-	*r = (struct watched){ .beat = o->beat, .since_ms = now_ms };
+	*r = (struct watched){ .beat = o->beat, .since_ms = w->looked_at_ms };
 	memcpy(r->id, o->id, sizeof(r->id));
 	return true;
 }
 
-enum watch_verdict watch_see(struct watch *w, const struct store_session *o, int64_t now_ms)
+enum watch_verdict watch_see(struct watch *w, const struct store_session *o)
 {
 	struct watched *r = row_of(w, o->id);
 
-	if (!r && !see_first(w, o, now_ms))
+	if (!r && !see_first(w, o))
 		return WATCH_LET;
 	if (!r)
 		r = &w->rows[w->count - 1];
@@ -71,19 +70,19 @@ enum watch_verdict watch_see(struct watch *w, const struct store_session *o, int
 	if (r->beat != o->beat) {
 		r->beats = true;
 		r->beat = o->beat;
-		r->since_ms = now_ms;
+		r->since_ms = w->looked_at_ms;
 	}
 	if (o->state == SESSION_DEAD)
-		return dead(w, r, now_ms);
+		return dead(r, w->looked_at_ms);
 	r->dead = false;
-	return now_ms - r->since_ms >= r->lease_ms ? WATCH_KILL : WATCH_LET;
+	return w->looked_at_ms - r->since_ms >= r->lease_ms ? WATCH_KILL : WATCH_LET;
 }
 
 enum watch_verdict watch_killed(struct watch *w, const char *id, int64_t now_ms)
 {
 	struct watched *r = row_of(w, id);
 
-	return r ? dead(w, r, now_ms) : WATCH_LET;
+	return r ? dead(r, now_ms) : WATCH_LET;
 }
 
 static void forget(struct watch *w, unsigned i)

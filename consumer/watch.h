@@ -31,8 +31,7 @@ struct watched {
 
 struct watch {
 	int64_t lease_ms;
-	bool late;            /* what a dead process sent may land late */
-	int64_t looked_at_ms; /* when the last look was over */
+	int64_t looked_at_ms; /* when the last look began; once it is over, when that was */
 	unsigned count;
 	struct watched rows[WATCH_MAX]; /* of more than these, the rest is seen in a later look */
 };
@@ -43,14 +42,15 @@ enum watch_verdict {
 	WATCH_BURY,
 };
 
-/* `late`: there is a sink (Kafka) where what was sent may land until the sink's own timeout, which
- * is half a lease at most. Such a session is buried that much later (hazards, A3). */
-void watch_init(struct watch *w, int64_t lease_ms, bool late);
-/* The store showed them at now_ms: watch_see for each but oneself, then watch_looked. How long the
- * look takes is no pause: a burial in it may wait for a sink that is away, and the others' beats
- * count meanwhile. */
+/* What a dead session sent to a sink (Kafka) may land until the sink's own timeout, which is half
+ * its lease at most: it is buried that much later (hazards, A3). Always, since nobody else knows
+ * which sinks it had: a worker with other sinks may be the one that buries it. */
+void watch_init(struct watch *w, int64_t lease_ms);
+/* The store showed them at now_ms: watch_see for each but oneself, then watch_looked. However long
+ * the burials between them take, what was shown is no older and no younger than that, and it is no
+ * pause in looking: the others' beats count meanwhile. */
 void watch_look(struct watch *w, int64_t now_ms);
-enum watch_verdict watch_see(struct watch *w, const struct store_session *o, int64_t now_ms);
+enum watch_verdict watch_see(struct watch *w, const struct store_session *o);
 /* The compare-and-set that WATCH_KILL asked for has made it dead. */
 enum watch_verdict watch_killed(struct watch *w, const char *id, int64_t now_ms);
 /* The burial that WATCH_BURY asked for is done. */

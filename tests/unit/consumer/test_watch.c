@@ -32,7 +32,7 @@ static enum watch_verdict look(const char *id, int64_t beat, enum store_session_
 	enum watch_verdict verdict;
 
 	watch_look(&watch, now_ms);
-	verdict = watch_see(&watch, &s, now_ms);
+	verdict = watch_see(&watch, &s);
 	watch_looked(&watch, now_ms);
 	return verdict;
 }
@@ -50,7 +50,7 @@ static int64_t killed_at(const char *id, int64_t beat, int64_t from_ms)
 static int begin(void **state)
 {
 	(void)state;
-	watch_init(&watch, LEASE_MS, true);
+	watch_init(&watch, LEASE_MS);
 	return 0;
 }
 
@@ -81,10 +81,12 @@ static void everybody_has_a_lease_of_his_own(void **state)
 	(void)state;
 	s.lease_ms = LEASE_MS / 5;
 	watch_look(&watch, START_MS);
-	assert_int_equal(watch_see(&watch, &s, START_MS), WATCH_LET);
-	assert_int_equal(watch_see(&watch, &s, START_MS + LEASE_MS / 5 - 1), WATCH_LET);
+	assert_int_equal(watch_see(&watch, &s), WATCH_LET);
 	assert_int_equal(watch_wake_ms(&watch), START_MS + LEASE_MS / 5);
-	assert_int_equal(watch_see(&watch, &s, START_MS + LEASE_MS / 5), WATCH_KILL);
+	watch_look(&watch, START_MS + LEASE_MS / 5 - 1);
+	assert_int_equal(watch_see(&watch, &s), WATCH_LET);
+	watch_look(&watch, START_MS + LEASE_MS / 5);
+	assert_int_equal(watch_see(&watch, &s), WATCH_KILL);
 }
 
 /* The store was away, or this process was stopped: nobody's beat could be seen. */
@@ -127,13 +129,6 @@ static void what_it_sent_may_land_before_it_is_buried(void **state)
 	assert_int_equal(look("b", 1, SESSION_DEAD, dead_ms + LEASE_MS / 2), WATCH_BURY);
 }
 
-static void without_such_a_sink_it_is_buried_at_once(void **state)
-{
-	(void)state;
-	watch_init(&watch, LEASE_MS, false);
-	assert_int_equal(look("a", 1, SESSION_DEAD, START_MS), WATCH_BURY);
-}
-
 /* What one sends at the last moment has landed before anybody can have its shards. */
 static void nobody_emits_into_somebody_elses_turn(void **state)
 {
@@ -156,11 +151,11 @@ static void a_burial_that_takes_long_does_not_hide_another_death(void **state)
 		int64_t look_ms = now_ms;
 
 		watch_look(&watch, look_ms);
-		if (watch_see(&watch, &a, look_ms) == WATCH_BURY) {
+		if (watch_see(&watch, &a) == WATCH_BURY) {
 			now_ms += LEASE_MS * 2 / 3;
 			watch_unburied(&watch, "a", now_ms + LEASE_MS / 5);
 		}
-		verdict = watch_see(&watch, &b, look_ms);
+		verdict = watch_see(&watch, &b);
 		watch_looked(&watch, now_ms);
 		now_ms += LEASE_MS / WATCH_LOOKS;
 	}
@@ -183,7 +178,7 @@ static void a_crowd_is_not_declared_dead(void **state)
 
 			struct store_session s = session(id, round, SESSION_LIVE);
 
-			assert_int_equal(watch_see(&watch, &s, now_ms), WATCH_LET);
+			assert_int_equal(watch_see(&watch, &s), WATCH_LET);
 		}
 		watch_looked(&watch, now_ms);
 	}
@@ -241,7 +236,6 @@ int main(void)
 		cmocka_unit_test_setup(what_nobody_looked_at_proves_nothing, begin),
 		cmocka_unit_test_setup(one_that_left_the_list_begins_anew, begin),
 		cmocka_unit_test_setup(what_it_sent_may_land_before_it_is_buried, begin),
-		cmocka_unit_test_setup(without_such_a_sink_it_is_buried_at_once, begin),
 		cmocka_unit_test_setup(nobody_emits_into_somebody_elses_turn, begin),
 		cmocka_unit_test_setup(a_burial_that_takes_long_does_not_hide_another_death, begin),
 		cmocka_unit_test_setup(a_crowd_is_not_declared_dead, begin),
