@@ -53,6 +53,8 @@ struct steward {
 	struct watch watch;
 	char buried[STORE_ID_SIZE]; /* in this round; "": none */
 	struct neighbours neighbours;
+	int64_t *doubtful; /* lanes whose release had no reply, ascending */
+	size_t doubtful_count, doubtful_capacity;
 	struct store_session *sessions; /* WATCH_MAX */
 	/* of the round */
 	struct steward_view *view;
@@ -330,6 +332,40 @@ static bool look_at_losses(struct steward *s, struct error *err)
 
 /* --- taking --- */
 
+/* A release that had no reply is sent again; the first one may still be under way, and free a lane
+ * that this session has taken again since. */
+static void doubt(struct steward *s, const struct steward_release *job)
+{
+	size_t count = s->doubtful_count + job->count;
+
+	if (count > s->doubtful_capacity) {
+		s->doubtful_capacity = 2 * count;
+		s->doubtful = memory_resize(s->doubtful, 2 * count * sizeof(*s->doubtful));
+	}
+	memcpy(s->doubtful + s->doubtful_count, job->lanes, job->count * sizeof(*job->lanes));
+	s->doubtful_count = count;
+	qsort(s->doubtful, count, sizeof(*s->doubtful), by_id);
+}
+
+/* Gives the lanes to the worker, but for a session that cannot be sure to keep them. */
+static void give(struct steward *s, struct taken *got)
+{
+	struct error err = { 0 };
+
+	for (size_t i = 0; s->doubtful_count > 0 && i < got->count; i++)
+		if (bsearch(&got->lanes[i].id, s->doubtful, s->doubtful_count, sizeof(*s->doubtful),
+			    by_id))
+			error_set(&err, ERROR_FENCED,
+				  "shard %s came back to a session that may still release it",
+				  got->lanes[i].shard);
+	if (err.kind == ERROR_NONE) {
+		s->settings.taken(s->settings.arg, got);
+		return;
+	}
+	taken_free(got);
+	lose(s, &err);
+}
+
 static bool claim(struct steward *s, uint32_t stream, uint32_t max, struct error *err)
 {
 	const struct steward_stream *t = &s->streams[stream];
@@ -339,7 +375,7 @@ static bool claim(struct steward *s, uint32_t stream, uint32_t max, struct error
 			       taken_lane, taken_position, got, err))
 		return false;
 	if (got->count > 0)
-		s->settings.taken(s->settings.arg, MOVE(got));
+		give(s, MOVE(got));
 	return true;
 }
 
@@ -470,11 +506,14 @@ static void release_lanes(struct steward *s, struct steward_release *job)
 {
 	struct error err = { 0 };
 
-	for (unsigned tries = 0; !s->lost; tries++)
-		if (store_lanes_release(store_of(s), s->settings.id, job->lanes, job->count,
-					&err) ||
-		    !again(s, tries, &err))
+	for (unsigned tries = 0; !s->lost; tries++) {
+		if (store_lanes_release(store_of(s), s->settings.id, job->lanes, job->count, &err))
 			break;
+		if (tries == 0)
+			doubt(s, job);
+		if (!again(s, tries, &err))
+			break;
+	}
 	s->settings.released(s->settings.arg, job);
 }
 
@@ -487,7 +526,7 @@ static void tell_held(struct steward *s, uint32_t stream)
 
 		if (store_lanes_held(store_of(s), s->settings.id, s->streams[stream].id, taken_lane,
 				     taken_position, got, &err)) {
-			s->settings.taken(s->settings.arg, MOVE(got));
+			give(s, MOVE(got));
 			return;
 		}
 		if (!again(s, tries, &err))
@@ -608,6 +647,7 @@ void steward_stop(struct steward *s)
 	free(s->sessions);
 	free(s->streams);
 	free(s->claims);
+	free(s->doubtful);
 	free(s->members);
 	free(s);
 }
