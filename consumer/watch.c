@@ -34,6 +34,7 @@ void watch_look(struct watch *w, int64_t now_ms)
 			w->rows[i].since_ms = now_ms;
 		w->rows[i].listed = false;
 	}
+	w->looked_at_ms = now_ms;
 }
 
 static enum watch_verdict dead(struct watched *r, int64_t now_ms)

@@ -241,6 +241,7 @@ struct worker {
 	struct steward *steward;
 	struct store *second_store;         /* the steward's */
 	struct steward_release *letting_go; /* of the step under way */
+	uint64_t let_go;                    /* lanes that were, so far */
 	struct queue *events, *notes;
 	bool fetches; /* of the step under way: readers have to be woken for them */
 	struct loop_timer *wake, *tick, *deadline;
@@ -403,6 +404,8 @@ bool worker_share(struct worker *w);
 void worker_share_end(struct worker *w);
 void worker_take(struct worker *w, struct taken *t);
 void worker_viewed(struct worker *w, struct steward_view *v);
+/* The lane is the session's in the store: not done in every sink, as far as is known here. */
+bool worker_holds(const struct worker *w, uint32_t index);
 /* The lane leaves: collected during a step, then sent. */
 void worker_let_go(struct worker *w, uint32_t index);
 void worker_let_go_send(struct worker *w);

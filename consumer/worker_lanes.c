@@ -23,6 +23,7 @@
 struct addition {
 	struct worker_stream *stream;
 	uint32_t *in_lineage; /* by index of the job's lanes */
+	uint64_t let_go;      /* the worker's when it was asked for */
 };
 
 uint32_t worker_know(struct worker_stream *s, const char *shard, const char *parent)
@@ -104,6 +105,7 @@ void worker_add_found(struct worker *w, struct worker_stream *s, const struct li
 	a = memory_new(sizeof(*a));
 	job = memory_new(sizeof(*job));
 	a->stream = s;
+	a->let_go = w->let_go;
 	a->in_lineage = memory_array(count, sizeof(*a->in_lineage));
 	job->lanes = memory_array(count, sizeof(*job->lanes));
 	for (size_t i = 0; i < count; i++) {
@@ -424,6 +426,19 @@ void worker_settle_later(struct worker *w)
 			worker_report_settled(w, w->streams[i]);
 }
 
+/* Nobody else can have read it, as its parent is this session's and not done. Else it may have
+ * positions, which the store does not tell here; and one that was let go of meanwhile may not be
+ * ours any more. The steward, who takes and lets go, asks what is so. */
+static bool is_fresh(const struct worker *w, const struct worker_stream *s,
+		     const struct store_lane *lane, const struct addition *a)
+{
+	uint32_t parent = *lane->parent ? lineage_find(&s->lineage, lane->parent) : LINEAGE_NONE;
+
+	return !w->steward ||
+	       (a->let_go == w->let_go && parent != LINEAGE_NONE &&
+		s->core_lanes[parent] < LANE_OVER && worker_holds(w, s->core_lanes[parent]));
+}
+
 static void take_lanes(struct worker *w, struct worker_stream *s, const struct saver_lanes *job,
 		       const struct addition *a)
 {
@@ -439,7 +454,7 @@ static void take_lanes(struct worker *w, struct worker_stream *s, const struct s
 		}
 		if (s->core_lanes[a->in_lineage[i]] != CORE_NONE)
 			continue; /* it was taken over meanwhile */
-		if (worker_must_wait(w, s, &job->lanes[i])) {
+		if (!is_fresh(w, s, &job->lanes[i], a)) {
 			worker_ask_held(w, s);
 			continue;
 		}

@@ -87,6 +87,7 @@ static void let_go(struct worker *w, int64_t store_id, uint32_t index)
 	}
 	r->lanes[r->count] = store_id;
 	r->indices[r->count++] = index;
+	w->let_go++;
 }
 
 void worker_let_go(struct worker *w, uint32_t index)
@@ -181,7 +182,7 @@ struct held {
 };
 
 /* As the store counts: what is not done in every sink. */
-static bool is_held(const struct worker *w, uint32_t index)
+bool worker_holds(const struct worker *w, uint32_t index)
 {
 	const struct core_lane *l = &w->core.lanes[index];
 
@@ -201,7 +202,7 @@ static struct held *held_by_stream(const struct worker *w)
 	for (uint32_t i = 0; i < w->core.lane_count; i++) {
 		const struct core_lane *l = &w->core.lanes[i];
 
-		if (!is_held(w, i))
+		if (!worker_holds(w, i))
 			continue;
 		all[l->stream].count++;
 		all[l->stream].sum += (uint64_t)l->store_id;
