@@ -9,6 +9,7 @@ import argparse
 import concurrent.futures
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -24,10 +25,12 @@ PURE = [
     "consumer/handover.c",
     "consumer/lineage.c",
     "consumer/pacing.c",
+    "consumer/balance.c",
+    "consumer/watch.c",
     "checkpoint/frontier.c",
 ]
 REST = [f"base/{n}.c" for n in ("memory", "heap", "rng", "sequence", "error")]
-SIM = [f"tests/sim/{n}.c" for n in ("sim", "world", "process", "process_lanes")]
+SIM = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "tests/sim").glob("*.c"))
 
 # name, what stands there (in one of PURE, once), what the mutant has instead
 MUTANTS = [
@@ -271,6 +274,262 @@ MUTANTS = [
         "	return quiet && settled(c, l) && (l->parent == CORE_NONE || !c->lanes[l->parent].leaving);",
         "	return quiet && settled(c, l);",
     ),
+    (
+        "a session emits beyond its lease",
+        "return sent_ms + lease_ms * 3 / 4;",
+        "return sent_ms + lease_ms * 7 / 4;",
+    ),
+    (
+        "a watcher kills without a whole lease seen",
+        ">= r->lease_ms ? WATCH_KILL",
+        ">= r->lease_ms / 4 ? WATCH_KILL",
+    ),
+    (
+        "a beat that moves is no sign of life",
+        "\t\tr->beat = o->beat;\n\t\tr->since_ms = w->looked_at_ms;\n",
+        "\t\tr->beat = o->beat;\n",
+    ),
+    (
+        "what nobody looked at counts against a session",
+        "\t\tif (paused)\n\t\t\tw->rows[i].since_ms = now_ms;\n",
+        "",
+    ),
+    (
+        "a dead session is buried while its messages may land",
+        "r->bury_at_ms = now_ms + r->lease_ms / 2;",
+        "r->bury_at_ms = now_ms;",
+    ),
+    (
+        "the wait for a burial begins anew with each look",
+        "\tif (!r->dead)\n\t\tr->bury_at_ms",
+        "\tr->bury_at_ms",
+    ),
+    (
+        "the others are forgotten after each look",
+        "\t\tif (!w->rows[i].listed)\n\t\t\tforget(w, i);",
+        "\t\tforget(w, i);",
+    ),
+    (
+        "who has too little asks nobody",
+        "\t} else if (rich.session && strcmp(rich.session, r->session) != 0) {",
+        "\t} else if (!rich.session) {",
+    ),
+    (
+        "free shards are claimed by nobody who has its share",
+        "r->patience >= BALANCE_PATIENCE && mine.held",
+        "false && mine.held",
+    ),
+    (
+        "that a shard was read is known only minutes later",
+        "			if (!c->lanes[s->moves[i].lane].read_saved)\n				collect_read(c, s->moves[i].lane);\n",
+        "			continue;\n",
+    ),
+    (
+        "a page keeps its credit until it is saved",
+        "		if (!l->stood[slot] && l->answered[slot] < least)\n			least = l->answered[slot];\n	while",
+        "		if (l->frontiers[slot].roll_count > 0)\n			least = l->pages_released;\n		else if (!l->stood[slot] && l->answered[slot] < least)\n			least = l->answered[slot];\n	while",
+    ),
+    (
+        "a shard whose parent is not listed is taken for a root",
+        "	if (parent_known)\n		return LINEAGE_CHILD;\n	return d->first || late",
+        "	if (parent_known && d->parents[i] != SIZE_MAX)\n		return LINEAGE_CHILD;\n	return d->first || parent_known || late",
+    ),
+]
+
+# Rules that stand in SQL (2.0_workers.sql) or between threads and neighbours: the simulator has its
+# own copy of them, and it is that copy which is broken. name, file of tests/sim, what stands there
+# (once), what the mutant has instead; where one rule has two guards, both
+GLUE_MUTANTS = [
+    (
+        "a beat does not ask for the session's state",
+        "database.c",
+        "\tif (s->state != MEMBER_LIVE) {\n\t\tr->reply.how = HOW_FENCED;\n\t\treturn;\n\t}\n\ts->beat++;",
+        "\ts->beat++;",
+    ),
+    (
+        "a session is killed whatever its beat is by now",
+        "database.c",
+        "s->state != MEMBER_LIVE || s->beat != r->beat",
+        "s->state != MEMBER_LIVE",
+    ),
+    (
+        "a dead session's shards are free before its burial",
+        "database.c",
+        "\ts->state = MEMBER_DEAD;\n",
+        "\ts->state = MEMBER_DEAD;\n\tfor (int i = 0; i < w->database->row_count; i++)\n\t\tif (w->database->rows[i].owner == r->other)\n\t\t\tw->database->rows[i].owner = 0;\n",
+    ),
+    (
+        "a session is buried before its rolls are finished",
+        "database.c",
+        "\tif (r->reply.roll_count > 0) {\n\t\tr->reply.how = HOW_INVALID;\n\t\treturn;\n\t}\n",
+        "",
+    ),
+    (
+        "a burial leaves the rolls alone",
+        "requests.c",
+        "\tif (b->at < b->roll_count) {",
+        "\tif (b->at > b->roll_count) {",
+    ),
+    (
+        "a save is not compared with what is there",
+        "database.c",
+        "if (s->saves + 1 != v->number || !save_fits(w, r)) {",
+        "if (v->number == 0) {",
+    ),
+    (
+        "a dead session's save counts",
+        "database.c",
+        "	if (s->state != MEMBER_LIVE) {\n		r->reply.how = HOW_FENCED;\n		return;\n	}\n	if (s->saves == v->number)",
+        "	if (s->saves == v->number)",
+        "if (row->removed || row->owner != r->session || !row->at[m->sink].there)",
+        "if (row->removed || !row->at[m->sink].there)",
+    ),
+    (
+        "a shard is done with the first of its sinks",
+        "database.c",
+        "\t\tif (row->at[sink].there && !row->at[sink].done &&\n\t\t    (w->database->sinks & (1u << sink)))\n\t\t\treturn;\n",
+        "",
+    ),
+    (
+        "a rewind leaves the descendants where they are",
+        "database.c",
+        "if (!world_descends(w, row->shard, shard))",
+        "if (row->shard != shard)",
+    ),
+    (
+        "a rewind does not wait for the shards' release",
+        "database.c",
+        "\t\tif (d->rows[i].owner != 0)\n\t\t\treturn false;\n",
+        "",
+    ),
+    (
+        "while everything is to be released, free shards are claimed",
+        "database_lanes.c",
+        "row->owner != 0 || row->done || d->paused",
+        "row->owner != 0 || row->done",
+    ),
+    (
+        "a session goes on in another generation",
+        "process_lanes.c",
+        "	if (view->generation != p->generation) {",
+        "	if (false) {",
+    ),
+    (
+        "a dead session's wishes are honoured",
+        "database_lanes.c",
+        "row->wanted_by != session && database_live(d, row->wanted_by)",
+        "row->wanted_by != session",
+    ),
+    (
+        "a shard is stolen from a living session",
+        "database_lanes.c",
+        "row->removed || row->owner != 0 || row->done || d->paused",
+        "row->removed || (row->owner != 0 && row->wanted_by != session) || row->done || d->paused",
+    ),
+    (
+        "a child is claimed while its parent is not done",
+        "database_lanes.c",
+        "return !parent || parent->done || parent->owner == session;",
+        "return true;",
+    ),
+    (
+        "a release frees what is another's",
+        "database_lanes.c",
+        "\t\tif (row->owner != r->session)\n\t\t\tcontinue;\n\t\trow->owner = 0;",
+        "\t\trow->owner = 0;",
+    ),
+    (
+        "a stream's lister is never replaced",
+        "database_lanes.c",
+        "!database_live(d, d->lister)",
+        "d->lister == 0",
+    ),
+    (
+        "a worker with other sinks claims",
+        "database_lanes.c",
+        "if (fenced(w, r) || !database_served(d, r->session))\n\t\treturn;\n\tfor (int wished",
+        "if (fenced(w, r))\n\t\treturn;\n\tfor (int wished",
+        "	out->served = database_served(d, r->session);",
+        "	out->served = true;",
+    ),
+    (
+        "a claim whose reply was lost is never found",
+        "process_lanes.c",
+        "\tif (++p->differs % DIFFERS_ASK == 0)\n\t\tsteward_ask_held(w, p);\n\tif (p->differs >= DIFFERS_END)\n\t\tprocess_lost(w, p);\n",
+        "",
+    ),
+    (
+        "a child does not wait for a parent that another worker has",
+        "process_lanes.c",
+        "return g->waits && parent_lane(w, p, g->shard) == CORE_NONE;",
+        "return false;",
+    ),
+    (
+        "what other workers found is taken for news",
+        "process_saver.c",
+        "\t\tprocess_known(w, p, &r->reply);\n\t\tp->listing_waits",
+        "\t\tp->listing_waits",
+    ),
+    (
+        "what is done is forgotten while it is still listed",
+        "process_saver.c",
+        "#define REMEMBER_MS   (48 * HOUR_MS)",
+        "#define REMEMBER_MS   (8 * HOUR_MS)",
+    ),
+    (
+        "the lease is counted from the beat's reply",
+        "process_saver.c",
+        "watch_emit_until_ms(p->saver.beat_sent_ms, w->lease_ms)",
+        "watch_emit_until_ms(process_now(w, p), w->lease_ms)",
+    ),
+    (
+        "without a beat's answer a worker emits for ever",
+        "process_pages.c",
+        "\tif (process_now(w, p) < p->emit_until_ms)\n\t\treturn false;",
+        "\tif (p->emit_until_ms > 0)\n\t\treturn false;",
+    ),
+    (
+        "a child is read from the oldest record that is left",
+        "process_pages.c",
+        "(l->root && l->next == 0)",
+        "l->next == 0",
+    ),
+    (
+        "how long a shard was left alone does not matter",
+        "process_pages.c",
+        "process_aws_now(w, p) - l->read_at_ms > UNREAD_MAX",
+        "process_aws_now(w, p) < 0",
+    ),
+    (
+        "the database's clock says who is dead",
+        "process_steward.c",
+        "\tverdict(w, p, watch_see(&s->watch, &o));",
+        "\tverdict(w, p, o.state == SESSION_LIVE && database_now_ms(w) - w->database->sessions[id_number(o.id)].beaten_ms > o.lease_ms ? WATCH_KILL : watch_see(&s->watch, &o));",
+    ),
+    (
+        "a shard that was there already is read from its beginning",
+        "process_lanes.c",
+        "if (is_fresh(w, p, g->shard) && let_go == p->let_go)",
+        "if (!must_wait(w, p, g))",
+    ),
+    (
+        "a shard comes back while its release may be under way",
+        "process_steward.c",
+        "if (p->steward.doubtful[r->lanes[i].row]) {",
+        "if (false) {",
+    ),
+    (
+        "a session's unfinished files go before its burial",
+        "process_life.c",
+        "\tburial_start(w, p, &p->burial,",
+        "\trolls_sweep(w, p->session);\n\tburial_start(w, p, &p->burial,",
+    ),
+    (
+        "an ended session's messages are left in the sink's queue",
+        "process_life.c",
+        "\tif (p->again) /* nothing more may be sent, whatever else takes its time */\n\t\tsinks_cut(w, p->life, true);\n",
+        "",
+    ),
 ]
 
 
@@ -292,29 +551,55 @@ def compile_all(folder: pathlib.Path) -> dict[str, str]:
     return objects
 
 
-def run(folder: pathlib.Path, objects: dict[str, str], file: str, text: str, seeds: int) -> int:
+def run(folder: pathlib.Path, objects: dict[str, str], file: str, text: str, seeds: int) -> str:
+    """What stopped the simulator: "" where nothing did."""
     source, program = folder / pathlib.Path(file).name, folder / "sim"
     source.write_text(text)
     rest = [o for name, o in objects.items() if name != file]
     subprocess.run(CC + [str(source)] + rest + ["-o", str(program)], check=True)
-    return subprocess.run(
-        [str(program), "--seeds", str(seeds)], capture_output=True, timeout=180, check=False
-    ).returncode
+    try:
+        done = subprocess.run(
+            [str(program), "--seeds", str(seeds)],
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return "it gets nowhere"
+    if done.returncode >= 0:
+        return ""  # that a kind of fault is rarer now does not count
+    said = re.search(r"(\w+): Assertion .*\n.*seed (\d+) failed", done.stderr)
+    return f"seed {said[2]}, {said[1]}" if said else f"signal {-done.returncode}"
 
 
-def hunt(mutant: tuple[str, str, str], objects: dict[str, str], seeds: int) -> tuple[str, str]:
-    name, old, new = mutant
-    texts = {file: (ROOT / file).read_text() for file in PURE}
-    found = [file for file in PURE for _ in range(texts[file].count(old))]
+def mutate(mutant: tuple[str, ...]) -> tuple[str, str]:
+    """The file, and its text as the mutant has it."""
+    if mutant in GLUE_MUTANTS:
+        files, changes = [f"tests/sim/{mutant[1]}"], mutant[2:]
+    else:
+        files, changes = PURE, mutant[1:]
+    pairs = list(zip(changes[::2], changes[1::2]))
+    found = [f for f in files for _ in range((ROOT / f).read_text().count(pairs[0][0]))]
     if len(found) != 1:
-        return name, f"its text stands {len(found)} times in the sources"
+        raise LookupError(f"its text stands {len(found)} times in the sources")
+    text = (ROOT / found[0]).read_text()
+    for old, new in pairs:
+        if text.count(old) != 1:
+            raise LookupError(f"its text stands {text.count(old)} times in {found[0]}")
+        text = text.replace(old, new)
+    return found[0], text
+
+
+def hunt(mutant: tuple[str, ...], objects: dict[str, str], seeds: int) -> tuple[bool, str]:
+    """Was it caught, and how or why not."""
+    try:
+        file, text = mutate(mutant)
+    except LookupError as wrong:
+        return False, str(wrong)
     with tempfile.TemporaryDirectory() as tmp:
-        text = texts[found[0]].replace(old, new)
-        try:
-            code = run(pathlib.Path(tmp), objects, found[0], text, seeds)
-        except subprocess.TimeoutExpired:
-            return name, ""  # it never got anywhere: seen as well
-    return name, "" if code != 0 else f"survived {seeds} seeds"
+        how = run(pathlib.Path(tmp), objects, file, text, seeds)
+    return how != "", how or f"survived {seeds} seeds"
 
 
 def main() -> int:
@@ -322,16 +607,17 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=2000)
     parser.add_argument("--only", default="", help="mutants with this in their name")
     args = parser.parse_args()
-    chosen = [m for m in MUTANTS if args.only in m[0]]
+    chosen = [m for m in MUTANTS + GLUE_MUTANTS if args.only in m[0]]
     failed = 0
     with (
         tempfile.TemporaryDirectory() as folder,
         concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool,
     ):
         objects = compile_all(pathlib.Path(folder))
-        for name, wrong in pool.map(lambda m: hunt(m, objects, args.seeds), chosen):
-            print(f"{'SURVIVED' if wrong else 'caught  '}  {name}{': ' + wrong if wrong else ''}", flush=True)
-            failed += bool(wrong)
+        hunts = pool.map(lambda m: hunt(m, objects, args.seeds), chosen)
+        for mutant, (caught, how) in zip(chosen, hunts):
+            print(f"{'caught  ' if caught else 'SURVIVED'}  {mutant[0]}: {how}", flush=True)
+            failed += not caught
     print(f"mutants: {len(chosen) - failed} caught, {failed} not")
     return 1 if failed else 0
 

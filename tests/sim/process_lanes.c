@@ -1,13 +1,17 @@
-#include <assert.h>
+/* How lanes come and go: what worker_lanes.c and worker_share.c do. */
 #include <string.h>
 
-#include "world.h"
+#include "process.h"
 
-/* --- into the core --- */
+/* Rounds in a row in which database and process differ on what the process holds. */
+#define DIFFERS_ASK 3
+#define DIFFERS_END 30
 
-static uint32_t know(struct world *w, const struct shard *s)
+/* --- the lineage --- */
+
+static uint32_t know(struct world *w, struct process *p, int shard)
 {
-	struct process *p = w->process;
+	const struct shard *s = &w->shards[shard];
 	uint32_t at = lineage_find(&p->lineage, s->id), parent = LINEAGE_NONE;
 
 	if (at != LINEAGE_NONE)
@@ -15,191 +19,305 @@ static uint32_t know(struct world *w, const struct shard *s)
 	if (s->parent >= 0)
 		parent = lineage_find(&p->lineage, w->shards[s->parent].id);
 	at = lineage_add(&p->lineage, s->id, parent);
+	assert(at < SHARDS_MAX);
 	p->lane_of[at] = CORE_NONE;
 	return at;
 }
 
-static int index_after(const struct shard *s, const struct sequence *at)
+/* The parent's lane, CORE_NONE or LANE_OVER. */
+static uint32_t parent_lane(const struct world *w, const struct process *p, int shard)
 {
-	int i = 0;
+	int parent = w->shards[shard].parent;
+	uint32_t at = parent < 0 ? LINEAGE_NONE : lineage_find(&p->lineage, w->shards[parent].id);
 
-	while (i < s->count) {
-		struct sequence here = world_sequence(s, i);
-
-		if (sequence_compare(&here, at) > 0)
-			break;
-		i++;
-	}
-	return i;
+	return at == LINEAGE_NONE ? CORE_NONE : p->lane_of[at];
 }
 
-static void start_at(const struct world *w, struct sim_lane *l, struct core_lane_start *start)
+/* --- into the core --- */
+
+static void start_at(const struct world *w, const struct process *p, struct sim_lane *l,
+		     const struct given *g, struct core_lane_start *start)
 {
-	const struct row *r = &w->store.rows[l->row];
-	const struct shard *s = &w->shards[r->shard];
+	const struct shard *s = &w->shards[l->shard];
 
 	l->next = s->count;
-	for (uint32_t sink = 0; sink < w->sink_count; sink++) {
-		int at = index_after(s, &r->at[sink].sequence);
+	for (uint32_t sink = 0; sink < p->sink_count; sink++) {
+		const struct position *at = &g->at[p->sinks[sink]];
+		int index = world_index_after(s, &at->sequence);
 
-		start->at[sink] = (struct frontier_move){ .to = r->at[sink].sequence,
-							  .done = r->at[sink].done };
-		l->have[sink] = r->at[sink].sequence;
-		if (r->at[sink].done)
+		start->at[sink] = (struct frontier_move){ .to = at->sequence, .done = at->done };
+		l->have[sink] = index;
+		if (at->done)
 			handover_stop(&l->handovers[sink]);
-		else if (at < l->next)
-			l->next = at;
+		else if (index < l->next)
+			l->next = index;
 	}
 }
 
-/* A row that is the session's becomes a lane. */
-static void add_lane(struct world *w, int row)
+static void add_lane(struct world *w, struct process *p, const struct given *g)
 {
-	struct process *p = w->process;
-	const struct row *r = &w->store.rows[row];
-	uint32_t in_lineage = know(w, &w->shards[r->shard]);
-	uint32_t parent = p->lineage.shards[in_lineage].parent, lane;
-	struct core_lane_start start = { .parent = CORE_NONE, .store_id = row + 1 };
-	struct sim_lane l = { .used = true, .shard = r->shard, .row = row };
+	uint32_t in_lineage = know(w, p, g->shard), above = parent_lane(w, p, g->shard), lane;
+	struct core_lane_start start = { .parent = above == LANE_OVER ? CORE_NONE : above,
+					 .store_id = g->row + 1 };
+	struct sim_lane l = { .used = true,
+			      .shard = g->shard,
+			      .row = g->row,
+			      .generation = p->generation,
+			      .root = g->root,
+			      .read_at_ms = g->read_at_ms };
 
-	assert(r->owner == w->sessions && !r->done);
-	if (parent != LINEAGE_NONE)
-		start.parent = p->lane_of[parent];
-	start_at(w, &l, &start);
-	lane = core_add_lane(&p->core, &start, w->now_ms);
+	start_at(w, p, &l, g, &start);
+	lane = core_add_lane(&p->core, &start, process_now(w, p));
 	assert(lane < SHARDS_MAX && !p->lanes[lane].used);
 	p->lanes[lane] = l;
 	p->lane_of[in_lineage] = lane;
 }
 
-/* --- found --- */
-
-static int shard_of(const struct world *w, const char *id)
+/* Its parent is not done, and not in this process: to read it now would break the order. */
+static bool must_wait(const struct world *w, const struct process *p, const struct given *g)
 {
-	for (int i = 0; i < w->shard_count; i++)
-		if (strcmp(w->shards[i].id, id) == 0)
-			return i;
-	assert(false && "unknown shard");
-	return -1;
+	return g->waits && parent_lane(w, p, g->shard) == CORE_NONE;
 }
 
-/* What the stream shows now; with `only_children_of` >= 0 the CHILD_SHARDS filter. */
-static size_t listing(const struct world *w, int only_children_of, struct streams_shard *out)
+/* --- taken --- */
+
+static void take_one(struct world *w, struct process *p, const struct given *g, bool all)
 {
-	size_t n = 0;
+	if (p->lane_of[know(w, p, g->shard)] != CORE_NONE)
+		return;
+	if (!must_wait(w, p, g))
+		add_lane(w, p, g);
+	else if (all)
+		steward_let_go(w, p, g->row, CORE_NONE);
+	else
+		steward_ask_held(w, p);
+}
 
-	for (int i = 0; i < w->shard_count; i++) {
-		const struct shard *s = &w->shards[i];
+static bool among(const struct world *w, const struct reply *r, const bool *waiting, int shard)
+{
+	for (size_t i = 0; i < r->lane_count; i++)
+		if (waiting[i] && r->lanes[i].shard == w->shards[shard].parent)
+			return true;
+	return false;
+}
 
-		if (s->trimmed || w->now_ms < s->listed_ms || w->now_ms < s->opens_ms)
-			continue;
-		if (only_children_of >= 0 && s->parent != only_children_of)
-			continue;
-		out[n] = (struct streams_shard){ .starting = world_sequence(s, 0),
-						 .closed = world_closed(w, s) };
-		memcpy(out[n].id, s->id, sizeof(out[n].id));
-		if (s->parent >= 0)
-			memcpy(out[n].parent, w->shards[s->parent].id, sizeof(out[n].parent));
-		n++;
+/* Parents first, also where a listing had shown a child before its parent. */
+void process_take(struct world *w, struct process *p, const struct reply *r, bool all)
+{
+	bool waiting[SHARDS_MAX], more = true;
+
+	for (size_t i = 0; i < r->lane_count; i++)
+		waiting[i] = true;
+	while (more) {
+		more = false;
+		for (size_t i = 0; i < r->lane_count; i++) {
+			if (!waiting[i] || among(w, r, waiting, r->lanes[i].shard))
+				continue;
+			take_one(w, p, &r->lanes[i], all);
+			waiting[i] = false;
+			more = true;
+		}
 	}
-	return n;
+	process_tick(w, p);
 }
 
-/* A shard that was found by its parent's owner is its own; out of the full listing it is free,
- * unless its parent is the session's. */
-static void add_row(struct world *w, int shard, bool own)
+void process_drop(struct world *w, struct process *p, uint32_t lane, uint32_t then)
 {
-	int row = w->store.row_count++, parent = w->shards[shard].parent;
-	int before = parent < 0 ? -1 : world_row(w, parent);
+	struct sim_lane *l = &p->lanes[lane];
 
-	own = own || (before >= 0 && w->store.rows[before].owner == w->sessions);
-	w->store.rows[row] = (struct row){ .shard = shard, .owner = own ? w->sessions : 0 };
-	know(w, &w->shards[shard]);
-	if (own)
-		add_lane(w, row);
+	assert(l->used);
+	l->used = false;
+	p->lane_of[lineage_find(&p->lineage, w->shards[l->shard].id)] = then;
+	core_drop_lane(&p->core, lane);
 }
 
-void process_listed(struct world *w, const struct pending *e)
-{
-	struct process *p = w->process;
-	struct streams_shard shards[SHARDS_MAX];
-	struct lineage_found found[SHARDS_MAX];
-	int only = e->children_of_lane ? p->lanes[e->lane].shard : -1;
-	size_t count = listing(w, only, shards);
-	bool first = !w->store.rooted && only < 0;
-	size_t n;
+/* --- a round --- */
 
-	if (e->children_of_lane && count == 0 &&
-	    world_roll(w, 4) != 0) { /* asked again; then the full listing is the net */
-		pend(w, *e, soon(w, 200));
+static bool is_held(const struct process *p, uint32_t lane)
+{
+	const struct core_lane *l = &p->core.lanes[lane];
+
+	if (!p->lanes[lane].used)
+		return false;
+	for (uint32_t sink = 0; sink < p->sink_count; sink++)
+		if (!l->frontiers[sink].done)
+			return true;
+	return false;
+}
+
+/* The reply to a claim may be lost: the lanes are ours, and nobody reads them (hazards, A4). */
+static void reconcile(struct world *w, struct process *p, const struct reply *view)
+{
+	uint64_t sum = 0;
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < p->core.lane_count; i++) {
+		if (!is_held(p, i))
+			continue;
+		count++;
+		sum += (uint64_t)p->lanes[i].row + 1;
+	}
+	if (count == view->held && sum == view->held_sum) {
+		p->differs = 0;
 		return;
 	}
-	n = lineage_diff(&p->lineage, shards, count, first, 0, w->now_ms, found);
-	for (size_t i = 0; i < n; i++) {
-		int shard = shard_of(w, found[i].shard->id);
-
-		if (found[i].kind == LINEAGE_ORPHAN)
-			w->shards[shard].listed_again++;
-		add_row(w, shard, e->children_of_lane);
-		w->store.rooted = true;
-	}
-	if (e->children_of_lane)
-		process_feed(w, (struct core_event){ .type = CORE_CHILDREN, .lane = e->lane });
-	else
-		process_feed(w, (struct core_event){ .type = CORE_TICK });
+	if (++p->differs % DIFFERS_ASK == 0)
+		steward_ask_held(w, p);
+	if (p->differs >= DIFFERS_END)
+		process_lost(w, p);
 }
 
-/* --- coming and going --- */
-
-void process_claim(struct world *w)
+static void release_wanted(struct world *w, struct process *p, const struct reply *view)
 {
-	for (int i = 0; i < w->store.row_count; i++)
-		know(w, &w->shards[w->store.rows[i].shard]);
-	for (int i = 0; i < w->store.row_count; i++) {
-		if (!world_claimable(w, i, w->sessions))
+	for (size_t i = 0; i < view->wanted_count; i++)
+		for (uint32_t lane = 0; lane < p->core.lane_count; lane++)
+			if (p->lanes[lane].used && p->lanes[lane].row == view->wanted[i])
+				process_feed(
+					w, p,
+					(struct core_event){ .type = CORE_RELEASE, .lane = lane });
+}
+
+void process_release_some(struct world *w, struct process *p)
+{
+	for (uint32_t lane = 0; lane < p->core.lane_count; lane++)
+		if (p->lanes[lane].used && one_in(w, 3))
+			process_feed(w, p,
+				     (struct core_event){ .type = CORE_RELEASE, .lane = lane });
+}
+
+static void see_unclaimed(struct world *w, struct process *p)
+{
+	if (p->unclaimed > 0 && --p->unclaimed == 0) {
+		p->adding--;
+		process_settled(w, p);
+	}
+}
+
+void process_viewed(struct world *w, struct process *p, const struct reply *view)
+{
+	/* What it knows of lanes that were read is no longer true. */
+	if (view->generation != p->generation) {
+		process_lost(w, p);
+		return;
+	}
+	p->rooted = p->rooted || view->rooted;
+	if (view->lister && !p->lister)
+		process_list_start(w, p, soon(w, 80));
+	p->lister = view->lister;
+	/* A round that claimed tells of lanes that are on their way. */
+	if (!p->steward.claimed)
+		reconcile(w, p, view);
+	if (!p->steward.claimed && p->differs == 0 && view->served && view->claimable == 0)
+		see_unclaimed(w, p);
+	release_wanted(w, p, view);
+}
+
+/* --- found --- */
+
+void process_settled(struct world *w, struct process *p)
+{
+	while (p->adding == 0 && p->settled_count > 0)
+		process_feed(w, p,
+			     (struct core_event){ .type = CORE_CHILDREN,
+						  .lane = p->settled[--p->settled_count] });
+}
+
+/* Neither an orphan nor what descends from one gets into the database until its gap is accepted. */
+static bool behind_gap(const struct world *w, const struct process *p, bool orphan, int shard)
+{
+	int parent = w->shards[shard].parent;
+
+	return orphan ? !w->gap_oldest : parent >= 0 && p->severed[parent];
+}
+
+static void add_found(struct world *w, struct process *p, const struct lineage_found *found,
+		      size_t count, bool own)
+{
+	struct job *j = saver_job(p, JOB_ADD);
+
+	j->own = own;
+	j->let_go = p->let_go;
+	j->found_count = 0;
+	for (size_t i = 0; i < count; i++) {
+		int shard = world_shard(w, found[i].shard->id);
+		bool orphan = found[i].kind == LINEAGE_ORPHAN;
+
+		if (orphan) {
+			count_fault(w, FAULT_ORPHAN);
+			world_tell_orphan(w, shard);
+		}
+		p->severed[shard] = behind_gap(w, p, orphan, shard);
+		if (p->severed[shard]) {
+			w->shards[shard].gap_stops = w->shards[shard].gap_stops || orphan;
 			continue;
-		w->store.rows[i].owner = w->sessions;
-		add_lane(w, i);
+		}
+		know(w, p, shard);
+		j->found[j->found_count].shard = shard;
+		j->found[j->found_count++].root = found[i].kind == LINEAGE_ROOT;
 	}
-	process_feed(w, (struct core_event){ .type = CORE_TICK });
+	p->adding++;
+	saver_run(w, p);
 }
 
-/* Any lane may be asked for, in whatever state it is. */
-void process_release_some(struct world *w)
+void process_look_through(struct world *w, struct process *p, int parent,
+			  const struct streams_shard *shards, size_t count)
 {
-	for (uint32_t i = 0; i < SHARDS_MAX; i++)
-		if (w->process->lanes[i].used && world_roll(w, 3) == 0)
-			process_feed(w, (struct core_event){ .type = CORE_RELEASE, .lane = i });
+	struct lineage_found found[2 * SHARDS_MAX];
+	bool first = !p->rooted && parent < 0;
+	size_t n = lineage_diff(&p->lineage, shards, count, first, 0, process_aws_now(w, p), found);
+
+	if (n == 0)
+		return;
+	if (parent < 0)
+		p->rooted = true;
+	add_found(w, p, found, n, parent >= 0);
 }
 
-static bool about_lane(const struct pending *e)
+/* Its parent is this session's and not done: nobody else can have read it. Else it may have
+ * positions, which the reply does not tell. */
+static bool is_fresh(const struct world *w, const struct process *p, int shard)
 {
-	return e->type == PENDING_FETCH || e->type == PENDING_ANSWER || e->type == PENDING_RETRY ||
-	       e->type == PENDING_LETTER || (e->type == PENDING_LIST && e->children_of_lane);
+	uint32_t parent = parent_lane(w, p, shard);
+
+	return parent < LANE_OVER && is_held(p, parent);
 }
 
-void process_released(struct world *w, uint32_t lane)
+void process_added(struct world *w, struct process *p, const struct reply *r, unsigned let_go)
 {
-	const struct core *c = &w->process->core;
-	uint32_t parent = c->lanes[lane].parent;
+	bool free_ones = false;
 
-	assert(parent == CORE_NONE || !c->lanes[parent].leaving);
-	for (size_t i = 0; i < w->pending_count; i++)
-		assert(!about_lane(&w->pending[i]) || w->pending[i].lane != lane);
-	world_check_visible(w, w->process->lanes[lane].row);
-	pend(w, (struct pending){ .type = PENDING_RELEASE, .lane = lane }, soon(w, 100));
+	for (size_t i = 0; i < r->lane_count; i++) {
+		struct given fresh = r->lanes[i], *g = &fresh;
+
+		memset(fresh.at, 0, sizeof(fresh.at)); /* the reply has no positions */
+		if (g->owner != p->session) {
+			free_ones = free_ones || (!g->owner && !g->done);
+			continue;
+		}
+		if (p->lane_of[know(w, p, g->shard)] != CORE_NONE)
+			continue; /* it was taken over meanwhile */
+		if (is_fresh(w, p, g->shard) && let_go == p->let_go)
+			add_lane(w, p, g);
+		else
+			steward_ask_held(w, p);
+	}
+	if (free_ones) {
+		/* The round under way may not have seen them, the one after it has. */
+		p->adding += p->unclaimed == 0;
+		p->unclaimed = 2;
+		steward_poke(w, p);
+	}
+	process_tick(w, p);
+	p->adding--;
+	process_settled(w, p);
 }
 
-void process_drop(struct world *w, uint32_t lane)
+void process_known(struct world *w, struct process *p, const struct reply *r)
 {
-	struct process *p = w->process;
-	struct sim_lane *l = &p->lanes[lane];
-	struct row *r = &w->store.rows[l->row];
-
-	assert(l->used && r->owner == (r->done ? 0 : w->sessions));
-	assert(r->done == (p->core.lanes[lane].state == LANE_ENDED));
-	r->owner = 0;
-	l->used = false;
-	p->lane_of[lineage_find(&p->lineage, w->shards[l->shard].id)] = CORE_NONE;
-	core_drop_lane(&p->core, lane);
+	for (size_t i = 0; i < r->lane_count; i++) {
+		know(w, p, r->lanes[i].shard);
+		if (r->lanes[i].row >= p->known_rows)
+			p->known_rows = r->lanes[i].row + 1;
+	}
+	p->rooted = p->rooted || p->known_rows > 0;
 }

@@ -1,25 +1,84 @@
 #pragma once
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "aws/streams.h"
 #include "base/rng.h"
-#include "consumer/core.h"
-#include "consumer/handover.h"
-#include "consumer/lineage.h"
+#include "base/sequence.h"
 
-/* The whole service in one thread and virtual time. What is outside of the process (the stream, the
- * store, what the sinks hold for ever) is a world that outlives its crashes; the process is the
- * real core, lineage, frontiers and handovers with the thinnest glue. A seed names a run for ever.
- */
+/* A whole deployment in one thread and virtual time: several workers, their database, DynamoDB's
+ * stream and the sinks. What is outside of the processes is the world, which knows the truth and
+ * checks it; a process is the real core, lineage, pacing, frontiers, handovers, balance and watch
+ * with the thinnest glue. A seed names a run for ever. */
 
-#define SHARDS_MAX  24
-#define RECORDS_MAX 48
-#define SINKS_MAX   3
-#define KEYS        5
-#define ROLL_MAX    4096 /* entries of one roll */
-#define LOG_MAX     65536
-#define EVENTS_MAX  1024
+#define WORKERS_MAX  5
+#define SHARDS_MAX   28
+#define RECORDS_MAX  40
+#define SINKS_MAX    3
+#define KEYS         5
+#define ROLL_MAX     (SHARDS_MAX * RECORDS_MAX)
+#define ROLLS_MAX    96
+#define LOG_MAX      32768
+#define EVENTS_MAX   4096
+#define REQUESTS_MAX 192
+#define PLAN_MAX     16
+#define RETENTION_MS (24LL * 60 * 60 * 1000)
+#define HOUR_MS      (60LL * 60 * 1000)
+
+/* What can go wrong, and what of it a seed may have as noise (a share of a thousand occasions). */
+#define FAULTS(X)                                                                                  \
+	X(CRASH, "a process crashes")                                                              \
+	X(OUTAGE, "all processes are away for hours")                                              \
+	X(STOP, "a process is stopped and comes back")                                             \
+	X(PAUSE, "a process is stopped by a signal, and wakes")                                    \
+	X(ZOMBIE, "a process finds that its session was declared dead")                            \
+	X(HANG, "the core and the readers of a process hang")                                      \
+	X(CUT, "a worker cannot reach the database")                                               \
+	X(AWAY, "the database is away")                                                            \
+	X(STORE_CLOCK, "the database's clock steps")                                               \
+	X(AWS_CLOCK, "a worker's idea of AWS time steps")                                          \
+	X(DEAD, "a session is declared dead")                                                      \
+	X(LOST_REQUEST, "a request to the database is lost")                                       \
+	X(LATE_REQUEST, "a request reaches the database late")                                     \
+	X(LATE_REFUSED, "it reaches it after its session was declared dead")                       \
+	X(LOST_REPLY, "a reply of the database is lost")                                           \
+	X(REBALANCED, "a shard moves to the worker that wished for it")                            \
+	X(RELEASED, "shards are asked to leave for no reason")                                     \
+	X(REWIND, "a shard and its descendants are read again")                                    \
+	X(DEPLOYED, "a worker comes back with another set of sinks")                               \
+	X(SPLIT, "a shard has two children")                                                       \
+	X(ROTATED, "a shard has one child")                                                        \
+	X(THROTTLED, "AWS throttles")                                                              \
+	X(FETCH_FAILED, "AWS does not answer")                                                     \
+	X(EXPIRED, "an iterator has expired")                                                      \
+	X(TRIMMED, "records are trimmed before they were read")                                    \
+	X(GONE, "a shard is gone before it was read to its end")                                   \
+	X(ORPHAN, "a shard's parent was never seen")                                               \
+	X(EMPTY_PAGE, "a page without records in the middle of data")                              \
+	X(STALE, "a listing shows how it was a while ago")                                         \
+	X(SHUFFLED, "a listing has a child before its parent, and shards twice")                   \
+	X(EARLY, "a child is listed while its parent looks open")                                  \
+	X(PARENT_MISSING, "a listing lacks a parent")                                              \
+	X(LISTING_EMPTY, "a listing is empty")                                                     \
+	X(LISTING_FAILED, "a listing fails")                                                       \
+	X(NO_CHILDREN, "CHILD_SHARDS does not know a child yet")                                   \
+	X(SINK_FAILED, "a sink fails")                                                             \
+	X(SINK_REFUSED, "a sink refuses a record")                                                 \
+	X(SINK_SLOW, "a sink takes as long as it may")                                             \
+	X(SINK_FATAL, "a sink gives up, its session ends")                                         \
+	X(LANDED_LATE, "what was sent lands after its session is dead")                            \
+	X(BURY_FAILED, "a dead session's roll cannot be finished at once")                         \
+	X(ROLL_BURIED, "a dead session's roll is finished by another worker")
+
+enum fault {
+#define X(name, text) FAULT_##name,
+	FAULTS(X)
+#undef X
+		FAULT_COUNT
+};
+extern const char *const fault_texts[FAULT_COUNT];
 
 /* One record: its shard and index say everything else. */
 struct ref {
@@ -32,168 +91,198 @@ struct shard {
 	int count;  /* records it will have */
 	int64_t opens_ms, closes_ms;
 	int64_t listed_ms; /* when listings begin to show it */
+	struct sequence sequence[RECORDS_MAX];
 	uint64_t first_sequence;
 	uint8_t key[RECORDS_MAX];
-	bool poison[RECORDS_MAX]; /* refused by the sink that is asked */
-	bool trimmed;             /* gone before anybody read it */
-	int listed_again;         /* how often it was reported as an orphan */
+	bool poison[RECORDS_MAX]; /* refused by sinks that answer record by record */
+	bool told[RECORDS_MAX];   /* lost, and reported as a gap */
+	bool gap;                 /* something of it is lost, and that was told */
+	bool gap_stops;           /* it stands still behind its gap */
+	bool first;               /* of the first listing: reading of it begins where it can */
+	bool orphan;              /* its parent was never seen, and that was told */
 };
 
-struct position {
-	struct sequence sequence;
-	bool done;
-};
-
-/* A row of the store. */
-struct row {
-	int shard;
-	uint64_t owner; /* session; 0: free, or done */
-	bool done;
-	struct position at[SINKS_MAX];
-};
-
-/* What a sink holds for ever. */
+/* What a sink holds for ever, and of the generation under way what it has. */
 struct sink_world {
 	bool rolls;
+	bool given_up; /* it was taken out once: there may be holes in it, whatever comes later */
 	struct ref log[LOG_MAX];
 	size_t log_count;
-	bool seen[SHARDS_MAX][RECORDS_MAX];     /* is it in the log */
-	bool lettered[SHARDS_MAX][RECORDS_MAX]; /* or filtered: it need not be there */
-	/* of the roll that the store has and nobody may see yet */
-	bool stored;
-	uint64_t stored_number;
-	struct ref stored_refs[ROLL_MAX];
-	size_t stored_count;
+	bool filtered[SHARDS_MAX][RECORDS_MAX]; /* it has no use for it */
+	bool lettered[SHARDS_MAX][RECORDS_MAX];
+	bool seen[SHARDS_MAX][RECORDS_MAX];
+	bool stored[SHARDS_MAX][RECORDS_MAX]; /* in a roll that the store has */
+	int prefix[SHARDS_MAX];               /* so many records are covered */
 };
 
-struct store {
-	struct row rows[SHARDS_MAX];
-	int row_count;
-	bool rooted;
-	uint64_t session; /* the live one */
-	uint64_t saves;   /* of the live session */
-};
-
-enum pending_type {
-	PENDING_FETCH,
-	PENDING_ANSWER,
-	PENDING_RETRY,
-	PENDING_LETTER,
-	PENDING_SAVE,
-	PENDING_LIST,
-	PENDING_PREPARED,
-	PENDING_FINISHED,
-	PENDING_ROLL,    /* a sink's own wish to roll */
-	PENDING_RELEASE, /* the store lets a lane go that has left */
-	PENDING_CLAIM,   /* what is free is claimed */
-	PENDING_DROP,    /* a lane that has ended */
-};
-
-/* Something that will happen. */
-struct pending {
-	int64_t at_ms;
-	enum pending_type type;
-	uint64_t session;
-	uint32_t lane, sink;
-	uint64_t roll;
-	enum { OUTCOME_TAKEN, OUTCOME_FAILED, OUTCOME_REFUSED } outcome;
-	size_t first;
-	bool children_of_lane; /* LIST: because the lane closed */
-	bool applied;          /* SAVE: the store has it, only the reply is under way */
-};
-
-struct page {
-	int from, to; /* record indices [from, to) */
-};
-
-/* A lane of the process. */
-struct sim_lane {
-	bool used;
-	int shard, row;
-	int next; /* index of the next record to read */
-	struct page pages[CORE_PAGES];
-	uint64_t pages_read;
-	struct handover handovers[SINKS_MAX];
-	struct sequence have[SINKS_MAX];
-};
-
-struct open_roll {
-	uint64_t number;
-	uint64_t deliveries;
+enum roll_state { ROLL_NONE, ROLL_PREPARED, ROLL_ABORTED, ROLL_STORED, ROLL_VISIBLE };
+/* A roll that was prepared: in the bucket, and once it is stored in the database as well. */
+struct roll {
+	enum roll_state state;
+	bool row; /* the database has it as unfinished */
+	uint64_t session, number;
+	uint32_t sink;
 	struct ref refs[ROLL_MAX];
 	size_t count;
 };
 
-struct process {
-	struct core core;
-	int64_t booted_ms, calls;
-	struct lineage lineage;
-	uint32_t lane_of[SHARDS_MAX];         /* by lineage index */
-	struct sim_lane lanes[SHARDS_MAX];    /* by index of the core */
-	struct open_roll open[SINKS_MAX];     /* takes what comes */
-	struct open_roll prepared[SINKS_MAX]; /* count 0: none under way */
-	bool unfinished[SINKS_MAX];           /* prepared and not yet finished */
-	struct core_save save;                /* copy of the save in flight */
-	struct core_move moves[SHARDS_MAX * SINKS_MAX];
-	uint64_t save_number;
-	bool drained;
+enum event_type {
+	EVENT_NONE,
+	/* of the world */
+	EVENT_EXECUTE, /* a request reaches the database */
+	EVENT_LAND,    /* what was sent arrives in a sink */
+	EVENT_VISIBLE, /* a sink completes a roll */
+	EVENT_PLAN,    /* a planned fault */
+	EVENT_BOOT,    /* of a worker */
+	EVENT_REWIND,  /* goes on once everything is released */
+	EVENT_CHECK,
+	/* of a process: they wait while it stands still, and end with it */
+	EVENT_REPLY,
+	EVENT_LIFE,     /* the next step of its beginning or end */
+	EVENT_DEADLINE, /* it may not take longer to stop */
+	EVENT_SAVER,
+	EVENT_STEWARD,
+	EVENT_BURIED, /* the sink is done with a dead session's roll */
+	EVENT_FETCH,
+	EVENT_GAP, /* the one that a lane stands at is accepted */
+	EVENT_ANSWER,
+	EVENT_RETRY,
+	EVENT_LIST,     /* all shards */
+	EVENT_CHILDREN, /* of one that is closed */
+	EVENT_PREPARED,
+	EVENT_FINISHED,
+	EVENT_ROLL, /* a sink's own wish */
+	EVENT_DROP, /* a lane that has ended */
+};
+
+enum outcome { OUTCOME_TAKEN, OUTCOME_FAILED, OUTCOME_REFUSED };
+
+struct event {
+	int64_t at_ms;
+	uint64_t order; /* equal times in the order they came */
+	enum event_type type;
+	int worker;
+	uint64_t life; /* of the process; 0: the world's */
+	uint64_t session;
+	uint32_t lane, sink, request;
+	uint64_t roll;
+	enum outcome outcome;
+	size_t first;
+	/* LAND */
+	int shard, from, to;
+	uint64_t generation;
+};
+
+/* A fault that is sure to come. */
+struct planned {
+	enum fault fault;
+	int64_t at_ms, length_ms;
+	int worker;
+	bool done;
+};
+
+struct process;
+struct request;
+struct database;
+
+struct worker {
+	struct process *process; /* NULL: it does not run */
+	int64_t boot_offset_ms;  /* its own clock's zero */
+	int64_t aws_offset_ms;   /* how far it is off AWS time */
+	int64_t cut_until_ms;
+	uint32_t held_max; /* shards that it may have */
+	unsigned sinks;    /* the set that it is configured with, as bits */
 };
 
 struct world {
 	struct rng rng;
 	int64_t now_ms;
+	/* the seed's choices */
+	int workers;
+	uint32_t sink_count;
+	bool stop_on_error, gap_oldest, filters;
+	bool quiet_trims;      /* AWS gives no error for a place that is trimmed */
+	bool one_is_small;     /* one worker may have few shards only */
+	bool rolls_when_asked; /* neither size nor age ever ends a roll */
+	int64_t memory, lease_ms, save_ms, store_ms, sink_ms, poll_min_ms, poll_max_ms;
+	int64_t budget; /* calls a second; 0: no limit */
+	int noise[FAULT_COUNT];
+	struct planned plan[PLAN_MAX];
+	int plan_count;
+	int64_t quiet_ms;                   /* no faults from then on */
+	int64_t outage_ms, outage_until_ms; /* 0: there is none */
+	/* what is there */
 	struct shard shards[SHARDS_MAX];
 	int shard_count;
 	struct sink_world sinks[SINKS_MAX];
-	uint32_t sink_count;
-	bool stop_on_error, gaps, filters;
-	bool rolls_when_asked; /* neither size nor age ever ends a roll */
-	int64_t memory;
-	struct store store;
-	struct process *process;
-	struct pending pending[EVENTS_MAX];
-	size_t pending_count;
-	uint64_t sessions;
-	int crashes_left, stops_left, releases_left;
-	uint64_t steps;
+	struct roll rolls[ROLLS_MAX];
+	struct database *database;
+	struct worker worker[WORKERS_MAX];
+	struct event events[EVENTS_MAX]; /* a heap */
+	size_t event_count;
+	uint64_t event_order, lives;
+	bool stopping;      /* the end: workers stop for good */
+	bool whole;         /* everything is where it should be; a last record is under way */
+	int64_t release_ms; /* when some shards are asked for then */
+	bool complete;
+	/* what is told */
+	uint64_t steps; /* of cores */
+	uint64_t counted[FAULT_COUNT];
 	int64_t most_charged;
 };
 
-/* world.c: what is there, and what must hold */
+/* world.c: the stream, the sinks, and what must hold */
 void world_make(struct world *w, uint64_t seed);
-struct sequence world_sequence(const struct shard *s, int index);
+uint64_t roll(struct world *w, uint64_t n);
+bool one_in(struct world *w, uint64_t n);
+int64_t soon(struct world *w, int64_t most_ms); /* 1 … most_ms */
+/* Records that are there; of them, the first that is not trimmed. */
 int world_available(const struct world *w, const struct shard *s);
+int world_first_kept(const struct world *w, const struct shard *s);
 bool world_closed(const struct world *w, const struct shard *s);
-bool world_covered(const struct world *w, uint32_t sink, int shard, int index);
+/* No listing shows it any more, and nothing of it can be read. */
+bool world_gone(const struct world *w, const struct shard *s);
+int64_t world_record_ms(const struct shard *s, int index);
+int world_index_after(const struct shard *s, const struct sequence *at);
+int world_shard(const struct world *w, const char *id);
+/* Everything before `count` is durable for the sink. */
+void world_must_cover(struct world *w, uint32_t sink, int shard, int count);
+void world_must_see(struct world *w, uint32_t sink, int shard, int count);
 void world_append(struct world *w, uint32_t sink, struct ref r);
-/* The session's row of the shard, or -1. */
-int world_row(const struct world *w, int shard);
-/* It may be the session's: nobody has it, and what is before it is done or the session's own. */
-bool world_claimable(const struct world *w, int row, uint64_t session);
-/* What is done, or left a session, may be read on by anybody: it has to be in the sinks, visible.
- */
-void world_check_visible(const struct world *w, int row);
-/* As the store's contract has it; false: fenced. */
-bool world_save(struct world *w, uint64_t session, const struct process *p);
+/* A gap is reported: what is lost of the shard before `to`. */
+void world_tell(struct world *w, int shard, int to);
+/* A shard's parent was never seen: what is lost before it. */
+void world_tell_orphan(struct world *w, int shard);
+bool world_descends(const struct world *w, int shard, int from);
+/* Nothing of the shard and its descendants is trimmed yet. */
+bool world_kept(const struct world *w, int shard);
+/* From now on the shard and its descendants are read again. */
+void world_rewind(struct world *w, int shard);
+/* A bad record or a gap holds it or one before it for ever. */
 bool world_stands(const struct world *w, int shard);
-void world_check_end(const struct world *w);
-uint64_t world_roll(struct world *w, uint64_t n);
+/* Everything that will ever come has come, and it is where it should be. */
+bool world_complete(struct world *w);
+void world_check_end(struct world *w);
 
-/* process_lanes.c: how lanes come and go */
-void process_claim(struct world *w);
-void process_listed(struct world *w, const struct pending *list);
-void process_release_some(struct world *w);
-void process_released(struct world *w, uint32_t lane);
-void process_drop(struct world *w, uint32_t lane);
+/* events.c */
+void pend(struct world *w, struct event e, int64_t delay_ms);
+bool events_pop(struct world *w, struct event *out);
+int64_t events_next_ms(const struct world *w);
 
-/* process.c: the glue around the pure parts */
-void process_feed(struct world *w, struct core_event e);
-void process_boot(struct world *w);
-void process_kill(struct world *w);
-void process_happen(struct world *w, const struct pending *p);
-void process_stop(struct world *w);
-void process_tick(struct world *w);
-bool process_done(const struct world *w);
-void process_check_drained(const struct world *w);
-void pend(struct world *w, struct pending p, int64_t delay_ms);
-int64_t soon(struct world *w, int64_t most_ms);
+/* plan.c: what goes wrong */
+void plan_make(struct world *w);
+void plan_happen(struct world *w, const struct event *e);
+void count_fault(struct world *w, enum fault f);
+/* May this go wrong now? Then it is counted. */
+bool noise(struct world *w, enum fault f);
+
+/* sinks.c: rolls in the bucket, what is under way to the others */
+struct roll *roll_find(struct world *w, uint64_t session, uint32_t sink, uint64_t number);
+struct roll *roll_new(struct world *w, uint64_t session, uint32_t sink, uint64_t number);
+void roll_visible(struct world *w, struct roll *r);
+/* What a session began and did not commit is removed. */
+void rolls_sweep(struct world *w, uint64_t session);
+void rolls_forget(struct world *w, uint64_t session);
+void sink_land(struct world *w, const struct event *e);
+/* Of what a process has under way, some arrives nevertheless: at its time, or at once. */
+void sinks_cut(struct world *w, uint64_t life, bool purged);

@@ -1,0 +1,342 @@
+/* From AWS to the sinks: what reader.c, lane.c and hand.c do with pages. */
+#include "process.h"
+
+#define RECORD_BYTES 1000
+#define PAGE_MAX     6
+#define HOLD_MS      200
+
+static const struct shard *shard_of(const struct world *w, const struct sim_lane *l)
+{
+	return &w->shards[l->shard];
+}
+
+/* --- fetching --- */
+
+static void fetch_failed(struct world *w, struct process *p, uint32_t lane, enum error_kind kind)
+{
+	process_feed(
+		w, p,
+		(struct core_event){ .type = CORE_FETCH_FAILED, .lane = lane, .failure = kind });
+}
+
+/* Records are lost, and nobody may overlook it: the lane stands still until that is accepted. */
+static void stand_at_gap(struct world *w, struct process *p, uint32_t lane)
+{
+	struct sim_lane *l = &p->lanes[lane];
+	struct shard *s = &w->shards[l->shard];
+	bool gone = world_gone(w, s);
+
+	count_fault(w, gone ? FAULT_GONE : FAULT_TRIMMED);
+	s->gap = true;
+	l->has_iterator = false;
+	world_tell(w, l->shard, gone ? s->count : world_first_kept(w, s));
+	fetch_failed(w, p, lane, ERROR_TRIMMED);
+	if (w->gap_oldest)
+		process_pend(w, p, (struct event){ .type = EVENT_GAP, .lane = lane }, soon(w, 80));
+	else
+		s->gap_stops = true;
+}
+
+void process_gap_accepted(struct world *w, struct process *p, uint32_t lane)
+{
+	struct sim_lane *l = &p->lanes[lane];
+
+	l->gap_accepted = l->from_horizon = true;
+	process_feed(w, p, (struct core_event){ .type = CORE_GAP, .lane = lane, .accepted = true });
+}
+
+/* False: the place is trimmed. A place that is gone gives an error, or where AWS is kind (it is not
+ * documented) the oldest record. */
+static bool ask_iterator(struct world *w, struct sim_lane *l)
+{
+	int kept = world_first_kept(w, shard_of(w, l));
+	bool from_oldest = l->from_horizon || (l->root && l->next == 0);
+	bool after = l->next > 0;
+
+	l->iterator = l->next;
+	if (from_oldest) {
+		/* What a root had lost before its first page is not missed: reading begins there.
+		 */
+		if (!l->from_horizon && shard_of(w, l)->first)
+			world_tell(w, l->shard, kept);
+		l->iterator = kept;
+	} else if (kept > 0 && (after ? l->next - 1 : 0) < kept) {
+		if (!w->quiet_trims || !after)
+			return false;
+		l->iterator = kept > l->next ? kept : l->next;
+	}
+	l->has_iterator = true;
+	l->from_horizon = false;
+	return true;
+}
+
+/* False: there is no place to read from now; the core was told. */
+static bool find_place(struct world *w, struct process *p, uint32_t lane)
+{
+	struct sim_lane *l = &p->lanes[lane];
+
+	if (world_gone(w, shard_of(w, l)) && l->gap_accepted) {
+		/* Nothing is left of it: its children go on. */
+		process_feed(
+			w, p,
+			(struct core_event){ .type = CORE_PAGE, .lane = lane, .closed = true });
+		return false;
+	}
+	if (!l->gap_accepted &&
+	    (world_gone(w, shard_of(w, l)) ||
+	     (l->read_at_ms != 0 && process_aws_now(w, p) - l->read_at_ms > UNREAD_MAX))) {
+		stand_at_gap(w, p, lane);
+		return false;
+	}
+	if (l->has_iterator || ask_iterator(w, l))
+		return true;
+	stand_at_gap(w, p, lane);
+	return false;
+}
+
+static void hand_over(struct world *w, struct process *p, uint32_t lane, uint32_t sink);
+
+static void page_read(struct world *w, struct process *p, uint32_t lane)
+{
+	struct sim_lane *l = &p->lanes[lane];
+	const struct shard *s = shard_of(w, l);
+	int left = world_available(w, s) - l->iterator;
+	struct core_event page = { .type = CORE_PAGE, .lane = lane };
+	bool records = left > 0 && !noise(w, FAULT_EMPTY_PAGE);
+
+	if (records) {
+		int take = 1 + (int)roll(w, PAGE_MAX);
+
+		if (take > left)
+			take = left;
+		l->pages[l->pages_read++ % CORE_PAGES] =
+			(struct page){ .from = l->iterator, .to = l->iterator + take };
+		l->next = l->iterator += take;
+		page.records = (size_t)take;
+		page.bytes = (size_t)take * RECORD_BYTES;
+		page.end = s->sequence[l->next - 1];
+		page.end_ms = world_record_ms(s, l->next - 1);
+	}
+	l->read_at_ms = process_aws_now(w, p);
+	l->gap_accepted = false;
+	page.closed = world_closed(w, s) && l->iterator == s->count;
+	process_feed(w, p, page);
+	for (uint32_t sink = 0; records && sink < p->sink_count; sink++)
+		hand_over(w, p, lane, sink);
+}
+
+void process_fetch(struct world *w, struct process *p, const struct event *e)
+{
+	struct sim_lane *l = &p->lanes[e->lane];
+
+	assert(l->used);
+	if (noise(w, FAULT_THROTTLED)) {
+		fetch_failed(w, p, e->lane, ERROR_THROTTLED);
+		return;
+	}
+	if (noise(w, FAULT_FETCH_FAILED)) {
+		l->has_iterator = false;
+		fetch_failed(w, p, e->lane, ERROR_RETRY);
+		return;
+	}
+	if (l->has_iterator && noise(w, FAULT_EXPIRED))
+		l->has_iterator = false; /* renewed in place */
+	if (find_place(w, p, e->lane))
+		page_read(w, p, e->lane);
+}
+
+/* --- handing over --- */
+
+static bool wants(const struct world *w, const struct process *p, const struct sim_lane *l,
+		  uint32_t sink, int index)
+{
+	return index >= l->have[sink] && !w->sinks[p->sinks[sink]].filtered[l->shard][index];
+}
+
+static bool poisoned(const struct world *w, const struct process *p, const struct sim_lane *l,
+		     uint32_t sink, int index)
+{
+	return !w->sinks[p->sinks[sink]].rolls && shard_of(w, l)->poison[index];
+}
+
+static void answer_core(struct world *w, struct process *p, uint32_t lane, uint32_t sink,
+			uint64_t number)
+{
+	process_feed(w, p,
+		     (struct core_event){
+			     .type = CORE_ANSWER, .lane = lane, .sink = sink, .roll = number });
+}
+
+/* A roll takes at once; what was taken is answered in its own time. */
+static void take_into_roll(struct world *w, struct process *p, const struct sim_lane *l,
+			   uint32_t sink, int from, int to, struct event *answer)
+{
+	struct open_roll *o = &p->open[sink];
+
+	for (int i = from; i < to; i++) {
+		if (!wants(w, p, l, sink, i))
+			continue;
+		assert(o->count < ROLL_MAX);
+		o->refs[o->count++] = (struct ref){ (uint8_t)l->shard, (uint8_t)i };
+	}
+	if (o->deliveries++ == 0 && !w->rolls_when_asked)
+		process_pend(w, p,
+			     (struct event){ .type = EVENT_ROLL, .sink = sink, .roll = o->number },
+			     soon(w, 4 * w->save_ms));
+	answer->roll = o->number;
+	process_pend(w, p, *answer, soon(w, w->sink_ms));
+}
+
+/* It lands until half a lease from now, whatever becomes of the process; the answer comes later. */
+static void send(struct world *w, struct process *p, const struct sim_lane *l, uint32_t sink,
+		 int from, int to, struct event *answer)
+{
+	bool apart = w->now_ms < w->worker[p->worker].cut_until_ms;
+	int64_t ms = soon(w, w->sink_ms);
+
+	/* Where the network is ill, it is so in more than one place. */
+	if (noise(w, FAULT_SINK_SLOW) || (apart && !one_in(w, 4)))
+		ms = w->lease_ms / 2 - soon(w, w->lease_ms / 16);
+
+	if (l->have[sink] > from)
+		from = l->have[sink];
+	if (from < to)
+		process_pend(w, p,
+			     (struct event){ .type = EVENT_LAND,
+					     .session = p->session,
+					     .generation = l->generation,
+					     .sink = p->sinks[sink],
+					     .shard = l->shard,
+					     .from = from,
+					     .to = to },
+			     ms);
+	process_pend(w, p, *answer, ms + soon(w, 20));
+}
+
+/* No beat was answered for most of the lease: nothing new may leave. */
+static bool held_back(struct world *w, struct process *p, uint32_t lane, uint32_t sink)
+{
+	struct handover *h = &p->lanes[lane].handovers[sink];
+
+	if (process_now(w, p) < p->emit_until_ms)
+		return false;
+	handover_sent(h);
+	handover_failed(h, h->first);
+	process_pend(w, p, (struct event){ .type = EVENT_RETRY, .lane = lane, .sink = sink },
+		     HOLD_MS);
+	return true;
+}
+
+static void deliver(struct world *w, struct process *p, uint32_t lane, uint32_t sink,
+		    const struct page *page)
+{
+	struct sim_lane *l = &p->lanes[lane];
+	struct handover *h = &l->handovers[sink];
+	int first = page->from + (int)h->first, bad = first;
+	struct event e = { .type = EVENT_ANSWER, .lane = lane, .sink = sink, .first = h->first };
+
+	assert(database_owner(w, l->shard) == p->session);
+	if (w->sinks[p->sinks[sink]].rolls) {
+		take_into_roll(w, p, l, sink, first, page->to, &e);
+		return;
+	}
+	while (bad < page->to && !(wants(w, p, l, sink, bad) && poisoned(w, p, l, sink, bad)))
+		bad++;
+	if (noise(w, FAULT_SINK_FAILED)) {
+		e.outcome = OUTCOME_FAILED;
+		e.first += roll(w, (uint64_t)(bad - first) + 1);
+		if (e.first == (size_t)(page->to - page->from))
+			e.first--;
+		bad = page->from + (int)e.first;
+	} else if (bad < page->to) {
+		e.outcome = OUTCOME_REFUSED;
+		e.first = (size_t)(bad - page->from);
+		count_fault(w, FAULT_SINK_REFUSED);
+	}
+	send(w, p, l, sink, first, bad, &e);
+}
+
+static void hand_over(struct world *w, struct process *p, uint32_t lane, uint32_t sink)
+{
+	struct sim_lane *l = &p->lanes[lane];
+	struct handover *h = &l->handovers[sink];
+
+	while (l->used && p->phase != PHASE_END && handover_ready(h, l->pages_read)) {
+		const struct page *page = &l->pages[h->page % CORE_PAGES];
+		bool any = false;
+
+		for (int i = page->from + (int)h->first; i < page->to; i++)
+			any = any || wants(w, p, l, sink, i);
+		if (any) {
+			if (held_back(w, p, lane, sink))
+				return;
+			handover_sent(h);
+			deliver(w, p, lane, sink, page);
+			return;
+		}
+		handover_sent(h);
+		handover_taken(h);
+		answer_core(w, p, lane, sink, 0);
+	}
+}
+
+static void stand(struct world *w, struct process *p, uint32_t lane, uint32_t sink)
+{
+	struct sim_lane *l = &p->lanes[lane];
+	struct handover *h = &l->handovers[sink];
+	const struct page *page = &l->pages[h->page % CORE_PAGES];
+	struct core_event e = { .type = CORE_STAND, .lane = lane, .sink = sink };
+
+	if (h->first > 0) {
+		e.end = shard_of(w, l)->sequence[page->from + (int)h->first - 1];
+		e.end_ms = world_record_ms(shard_of(w, l), page->from + (int)h->first - 1);
+	}
+	handover_stop(h);
+	process_feed(w, p, e);
+}
+
+void process_answer(struct world *w, struct process *p, const struct event *e)
+{
+	struct sim_lane *l = &p->lanes[e->lane];
+	struct handover *h = &l->handovers[e->sink];
+	struct job *j;
+
+	assert(l->used);
+	switch (e->outcome) {
+	case OUTCOME_TAKEN:
+		handover_taken(h);
+		answer_core(w, p, e->lane, e->sink, e->roll);
+		hand_over(w, p, e->lane, e->sink);
+		break;
+	case OUTCOME_FAILED:
+		handover_failed(h, e->first);
+		process_pend(
+			w, p,
+			(struct event){ .type = EVENT_RETRY, .lane = e->lane, .sink = e->sink },
+			soon(w, 400));
+		break;
+	case OUTCOME_REFUSED:
+		handover_refused(h, e->first);
+		if (w->stop_on_error) {
+			stand(w, p, e->lane, e->sink);
+			break;
+		}
+		j = saver_job(p, JOB_LETTER);
+		j->lane = e->lane;
+		j->sink = e->sink;
+		saver_run(w, p);
+		break;
+	}
+}
+
+void process_again(struct world *w, struct process *p, const struct event *e)
+{
+	handover_again(&p->lanes[e->lane].handovers[e->sink]);
+	hand_over(w, p, e->lane, e->sink);
+}
+
+void process_lettered(struct world *w, struct process *p, uint32_t lane, uint32_t sink)
+{
+	handover_lettered(&p->lanes[lane].handovers[sink]);
+	hand_over(w, p, lane, sink);
+}
