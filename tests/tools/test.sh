@@ -31,7 +31,7 @@ check() {
     step "$@" || true
 }
 
-# run_ctest PRESET LABEL-PATTERN SEEDS
+# run_ctest PRESET LABEL-PATTERN SEEDS: the longest of these tests wait most of their time.
 run_ctest() {
     local selection=(-L "^($2)\$") seeds=${SLUICE_SIM_SEEDS:-$3}
     if [[ $name ]]; then
@@ -43,7 +43,7 @@ run_ctest() {
     echo '<testsuite/>' > "$results/$1 $2.xml"
     SLUICE_SIM_SEEDS=$seeds SLUICE_STORM_SECONDS=${SLUICE_STORM_SECONDS:-$storm_seconds} \
         with_servers postgres s3 -- \
-        ctest --test-dir "build/$1/tests" "${selection[@]}" -j "$jobs" --output-on-failure \
+        ctest --test-dir "build/$1/tests" "${selection[@]}" -j $((2 * jobs)) --output-on-failure \
         --output-junit "$results/$1 $2.xml"
 }
 
