@@ -39,11 +39,11 @@ struct fake {
 	struct fake_shard *shards; /* of stream 0, by id */
 	size_t count;
 	enum streams_status status;
-	bool refuses_filter, ignores_filter, unsorted;
+	bool refuses_filter, ignores_filter, unsorted, gone;
 	int64_t *calls_ms; /* when they arrived */
 	size_t calls, calls_capacity, child_calls, pages;
 	unsigned throttle, fail; /* the next so many calls */
-	size_t completes, complete_count, partials, dones, failures;
+	size_t completes, complete_count, partials, dones, failures, gones;
 	enum error_kind failed;
 	char last_done[STREAMS_SHARD_MAX + 1];
 };
@@ -91,12 +91,23 @@ static void on_failed(void *arg, uint32_t stream, const struct error *err)
 	f->failed = err->kind;
 }
 
+static void on_gone(void *arg, uint32_t stream)
+{
+	struct fake *f = arg;
+
+	assert_int_equal(stream, 0);
+	f->gones++;
+}
+
 static int setup(void **state)
 {
 	static struct fake f;
-	struct search_settings s = {
-		.found = on_found, .done = on_done, .failed = on_failed, .arg = &f, .seed = 7
-	};
+	struct search_settings s = { .found = on_found,
+				     .done = on_done,
+				     .failed = on_failed,
+				     .gone = on_gone,
+				     .arg = &f,
+				     .seed = 7 };
 
 	f = (struct fake){ .now_ms = HOUR_MS, .status = STREAM_ENABLED, .search = search_new(&s) };
 	f.shards = memory_array(SHARDS_MAX, sizeof(*f.shards));
@@ -172,6 +183,8 @@ static void answer(struct fake *f, const struct search_ask *ask)
 	} else if (f->fail > 0) {
 		f->fail--;
 		error_set(&err, ERROR_RETRY, "away");
+	} else if (f->gone && ask->stream == 0) {
+		error_set(&err, ERROR_NOT_FOUND, "no such stream");
 	} else if (ask->parent && f->refuses_filter) {
 		error_set(&err, ERROR_INVALID, "no such member");
 	} else if (ask->stream == 0) {
@@ -450,6 +463,21 @@ static void an_empty_listing_is_believed_in_the_end(void **state)
 	assert_int_equal(f->complete_count, 0);
 }
 
+static void a_stream_that_is_gone_is_told_as_such(void **state)
+{
+	struct fake *f = *state;
+
+	begin(f, 10);
+	search_children(f->search, 0, f->shards[0].shard.id, f->now_ms);
+	f->gone = true;
+	pass(f, 30);
+	assert_int_equal(f->gones, 0); /* a shard may be unknown, and its stream is not */
+	search_list(f->search, 0, f->now_ms);
+	pass(f, 60 * 1000);
+	assert_true(f->gones >= 2);
+	assert_int_equal(f->complete_count, 0);
+}
+
 static void a_page_that_fails_is_read_again_alone(void **state)
 {
 	struct fake *f = *state;
@@ -569,6 +597,7 @@ int main(void)
 		TEST(a_listing_in_another_order_is_read_from_the_start),
 		TEST(a_start_that_is_gone_is_replaced),
 		TEST(an_empty_listing_is_believed_in_the_end),
+		TEST(a_stream_that_is_gone_is_told_as_such),
 		TEST(a_page_that_fails_is_read_again_alone),
 		TEST(the_net_takes_a_part_of_the_calls),
 		TEST(two_hundred_streams),
