@@ -46,8 +46,7 @@ static void hand_slot(struct reader *r, struct lane *l, uint32_t slot)
 			    atomic_load_explicit(r->settings.emit_until_ms, memory_order_relaxed)) {
 			reader_wait(r, (struct reader_wait){ .lane = l, .slot = slot },
 				    HOLD_WAIT_MS);
-			handover_sent(h);
-			handover_failed(h, h->first);
+			handover_held(h);
 			return;
 		}
 		handover_sent(h);

@@ -4,7 +4,7 @@
 
 #define TO(s) (1u << HANDOVER_##s)
 static const unsigned allowed[] = {
-	[HANDOVER_IDLE] = TO(SENT) | TO(IDLE) | TO(STOPPED),
+	[HANDOVER_IDLE] = TO(SENT) | TO(IDLE) | TO(RETRY) | TO(STOPPED),
 	[HANDOVER_SENT] = TO(IDLE) | TO(RETRY) | TO(LETTER) | TO(STOPPED),
 	[HANDOVER_RETRY] = TO(IDLE) | TO(STOPPED),
 	[HANDOVER_LETTER] = TO(IDLE) | TO(STOPPED),
@@ -27,6 +27,12 @@ void handover_sent(struct handover *h)
 	handover_move(h, HANDOVER_SENT);
 }
 
+void handover_held(struct handover *h)
+{
+	assert(h->state == HANDOVER_IDLE);
+	handover_move(h, HANDOVER_RETRY);
+}
+
 void handover_taken(struct handover *h)
 {
 	handover_move(h, HANDOVER_IDLE);
@@ -45,6 +51,7 @@ static void progress(struct handover *h, size_t first)
 
 void handover_failed(struct handover *h, size_t first)
 {
+	assert(h->state == HANDOVER_SENT);
 	handover_move(h, HANDOVER_RETRY);
 	progress(h, first);
 }

@@ -25,6 +25,8 @@ struct handover {
 /* May page `page` (the lane's next for this sink) be sent now? */
 bool handover_ready(const struct handover *h, uint64_t pages_read);
 void handover_sent(struct handover *h);
+/* It may not be sent now: it waits as after a failure, but nothing was tried. */
+void handover_held(struct handover *h);
 /* The sink has all of the page: true. */
 void handover_taken(struct handover *h);
 /* `first` and what follows is not in: wait, then send again. */

@@ -31,6 +31,7 @@ static const struct move {
 } moves[] = {
 #define IN(s) (1u << HANDOVER_##s)
 	{ "sent", handover_sent, IN(IDLE), HANDOVER_SENT },
+	{ "held", handover_held, IN(IDLE), HANDOVER_RETRY },
 	/* From idle, too: a page of which nothing is for this sink. */
 	{ "taken", handover_taken, IN(IDLE) | IN(SENT) | IN(RETRY) | IN(LETTER), HANDOVER_IDLE },
 	{ "failed", move_failed, IN(SENT), HANDOVER_RETRY },
@@ -121,6 +122,28 @@ static void a_failure_sends_from_the_first_failed_record(void **state)
 	assert_int_equal(h.attempts, 0);
 }
 
+static void what_the_lease_holds_back_is_no_attempt(void **state)
+{
+	struct handover h = { 0 };
+
+	(void)state;
+	handover_sent(&h);
+	handover_failed(&h, 3);
+	handover_again(&h);
+	handover_sent(&h);
+	handover_failed(&h, 3);
+	assert_int_equal(h.attempts, 1);
+	for (int i = 0; i < 100; i++) {
+		handover_again(&h);
+		handover_held(&h);
+		assert_false(handover_ready(&h, 1));
+	}
+	assert_int_equal(h.attempts, 1);
+	assert_int_equal(h.first, 3);
+	handover_again(&h);
+	assert_true(handover_ready(&h, 1));
+}
+
 static void a_refused_record_is_passed_by_one(void **state)
 {
 	struct handover h = { 0 };
@@ -165,6 +188,7 @@ int main(void)
 		cmocka_unit_test(every_move_from_every_state),
 		cmocka_unit_test(one_page_at_a_time_in_order),
 		cmocka_unit_test(a_failure_sends_from_the_first_failed_record),
+		cmocka_unit_test(what_the_lease_holds_back_is_no_attempt),
 		cmocka_unit_test(a_refused_record_is_passed_by_one),
 		cmocka_unit_test(a_sink_that_goes_back_is_our_bug),
 	};
