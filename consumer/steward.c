@@ -49,6 +49,7 @@ struct steward {
 	unsigned failures;     /* in a row */
 	uint32_t patience;
 	bool lost;
+	bool burial_told; /* in the health, that one failed */
 	struct log_limit log, left_log;
 	struct watch watch;
 	char buried[STORE_ID_SIZE]; /* in this round; "": none */
@@ -237,7 +238,6 @@ static void bury(struct steward *s, const struct store_session *o)
 	if (burial_try(&s->settings.session, o->id, false, &err)) {
 		log_info("a dead session is buried, its shards are free",
 			 log_text("session", o->id), log_text("worker", o->worker));
-		health_forget(s->settings.session.health, "burial");
 		memcpy(s->buried, o->id, sizeof(s->buried));
 		watch_buried(&s->watch, o->id);
 		return;
@@ -245,11 +245,22 @@ static void bury(struct steward *s, const struct store_session *o)
 	watch_unburied(
 		&s->watch, o->id,
 		now(s) + rng_backoff_ms(&s->rng, w ? w->tries : 0, RETRY_BASE_MS, RETRY_MAX_MS));
+	s->burial_told = true;
 	health_set(s->settings.session.health, "burial", err.message);
 	if (log_limit_pass(&s->log, now(s), LOG_EVERY_MS, &repeated))
 		log_error("an ended session cannot be buried, its shards wait",
 			  log_text("session", o->id), log_text("error", err.message),
 			  log_int("repeated", (int64_t)repeated));
+}
+
+/* The trouble is over once no burial is left that failed: this worker's own try may succeed for
+ * another session, and another worker's for this one. */
+static void see_buried(struct steward *s)
+{
+	if (!s->burial_told || watch_unburied_count(&s->watch) > 0)
+		return;
+	s->burial_told = false;
+	health_forget(s->settings.session.health, "burial");
 }
 
 static bool lives(const struct steward *s, const char *id)
@@ -281,6 +292,7 @@ static bool watch_others(struct steward *s, struct error *err)
 			bury(s, o);
 	}
 	watch_looked(&s->watch, now(s));
+	see_buried(s);
 	return true;
 }
 

@@ -126,6 +126,15 @@ unsigned watch_silent(const struct watch *w)
 	return n;
 }
 
+unsigned watch_unburied_count(const struct watch *w)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < w->count; i++)
+		n += w->rows[i].tries > 0;
+	return n;
+}
+
 int64_t watch_wake_ms(const struct watch *w)
 {
 	int64_t wake_ms = INT64_MAX;

@@ -63,6 +63,8 @@ void watch_looked(struct watch *w, int64_t now_ms);
 const struct watched *watch_find(const struct watch *w, const char *id);
 /* Sessions that may be dead: not seen to beat, or waiting for their burial. */
 unsigned watch_silent(const struct watch *w);
+/* Sessions whose burial failed and is not done, by nobody. */
+unsigned watch_unburied_count(const struct watch *w);
 /* When the next verdict other than WATCH_LET may come; INT64_MAX: only with a look. */
 int64_t watch_wake_ms(const struct watch *w);
 

@@ -163,6 +163,32 @@ static void a_burial_that_takes_long_does_not_hide_another_death(void **state)
 	assert_in_range(now_ms, START_MS + LEASE_MS, START_MS + 2 * LEASE_MS);
 }
 
+/* Until each of them is buried, by whomever. */
+static void as_long_as_one_cannot_be_buried_it_is_known(void **state)
+{
+	struct store_session a = session("a", 1, SESSION_DEAD), b = session("b", 1, SESSION_DEAD);
+	int64_t late_ms = START_MS + LEASE_MS / 2;
+
+	(void)state;
+	assert_int_equal(look("a", 1, SESSION_DEAD, START_MS), WATCH_LET);
+	assert_int_equal(watch_unburied_count(&watch), 0);
+	watch_look(&watch, START_MS);
+	watch_see(&watch, &a);
+	watch_see(&watch, &b);
+	watch_looked(&watch, START_MS);
+	watch_look(&watch, late_ms);
+	assert_int_equal(watch_see(&watch, &a), WATCH_BURY);
+	watch_unburied(&watch, "a", late_ms + LEASE_MS);
+	assert_int_equal(watch_see(&watch, &b), WATCH_BURY);
+	watch_buried(&watch, "b");
+	watch_looked(&watch, late_ms);
+	assert_int_equal(watch_unburied_count(&watch), 1);
+	/* Somebody else has buried it. */
+	watch_look(&watch, late_ms + 1);
+	watch_looked(&watch, late_ms + 1);
+	assert_int_equal(watch_unburied_count(&watch), 0);
+}
+
 /* More sessions than it has rows for: none of those is taken for dead. */
 static void a_crowd_is_not_declared_dead(void **state)
 {
@@ -238,6 +264,7 @@ int main(void)
 		cmocka_unit_test_setup(what_it_sent_may_land_before_it_is_buried, begin),
 		cmocka_unit_test_setup(nobody_emits_into_somebody_elses_turn, begin),
 		cmocka_unit_test_setup(a_burial_that_takes_long_does_not_hide_another_death, begin),
+		cmocka_unit_test_setup(as_long_as_one_cannot_be_buried_it_is_known, begin),
 		cmocka_unit_test_setup(a_crowd_is_not_declared_dead, begin),
 		cmocka_unit_test(a_loop_that_stands_still_is_named),
 		cmocka_unit_test(between_sessions_no_loop_has_to_turn),
