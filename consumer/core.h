@@ -276,13 +276,15 @@ struct core_view {
 	uint32_t at_gap;     /* of these, lanes that stand at a gap */
 };
 void core_view(const struct core *c, uint32_t stream, struct core_view *view);
-/* How old, at most, the stream's oldest record is that is not delivered, or not saved. Of a lane
+/* Of all streams, by index, in one walk over the lanes; those not in use have zeros. */
+void core_views(const struct core *c, struct core_view *views);
+/* How old, at most, a stream's oldest record is that is not delivered, or not saved. Of a lane
  * that was read to its end it is the time since then. A lane that waits for its parent is younger
  * than that one. */
 struct core_ages {
 	int64_t undelivered_ms, unsaved_ms;
 };
-void core_ages(const struct core *c, uint32_t stream, int64_t now_ms, int64_t epoch_ms,
-	       struct core_ages *ages);
+/* Of all streams, as core_views. */
+void core_ages(const struct core *c, int64_t now_ms, int64_t epoch_ms, struct core_ages *ages);
 /* The index of a sink within the lane's stream. */
 uint32_t core_sink_slot(const struct core *c, uint32_t lane, uint32_t sink);

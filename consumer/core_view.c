@@ -85,15 +85,15 @@ static void lane_ages(const struct core *c, const struct core_lane *l, int64_t n
 	}
 }
 
-void core_ages(const struct core *c, uint32_t stream, int64_t now_ms, int64_t epoch_ms,
-	       struct core_ages *ages)
+void core_ages(const struct core *c, int64_t now_ms, int64_t epoch_ms, struct core_ages *ages)
 {
-	*ages = (struct core_ages){ 0 };
+	for (uint32_t i = 0; i < c->stream_count; i++)
+		ages[i] = (struct core_ages){ 0 };
 	for (uint32_t i = 0; i < c->lane_count; i++) {
 		const struct core_lane *l = &c->lanes[i];
 
-		if (l->stream == stream && l->state != LANE_WAITING && l->state != LANE_RELEASED)
-			lane_ages(c, l, now_ms, epoch_ms, ages);
+		if (l->stream != CORE_NONE && l->state != LANE_WAITING && l->state != LANE_RELEASED)
+			lane_ages(c, l, now_ms, epoch_ms, &ages[l->stream]);
 	}
 }
 
@@ -102,21 +102,36 @@ static bool reads(const struct core_lane *l)
 	return l->state == LANE_DUE || l->state == LANE_FETCHING || l->state == LANE_FULL;
 }
 
+static struct core_view view_of(const struct core_stream *s)
+{
+	return (struct core_view){ .limit_milli = pacing_limit_milli(&s->brake, s->share_milli),
+				   .braking = s->brake.rate_milli > 0 };
+}
+
+static void view_lane(const struct core *c, uint32_t lane, struct core_view *view)
+{
+	const struct core_lane *l = &c->lanes[lane];
+
+	view->shards[l->state]++;
+	if (l->state == LANE_STOPPED || descends_from_stopped(c, lane))
+		view->standing++;
+	view->behind += reads(l) && pacing_class(&l->pacing) == PACING_BEHIND;
+	view->at_gap += l->at_gap;
+}
+
 void core_view(const struct core *c, uint32_t stream, struct core_view *view)
 {
-	const struct core_stream *s = &c->streams[stream];
+	*view = view_of(&c->streams[stream]);
+	for (uint32_t i = 0; i < c->lane_count; i++)
+		if (c->lanes[i].stream == stream)
+			view_lane(c, i, view);
+}
 
-	*view = (struct core_view){ .limit_milli = pacing_limit_milli(&s->brake, s->share_milli),
-				    .braking = s->brake.rate_milli > 0 };
-	for (uint32_t i = 0; i < c->lane_count; i++) {
-		const struct core_lane *l = &c->lanes[i];
-
-		if (l->stream != stream)
-			continue;
-		view->shards[l->state]++;
-		if (l->state == LANE_STOPPED || descends_from_stopped(c, i))
-			view->standing++;
-		view->behind += reads(l) && pacing_class(&l->pacing) == PACING_BEHIND;
-		view->at_gap += l->at_gap;
-	}
+void core_views(const struct core *c, struct core_view *views)
+{
+	for (uint32_t i = 0; i < c->stream_count; i++)
+		views[i] = view_of(&c->streams[i]);
+	for (uint32_t i = 0; i < c->lane_count; i++)
+		if (c->lanes[i].stream != CORE_NONE)
+			view_lane(c, i, &views[c->lanes[i].stream]);
 }

@@ -1,8 +1,10 @@
 /* Once a second: what the metrics and the health rows say about the session. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "consumer/worker_internal.h"
 
 #define WATCH_EVERY_MS 1000
@@ -10,6 +12,9 @@
 /* Far over what a busy machine makes a healthy loop wait, well under what an operator would. */
 #define STUCK_MS 30000
 
+/* The steward does not count: it may wait for a sink for long, as it buries what another session
+ * left, while this session's own shards are read as ever. One that stands still for good takes
+ * nothing more and buries nobody; the other workers do both without it. */
 bool worker_alive(void *arg)
 {
 	struct worker *w = arg;
@@ -181,27 +186,40 @@ static void watch_pace(struct worker_stream *s, const struct core_view *view)
 			 log_text("stream", s->config->name));
 }
 
-static void watch_stream(struct worker *w, struct worker_stream *s)
+static void watch_stream(struct worker *w, struct worker_stream *s, struct core_view *view,
+			 const struct core_ages *ages)
 {
-	struct core_view view;
-	struct core_ages ages;
-	int64_t left_ms;
+	int64_t left_ms = loss_left_ms(unsaved_age_ms(w, s, ages));
 
 	if (!s->lag)
 		watch_cells(w, s);
-	core_view(&w->core, s->lanes.index, &view);
-	add_severed(w, s, &view);
-	core_ages(&w->core, s->lanes.index, loop_now_ms(w->loop), clock_aws_ms(w->settings.clock),
-		  &ages);
-	left_ms = loss_left_ms(unsaved_age_ms(w, s, &ages));
-	metric_set(s->lag, ages.undelivered_ms);
+	add_severed(w, s, view);
+	metric_set(s->lag, ages->undelivered_ms);
 	metric_set(s->time_to_loss, left_ms);
 	for (int state = 0; state < LANE_STATES; state++)
-		metric_set(s->shards[state], view.shards[state]);
-	watch_pace(s, &view);
+		metric_set(s->shards[state], view->shards[state]);
+	watch_pace(s, view);
 	watch_bill(w, s);
 	watch_loss(w, s, left_ms);
-	watch_gaps(w, s, &view);
+	watch_gaps(w, s, view);
+}
+
+/* The lanes are walked over once, however many streams there are. */
+static void watch_streams(struct worker *w)
+{
+	struct core_view *views = memory_array(w->core.stream_count + 1, sizeof(*views));
+	struct core_ages *ages = memory_array(w->core.stream_count + 1, sizeof(*ages));
+
+	core_views(&w->core, views);
+	core_ages(&w->core, loop_now_ms(w->loop), clock_aws_ms(w->settings.clock), ages);
+	for (uint32_t i = 0; i < w->stream_count; i++) {
+		if (!w->streams[i])
+			continue;
+		watch_stream(w, w->streams[i], &views[i], &ages[i]);
+		worker_forget_shards(w, w->streams[i]);
+	}
+	free(views);
+	free(ages);
 }
 
 /* Nothing of it is read: its first record may be as old as it is itself. */
@@ -261,12 +279,7 @@ void worker_watch(void *arg)
 {
 	struct worker *w = arg;
 
-	for (uint32_t i = 0; i < w->stream_count; i++) {
-		if (!w->streams[i])
-			continue;
-		watch_stream(w, w->streams[i]);
-		worker_forget_shards(w, w->streams[i]);
-	}
+	watch_streams(w);
 	for (const struct worker_table *t = w->tables; t; t = t->next)
 		if (t->waits && t->over)
 			watch_waiting(w, t);

@@ -350,8 +350,9 @@ static struct core_ages ages(void)
 {
 	struct core_ages a;
 
+	assert_int_equal(t.core.stream_count, 1);
 	/* The lanes' epoch runs with the steps. */
-	core_ages(&t.core, 0, t.now_ms, EPOCH_MS + t.now_ms, &a);
+	core_ages(&t.core, t.now_ms, EPOCH_MS + t.now_ms, &a);
 	return a;
 }
 
@@ -407,6 +408,27 @@ static void the_age_of_what_is_missing(void **state)
 	assert_int_equal(ages().undelivered_ms, t.now_ms - before);
 	assert_int_equal(ages().unsaved_ms, t.now_ms - before);
 	(void)child;
+	core_release(&t.core);
+}
+
+static void each_stream_has_an_age_of_its_own(void **state)
+{
+	struct pacing_limits limits = { .min_ms = 50, .max_ms = 50 };
+	struct core_lane_start start = { .parent = CORE_NONE, .store_id = 2 };
+	struct core_ages all[3];
+
+	(void)state;
+	begin(false, 0);
+	core_add_stream(&t.core, &limits, &t.sink, 1);
+	start.stream = core_add_stream(&t.core, &limits, &t.sink, 1);
+	start.since_ms = EPOCH_MS + t.now_ms - 7000;
+	add_since(CORE_NONE, 5000);
+	core_add_lane(&t.core, &start, t.now_ms);
+	core_ages(&t.core, t.now_ms, EPOCH_MS + t.now_ms, all);
+	assert_int_equal(all[0].undelivered_ms, 5000);
+	assert_int_equal(all[1].undelivered_ms, 0);
+	assert_int_equal(all[1].unsaved_ms, 0);
+	assert_int_equal(all[2].undelivered_ms, 7000);
 	core_release(&t.core);
 }
 
@@ -617,6 +639,7 @@ int main(void)
 		cmocka_unit_test(an_accepted_gap_does_not_pass_over_a_bad_record),
 		cmocka_unit_test(pages_that_wait_still_count_behind_a_gap),
 		cmocka_unit_test(the_age_of_what_is_missing),
+		cmocka_unit_test(each_stream_has_an_age_of_its_own),
 		cmocka_unit_test(the_first_position_comes_with_the_time_of_its_read),
 	};
 

@@ -401,7 +401,7 @@ static void a_worker_takes_its_share_of_a_budget(void **state)
 static void a_throttled_stream_slows_down_and_recovers(void **state)
 {
 	int64_t budgets[] = { 0, 0 };
-	struct core_view view;
+	struct core_view view, views[2];
 	uint64_t before, throttled;
 
 	(void)state;
@@ -419,7 +419,16 @@ static void a_throttled_stream_slows_down_and_recovers(void **state)
 	assert_in_range(t.calls[0] - before, 60 * 100, 60 * 300);
 	assert_true(10 * (t.throttled[0] - throttled) < 4 * (t.calls[0] - before));
 	/* The other stream has nothing to do with it. */
-	core_view(&t.core, 1, &view);
+	core_views(&t.core, views);
+	for (uint32_t i = 0; i < 2; i++) {
+		core_view(&t.core, i, &view);
+		assert_memory_equal(view.shards, views[i].shards, sizeof(view.shards));
+		assert_int_equal(view.behind, views[i].behind);
+		assert_int_equal(view.limit_milli, views[i].limit_milli);
+		assert_int_equal(view.braking, views[i].braking);
+	}
+	assert_int_equal(views[0].shards[LANE_DUE] + views[0].shards[LANE_FETCHING], 200);
+	assert_int_equal(views[1].shards[LANE_DUE] + views[1].shards[LANE_FETCHING], 5);
 	assert_false(view.braking);
 	assert_true(t.calls[1] > 5 * (80000 / LATENCY_MS) * 7 / 10);
 	t.limit[0] = 0;
