@@ -360,3 +360,20 @@ size_t lineage_diff(const struct lineage *l, const struct streams_shard *listed,
 	free(d.path);
 	return d.found_count;
 }
+
+size_t lineage_without_orphans(struct lineage_found *found, size_t count)
+{
+	struct lineage out;
+	size_t kept = 0;
+
+	lineage_init(&out);
+	for (size_t i = 0; i < count; i++) {
+		if (found[i].kind == LINEAGE_ORPHAN ||
+		    lineage_find(&out, found[i].parent) != LINEAGE_NONE)
+			lineage_add(&out, found[i].shard->id, LINEAGE_NONE);
+		else
+			found[kept++] = found[i];
+	}
+	lineage_release(&out);
+	return kept;
+}

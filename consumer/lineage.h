@@ -66,6 +66,10 @@ struct lineage_found {
 size_t lineage_diff(const struct lineage *l, const struct streams_shard *listed, size_t count,
 		    bool first, int64_t start_ms, int64_t now_ms, struct lineage_found *found);
 
+/* Takes the orphans and what descends from them out of `found`; the rest is as it was. Returns how
+ * many are left. */
+size_t lineage_without_orphans(struct lineage_found *found, size_t count);
+
 /* Creation time out of "shardId-<epoch ms, 20 digits>-…"; -1 where the id does not look like that.
  */
 int64_t lineage_created_ms(const char *shard);

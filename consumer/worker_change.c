@@ -388,7 +388,7 @@ static void ask(struct worker *w, struct worker_table *t, enum worker_check step
 static bool has_lanes(const struct worker *w, const struct worker_stream *s)
 {
 	return w->core.streams[s->lanes.index].lane_count > 0 || s->adding > 0 ||
-	       s->severed_count > 0;
+	       s->severed.count > 0;
 }
 
 static void see_listings(struct worker *w, struct worker_table *t)

@@ -162,7 +162,7 @@ void worker_gap_accepted(struct worker *w, const struct store_gap *g)
 
 	if (!s || s->removing)
 		return;
-	worker_orphan_accepted(w, s, g);
+	worker_orphan_accepted(s, g);
 	if (*g->shard)
 		shard_accepted(w, s, g);
 	for (uint32_t i = 0; !*g->shard && i < w->core.lane_count; i++)
@@ -170,16 +170,24 @@ void worker_gap_accepted(struct worker *w, const struct store_gap *g)
 			decided(w, w->lanes[i], true);
 }
 
-struct closing {
+struct worker_closing {
 	struct worker_task task; /* first */
-	struct store_gap gap;
+	size_t count, closed;
+	struct store_gap gaps[];
 };
 
-static bool close_gap(struct saver_task *task, struct store *store, struct error *err)
+static bool close_gaps(struct saver_task *task, struct store *store, struct error *err)
 {
-	const struct store_gap *g = &((struct closing *)task)->gap;
+	struct worker_closing *c = (struct worker_closing *)task;
 
-	return store_gap_close(store, g->id, STORE_GAP_NOHOW, &g->to, g->to_ms, g->closed_ms, err);
+	for (; c->closed < c->count; c->closed++) {
+		const struct store_gap *g = &c->gaps[c->closed];
+
+		if (!store_gap_close(store, g->id, STORE_GAP_NOHOW, &g->to, g->to_ms, g->closed_ms,
+				     err))
+			return false;
+	}
+	return true;
 }
 
 /* One that stays accepted where it should be closed does no harm: the lane's position has passed
@@ -192,17 +200,46 @@ static void closed(struct worker *w, struct worker_task *task)
 			  log_text("error", task->saver.error.message));
 }
 
+static struct worker_closing *closing_new(size_t max)
+{
+	struct worker_closing *c = memory_new(sizeof(*c) + max * sizeof(c->gaps[0]));
+
+	c->task = (struct worker_task){ .saver.work = close_gaps, .done = closed };
+	return c;
+}
+
+static void closing_add(const struct worker *w, struct worker_closing *c, int64_t gap,
+			const struct sequence *to, int64_t to_ms)
+{
+	c->gaps[c->count++] = (struct store_gap){ .id = gap,
+						  .to = *to,
+						  .to_ms = to_ms > 0 ? to_ms : 0,
+						  .closed_ms = clock_aws_ms(w->settings.clock) };
+}
+
 void worker_gap_over(void *arg, int64_t gap, const struct sequence *to, int64_t to_ms)
 {
 	struct worker *w = arg;
-	struct closing *c = memory_new(sizeof(*c));
+	struct worker_closing *c = closing_new(1);
 
-	c->task = (struct worker_task){ .saver.work = close_gap, .done = closed };
-	c->gap = (struct store_gap){ .id = gap,
-				     .to = *to,
-				     .to_ms = to_ms > 0 ? to_ms : 0,
-				     .closed_ms = clock_aws_ms(w->settings.clock) };
+	closing_add(w, c, gap, to, to_ms);
 	saver_work(w->saver, &c->task.saver);
+}
+
+void worker_over_add(struct worker_over *o, int64_t gap, const struct sequence *to, int64_t to_ms)
+{
+	if (o->closing && o->closing->count == WORKER_GAPS_AT_ONCE)
+		worker_over_send(o);
+	if (!o->closing)
+		o->closing = closing_new(WORKER_GAPS_AT_ONCE);
+	closing_add(o->worker, o->closing, gap, to, to_ms);
+}
+
+void worker_over_send(struct worker_over *o)
+{
+	if (o->closing)
+		saver_work(o->worker->saver, &o->closing->task.saver);
+	o->closing = NULL;
 }
 
 /* --- shards that AWS does not know --- */

@@ -15,6 +15,7 @@
 #include "consumer/resolve.h"
 #include "consumer/saver.h"
 #include "consumer/session.h"
+#include "consumer/severed.h"
 #include "consumer/steward.h"
 #include "consumer/taken.h"
 #include "consumer/worker.h"
@@ -24,17 +25,6 @@
  * worker_change.c (a table's next stream), worker_lanes.c (shards found), worker_share.c (lanes
  * shared with other workers), worker_core.c (events and actions), worker_gaps.c and
  * worker_severed.c (records that were lost), worker_watch.c (metrics and health). */
-
-/* A shard that a gap cuts off from its parent, or from what that descends from: it is not in the
- * store. */
-struct severed {
-	struct streams_shard shard;
-	char parent[STREAMS_SHARD_MAX + 1]; /* as in lineage.h */
-	bool orphan;    /* it has no parent that was seen; else it descends from one of these */
-	bool recording; /* as a gap */
-	int64_t gap;    /* the store's; 0: not recorded yet */
-	bool accepted;
-};
 
 /* What is known of how a stream ends: everything of it is done in the store, AWS says that nothing
  * comes any more, and no listing shows a shard that the store does not have. */
@@ -126,9 +116,10 @@ struct worker_stream {
 	/* Complete listings in a row that show shards without a parent, and since when. */
 	unsigned orphans;
 	int64_t orphans_since_ms;
-	int64_t swept_ms;        /* worker_forget_shards */
-	struct severed *severed; /* parents before their children */
-	size_t severed_count;
+	int64_t swept_ms; /* worker_forget_shards */
+	struct severed_list severed;
+	unsigned orphans_recording; /* tasks under way */
+	bool orphans_accepted;      /* some of these, since they were last looked through */
 	int64_t relisted_ms; /* boot time of the last listing that a missing shard asked for */
 	int64_t gone_ms;     /* AWS time since when AWS does not know the stream; 0: it does */
 	bool gone;           /* that is certain */
@@ -371,10 +362,19 @@ struct worker_gaps *worker_gaps_new(struct worker *w, struct worker_stream *s, s
 void worker_put_gaps(struct worker *w, struct worker_gaps *gaps);
 void worker_tell_gap(struct worker_stream *s, const struct store_gap *g, bool added,
 		     const char *reason);
-/* Again is fine: what stands at it goes on. */
+/* A call to the store each, and a beat has to come between a task and the next. */
+#define WORKER_GAPS_AT_ONCE 100
+/* Again is fine: what stands at it goes on; orphans with worker_add_accepted. */
 void worker_gap_accepted(struct worker *w, const struct store_gap *g);
 /* Something goes on behind it, to be told to the store. Any thread. */
 void worker_gap_over(void *arg, int64_t gap, const struct sequence *to, int64_t to_ms);
+/* The same for many, in parts. */
+struct worker_over {
+	struct worker *worker;
+	struct worker_closing *closing; /* the part that is being collected */
+};
+void worker_over_add(struct worker_over *o, int64_t gap, const struct sequence *to, int64_t to_ms);
+void worker_over_send(struct worker_over *o);
 /* AWS does not know the lane; a page of it was read. */
 void worker_missing(struct worker *w, struct lane *l);
 void worker_not_missing(struct lane *l);
@@ -383,17 +383,17 @@ void worker_look_for_missing(struct worker *w, struct worker_stream *s,
 discover_gone_fn worker_stream_gone;
 
 /* worker_severed.c */
-/* Orphans that are not known as such yet. */
-size_t worker_new_orphans(const struct worker_stream *s, const struct lineage_found *found,
-			  size_t count);
 /* Takes what stands behind a gap out of what a complete listing shows; returns how many are left.
  * `sure`: new orphans are believed, and recorded. */
 size_t worker_hold_back(struct worker *w, struct worker_stream *s, struct lineage_found *found,
 			size_t count, bool sure);
-/* It is added after all. */
-void worker_not_severed(struct worker *w, struct worker_stream *s, const char *shard);
+/* They are added after all. */
+void worker_not_severed(struct worker *w, struct worker_stream *s,
+			const struct lineage_found *found, size_t count);
 void worker_orphans_recorded(struct worker *w, const struct worker_gaps *gaps);
-void worker_orphan_accepted(struct worker *w, struct worker_stream *s, const struct store_gap *g);
+/* Again is fine. It is read from worker_add_accepted on: once for all that were accepted. */
+void worker_orphan_accepted(struct worker_stream *s, const struct store_gap *g);
+void worker_add_accepted(struct worker *w);
 /* Another session looks after them. */
 void worker_forget_severed(struct worker_stream *s);
 

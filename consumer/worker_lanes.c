@@ -108,8 +108,8 @@ void worker_add_found(struct worker *w, struct worker_stream *s, const struct li
 	a->let_go = w->let_go;
 	a->in_lineage = memory_array(count, sizeof(*a->in_lineage));
 	job->lanes = memory_array(count, sizeof(*job->lanes));
+	worker_not_severed(w, s, found, count);
 	for (size_t i = 0; i < count; i++) {
-		worker_not_severed(w, s, found[i].shard->id);
 		a->in_lineage[job->count] = worker_know(s, found[i].shard->id, found[i].parent);
 		fill(&job->lanes[job->count++], &found[i]);
 	}
@@ -149,43 +149,20 @@ void worker_settle(struct worker *w, struct worker_stream *s, uint32_t lane)
 	worker_report_settled(w, s);
 }
 
-/* Takes out the orphans and what descends from them; the rest is as it was. */
-static size_t without_orphans(struct lineage_found *found, size_t count, size_t *orphans)
-{
-	const char **out = memory_array(count + 1, sizeof(*out));
-	size_t kept = 0, outs = 0;
-
-	*orphans = 0;
-	for (size_t i = 0; i < count; i++) {
-		bool leaves = found[i].kind == LINEAGE_ORPHAN;
-
-		*orphans += leaves;
-		for (size_t j = 0; j < outs && !leaves; j++)
-			leaves = strcmp(out[j], found[i].parent) == 0;
-		if (leaves)
-			out[outs++] = found[i].shard->id;
-		else
-			found[kept++] = found[i];
-	}
-	free(out);
-	return kept;
-}
-
 /* --- news: children, and tails of the listing --- */
 
-/* Of a lane that this session has read to its end, whatever the store has of it by now. */
+/* Of a lane that this session has read to its end, whatever the store has of it by now. `news` are
+ * those before it, and `own` says of each whether it is so. */
 static bool is_own(const struct worker *w, const struct worker_stream *s,
-		   const struct lineage_found *found, const bool *own, size_t i)
+		   const struct lineage_found *f, const struct lineage *news, const bool *own)
 {
-	uint32_t parent = lineage_find(&s->lineage, found[i].parent);
+	uint32_t parent = lineage_find(&s->lineage, f->parent), before;
 	uint32_t lane = parent == LINEAGE_NONE ? CORE_NONE : s->core_lanes[parent];
 
 	if (lane < LANE_OVER)
 		return w->core.lanes[lane].closed;
-	for (size_t j = i; parent == LINEAGE_NONE && j-- > 0;)
-		if (strcmp(found[j].shard->id, found[i].parent) == 0)
-			return own[j];
-	return false;
+	before = parent == LINEAGE_NONE ? lineage_find(news, f->parent) : LINEAGE_NONE;
+	return before != LINEAGE_NONE && own[before];
 }
 
 /* What descends from lanes of other workers is left to the lister, whose store knows them. */
@@ -195,13 +172,18 @@ static void look_at_news(struct worker *w, struct worker_stream *s,
 	struct lineage_found *found = memory_array(count + 1, sizeof(*found));
 	struct lineage_found *others = memory_array(count + 1, sizeof(*others));
 	bool *own = memory_array(count + 1, sizeof(*own));
-	size_t own_count = 0, other_count = 0, orphans, n;
+	struct lineage news;
+	size_t own_count = 0, other_count = 0, n;
 
 	n = lineage_diff(&s->lineage, shards, count, false, s->stored.start_ms,
 			 clock_aws_ms(w->settings.clock), found);
-	n = without_orphans(found, n, &orphans);
-	for (size_t i = 0; i < n; i++)
-		own[i] = is_own(w, s, found, own, i);
+	n = lineage_without_orphans(found, n);
+	lineage_init(&news);
+	for (size_t i = 0; i < n; i++) {
+		own[i] = is_own(w, s, &found[i], &news, own);
+		lineage_add(&news, found[i].shard->id, LINEAGE_NONE);
+	}
+	lineage_release(&news);
 	for (size_t i = 0; i < n; i++)
 		if (own[i])
 			found[own_count++] = found[i];
@@ -265,7 +247,7 @@ static void look_through(struct worker *w, struct worker_stream *s,
 	struct lineage_found *found = memory_array(count + 1, sizeof(*found));
 	size_t n = lineage_diff(&s->lineage, shards, count, !s->stored.rooted, s->stored.start_ms,
 				clock_aws_ms(w->settings.clock), found);
-	size_t orphans = worker_new_orphans(s, found, n);
+	size_t orphans = severed_new_orphans(&s->severed, found, n);
 	bool sound = orphans == 0 || orphans_stand(w, s, orphans);
 
 	if (orphans == 0)

@@ -8,78 +8,32 @@
 #include "base/memory.h"
 #include "consumer/worker_internal.h"
 
-/* A call to the store each, and a beat has to come between them. */
-#define GAPS_AT_ONCE 100
-
-static struct severed *severed_find(struct severed *list, size_t count, const char *shard)
-{
-	for (size_t i = 0; i < count; i++)
-		if (strcmp(list[i].shard.id, shard) == 0)
-			return &list[i];
-	return NULL;
-}
-
-static struct severed *find(const struct worker_stream *s, const char *shard)
-{
-	return severed_find(s->severed, s->severed_count, shard);
-}
-
-static void add(struct worker_stream *s, const struct severed *b)
-{
-	s->severed = memory_room(s->severed, s->severed_count, sizeof(*s->severed));
-	s->severed[s->severed_count++] = *b;
-}
-
-size_t worker_new_orphans(const struct worker_stream *s, const struct lineage_found *found,
-			  size_t count)
-{
-	size_t fresh = 0;
-
-	for (size_t i = 0; i < count; i++) {
-		const struct severed *b =
-			found[i].kind == LINEAGE_ORPHAN ? find(s, found[i].shard->id) : NULL;
-
-		fresh += found[i].kind == LINEAGE_ORPHAN && !(b && (b->recording || b->gap != 0));
-	}
-	return fresh;
-}
-
 /* Its listing was mended: nothing is missing before it. */
-static void mended(struct worker *w, const struct severed *b)
+static void mended(void *arg, const struct severed *b)
 {
+	struct worker_over *over = arg;
+
 	if (b->orphan && b->gap != 0)
-		worker_gap_over(w, b->gap, &b->shard.starting, 0);
+		worker_over_add(over, b->gap, &b->shard.starting, 0);
 }
 
-void worker_not_severed(struct worker *w, struct worker_stream *s, const char *shard)
+void worker_not_severed(struct worker *w, struct worker_stream *s,
+			const struct lineage_found *found, size_t count)
 {
-	struct severed *b = find(s, shard);
+	struct worker_over over = { .worker = w };
 
-	if (!b)
-		return;
-	mended(w, b);
-	memmove(b, b + 1, (size_t)(s->severed + s->severed_count - (b + 1)) * sizeof(*b));
-	s->severed_count--;
-}
-
-static void keep(struct worker_stream *s, const struct lineage_found *f, const struct severed *old)
-{
-	struct severed b = { .shard = *f->shard, .orphan = f->kind == LINEAGE_ORPHAN };
-
-	if (old && old->orphan == b.orphan)
-		b = *old;
-	snprintf(b.parent, sizeof(b.parent), "%s", f->parent);
-	add(s, &b);
+	severed_leave(&s->severed, found, count, mended, &over);
+	worker_over_send(&over);
 }
 
 static void record(struct worker *w, struct worker_stream *s, size_t count)
 {
 	for (size_t at = 0; count > 0;) {
-		size_t now = count < GAPS_AT_ONCE ? count : GAPS_AT_ONCE;
+		size_t now = count < WORKER_GAPS_AT_ONCE ? count : WORKER_GAPS_AT_ONCE;
 		struct worker_gaps *g = worker_gaps_new(w, s, now);
 
 		for (size_t n = 0; n < now; at++) {
-			struct severed *b = &s->severed[at];
+			struct severed *b = &s->severed.shards[at];
 
 			if (!b->orphan || b->recording || b->gap != 0)
 				continue;
@@ -93,6 +47,7 @@ static void record(struct worker *w, struct worker_stream *s, size_t count)
 			memcpy(g->gaps[n++].row.shard, b->shard.id, sizeof(b->shard.id));
 		}
 		worker_put_gaps(w, g);
+		s->orphans_recording++;
 		count -= now;
 	}
 }
@@ -100,25 +55,15 @@ static void record(struct worker *w, struct worker_stream *s, size_t count)
 size_t worker_hold_back(struct worker *w, struct worker_stream *s, struct lineage_found *found,
 			size_t count, bool sure)
 {
-	struct severed *was = s->severed;
-	size_t was_count = s->severed_count, left = 0, fresh = 0;
+	struct worker_over over = { .worker = w };
+	size_t left = severed_see(&s->severed, found, count, mended, &over), fresh = 0;
 
-	s->severed = NULL;
-	s->severed_count = 0;
-	for (size_t i = 0; i < count; i++) {
-		const struct severed *old = severed_find(was, was_count, found[i].shard->id);
+	worker_over_send(&over);
+	for (size_t i = 0; i < s->severed.count; i++) {
+		const struct severed *b = &s->severed.shards[i];
 
-		if (found[i].kind == LINEAGE_ORPHAN || find(s, found[i].parent)) {
-			keep(s, &found[i], old);
-			continue;
-		}
-		if (old)
-			mended(w, old);
-		found[left++] = found[i];
+		fresh += b->orphan && !b->recording && b->gap == 0;
 	}
-	free(was);
-	for (size_t i = 0; i < s->severed_count; i++)
-		fresh += s->severed[i].orphan && !s->severed[i].recording && s->severed[i].gap == 0;
 	if (sure)
 		record(w, s, fresh);
 	return left;
@@ -127,34 +72,26 @@ size_t worker_hold_back(struct worker *w, struct worker_stream *s, struct lineag
 /* Takes the accepted orphans and what descends from them out of those that are held back. */
 static void add_accepted(struct worker *w, struct worker_stream *s)
 {
-	struct lineage_found *found = memory_array(s->severed_count + 1, sizeof(*found));
-	struct severed *was = s->severed, *out = memory_array(s->severed_count + 1, sizeof(*out));
-	size_t was_count = s->severed_count, n = 0;
+	struct lineage_found *found = memory_array(s->severed.count + 1, sizeof(*found));
+	struct worker_over over = { .worker = w };
+	struct severed_list out;
 
-	s->severed = NULL;
-	s->severed_count = 0;
-	for (size_t i = 0; i < was_count; i++) {
-		const struct severed *b = &was[i];
+	severed_init(&out);
+	severed_accept(&s->severed, &out);
+	for (size_t i = 0; i < out.count; i++) {
+		const struct severed *b = &out.shards[i];
 
-		if (b->orphan ? !b->accepted : !severed_find(out, n, b->parent)) {
-			add(s, b);
-			continue;
-		}
-		out[n] = *b;
-		found[n] = (struct lineage_found){ .shard = &out[n].shard,
-						   .parent = out[n].parent,
+		found[i] = (struct lineage_found){ .shard = &b->shard,
+						   .parent = b->parent,
 						   .kind = b->orphan ? LINEAGE_ORPHAN
 								     : LINEAGE_CHILD };
-		n++;
+		if (b->orphan)
+			worker_over_add(&over, b->gap, &b->shard.starting,
+					lineage_created_ms(b->shard.id));
 	}
-	worker_add_listed(w, s, found, n);
-	/* Behind the lanes in the saver's queue. */
-	for (size_t i = 0; i < n; i++)
-		if (out[i].orphan)
-			worker_gap_over(w, out[i].gap, &out[i].shard.starting,
-					lineage_created_ms(out[i].shard.id));
-	free(was);
-	free(out);
+	worker_add_listed(w, s, found, out.count);
+	worker_over_send(&over); /* behind the lanes in the saver's queue */
+	severed_release(&out);
 	free(found);
 }
 
@@ -175,11 +112,9 @@ static void tell(struct worker_stream *s, const struct severed *b, const struct 
 void worker_orphans_recorded(struct worker *w, const struct worker_gaps *gaps)
 {
 	struct worker_stream *s = gaps->stream;
-	bool accepted = false;
-
 	for (size_t i = 0; i < gaps->count; i++) {
 		const struct store_gap *g = &gaps->gaps[i].row;
-		struct severed *b = find(s, g->shard);
+		struct severed *b = severed_find(&s->severed, g->shard);
 
 		if (b)
 			b->recording = false;
@@ -190,27 +125,36 @@ void worker_orphans_recorded(struct worker *w, const struct worker_gaps *gaps)
 			continue;
 		b->gap = g->id;
 		b->accepted = g->state != STORE_GAP_OPEN;
-		accepted = accepted || b->accepted;
+		s->orphans_accepted = s->orphans_accepted || b->accepted;
 	}
-	if (accepted)
-		add_accepted(w, s);
+	if (--s->orphans_recording == 0)
+		worker_add_accepted(w);
 }
 
-void worker_orphan_accepted(struct worker *w, struct worker_stream *s, const struct store_gap *g)
+void worker_orphan_accepted(struct worker_stream *s, const struct store_gap *g)
 {
-	struct severed *b = find(s, g->shard);
+	struct severed *b = severed_find(&s->severed, g->shard);
 
-	if (!b || b->gap != g->id)
+	if (!b || b->gap != g->id || b->accepted)
 		return;
 	log_info("a gap was accepted: reading goes on behind it",
 		 log_text("stream", s->config->name), log_text("shard", g->shard));
-	b->accepted = true;
-	add_accepted(w, s);
+	b->accepted = s->orphans_accepted = true;
+}
+
+void worker_add_accepted(struct worker *w)
+{
+	for (uint32_t i = 0; i < w->stream_count; i++) {
+		struct worker_stream *s = w->streams[i];
+
+		if (!s || !s->orphans_accepted)
+			continue;
+		s->orphans_accepted = false;
+		add_accepted(w, s);
+	}
 }
 
 void worker_forget_severed(struct worker_stream *s)
 {
-	free(s->severed);
-	s->severed = NULL;
-	s->severed_count = 0;
+	severed_clear(&s->severed);
 }

@@ -302,6 +302,7 @@ void worker_viewed(struct worker *w, struct steward_view *v)
 	free(held);
 	for (size_t i = 0; i < v->gap_count; i++)
 		worker_gap_accepted(w, &v->gaps[i]);
+	worker_add_accepted(w);
 	release_wanted(w, v);
 	steward_view_free(v);
 }

@@ -204,6 +204,7 @@ void worker_open_stream(struct worker *w, struct worker_table *t, const struct r
 	s->next = w->unopened;
 	w->unopened = s;
 	lineage_init(&s->lineage);
+	severed_init(&s->severed);
 	describe_source(s);
 	stream_cells(w, s);
 	attach_sinks(w, s);
@@ -245,7 +246,7 @@ void worker_free_stream(struct worker_stream *s)
 	free(s->core_lanes);
 	free(s->listing);
 	free(s->settled);
-	free(s->severed);
+	severed_release(&s->severed);
 	free(s);
 }
 

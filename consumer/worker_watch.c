@@ -84,11 +84,11 @@ static bool tells_of_severed(const struct worker *w, const struct worker_stream 
 static void add_severed(const struct worker *w, const struct worker_stream *s,
 			struct core_view *view)
 {
-	for (size_t i = 0; tells_of_severed(w, s) && i < s->severed_count; i++) {
-		if (s->severed[i].gap == 0 && s->severed[i].orphan)
+	for (size_t i = 0; tells_of_severed(w, s) && i < s->severed.count; i++) {
+		if (s->severed.shards[i].gap == 0 && s->severed.shards[i].orphan)
 			continue;
-		view->shards[s->severed[i].orphan ? LANE_STOPPED : LANE_WAITING]++;
-		view->at_gap += s->severed[i].orphan;
+		view->shards[s->severed.shards[i].orphan ? LANE_STOPPED : LANE_WAITING]++;
+		view->at_gap += s->severed.shards[i].orphan;
 		view->standing++;
 	}
 }
@@ -100,9 +100,9 @@ static int64_t unsaved_age_ms(const struct worker *w, const struct worker_stream
 
 	if (s->unheld_ms > 0 && epoch_ms - s->unheld_ms > oldest_ms)
 		oldest_ms = epoch_ms - s->unheld_ms;
-	for (size_t i = 0; tells_of_severed(w, s) && i < s->severed_count; i++) {
-		int64_t place_ms =
-			loss_place_ms(s->severed[i].shard.id, 0, s->stored.start_ms, epoch_ms);
+	for (size_t i = 0; tells_of_severed(w, s) && i < s->severed.count; i++) {
+		int64_t place_ms = loss_place_ms(s->severed.shards[i].shard.id, 0,
+						 s->stored.start_ms, epoch_ms);
 
 		if (epoch_ms - place_ms > oldest_ms)
 			oldest_ms = epoch_ms - place_ms;
@@ -337,9 +337,10 @@ void worker_name_standing(const struct worker *w, struct error *err)
 		core_view(&w->core, i, &view);
 		add_severed(w, s, &view);
 		standing += view.standing;
-		for (size_t n = 0; tells_of_severed(w, s) && n < s->severed_count; n++)
-			if (s->severed[n].orphan && s->severed[n].gap != 0)
-				add_name(names, sizeof(names), &named, s->severed[n].shard.id);
+		for (size_t n = 0; tells_of_severed(w, s) && n < s->severed.count; n++)
+			if (s->severed.shards[n].orphan && s->severed.shards[n].gap != 0)
+				add_name(names, sizeof(names), &named,
+					 s->severed.shards[n].shard.id);
 	}
 	if (waits)
 		error_set(err, ERROR_INVALID,
