@@ -27,7 +27,7 @@ struct store;
 #define STORE_SHARD_SIZE 66
 #define STORE_ROLLS_MAX  ((size_t)16 << 20) /* bytes of the blobs of one save */
 #define STORE_WANTED_MAX 1000               /* lanes that one round calls wanted */
-#define STORE_TIDY_MAX   10000              /* lanes that one tidying removes */
+#define STORE_TIDY_MAX   1000               /* lanes that one tidying removes */
 #define STORE_BURIED_MAX 100                /* buried sessions that are kept */
 /* A gap that was accepted or closed, found again at the same place after this long, is another. */
 #define STORE_GAP_AGAIN_MS (23LL * 60 * 60 * 1000)

@@ -19,6 +19,8 @@
 #define RETRY_BASE_MS 50
 #define RETRY_MAX_MS  2000
 #define LOG_EVERY_MS  10000
+/* Saves wait while a database is busy with what it does not get done. */
+#define TIDY_AGAIN_MS (10LL * 60 * 1000)
 
 enum saver_job_type { SAVER_SAVE, SAVER_LANES, SAVER_SHARDS, SAVER_WORK, SAVER_LETTER };
 struct saver_job {
@@ -41,6 +43,7 @@ struct saver {
 	int64_t beat_at_ms; /* when the next one is due */
 	bool doubtful;      /* delivery pauses, and the log says so */
 	bool lost;
+	int64_t tidy_at_ms; /* not earlier, as it failed */
 	struct log_limit log;
 	struct metric_cell *saves_ok, *saves_failed, *save_ms;
 };
@@ -71,13 +74,18 @@ static void lose(struct saver *s, const struct error *err)
 	s->settings.lost(s->settings.arg, err);
 }
 
+static void count_error(struct saver *s, const struct error *err)
+{
+	metric_add(metrics_cell(s->settings.metrics, METRIC_STORE_ERRORS,
+				error_kind_name(err->kind), NULL),
+		   1);
+}
+
 static void trouble(struct saver *s, const struct error *err)
 {
 	uint64_t repeated;
 
-	metric_add(metrics_cell(s->settings.metrics, METRIC_STORE_ERRORS,
-				error_kind_name(err->kind), NULL),
-		   1);
+	count_error(s, err);
 	health_set(s->settings.health, "store", err->message);
 	if (log_limit_pass(&s->log, now(s), LOG_EVERY_MS, &repeated))
 		log_warn("the store did not answer, it is asked again",
@@ -157,11 +165,8 @@ static void shard_known(void *arg, int64_t lane, const char *shard, const char *
 
 static bool ask_shards(struct saver *s, struct saver_shards *job, struct error *err)
 {
-	uint32_t removed;
-
 	job->count = 0;
-	return store_tidy(s->settings.store, job->stream, job->tidy_before_ms, &removed, err) &&
-	       store_shards(s->settings.store, job->stream, job->after, shard_known, job, err);
+	return store_shards(s->settings.store, job->stream, job->after, shard_known, job, err);
 }
 
 static bool attempt(struct saver *s, const struct saver_job *job, struct error *err)
@@ -226,10 +231,29 @@ static void do_lanes(struct saver *s, const struct saver_job *job)
 	s->settings.lanes_added(s->settings.arg, l);
 }
 
+/* Tried once: what it leaves costs room and nothing else, so that nothing waits for it. */
+static void tidy(struct saver *s, const struct saver_shards *job)
+{
+	struct error err = { 0 };
+	uint32_t removed;
+
+	if (s->lost || stopping(s) || now(s) < s->tidy_at_ms)
+		return;
+	if (!store_tidy(s->settings.store, job->stream, job->tidy_before_ms, &removed, &err)) {
+		s->tidy_at_ms = now(s) + TIDY_AGAIN_MS;
+		count_error(s, &err);
+		log_warn("ended shards could not be removed from the store, it is tried later",
+			 log_text("store", store_describe(s->settings.store)),
+			 log_text("error", err.message));
+	}
+	beat_if_due(s);
+}
+
 static void do_shards(struct saver *s, const struct saver_job *job)
 {
 	struct saver_shards *k = job->shards;
 
+	tidy(s, k);
 	k->ok = persist(s, job, &k->error);
 	s->settings.shards(s->settings.arg, k);
 }

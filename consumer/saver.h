@@ -31,7 +31,7 @@ struct saver_lanes {
 struct saver_shards {
 	int64_t stream; /* the store's */
 	int64_t after;
-	int64_t tidy_before_ms; /* store_tidy, first */
+	int64_t tidy_before_ms; /* store_tidy, first, and maybe in vain */
 	struct saver_shard {
 		int64_t lane;
 		char shard[STORE_SHARD_SIZE], parent[STORE_SHARD_SIZE];
