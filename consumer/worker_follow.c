@@ -43,6 +43,8 @@ void worker_expect(struct worker *w)
 
 	for (const struct worker_table *t = w->tables; t; t = t->next)
 		n += !t->answered || t->beginning || t->unsettled;
+	for (uint32_t i = 0; i < w->stream_count; i++)
+		n += w->streams[i] && w->streams[i]->unclaimed > 0;
 	core_expect(&w->core, n);
 }
 

@@ -107,8 +107,10 @@ struct worker_stream {
 	bool unserved;      /* other workers serve it with other sinks */
 	unsigned differs;   /* rounds in a row, see worker_share.c */
 	bool asked_held;
-	unsigned unclaimed; /* lanes were added free: rounds until they certainly were claimed */
-	int64_t known_id;   /* the store's newest lane that the lineage knows */
+	/* Lanes were added free: rounds until they certainly were claimed, for --until-idle alone.
+	 * Where every worker has as many as it may, that is never. */
+	unsigned unclaimed;
+	int64_t known_id; /* the store's newest lane that the lineage knows */
 	/* What is new in a listing that waits for the lineage to be brought up to date. */
 	bool asked_known;
 	struct streams_shard *listing;

@@ -447,8 +447,8 @@ static void take_lanes(struct worker *w, struct worker_stream *s, const struct s
 	}
 	if (free_ones && w->steward) {
 		/* The round under way may not have seen them, the one after it has. */
-		s->adding += s->unclaimed == 0;
 		s->unclaimed = 2;
+		worker_expect(w);
 		steward_poke(w->steward);
 	}
 	worker_feed(w, &tick);

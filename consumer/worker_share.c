@@ -258,11 +258,14 @@ static void see_served(struct worker_stream *s, bool served)
 static void nothing_left(struct worker *w, struct worker_stream *s,
 			 const struct store_round_stream *r, unsigned silent)
 {
+	struct core_event tick = { .type = CORE_TICK, .now_ms = loop_now_ms(w->loop) };
+
 	if (s->unclaimed > 0 && --s->unclaimed == 0) {
-		s->adding--;
-		worker_report_settled(w, s);
+		worker_expect(w);
+		worker_feed(w, &tick);
 	}
-	if (s->settled_first || silent > 0 || !r->rooted || (r->lister && !s->listed))
+	if (s->unclaimed > 0 || s->settled_first || silent > 0 || !r->rooted ||
+	    (r->lister && !s->listed))
 		return;
 	s->settled_first = true;
 	worker_settle(w, s, CORE_NONE);

@@ -232,6 +232,8 @@ void worker_remove_stream(struct worker *w, struct worker_stream *s)
 {
 	assert(!s->removing && s->adding == 0);
 	s->removing = true;
+	s->unclaimed = 0;
+	worker_expect(w);
 	discover_remove(w->discover, s->lanes.index);
 	if (w->steward)
 		steward_remove_stream(w->steward, s->lanes.index);

@@ -188,8 +188,8 @@ void process_release_some(struct world *w, struct process *p)
 static void see_unclaimed(struct world *w, struct process *p)
 {
 	if (p->unclaimed > 0 && --p->unclaimed == 0) {
-		p->adding--;
-		process_settled(w, p);
+		core_expect(&p->core, 0);
+		process_tick(w, p);
 	}
 }
 
@@ -303,8 +303,8 @@ void process_added(struct world *w, struct process *p, const struct reply *r, un
 	}
 	if (free_ones) {
 		/* The round under way may not have seen them, the one after it has. */
-		p->adding += p->unclaimed == 0;
 		p->unclaimed = 2;
+		core_expect(&p->core, 1);
 		steward_poke(w, p);
 	}
 	process_tick(w, p);
