@@ -12,6 +12,9 @@
 #define SWEEP_EVERY_MS   (60 * 60 * 1000)
 /* Lanes of one call to the store, but for the roots. */
 #define ADD_MAX 2000
+/* Calls of a stream under way. While there are so many, as where the store is away for long, what
+ * else its listing shows in passing is left to the next complete one. */
+#define ADDING_MAX 4
 /* A split makes its children at once: so long after that no listing is without one of them. */
 #define CHILDREN_ALL_MS (5 * 60 * 1000)
 /* A child may be listed before its parent. A shard without one is believed to be so when so many
@@ -190,7 +193,7 @@ static void look_at_news(struct worker *w, struct worker_stream *s,
 		else
 			others[other_count++] = found[i];
 	worker_add_found(w, s, found, own_count, true);
-	if (s->lister || !w->steward)
+	if ((s->lister || !w->steward) && s->adding < ADDING_MAX)
 		worker_add_found(w, s, others, other_count, false);
 	free(found);
 	free(others);

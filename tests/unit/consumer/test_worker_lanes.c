@@ -215,6 +215,14 @@ static void find_shard(struct fixture *f, const char *parent, unsigned number)
 	worker_found(&f->w, 0, &l);
 }
 
+static bool is_known(const struct fixture *f, unsigned number)
+{
+	char id[STREAMS_SHARD_MAX + 1];
+
+	snprintf(id, sizeof(id), "shardId-%020u-a", number);
+	return lineage_find(&f->stream.lineage, id) != LINEAGE_NONE;
+}
+
 /* Until nothing is being added any more. */
 static void wait_added(struct fixture *f)
 {
@@ -223,6 +231,27 @@ static void wait_added(struct fixture *f)
 		worker_on_events(&f->w, -1, 0);
 	}
 	assert_int_equal(f->stream.adding, 0);
+}
+
+static void a_long_outage_of_the_store_does_not_fill_the_queues(void **state)
+{
+	struct fixture *f = *state;
+	unsigned known = 0;
+
+	f->stream.lister = true;
+	worker_know(&f->stream, "parent", "");
+	for (unsigned i = 0; i < 1000; i++)
+		find_shard(f, "parent", i);
+	assert_in_range(f->stream.adding, 1, 8);
+	for (unsigned i = 0; i < 1000; i++)
+		known += is_known(f, i);
+	/* What is left out is as good as not seen: a complete listing brings it. */
+	assert_int_equal(known, f->stream.adding);
+	atomic_store(&takes_lanes, true);
+	wait_added(f);
+	find_shard(f, "parent", 2000);
+	assert_true(is_known(f, 2000));
+	wait_added(f);
 }
 
 /* --- shards that nobody takes, as every worker has as many as it may --- */
@@ -290,6 +319,7 @@ int main(void)
 {
 #define WORKER(test) cmocka_unit_test_setup_teardown(test, begin, end)
 	const struct CMUnitTest tests[] = {
+		WORKER(a_long_outage_of_the_store_does_not_fill_the_queues),
 		WORKER(what_nobody_takes_holds_up_no_end),
 	};
 
