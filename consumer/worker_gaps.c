@@ -176,18 +176,23 @@ struct worker_closing {
 	struct store_gap gaps[];
 };
 
+/* One that is refused does not keep the others open. */
 static bool close_gaps(struct saver_task *task, struct store *store, struct error *err)
 {
 	struct worker_closing *c = (struct worker_closing *)task;
+	bool ok = true;
 
 	for (; c->closed < c->count; c->closed++) {
 		const struct store_gap *g = &c->gaps[c->closed];
 
-		if (!store_gap_close(store, g->id, STORE_GAP_NOHOW, &g->to, g->to_ms, g->closed_ms,
-				     err))
+		if (store_gap_close(store, g->id, STORE_GAP_NOHOW, &g->to, g->to_ms, g->closed_ms,
+				    err))
+			continue;
+		if (error_passes(err->kind))
 			return false;
+		ok = false;
 	}
-	return true;
+	return ok;
 }
 
 /* One that stays accepted where it should be closed does no harm: the lane's position has passed
