@@ -282,14 +282,19 @@ static void unlisted(struct worker *w, struct lane *l, bool stream_gone)
 	reader_unlisted(w->readers[l->reader], l, stream_gone);
 }
 
+static bool unread_for_long(const struct worker *w, const struct lane *l)
+{
+	return l->read_before_ms > 0 &&
+	       clock_aws_ms(w->settings.clock) - l->read_before_ms > GONE_UNREAD_MS;
+}
+
 static void not_listed(struct worker *w, struct lane *l)
 {
 	int64_t now_ms = clock_aws_ms(w->settings.clock);
-	bool unread = l->read_before_ms > 0 && now_ms - l->read_before_ms > GONE_UNREAD_MS;
 
 	if (l->absent_ms == 0)
 		l->absent_ms = now_ms;
-	if (unread || now_ms - l->absent_ms >= GONE_SURE_MS)
+	if (unread_for_long(w, l) || now_ms - l->absent_ms >= GONE_SURE_MS)
 		unlisted(w, l, false);
 	else
 		discover_list_in(w->discover, l->stream->index, RELIST_MS);
@@ -334,7 +339,10 @@ void worker_stream_gone(void *arg, uint32_t stream)
 	s->gone = now_ms - s->gone_ms >= GONE_SURE_MS;
 	if (!s->gone)
 		discover_list_in(w->discover, stream, RELIST_MS);
-	for (uint32_t i = 0; s->gone && i < w->core.lane_count; i++)
-		if (w->lanes[i] && w->lanes[i]->missing && w->lanes[i]->stream == &s->lanes)
-			unlisted(w, w->lanes[i], true);
+	for (uint32_t i = 0; i < w->core.lane_count; i++) {
+		struct lane *l = w->lanes[i];
+
+		if (l && l->missing && l->stream == &s->lanes && (s->gone || unread_for_long(w, l)))
+			unlisted(w, l, s->gone);
+	}
 }
