@@ -216,3 +216,58 @@ bool number_milliseconds(const char *p, int64_t *ms)
 	*ms = v;
 	return v <= most;
 }
+
+bool number_view(const char *p, struct number *out, const char **end)
+{
+	struct parts parts;
+
+	if (!split(p, &parts))
+		return false;
+	*out = (struct number){ .whole = parts.whole,
+				.fraction = parts.fraction,
+				.whole_n = parts.whole_n };
+	significant(&parts, &out->first, &out->last);
+	out->point = (int64_t)parts.whole_n - (int64_t)out->first + exponent_value(&parts);
+	out->negative = parts.negative && out->first < out->last;
+	if (end)
+		*end = parts.end;
+	return true;
+}
+
+static int digit_of(const struct number *n, size_t i)
+{
+	if (i >= n->last)
+		return '0';
+	return i < n->whole_n ? n->whole[i] : n->fraction[i - n->whole_n];
+}
+
+static int magnitude_compare(const struct number *a, const struct number *b)
+{
+	size_t i = a->first, k = b->first;
+
+	if (i == a->last || k == b->last)
+		return (i < a->last) - (k < b->last);
+	if (a->point != b->point)
+		return a->point < b->point ? -1 : 1;
+	for (; i < a->last || k < b->last; i++, k++) {
+		int difference = digit_of(a, i) - digit_of(b, k);
+
+		if (difference)
+			return difference;
+	}
+	return 0;
+}
+
+int number_compare(const struct number *a, const struct number *b)
+{
+	if (a->negative != b->negative)
+		return a->negative ? -1 : 1;
+	return a->negative ? magnitude_compare(b, a) : magnitude_compare(a, b);
+}
+
+bool number_fits(const struct number *n)
+{
+	return n->first == n->last ||
+	       (n->last - n->first <= DIGITS_MAX && n->point - 1 <= EXPONENT_MAX &&
+		n->point - 1 >= EXPONENT_MIN);
+}

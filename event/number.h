@@ -45,3 +45,19 @@ static inline struct span number_copy(struct scan *s, const char *p, char *o)
 /* Seconds, as a valid JSON number, to milliseconds, the rest cut off. False where that is negative
  * or beyond the year 9999. */
 bool number_milliseconds(const char *p, int64_t *ms);
+
+/* What a number's text says, as a view of it: to be compared by value, digit for digit. */
+struct number {
+	const char *whole, *fraction;
+	size_t whole_n;
+	size_t first, last; /* of its digits, those that count; equal for zero */
+	int64_t point;      /* where the point stands, counted from the first that counts */
+	bool negative;      /* and not zero */
+};
+/* p at a number with a byte behind it that is no part of one; false where there is none. `end`, if
+ * not NULL: the place behind it. */
+bool number_view(const char *p, struct number *out, const char **end);
+/* < 0, 0, > 0 */
+int number_compare(const struct number *a, const struct number *b);
+/* Whether it has at most 38 digits that count and is in DynamoDB's range. */
+bool number_fits(const struct number *n);
