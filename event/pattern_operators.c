@@ -167,9 +167,9 @@ const char *pattern_plain(struct parser *ps, const struct spot *s, const char *p
 typedef const char *operator_read(struct parser *ps, const struct spot *s, const char *p,
 				  struct filter_test **out);
 
-/* The one member of a map, from its '{'; the place of its value. */
+/* The one member of a map, from its '{'; the place of its value. *at: where its name is. */
 static const char *only_member(struct parser *ps, const struct spot *s, const char *p,
-			       struct str *name)
+			       struct str *name, const char **at)
 {
 	const char *begin = p, *value, *end;
 
@@ -179,13 +179,15 @@ static const char *only_member(struct parser *ps, const struct spot *s, const ch
 			     "a map in a list names one operator; this one is empty");
 		return NULL;
 	}
-	value = scan_name(&ps->scan, p, name);
+	*at = p;
+	p = scan_space(&ps->scan, pattern_text(ps, p, name));
+	value = scan_space(&ps->scan, p + 1);
 	end = scan_space(&ps->scan, scan_skip(&ps->scan, value));
 	if (*end == '}')
 		return value;
 	pattern_fail(ps, end, s->step,
-		     "a map in a list names one operator; write two maps, {…}, {…}, for "
-		     "either of two");
+		     "a map in a list names one operator; write two maps, {…}, {…}, for either of "
+		     "two");
 	return NULL;
 }
 
@@ -234,11 +236,12 @@ static const char *affix(struct parser *ps, const struct spot *s, const char *p,
 			 enum filter_test_kind kind_folded, struct filter_test **out)
 {
 	struct str name, text;
+	const char *at;
 
 	if (*p == '{') {
-		p = only_member(ps, s, p, &name);
+		p = only_member(ps, s, p, &name, &at);
 		if (p && !str_equal(name, STR("equals-ignore-case"))) {
-			pattern_fail(ps, name.p, s->step,
+			pattern_fail(ps, at, s->step,
 				     "%s: expected a text, or "
 				     "{\"equals-ignore-case\": TEXT}",
 				     operator);
@@ -321,9 +324,10 @@ static const struct {
 static const char *inverted_operator(struct parser *ps, const struct spot *s, const char *p,
 				     const struct filter_test **out)
 {
+	const char *at;
 	struct str name;
 
-	p = only_member(ps, s, p, &name);
+	p = only_member(ps, s, p, &name, &at);
 	for (size_t i = 0; p && i < sizeof(inverted) / sizeof(inverted[0]); i++) {
 		if (!str_equal(name, inverted[i].name))
 			continue;
@@ -331,7 +335,7 @@ static const char *inverted_operator(struct parser *ps, const struct spot *s, co
 		return p ? closed(ps, p) : NULL;
 	}
 	if (p)
-		pattern_fail(ps, name.p, s->step,
+		pattern_fail(ps, at, s->step,
 			     "anything-but: expected prefix, suffix or "
 			     "equals-ignore-case, not '%.*s'",
 			     SHORT(name));
@@ -474,9 +478,10 @@ static const struct {
 const char *pattern_operator(struct parser *ps, const struct spot *s, const char *p,
 			     struct filter_test **out, char *exists)
 {
+	const char *at;
 	struct str name;
 
-	p = only_member(ps, s, p, &name);
+	p = only_member(ps, s, p, &name, &at);
 	if (!p)
 		return NULL;
 	if (str_equal(name, STR("exists"))) {
@@ -492,14 +497,14 @@ const char *pattern_operator(struct parser *ps, const struct spot *s, const char
 		if (!str_equal(name, operators[i].name))
 			continue;
 		if (!takes_text(s->place) && !takes_number(s->place)) {
-			pattern_fail(ps, name.p, s->step, "%.*s does not go with this; expected %s",
+			pattern_fail(ps, at, s->step, "%.*s does not go with this; expected %s",
 				     SHORT(name), pattern_expected(s->place));
 			return NULL;
 		}
 		p = operators[i].read(ps, s, p, out);
 		return p ? closed(ps, p) : NULL;
 	}
-	pattern_fail(ps, name.p, s->step,
+	pattern_fail(ps, at, s->step,
 		     "there is no operator '%.*s'; expected prefix, suffix, anything-but, numeric, "
 		     "exists or equals-ignore-case",
 		     SHORT(name));

@@ -258,10 +258,10 @@ static const struct {
 	{ OLD("{\"a\":{\"L\":[\"x\"]}}"), 35,
 	  "dynamodb.OldImage.a.L: expected {\"exists\": true}, {\"exists\": false}, or a map that "
 	  "asks for what is inside, not a text" },
-	{ OLD("{\"a\":{\"BOOL\":[{\"prefix\":\"t\"}]}}"), 40,
+	{ OLD("{\"a\":{\"BOOL\":[{\"prefix\":\"t\"}]}}"), 39,
 	  "dynamodb.OldImage.a.BOOL: prefix does not go with this; expected true, false or "
 	  "{\"exists\": false}" },
-	{ S("a", "{\"prefx\":\"x\"}"), 37,
+	{ S("a", "{\"prefx\":\"x\"}"), 36,
 	  "dynamodb.OldImage.a.S: there is no operator 'prefx'; expected prefix, suffix, "
 	  "anything-but, numeric, exists or equals-ignore-case" },
 	{ S("a", "{}"), 35,
@@ -271,7 +271,7 @@ static const struct {
 	  "for either of two" },
 	{ S("a", "{\"prefix\":5}"), 45,
 	  "dynamodb.OldImage.a.S: prefix: expected a text, not a number" },
-	{ S("a", "{\"prefix\":{\"suffix\":\"x\"}}"), 47,
+	{ S("a", "{\"prefix\":{\"suffix\":\"x\"}}"), 46,
 	  "dynamodb.OldImage.a.S: prefix: expected a text, or {\"equals-ignore-case\": TEXT}" },
 	{ S("a", "{\"exists\":\"true\"}"), 45,
 	  "dynamodb.OldImage.a.S: exists: expected true or false, not a text" },
@@ -280,7 +280,7 @@ static const struct {
 	{ S("a", "{\"anything-but\":null}"), 51,
 	  "dynamodb.OldImage.a.S: anything-but: expected a text, a number, a list of these, or "
 	  "{\"prefix\": TEXT}; not null" },
-	{ S("a", "{\"anything-but\":{\"numeric\":[\"=\",1]}}"), 53,
+	{ S("a", "{\"anything-but\":{\"numeric\":[\"=\",1]}}"), 52,
 	  "dynamodb.OldImage.a.S: anything-but: expected prefix, suffix or equals-ignore-case, not "
 	  "'numeric'" },
 	{ N("a", "{\"anything-but\":[1,\"2\"]}"), 51,
@@ -313,7 +313,7 @@ static const struct {
 	  "$or: expected a list of two maps or more, such as [{…}, {…}]" },
 	{ "{\"$or\":{\"eventID\":[\"a\"]}}", 1,
 	  "$or: expected a list of two maps or more, such as [{…}, {…}]" },
-	{ "{\"eventID\":[\"a\"],\"$or\":[{\"eventID\":[\"b\"]},{\"awsRegion\":[\"c\"]}]}", 11,
+	{ "{\"eventID\":[\"a\"],\"$or\":[{\"eventID\":[\"b\"]},{\"awsRegion\":[\"c\"]}]}", 35,
 	  "eventID: is asked for beside $or and inside of it; move one to the other" },
 };
 
