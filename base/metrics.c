@@ -36,6 +36,8 @@ static const struct metric_row rows[METRIC_COUNT] = {
 				  "Records that went to the dead letters.", false },
 	[METRIC_DROPPED] = { "sluice_dropped_total", METRIC_COUNTER, "reason", NULL,
 			     "Records that were dropped as configured.", false },
+	[METRIC_FILTERED] = { "sluice_filtered_total", METRIC_COUNTER, "stream", "sink",
+			      "Records that a filter kept from the sink.", false },
 	[METRIC_GAPS] = { "sluice_gaps_total", METRIC_COUNTER, "stream", NULL,
 			  "Gaps: records that left the stream before they were read.", false },
 	[METRIC_POLLS] = { "sluice_polls_total", METRIC_COUNTER, "stream", "result",

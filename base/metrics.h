@@ -17,6 +17,7 @@ enum metric {
 	METRIC_DELIVERED_BYTES,       /* sink */
 	METRIC_DEAD_LETTERS,          /* sink, reason */
 	METRIC_DROPPED,               /* reason */
+	METRIC_FILTERED,              /* stream, sink */
 	METRIC_GAPS,                  /* stream */
 	METRIC_POLLS,                 /* stream, result */
 	METRIC_POLL_LIMIT,            /* stream: calls a second, thousandths */

@@ -20,7 +20,7 @@
 struct loader {
 	struct fill fill;
 	struct config *c;
-	const struct config_sink_type *types;
+	const struct config_types *types;
 };
 
 static const struct config_sink_type *type_find(const struct config_sink_type *types,
@@ -40,9 +40,13 @@ static bool type_unknown(struct loader *l, const struct yaml_node *n, const char
 
 	nearest_init(&near, name);
 	buf_init(&known, 0);
-	for (const struct config_sink_type *t = l->types; t->type; t++) {
+	for (const struct config_sink_type *t = l->types->sinks; t->type; t++) {
 		nearest_offer(&near, t->type);
-		buf_printf(&known, "%s%s", t == l->types ? "" : t[1].type ? ", " : " or ", t->type);
+		buf_printf(&known, "%s%s",
+			   t == l->types->sinks ? ""
+			   : t[1].type          ? ", "
+						: " or ",
+			   t->type);
 	}
 	ok = fill_fail(&l->fill, n, NULL, "expected %s, not '%.60s'%s%s%s", known.data, name,
 		       near.best ? "; did you mean '" : "", near.best ? near.best : "",
@@ -69,7 +73,7 @@ static bool load_sink(struct loader *l, const struct yaml_node *n, struct config
 	name = fill_text(&l->fill, type, false);
 	if (!name)
 		return false;
-	s->type = type_find(l->types, name);
+	s->type = type_find(l->types->sinks, name);
 	if (!s->type)
 		return type_unknown(l, type, name);
 	s->settings = arena_alloc(&l->c->memory, s->type->settings_size);
@@ -279,8 +283,8 @@ static void fill_worker(struct config *c)
 	}
 }
 
-struct config *config_parse(struct str bytes, const char *name,
-			    const struct config_sink_type *types, struct error *err)
+struct config *config_parse(struct str bytes, const char *name, const struct config_types *types,
+			    struct error *err)
 {
 	AUTO(config) struct config *c = memory_new(sizeof(*c));
 	struct loader l = { .c = c, .types = types };
@@ -288,9 +292,11 @@ struct config *config_parse(struct str bytes, const char *name,
 
 	arena_init(&c->memory);
 	c->path = arena_printf(&c->memory, "%s", name);
-	l.fill = (struct fill){
-		.arena = &c->memory, .file = c->path, .expand_left = EXPAND_BYTES_MAX, .err = err
-	};
+	l.fill = (struct fill){ .arena = &c->memory,
+				.file = c->path,
+				.expand_left = EXPAND_BYTES_MAX,
+				.pattern = types->pattern,
+				.err = err };
 	root = yaml_parse(&c->memory, bytes, c->path, err);
 	if (!root || !check_keys(&l, root) || !load_sections(&l, root) ||
 	    !load_sinks(&l, yaml_find(root, "sinks")) || !load_streams(&l, root))
@@ -310,8 +316,7 @@ static bool read_all(FILE *f, struct buf *out)
 	return !ferror(f);
 }
 
-struct config *config_load(const char *path, const struct config_sink_type *types,
-			   struct error *err)
+struct config *config_load(const char *path, const struct config_types *types, struct error *err)
 {
 	struct config *c = NULL;
 	struct buf bytes;

@@ -44,6 +44,7 @@ enum config_on_error { ON_ERROR_DEAD_LETTER, ON_ERROR_STOP, ON_ERROR_DROP };
 struct config_stream_sink {
 	const char *name;
 	size_t sink; /* index into config.sinks */
+	struct option_list filter;
 };
 
 struct config_stream {
@@ -53,7 +54,8 @@ struct config_stream {
 	const char *enable_stream; /* NULL: never touched */
 	long gap;                  /* enum config_gap */
 	long warn_loss_ms;
-	long on_error; /* enum config_on_error */
+	long on_error;             /* enum config_on_error */
+	struct option_list filter; /* event patterns; none: all records */
 	long poll_min_ms, poll_max_ms, poll_budget;
 	struct config_stream_sink *sinks;
 	size_t sink_count;
@@ -81,6 +83,13 @@ struct config_sink_type {
 	/* What no single row can check. The message begins with the setting's name ("roll.size: …",
 	 * "properties.acks: …"), and file, line and sink are put before it. May be NULL. */
 	bool (*validate)(const void *settings, struct error *err);
+};
+
+/* What the file may name that other folders make. */
+struct config_types {
+	const struct config_sink_type *sinks; /* ends with a row whose type is NULL */
+	/* Whether an event pattern, JSON, may be used. *at: the byte that the message is about. */
+	bool (*pattern)(struct str pattern, size_t *at, struct error *err);
 };
 
 struct config_dead_letter {
@@ -112,21 +121,20 @@ struct config {
 	struct arena memory; /* holds all of the above */
 };
 
-/* `types` ends with a row whose type is NULL. ERROR_INVALID: "FILE:LINE: KEY: what was expected",
+/* ERROR_INVALID: "FILE:LINE: KEY: what was expected",
  * the first that is wrong. What ${…} means in a value is in config/expand.h. */
-struct config *config_load(const char *path, const struct config_sink_type *types,
-			   struct error *err);
+struct config *config_load(const char *path, const struct config_types *types, struct error *err);
 /* The same of bytes; `name` stands for the file in messages and as `path`. */
-struct config *config_parse(struct str bytes, const char *name,
-			    const struct config_sink_type *types, struct error *err);
+struct config *config_parse(struct str bytes, const char *name, const struct config_types *types,
+			    struct error *err);
 void config_free(struct config *c);
 DEFINE_AUTO(config)
 /* The effective configuration as YAML, defaults filled in, secrets as ***. */
 void config_print(const struct config *c, struct buf *out);
 /* Markdown for docs/configuration.md, from the tables. */
-void config_reference(const struct config_sink_type *types, struct buf *out);
+void config_reference(const struct config_types *types, struct buf *out);
 /* JSON Schema of the file, from the tables. */
-void config_schema(const struct config_sink_type *types, struct buf *out);
+void config_schema(const struct config_types *types, struct buf *out);
 
 /* "latest", "oldest", an RFC 3339 time or a duration back from now ("-2h"). */
 bool config_start_parse(const char *text, int64_t now_ms, enum config_start *kind, int64_t *time_ms,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "config/expand.h"
+#include "config/patterns.h"
 
 static const struct yaml_node *child_of(const struct yaml_node *map, const char *key, size_t length)
 {
@@ -102,6 +103,8 @@ static bool fill_row(struct fill *f, const struct option *o, void *base, const s
 		return true;
 	if (o->type == OPTION_MAP)
 		return fill_map(f, (struct option_map *)((char *)base + o->offset), n);
+	if (o->type == OPTION_PATTERNS)
+		return patterns_fill(f, (struct option_list *)((char *)base + o->offset), n);
 	text = fill_text(f, n, o->flags & OPTION_TEMPLATE);
 	if (!text)
 		return false;

@@ -12,7 +12,8 @@
 struct fill {
 	struct arena *arena; /* of the settings' text */
 	const char *file;
-	size_t expand_left; /* see expand_text */
+	size_t expand_left;                                                 /* see expand_text */
+	bool (*pattern)(struct str pattern, size_t *at, struct error *err); /* config_types */
 	struct error *err;
 };
 

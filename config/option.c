@@ -39,6 +39,7 @@ static const struct unit *units_of(enum option_type type)
 	case OPTION_BOOL:
 	case OPTION_ENUM:
 	case OPTION_MAP:
+	case OPTION_PATTERNS:
 		break;
 	}
 	return NULL;
@@ -183,6 +184,9 @@ void option_expected(const struct option *o, struct buf *out)
 	case OPTION_MAP:
 		buf_text(out, "a map of texts");
 		return;
+	case OPTION_PATTERNS:
+		buf_text(out, "a list of event patterns");
+		return;
 	}
 }
 
@@ -244,9 +248,10 @@ bool option_set(const struct option *o, void *base, const char *text, struct err
 	case OPTION_ENUM:
 		return choice_find(o->choices, text, field) || wrong(o, text, true, err);
 	case OPTION_MAP:
+	case OPTION_PATTERNS:
 		break;
 	}
-	assert(o->type != OPTION_MAP);
+	assert(o->type != OPTION_MAP && o->type != OPTION_PATTERNS);
 	return false;
 }
 
@@ -283,9 +288,10 @@ bool option_text(const struct option *o, const void *base, struct buf *out)
 		buf_text(out, o->choices[*(const long *)field]);
 		return true;
 	case OPTION_MAP:
+	case OPTION_PATTERNS:
 		break;
 	}
-	assert(o->type != OPTION_MAP);
+	assert(o->type != OPTION_MAP && o->type != OPTION_PATTERNS);
 	return false;
 }
 

@@ -74,12 +74,12 @@ static void sinks_print(struct buf *out, const struct config_sink_type *types)
 	}
 }
 
-void config_reference(const struct config_sink_type *types, struct buf *out)
+void config_reference(const struct config_types *types, struct buf *out)
 {
 	for (const struct section *s = config_sections; s->name; s++) {
 		if (!strcmp(s->name, "dead_letter")) {
 			streams_print(out);
-			sinks_print(out, types);
+			sinks_print(out, types->sinks);
 		}
 		section_print(out, s);
 	}

@@ -97,6 +97,16 @@ static json_t *map_schema(void)
 	return o;
 }
 
+/* What may stand in a pattern is said where it is read. */
+static json_t *patterns_schema(void)
+{
+	json_t *list = typed("array");
+
+	put(list, "maxItems", json_integer(OPTION_PATTERNS_MAX));
+	put(list, "items", either(typed("object"), typed("string")));
+	return list;
+}
+
 static json_t *int_schema(const struct option *o)
 {
 	json_t *number = typed("integer");
@@ -140,6 +150,8 @@ static json_t *value_schema(const struct option *o)
 		return choices_schema(o->choices);
 	case OPTION_MAP:
 		return map_schema();
+	case OPTION_PATTERNS:
+		return patterns_schema();
 	}
 	return NULL;
 }
@@ -262,7 +274,7 @@ static json_t *sinks_schema(const struct config_sink_type *types)
 	return map;
 }
 
-void config_schema(const struct config_sink_type *types, struct buf *out)
+void config_schema(const struct config_types *types, struct buf *out)
 {
 	json_t *root = json_object(), *body = object_schema();
 	json_t *properties = json_object_get(body, "properties");
@@ -278,7 +290,7 @@ void config_schema(const struct config_sink_type *types, struct buf *out)
 		put(properties, s->name, section);
 	}
 	put(properties, "streams", streams_schema());
-	put(properties, "sinks", sinks_schema(types));
+	put(properties, "sinks", sinks_schema(types->sinks));
 	require(body, "streams");
 	require(body, "sinks");
 	json_object_update(root, body);

@@ -135,6 +135,9 @@ static const struct option stream_options[] = {
 	ROW(config_stream, "on_error", OPTION_ENUM, on_error, .def = "dead_letter",
 	    .choices = on_error_choices,
 	    .help = "What happens to a record that can never be delivered."),
+	ROW(config_stream, "filter", OPTION_PATTERNS, filter,
+	    .help = "Event patterns as Lambda has them, each a map or JSON text; a record that one "
+		    "of them matches is wanted. None: all are."),
 	ROW(config_stream, "poll.min", OPTION_MS, poll_min_ms, .def = "100ms", .min = 10,
 	    .max = 60 * MINUTE, .help = "The shortest pause between two reads of a shard."),
 	ROW(config_stream, "poll.max", OPTION_MS, poll_max_ms, .def = "5s", .min = 10,
@@ -149,6 +152,9 @@ static const struct option stream_options[] = {
 static const struct option stream_sink_options[] = {
 	ROW(config_stream_sink, "name", OPTION_TEXT, name, .flags = OPTION_REQUIRED,
 	    .help = "A sink of `sinks`."),
+	ROW(config_stream_sink, "filter", OPTION_PATTERNS, filter,
+	    .help = "What of the stream's records this sink gets; in the stream's own `filter`, "
+		    "what all of its sinks get."),
 	{ 0 },
 };
 

@@ -78,28 +78,49 @@ static int64_t start_threshold(const struct lane *l, const struct batch *b)
 	return l->stream->start_ms - MINUTE_SLACK_MS;
 }
 
+static bool is_filtered(const struct event *e, uint32_t slot)
+{
+	return e->unwanted >> slot & 1;
+}
+
+static bool passes_all(const struct batch *b, uint32_t slot)
+{
+	for (size_t i = 0; i < b->count; i++)
+		if (is_filtered(&b->events[i], slot))
+			return false;
+	return true;
+}
+
 /* The payloads as they are where every record is for the sink, else a copy with holes. */
 static const struct str *payloads_for(struct lane *l, struct batch *b, uint32_t slot,
 				      int64_t threshold, size_t count)
 {
-	const struct str *all = b->payloads[l->stream->sinks[slot].encoding];
+	const struct str *all = b->payloads[l->stream->outputs[slot].encoding];
 	const struct sequence *have = &l->slots[slot].have;
+	struct metric_cell *filtered = l->stream->sinks[slot].filtered;
 	struct str *some = NULL;
+	int64_t kept_from = 0;
 
-	if (threshold == INT64_MIN && sequence_is_none(have) && count == b->count)
+	if (threshold == INT64_MIN && sequence_is_none(have) && count == b->count &&
+	    (!filtered || passes_all(b, slot)))
 		return all;
 	for (size_t i = 0; i < b->count; i++) {
 		const struct event *e = &b->events[i];
 		bool out = i >= count || (e->time_ms < threshold && !e->bad);
 
-		if (!out && (sequence_is_none(have) || sequence_compare(&e->sequence, have) > 0))
-			continue;
+		if (!out && (sequence_is_none(have) || sequence_compare(&e->sequence, have) > 0)) {
+			if (!is_filtered(e, slot))
+				continue;
+			kept_from++;
+		}
 		if (!some) {
 			some = arena_alloc(&b->arena, b->count * sizeof(*some));
 			memcpy(some, all, b->count * sizeof(*some));
 		}
 		some[i] = (struct str){ 0 };
 	}
+	if (kept_from > 0)
+		metric_add(filtered, kept_from);
 	if (!sequence_is_none(have) &&
 	    sequence_compare(&b->events[b->count - 1].sequence, have) >= 0)
 		l->slots[slot].have = SEQUENCE_NONE;

@@ -13,8 +13,7 @@
 #include "consumer/core.h"
 #include "consumer/handover.h"
 #include "consumer/stall.h"
-#include "event/batch.h"
-#include "event/event.h"
+#include "event/decode.h"
 #include "sinks/sink.h"
 
 _Static_assert(CONFIG_SINKS_MAX <= CORE_SINKS_MAX, "what may be configured fits in");
@@ -24,12 +23,12 @@ _Static_assert(CONFIG_SINKS_MAX <= CORE_SINKS_MAX, "what may be configured fits 
 
 /* One sink of a stream, as lanes see it: constant while a session runs. */
 struct lane_sink {
-	uint32_t index;    /* of the session's sinks, and of the core's */
-	unsigned encoding; /* index into the stream's encodings */
+	uint32_t index; /* of the session's sinks, and of the core's */
 	const struct sink_ops *ops;
 	struct sink *sink;
 	const char *name;
 	struct stall_load *load;
+	struct metric_cell *filtered; /* NULL: there is no filter between stream and sink */
 };
 
 /* A stream as lanes see it: constant while a session runs, but for the last three. */
@@ -42,6 +41,8 @@ struct lane_stream {
 	int64_t start_ms; /* older events are dropped; 0: none is */
 	struct encoding encodings[BATCH_ENCODINGS_MAX];
 	size_t encoding_count;
+	const struct filter *filter;                  /* NULL: all records are wanted */
+	struct decode_output outputs[CORE_SINKS_MAX]; /* as `sinks` */
 	struct lane_sink sinks[CORE_SINKS_MAX];
 	uint32_t sink_count;
 	struct metric_cell *records[4]; /* by enum event_op */
@@ -133,9 +134,9 @@ DEFINE_AUTO(lane)
 void lane_set_positions(struct lane *l, const struct frontier_move *at);
 
 /* Puts a decoded page behind the others: says for each sink which records are for it (not those it
- * has already, not those older than the stream's start), and cuts the page where a bad record stops
- * the lane. The batch is the lane's then. NULL: the lane stops before the page's first record, the
- * batch is still the caller's. */
+ * has already, not those older than the stream's start, not those that a filter keeps from it), and
+ * cuts the page where a bad record stops the lane. The batch is the lane's then. NULL: the lane
+ * stops before the page's first record, the batch is still the caller's. */
 struct lane_page *lane_add_page(struct lane *l, struct batch *b);
 struct lane_page *lane_page_at(struct lane *l, uint64_t number);
 /* Frees pages that every sink has. */

@@ -350,7 +350,10 @@ static bool decode(struct fetch *f, struct batch *b, bool *fewer, struct error *
 	struct decode_options o = { .encodings = l->stream->encodings,
 				    .encoding_count = l->stream->encoding_count,
 				    .now_ms = clock_aws_ms(f->reader->settings.clock),
-				    .lenient = l->bad_pages >= BAD_PAGES_MAX };
+				    .lenient = l->bad_pages >= BAD_PAGES_MAX,
+				    .filter = l->stream->filter,
+				    .outputs = l->stream->outputs,
+				    .output_count = l->stream->sink_count };
 
 	if (decode_page(b, &o, err)) {
 		if (b->count == 0 || page_end(b, b->count, &end))

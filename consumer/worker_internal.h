@@ -88,7 +88,8 @@ struct worker_stream {
 	struct worker_table *table;
 	int64_t start_ms; /* where it is new to the store */
 	struct resolved_stream resolved;
-	struct lane_stream lanes; /* what its lanes see */
+	struct lane_stream lanes;                             /* what its lanes see */
+	struct filter *filter, *sink_filters[CORE_SINKS_MAX]; /* NULL: there is none */
 	struct store_stream stored;
 	int32_t sink_ids[CORE_SINKS_MAX]; /* the store's, by slot */
 	struct lineage lineage;

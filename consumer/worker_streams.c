@@ -59,6 +59,31 @@ static unsigned encoding_of(struct lane_stream *l, struct encoding e)
 	return (unsigned)l->encoding_count++;
 }
 
+static bool make_filter(const struct option_list *patterns, struct filter **out, struct error *err)
+{
+	struct str *texts;
+
+	if (patterns->count == 0)
+		return true;
+	texts = memory_array(patterns->count, sizeof(*texts));
+	for (size_t i = 0; i < patterns->count; i++)
+		texts[i] = str_of(patterns->texts[i]);
+	*out = filter_new(texts, patterns->count, err);
+	free(texts);
+	return *out != NULL;
+}
+
+/* The configuration's check took the patterns, one by one. */
+static bool make_filters(struct worker_stream *s, struct error *err)
+{
+	bool ok = make_filter(&s->config->filter, &s->filter, err);
+
+	for (size_t slot = 0; ok && slot < s->config->sink_count; slot++)
+		ok = make_filter(&s->config->sinks[slot].filter, &s->sink_filters[slot], err);
+	s->lanes.filter = s->filter;
+	return ok || error_wrap(err, "stream %s: filter", s->config->name);
+}
+
 static void attach_sinks(struct worker *w, struct worker_stream *s)
 {
 	struct lane_stream *l = &s->lanes;
@@ -69,12 +94,18 @@ static void attach_sinks(struct worker *w, struct worker_stream *s)
 
 		l->sinks[slot] = (struct lane_sink){
 			.index = k->host.index,
-			.encoding = encoding_of(l, k->ops->encoding(k->config->settings)),
 			.ops = k->ops,
 			.sink = k->sink,
 			.name = k->config->name,
 			.load = &k->load,
 		};
+		l->outputs[slot] = (struct decode_output){
+			.filter = s->sink_filters[slot],
+			.encoding = encoding_of(l, k->ops->encoding(k->config->settings)),
+		};
+		if (s->filter || s->sink_filters[slot])
+			l->sinks[slot].filtered = metrics_cell(w->settings.metrics, METRIC_FILTERED,
+							       s->config->name, k->config->name);
 		s->sink_ids[slot] = k->store_id;
 	}
 }
@@ -206,6 +237,10 @@ void worker_open_stream(struct worker *w, struct worker_table *t, const struct r
 	lineage_init(&s->lineage);
 	severed_init(&s->severed);
 	describe_source(s);
+	if (!make_filters(s, &w->error)) {
+		free(o);
+		return false;
+	}
 	stream_cells(w, s);
 	attach_sinks(w, s);
 	w->opening++;
@@ -244,6 +279,9 @@ void worker_remove_stream(struct worker *w, struct worker_stream *s)
 void worker_free_stream(struct worker_stream *s)
 {
 	lineage_release(&s->lineage);
+	filter_free(s->filter);
+	for (size_t slot = 0; slot < CORE_SINKS_MAX; slot++)
+		filter_free(s->sink_filters[slot]);
 	taken_free(s->claimed);
 	free(s->core_lanes);
 	free(s->listing);

@@ -13,7 +13,7 @@
  *
  * payloads[e][i] is event i in encoding e: a run of JSON followed by '\n' (not counted in n), and
  * the payloads of one encoding stand in the arena one behind the other, so that a file sink may
- * take many at once. p NULL: no payload (a bad record). */
+ * take many at once. p NULL: no payload (a bad record, or one that no output of it wants). */
 #define BATCH_ENCODINGS_MAX 8
 struct batch {
 	struct arena arena;

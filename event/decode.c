@@ -28,6 +28,8 @@ struct page {
 	size_t capacity;  /* of events and payloads */
 	const char *end;  /* of the body */
 	char *scratch;    /* of the reader */
+	struct str arn;   /* of the stream */
+	bool filtered;    /* some record may be unwanted */
 	bool records_seen, iterator_seen;
 };
 
@@ -56,7 +58,7 @@ static void page_init(struct page *page, struct batch *b, const struct decode_op
 	page->end = b->body.data + b->body.size;
 	page->reader.scan = (struct scan){ 0 };
 	page->scratch = NULL;
-	page->records_seen = page->iterator_seen = false;
+	page->records_seen = page->iterator_seen = page->filtered = false;
 	b->encoding_count = o->encoding_count;
 	b->count = b->bad_count = 0;
 	b->closed = true;
@@ -86,6 +88,10 @@ static void records_init(struct page *page)
 		else
 			style.escape_names &= wanted.escape_names;
 	}
+	page->arn = str_of(b->source->arn ? b->source->arn : "");
+	assert(o->output_count <= DECODE_OUTPUTS_MAX);
+	for (size_t i = 0; i < o->output_count; i++)
+		page->filtered |= o->filter || o->outputs[i].filter;
 	/* The items of a record are no longer than the record, nor is the key out of a line. Not of
 	 * the batch: it is free again when the page is decoded. */
 	page->scratch =
@@ -160,10 +166,36 @@ static char *reserve_key(struct page *page, const struct record *r)
 	return run->at;
 }
 
+/* Outputs, as bits, that do not get the record. */
+static uint32_t unwanted_by(const struct page *page, const char *record)
+{
+	const struct decode_options *o = page->options;
+	uint32_t bits = 0;
+
+	if (o->filter && !filter_match(o->filter, record, page->arn))
+		return UINT32_MAX;
+	for (size_t i = 0; i < o->output_count; i++)
+		if (o->outputs[i].filter && !filter_match(o->outputs[i].filter, record, page->arn))
+			bits |= (uint32_t)1 << i;
+	return bits;
+}
+
+/* Encodings, as bits, that some output wants of it. */
+static uint32_t wanted_encodings(const struct decode_options *o, uint32_t unwanted)
+{
+	uint32_t bits = 0;
+
+	for (size_t i = 0; i < o->output_count; i++)
+		if (!(unwanted >> i & 1))
+			bits |= (uint32_t)1 << o->outputs[i].encoding;
+	return bits;
+}
+
 /* False: a fault was noted. */
 static bool add_record(struct page *page, const struct record *r)
 {
 	struct batch *b = page->batch;
+	uint32_t wanted = UINT32_MAX;
 	struct event *e;
 	char *key = reserve_key(page, r);
 	size_t key_n = key_make(&page->key_shape, r->keys.text, key);
@@ -172,8 +204,6 @@ static bool add_record(struct page *page, const struct record *r)
 		scan_fail(&page->reader.scan, r->keys.raw.p, page->key_shape.expected);
 		return false;
 	}
-	page->keys.at += key_n;
-	page->key_bytes += key_n;
 	reserve_event(page, r->raw.p + r->raw.n);
 	e = &b->events[b->count];
 	e->op = r->op;
@@ -184,10 +214,25 @@ static bool add_record(struct page *page, const struct record *r)
 	e->key = (struct str){ key, key_n };
 	e->raw = r->raw;
 	e->bad = NULL;
+	e->unwanted = 0;
+	if (page->filtered) {
+		e->unwanted = unwanted_by(page, r->raw.p);
+		wanted = wanted_encodings(page->options, e->unwanted);
+	}
+	if (LIKELY(wanted)) {
+		page->keys.at += key_n;
+		page->key_bytes += key_n;
+	} else {
+		e->key = (struct str){ 0 };
+	}
 	for (size_t i = 0; i < b->encoding_count; i++) {
 		struct run *run = &page->payloads[i];
 		struct str *payload = &b->payloads[i][b->count];
 
+		if (UNLIKELY(!(wanted >> i & 1))) {
+			*payload = (struct str){ 0 };
+			continue;
+		}
 		reserve_payload(page, i, r);
 		payload->p = run->at;
 		run->at = encoder_write(&page->encoders[i], r, page->reader.style, run->at);

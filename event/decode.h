@@ -1,6 +1,7 @@
 #pragma once
 #include "base/error.h"
 #include "event/batch.h"
+#include "event/filter.h"
 
 /* Decodes the GetRecords answer in b->body into b->events and b->payloads in one strict pass:
  * UTF-8, escapes, number syntax, 38 digits, depth, every byte of the page. Output goes straight to
@@ -25,12 +26,25 @@
  *   ApproximateCreationDateTime; eventID and userIdentity may be missing or null.
  *
  * encodings: at most BATCH_ENCODINGS_MAX; further ones of the same style of numbers cost little.
- * now_ms: AWS time, for `ts_ms` of the envelope. */
+ * now_ms: AWS time, for `ts_ms` of the envelope.
+ *
+ * outputs: who gets the payloads, at most DECODE_OUTPUTS_MAX. A record that does not pass `filter`
+ * is for none of them, one that does not pass an output's is not for that one: event.unwanted says
+ * so. It was checked as strictly as others (a bad record passes no filter by), but is encoded only
+ * for outputs that want it. Without outputs every record is encoded in every way. */
+#define DECODE_OUTPUTS_MAX 32
+struct decode_output {
+	const struct filter *filter; /* NULL: all */
+	unsigned encoding;
+};
 struct decode_options {
 	const struct encoding *encodings;
 	size_t encoding_count;
 	bool lenient;
 	int64_t now_ms;
+	const struct filter *filter; /* NULL: all */
+	const struct decode_output *outputs;
+	size_t output_count;
 };
 bool decode_page(struct batch *b, const struct decode_options *o, struct error *err) MUST_CHECK;
 

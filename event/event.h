@@ -35,11 +35,12 @@ struct event {
 	enum event_op op;
 	bool ttl; /* deleted by time to live */
 	struct sequence sequence;
-	int64_t time_ms; /* ApproximateCreationDateTime */
-	struct str id;   /* eventID's bytes inside the JSON quotes; n 0: it has none */
-	struct str key;  /* canonical key (contract, "Events") */
-	struct str raw;  /* the record as it came, in the page's body */
-	const char *bad; /* NULL, or why it could not be decoded: goes to the dead letters */
+	int64_t time_ms;   /* ApproximateCreationDateTime */
+	struct str id;     /* eventID's bytes inside the JSON quotes; n 0: it has none */
+	struct str key;    /* canonical key (contract, "Events"); n 0: nobody wants it */
+	struct str raw;    /* the record as it came, in the page's body */
+	const char *bad;   /* NULL, or why it could not be decoded: goes to the dead letters */
+	uint32_t unwanted; /* bits: outputs whose filters it does not pass (decode.h) */
 };
 
 enum event_format { FORMAT_DEBEZIUM, FORMAT_PLAIN, FORMAT_DYNAMODB };

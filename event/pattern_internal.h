@@ -4,7 +4,8 @@
 #include "event/filter_internal.h"
 #include "event/scan.h"
 
-/* Between pattern.c (maps and lists) and pattern_operators.c (the values and operators of a list). */
+/* Between pattern.c (maps and lists) and pattern_operators.c (the values and operators of a list).
+ */
 
 /* What a map's names are about, or what a list's values are compared with. */
 enum place {

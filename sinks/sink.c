@@ -2,6 +2,8 @@
 
 #include <pthread.h>
 
+#include "event/filter.h"
+
 const char *const sink_formats[] = { "debezium", "plain", "dynamodb", NULL };
 const char *const sink_numbers[] = { "exact", "string", NULL };
 
@@ -12,6 +14,7 @@ static const struct sink_ops *const kinds[] = { &sink_kafka, &sink_s3, &sink_dir
 /* A type's row stands in its own file, and C cannot gather them at compile time: filled once, then
  * constant. */
 static struct config_sink_type types[KINDS + 1];
+static const struct config_types all = { .sinks = types, .pattern = filter_check };
 static pthread_once_t types_once = PTHREAD_ONCE_INIT;
 
 static void types_fill(void)
@@ -28,8 +31,8 @@ const struct sink_ops *sink_ops_find(const char *type)
 	return NULL;
 }
 
-const struct config_sink_type *sink_config_types(void)
+const struct config_types *sink_config_types(void)
 {
 	pthread_once(&types_once, types_fill);
-	return types;
+	return &all;
 }

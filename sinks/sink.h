@@ -121,4 +121,4 @@ extern const char *const sink_formats[], *const sink_numbers[];
 /* NULL where there is no such type. */
 const struct sink_ops *sink_ops_find(const char *type);
 /* For config_load: the types' tables, ending with a row whose type is NULL. */
-const struct config_sink_type *sink_config_types(void);
+const struct config_types *sink_config_types(void);

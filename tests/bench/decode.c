@@ -40,7 +40,10 @@ static double decode_s(const struct buf *page, enum page_shape shape, enum event
 		       size_t *records)
 {
 	struct encoding encoding = { .format = format };
-	struct decode_options options = { &encoding, 1, false, 1763700001234 };
+	struct decode_options options = { .encodings = &encoding,
+					  .encoding_count = 1,
+					  .lenient = false,
+					  .now_ms = 1763700001234 };
 	AUTO(batch) struct batch *b = batch_new();
 	struct error err;
 	double begin;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "config/config.h"
+#include "event/filter.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -34,10 +35,11 @@ static const struct option options[] = {
 	{ 0 },
 };
 
-static const struct config_sink_type types[] = {
+static const struct config_sink_type sink_types[] = {
 	{ "file", options, sizeof(struct settings), NULL },
 	{ 0 },
 };
+static const struct config_types types = { sink_types, filter_check };
 
 static void check(bool ok, const char *what, const char *text)
 {
@@ -53,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct config *c, *again;
 	struct buf first, second;
 
-	c = config_parse((struct str){ (const char *)data, size }, "f", types, &err);
+	c = config_parse((struct str){ (const char *)data, size }, "f", &types, &err);
 	if (!c) {
 		check(err.kind == ERROR_INVALID && !strncmp(err.message, "f:", 2), "bad error",
 		      err.message);
@@ -67,7 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_init(&first, 0);
 	buf_init(&second, 0);
 	config_print(c, &first);
-	again = config_parse(buf_str(&first), "f", types, &err);
+	again = config_parse(buf_str(&first), "f", &types, &err);
 	check(again != NULL, err.message, first.data);
 	config_print(again, &second);
 	check(str_equal(buf_str(&first), buf_str(&second)), "printed twice, differs", first.data);

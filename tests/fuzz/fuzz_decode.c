@@ -58,7 +58,10 @@ static void check_batch(const struct batch *b)
 static struct batch *decode(const uint8_t *data, size_t size, size_t first, bool lenient)
 {
 	struct encoding order[ENCODINGS];
-	struct decode_options o = { order, ENCODINGS, lenient, 1763700001234 };
+	struct decode_options o = { .encodings = order,
+				    .encoding_count = ENCODINGS,
+				    .lenient = lenient,
+				    .now_ms = 1763700001234 };
 	struct batch *b = batch_new();
 	struct error err;
 

@@ -17,7 +17,7 @@
 static struct config *parse(const char *text)
 {
 	struct error err = { 0 };
-	struct config *c = config_parse(str_of(text), "sluice.yaml", types, &err);
+	struct config *c = config_parse(str_of(text), "sluice.yaml", &types, &err);
 
 	if (!c)
 		fail_msg("%s", err.message);
@@ -57,7 +57,7 @@ static void the_least_configuration_has_all_defaults(void **state)
 	assert_int_equal(s->poll_budget, 0);
 	assert_int_equal(s->sink_count, 1);
 	assert_int_equal(c->sink_count, 1);
-	assert_ptr_equal(c->sinks[0].type, &types[2]);
+	assert_ptr_equal(c->sinks[0].type, &sink_types[2]);
 	assert_int_equal(c->dead_letter.max_bytes, 256 << 20);
 	assert_string_equal(c->http.listen, "127.0.0.1:8080");
 	assert_int_equal(c->log.level, LOG_INFO);
@@ -90,6 +90,42 @@ static void a_pattern_names_its_streams(void **state)
 	assert_false(config_stream_name(&c->streams[1], longest, name, &err));
 	assert_non_null(strstr(err.message, "an entry of its own"));
 	config_free(c);
+}
+
+/* What YAML means by a scalar without quotes is what JSON gets. */
+static void patterns_become_json(void **state)
+{
+	AUTO(config)
+	struct config *c =
+		parse("streams:\n"
+		      "  - table: orders\n"
+		      "    filter:\n"
+		      "      - eventName: [INSERT]\n"
+		      "        $or: [{ a: [5, -0.5e+3, '5', 05, 1., .5, 1e] }, { b: [] }]\n"
+		      "      - { c: [true, false, null, ~, 'true', \"\\n\", é, {}] }\n"
+		      "      - g:\n          - ${T_ONE:-1}\n"
+		      "      - '{\"d\": [ \"${T_ONE:-x}\" ]}'\n"
+		      "      - |\n"
+		      "        {\"e\":\n"
+		      "         [1]}\n"
+		      "    sinks: [screen, { name: other, filter: [{ f: [1] }] }]\n"
+		      "sinks: {screen: {type: screen}, other: {type: screen}}\n");
+	const struct option_list *l = &c->streams[0].filter;
+
+	(void)state;
+	assert_int_equal(l->count, 5);
+	assert_string_equal(l->texts[0],
+			    "{\"eventName\":[\"INSERT\"],\"$or\":[{\"a\":[5,-0.5e+3,\"5\",\"05\","
+			    "\"1.\",\".5\",\"1e\"]},{\"b\":[]}]}");
+	assert_string_equal(l->texts[1],
+			    "{\"c\":[true,false,null,null,\"true\",\"\\n\",\"é\",{}]}");
+	assert_string_equal(l->texts[2], "{\"g\":[1]}");
+	assert_string_equal(l->texts[3], "{\"d\": [ \"x\" ]}");
+	assert_string_equal(l->texts[4], "{\"e\":\n [1]}\n");
+	l = &c->streams[0].sinks[1].filter;
+	assert_int_equal(l->count, 1);
+	assert_string_equal(l->texts[0], "{\"f\":[1]}");
+	assert_int_equal(c->streams[0].sinks[0].filter.count, 0);
 }
 
 static void everything_given_arrives(void **state)
@@ -357,6 +393,7 @@ int main(void)
 		cmocka_unit_test(the_least_configuration_has_all_defaults),
 		cmocka_unit_test(a_pattern_names_its_streams),
 		cmocka_unit_test(everything_given_arrives),
+		cmocka_unit_test(patterns_become_json),
 		cmocka_unit_test(json_is_yaml),
 		cmocka_unit_test(starts_are_read),
 		cmocka_unit_test_setup_teardown(version_2_limits_hold_at_every_level, machine_setup,

@@ -19,7 +19,8 @@ static const char full[] =
 	"}\n"
 	"aws: { endpoint: { s3: 'http://me:hunter2@127.0.0.1:9000/p@q' } }\n"
 	"streams:\n"
-	"  - { table: orders, sinks: [events, { name: lake }], poll: { max: 90s } }\n"
+	"  - { table: orders, sinks: [events, { name: lake, filter: "
+	"['{\"$or\": 1}'] }], poll: { max: 90s } }\n"
 	"  - { table: users, name: people, enable_stream: KEYS_ONLY, sinks: [screen] }\n"
 	"sinks:\n"
 	"  lake: { type: folder, path: '${table}/$$${yyyy}', roll: { size: 1500 } }\n"
@@ -35,7 +36,7 @@ static const char full[] =
 static struct config *parse(const char *text)
 {
 	struct error err = { 0 };
-	struct config *c = config_parse(str_of(text), "f", types, &err);
+	struct config *c = config_parse(str_of(text), "f", &types, &err);
 
 	if (!c)
 		fail_msg("%s\n%s", text, err.message);
@@ -74,13 +75,17 @@ static void the_effective_configuration_reads_as_yaml(void **state)
 			  "    gap: stop\n"
 			  "    warn_loss: 6h\n"
 			  "    on_error: dead_letter\n"
+			  "    filter: []\n"
 			  "    poll:\n"
 			  "      min: 100ms\n"
 			  "      max: 90s\n"
 			  "      budget: 0\n"
 			  "    sinks:\n"
 			  "      - name: \"events\"\n"
+			  "        filter: []\n"
 			  "      - name: \"lake\"\n"
+			  "        filter:\n"
+			  "          - \"{\\\"$$or\\\": 1}\"\n"
 			  "  - table: \"users\"\n"
 			  "    name: \"people\"\n"
 			  "    start: \"latest\"\n"
@@ -88,12 +93,14 @@ static void the_effective_configuration_reads_as_yaml(void **state)
 			  "    gap: stop\n"
 			  "    warn_loss: 6h\n"
 			  "    on_error: dead_letter\n"
+			  "    filter: []\n"
 			  "    poll:\n"
 			  "      min: 100ms\n"
 			  "      max: 5s\n"
 			  "      budget: 0\n"
 			  "    sinks:\n"
 			  "      - name: \"screen\"\n"
+			  "        filter: []\n"
 			  "sinks:\n"
 			  "  \"lake\":\n"
 			  "    type: folder\n"
@@ -214,7 +221,7 @@ static void the_reference_has_every_row(void **state)
 
 	(void)state;
 	buf_init(&out, 0);
-	config_reference(types, &out);
+	config_reference(&types, &out);
 	for (const struct section *s = config_sections; s->name; s++)
 		for (const struct option *o = s->options; o->name; o++) {
 			snprintf(heading, sizeof(heading), "## %s\n", s->name);
@@ -243,7 +250,7 @@ static json_t *schema(void)
 	json_t *root;
 
 	buf_init(&out, 0);
-	config_schema(types, &out);
+	config_schema(&types, &out);
 	root = json_loads(out.data, JSON_REJECT_DUPLICATES, NULL);
 	assert_non_null(root);
 	buf_release(&out);
@@ -308,14 +315,14 @@ static void the_schema_has_every_row(void **state)
 	for (const struct option *o = config_stream_sink_section.options; o->name; o++)
 		schema_has(member(root, "properties/streams/items/properties/sinks/items/anyOf/1"),
 			   o);
-	for (size_t i = 0; types[i].type; i++) {
+	for (size_t i = 0; sink_types[i].type; i++) {
 		const json_t *one = json_array_get(
 			member(root, "properties/sinks/additionalProperties/oneOf"), i);
 
 		assert_string_equal(json_string_value(member(one, "properties/type/const")),
-				    types[i].type);
+				    sink_types[i].type);
 		assert_true(lists(member(one, "required"), "type"));
-		for (const struct option *o = types[i].options; o->name; o++)
+		for (const struct option *o = sink_types[i].options; o->name; o++)
 			schema_has(one, o);
 	}
 	json_decref(root);

@@ -146,7 +146,32 @@ static const struct {
 	  "f:7: streams[0].poll.min: expected at most poll.max (50ms), not 60ms" },
 	{ LAKE STREAM "    poll: { mix: 1s }\n",
 	  "f:6: streams[0].poll.mix: no such setting; did you mean 'min'?" },
-	{ LAKE STREAM "    filter: []\n", "f:6: streams[0].filter: no such setting" },
+	{ LAKE STREAM "    transform: []\n", "f:6: streams[0].transform: no such setting" },
+	/* Patterns: the line is the one of the key that the message is about. */
+	{ LAKE STREAM "    filter: { eventName: [INSERT] }\n",
+	  "f:6: streams[0].filter: expected a list of patterns, such as [{ eventName: [INSERT] "
+	  "}]" },
+	{ LAKE STREAM "    filter: [[]]\n", "f:6: streams[0].filter[0]: expected a pattern: a map "
+					    "such as { eventName: [INSERT] }, or "
+					    "its JSON as a text" },
+	{ LAKE STREAM "    filter:\n      -\n", "f:7: streams[0].filter[0]: expected a pattern: a "
+						"map such as { eventName: [INSERT] }, or "
+						"its JSON as a text" },
+	{ LAKE STREAM
+	  "    filter:\n      - a: [1]\n      - b: [1]\n        wrong:\n          [2]\n",
+	  "f:9: streams[0].filter[1]: eventName: that is wrong" },
+	{ LAKE STREAM "    filter:\n      - a:\n          - 1\n          - wrong\n        b: [2]\n",
+	  "f:9: streams[0].filter[0]: eventName: that is wrong" },
+	{ LAKE STREAM "    filter:\n      - '{ \"a\": [\"wrong\"] }'\n",
+	  "f:7: streams[0].filter[0]: eventName: that is wrong" },
+	{ LAKE STREAM "    filter:\n      - |\n        { \"a\":\n          [\"wrong\"] }\n",
+	  "f:9: streams[0].filter[0]: eventName: that is wrong" },
+	{ LAKE STREAM "    filter: [ { a: [\"${T_UNSET}\"] } ]\n",
+	  "f:6: streams[0].filter[0].a[0]: the environment variable T_UNSET is not set; set it or "
+	  "write a default: ${T_UNSET:-…}" },
+	{ LAKE "streams:\n  - table: orders\n    sinks:\n      - name: lake\n"
+	       "        filter: [wrong]\n",
+	  "f:7: streams[0].sinks[0].filter[0]: eventName: that is wrong" },
 	{ LAKE STREAM "    sink: [lake]\n",
 	  "f:6: streams[0].sink: no such setting; did you mean 'sinks'?" },
 	{ LAKE STREAM "  - table: orders\n    sinks: [lake]\n",
@@ -240,7 +265,7 @@ static void wrong_configurations_say_where_and_what(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		struct error err = { 0 };
-		struct config *c = config_parse(str_of(wrong[i].text), "f", types, &err);
+		struct config *c = config_parse(str_of(wrong[i].text), "f", &types, &err);
 
 		if (c || err.kind != ERROR_INVALID || strcmp(err.message, wrong[i].message) != 0) {
 			print_error("%s\nwant: %s\n have: %s\n\n", wrong[i].text, wrong[i].message,
@@ -260,16 +285,16 @@ static void files_that_cannot_be_read_are_named(void **state)
 	int fd = mkstemp(path);
 
 	(void)state;
-	assert_null(config_load("/does/not/exist.yaml", types, &err));
+	assert_null(config_load("/does/not/exist.yaml", &types, &err));
 	assert_string_equal(err.message,
 			    "/does/not/exist.yaml: cannot be read: No such file or directory");
-	assert_null(config_load("/tmp", types, &err));
+	assert_null(config_load("/tmp", &types, &err));
 	assert_string_equal(err.message, "/tmp: cannot be read: Is a directory");
 	assert_int_equal(err.kind, ERROR_INVALID);
 	memset(spaces, '\n', 3 << 20);
 	assert_int_equal(write(fd, spaces, 3 << 20), 3 << 20);
 	close(fd);
-	assert_null(config_load(path, types, &err));
+	assert_null(config_load(path, &types, &err));
 	snprintf(want, sizeof(want), "%s: larger than 1MiB", path);
 	assert_string_equal(err.message, want);
 	unlink(path);

@@ -76,9 +76,22 @@ static bool broker_validate(const void *settings, struct error *err)
 
 static const struct option no_options[] = { { 0 } };
 
-static const struct config_sink_type types[] = {
+static const struct config_sink_type sink_types[] = {
 	{ "broker", broker_options, sizeof(struct broker_settings), broker_validate },
 	{ "folder", folder_options, sizeof(struct folder_settings), folder_validate },
 	{ "screen", no_options, 0, NULL },
 	{ 0 },
 };
+
+/* What a pattern may be is not the configuration's affair: here it may not hold "wrong". */
+static bool pattern_check(struct str pattern, size_t *at, struct error *err)
+{
+	const char *p = memmem(pattern.p, pattern.n, "wrong", 5);
+
+	if (!p)
+		return true;
+	*at = (size_t)(p - pattern.p);
+	return error_set(err, ERROR_INVALID, "eventName: that is wrong");
+}
+
+static const struct config_types types = { sink_types, pattern_check };

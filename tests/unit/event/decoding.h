@@ -62,7 +62,10 @@ static inline struct batch *decoding_batch(struct str page, const struct source 
 static inline struct batch *decoding_try(struct str page, bool lenient, struct encoding encoding,
 					 struct error *err)
 {
-	struct decode_options o = { &encoding, 1, lenient, 1763700009876 };
+	struct decode_options o = { .encodings = &encoding,
+				    .encoding_count = 1,
+				    .lenient = lenient,
+				    .now_ms = 1763700009876 };
 	struct batch *b = decoding_batch(page, &decoding_source);
 
 	if (decode_page(b, &o, err))

@@ -8,7 +8,9 @@
 static size_t decode_count(enum page_shape shape, size_t page_bytes, double *bytes)
 {
 	const struct encoding encoding = { .format = FORMAT_DEBEZIUM };
-	struct decode_options o = { &encoding, 1, false, 1 };
+	struct decode_options o = {
+		.encodings = &encoding, .encoding_count = 1, .lenient = false, .now_ms = 1
+	};
 	struct batch *b = batch_new();
 	struct error err;
 	size_t n;
@@ -45,7 +47,9 @@ static void allocations_do_not_grow_with_records(void **state)
 static void a_page_without_records_takes_no_memory(void **state)
 {
 	const struct encoding encoding = { .format = FORMAT_DEBEZIUM };
-	struct decode_options o = { &encoding, 1, false, 1 };
+	struct decode_options o = {
+		.encodings = &encoding, .encoding_count = 1, .lenient = false, .now_ms = 1
+	};
 	struct batch *b = batch_new();
 	struct error err;
 

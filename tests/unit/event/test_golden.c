@@ -60,7 +60,10 @@ static void all_formats_at_once(void **state)
 	decoding_file("page.json", &page);
 	for (size_t first = 0; first < FORMATS; first++) {
 		struct encoding encodings[FORMATS];
-		struct decode_options o = { encodings, FORMATS, false, 1763700009876 };
+		struct decode_options o = { .encodings = encodings,
+					    .encoding_count = FORMATS,
+					    .lenient = false,
+					    .now_ms = 1763700009876 };
 		AUTO(batch) struct batch *b = decoding_batch(buf_str(&page), &decoding_source);
 		struct error err;
 

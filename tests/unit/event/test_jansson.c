@@ -300,7 +300,9 @@ static void random_documents_agree(void **state)
 	const struct encoding encodings[] = { { FORMAT_DEBEZIUM, false },
 					      { FORMAT_DEBEZIUM, true },
 					      { FORMAT_DYNAMODB, false } };
-	struct decode_options o = { encodings, 3, false, 1 };
+	struct decode_options o = {
+		.encodings = encodings, .encoding_count = 3, .lenient = false, .now_ms = 1
+	};
 
 	(void)state;
 	for (uint64_t seed = 0; seed < 300; seed++) {

@@ -5,7 +5,9 @@
 static struct batch *decode_keys(const char *keys, const struct source *source)
 {
 	struct encoding encoding = { .format = FORMAT_PLAIN };
-	struct decode_options o = { &encoding, 1, false, 0 };
+	struct decode_options o = {
+		.encodings = &encoding, .encoding_count = 1, .lenient = false, .now_ms = 0
+	};
 	struct buf page;
 	struct batch *b;
 	struct error err;

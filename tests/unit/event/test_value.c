@@ -283,7 +283,9 @@ static void plain_sets_its_own_names_apart(void **state)
 	/* Read for plain, and read for another first. */
 	for (unsigned first = 0; first < 2; first++) {
 		struct encoding order[] = { encodings[first], encodings[!first] };
-		struct decode_options o = { order, 2, false, 0 };
+		struct decode_options o = {
+			.encodings = order, .encoding_count = 2, .lenient = false, .now_ms = 0
+		};
 		AUTO(batch) struct batch *b = decoding_batch(str_of(page), &decoding_source);
 		struct error err;
 

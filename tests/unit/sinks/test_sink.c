@@ -26,7 +26,7 @@ static void test_find(void **state)
 
 static void test_config_types(void **state)
 {
-	const struct config_sink_type *types = sink_config_types();
+	const struct config_sink_type *types = sink_config_types()->sinks;
 
 	(void)state;
 	for (size_t i = 0; i < NAMES; i++) {
@@ -34,7 +34,7 @@ static void test_config_types(void **state)
 		assert_non_null(types[i].options);
 	}
 	assert_null(types[NAMES].type);
-	assert_ptr_equal(types, sink_config_types());
+	assert_ptr_equal(types, sink_config_types()->sinks);
 }
 
 /* What the contract asks of every kind, and of those that have rolls. */
@@ -56,7 +56,7 @@ static void test_options(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < NAMES; i++) {
-		const struct config_sink_type *t = &sink_config_types()[i];
+		const struct config_sink_type *t = &sink_config_types()->sinks[i];
 		_Alignas(max_align_t) char settings[1024];
 		struct error err = { 0 };
 
