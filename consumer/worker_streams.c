@@ -59,39 +59,35 @@ static unsigned encoding_of(struct lane_stream *l, struct encoding e)
 	return (unsigned)l->encoding_count++;
 }
 
-static bool make_filter(const struct option_list *patterns, struct filter **out, struct error *err)
+/* NULL: there are no patterns. The configuration's check took each of them. */
+static struct filter *make_filter(const struct option_list *patterns)
 {
+	struct error err = { 0 };
+	struct filter *f;
 	struct str *texts;
 
 	if (patterns->count == 0)
-		return true;
+		return NULL;
 	texts = memory_array(patterns->count, sizeof(*texts));
 	for (size_t i = 0; i < patterns->count; i++)
 		texts[i] = str_of(patterns->texts[i]);
-	*out = filter_new(texts, patterns->count, err);
+	f = filter_new(texts, patterns->count, &err);
+	assert(f);
 	free(texts);
-	return *out != NULL;
-}
-
-/* The configuration's check took the patterns, one by one. */
-static bool make_filters(struct worker_stream *s, struct error *err)
-{
-	bool ok = make_filter(&s->config->filter, &s->filter, err);
-
-	for (size_t slot = 0; ok && slot < s->config->sink_count; slot++)
-		ok = make_filter(&s->config->sinks[slot].filter, &s->sink_filters[slot], err);
-	s->lanes.filter = s->filter;
-	return ok || error_wrap(err, "stream %s: filter", s->config->name);
+	return f;
 }
 
 static void attach_sinks(struct worker *w, struct worker_stream *s)
 {
 	struct lane_stream *l = &s->lanes;
 
+	l->filter = s->filter = make_filter(&s->config->filter);
 	l->sink_count = (uint32_t)s->config->sink_count;
 	for (uint32_t slot = 0; slot < l->sink_count; slot++) {
-		struct worker_sink *k = &w->sinks[s->config->sinks[slot].sink];
+		const struct config_stream_sink *use = &s->config->sinks[slot];
+		struct worker_sink *k = &w->sinks[use->sink];
 
+		s->sink_filters[slot] = make_filter(&use->filter);
 		l->sinks[slot] = (struct lane_sink){
 			.index = k->host.index,
 			.ops = k->ops,
@@ -237,10 +233,6 @@ void worker_open_stream(struct worker *w, struct worker_table *t, const struct r
 	lineage_init(&s->lineage);
 	severed_init(&s->severed);
 	describe_source(s);
-	if (!make_filters(s, &w->error)) {
-		free(o);
-		return false;
-	}
 	stream_cells(w, s);
 	attach_sinks(w, s);
 	w->opening++;

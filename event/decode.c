@@ -28,8 +28,12 @@ struct page {
 	size_t capacity;  /* of events and payloads */
 	const char *end;  /* of the body */
 	char *scratch;    /* of the reader */
-	struct str arn;   /* of the stream */
 	bool filtered;    /* some record may be unwanted */
+	struct str arn;   /* of the stream, for filters */
+	/* Filters ask a row's `dynamodb` form, which is made for them. */
+	struct encoder form;
+	char *form_text;
+	size_t form_capacity;
 	bool records_seen, iterator_seen;
 };
 
@@ -57,12 +61,28 @@ static void page_init(struct page *page, struct batch *b, const struct decode_op
 	pad(&b->body);
 	page->end = b->body.data + b->body.size;
 	page->reader.scan = (struct scan){ 0 };
-	page->scratch = NULL;
+	page->scratch = page->form_text = NULL;
+	page->form_capacity = 0;
 	page->records_seen = page->iterator_seen = page->filtered = false;
 	b->encoding_count = o->encoding_count;
 	b->count = b->bad_count = 0;
 	b->closed = true;
 	b->next_iterator = STR("");
+}
+
+static void filters_init(struct page *page)
+{
+	const struct decode_options *o = page->options;
+	struct batch *b = page->batch;
+	struct encoding lambda = { .format = FORMAT_DYNAMODB };
+
+	assert(o->output_count <= DECODE_OUTPUTS_MAX);
+	for (size_t i = 0; i < o->output_count; i++)
+		page->filtered |= o->filter || o->outputs[i].filter;
+	page->arn = b->source->arn ? str_of(b->source->arn) : (struct str){ 0 };
+	if (page->filtered && page->rows)
+		encoder_init(&page->form, lambda, b->source, b->shard, page->rows, o->now_ms,
+			     &b->arena);
 }
 
 /* What is needed for records only: most pages of most shards have none, and cost nothing then. */
@@ -88,10 +108,7 @@ static void records_init(struct page *page)
 		else
 			style.escape_names &= wanted.escape_names;
 	}
-	page->arn = str_of(b->source->arn ? b->source->arn : "");
-	assert(o->output_count <= DECODE_OUTPUTS_MAX);
-	for (size_t i = 0; i < o->output_count; i++)
-		page->filtered |= o->filter || o->outputs[i].filter;
+	filters_init(page);
 	/* The items of a record are no longer than the record, nor is the key out of a line. Not of
 	 * the batch: it is free again when the page is decoded. */
 	page->scratch =
@@ -166,10 +183,27 @@ static char *reserve_key(struct page *page, const struct record *r)
 	return run->at;
 }
 
+/* The record as a Lambda function would get it, but for what filter_match adds. */
+static const char *lambda_form(struct page *page, const struct record *r)
+{
+	size_t size;
+
+	if (!page->rows)
+		return r->raw.p;
+	size = encoder_bound(&page->form, r) + SCAN_PADDING;
+	if (size > page->form_capacity) {
+		page->form_capacity = 2 * size;
+		page->form_text = memory_resize(page->form_text, page->form_capacity);
+	}
+	encoder_write(&page->form, r, page->reader.style, page->form_text);
+	return page->form_text;
+}
+
 /* Outputs, as bits, that do not get the record. */
-static uint32_t unwanted_by(const struct page *page, const char *record)
+static uint32_t unwanted_by(struct page *page, const struct record *r)
 {
 	const struct decode_options *o = page->options;
+	const char *record = lambda_form(page, r);
 	uint32_t bits = 0;
 
 	if (o->filter && !filter_match(o->filter, record, page->arn))
@@ -216,7 +250,7 @@ static bool add_record(struct page *page, const struct record *r)
 	e->bad = NULL;
 	e->unwanted = 0;
 	if (page->filtered) {
-		e->unwanted = unwanted_by(page, r->raw.p);
+		e->unwanted = unwanted_by(page, r);
 		wanted = wanted_encodings(page->options, e->unwanted);
 	}
 	if (LIKELY(wanted)) {
@@ -416,6 +450,7 @@ bool decode_page(struct batch *b, const struct decode_options *o, struct error *
 	page_init(&page, b, o, NULL);
 	ok = whole_page(&page);
 	free(page.scratch);
+	free(page.form_text);
 	if (ok)
 		return true;
 	return error_set(err, o->lenient ? ERROR_INVALID : ERROR_RETRY,
@@ -477,4 +512,5 @@ void decode_lines(struct batch *b, const struct decode_options *o, const struct 
 		value_memory_init(&page.reader.keys, b->body.data);
 	}
 	free(page.scratch);
+	free(page.form_text);
 }

@@ -38,5 +38,5 @@ DEFINE_AUTO(filter)
 bool filter_check(struct str pattern, size_t *at, struct error *err) MUST_CHECK;
 
 /* record: a whole record of a page, from its '{', that was found valid (record.h) and lies in a
- * padded body. arn: the stream's, which a page's records do not carry. */
+ * padded body. arn: the stream's, which a page's records do not carry; p NULL: there is none. */
 bool filter_match(const struct filter *f, const char *record, struct str arn);

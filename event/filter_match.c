@@ -296,8 +296,8 @@ static uint64_t ask_missing(struct walk *w, const struct filter_node *n, const u
 {
 	for (const struct filter_node *c = n->first; c; c = c->next)
 		if (!(seen[c->index / 64] >> c->index % 64 & 1))
-			alive = c->source_arn ? ask_source_arn(w, c, alive)
-					      : alive & ~(c->here | c->below);
+			alive = c->source_arn && w->arn.p ? ask_source_arn(w, c, alive)
+							  : alive & ~(c->here | c->below);
 	return alive;
 }
 

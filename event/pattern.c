@@ -14,9 +14,12 @@ static const struct row {
 	{ PLACE_RECORD, "eventSourceARN", NULL, PLACE_NONE, PLACE_TEXT },
 	{ PLACE_RECORD, "userIdentity", NULL, PLACE_IDENTITY, PLACE_NONE },
 	{ PLACE_RECORD, "dynamodb", NULL, PLACE_CHANGE, PLACE_NONE },
+	{ PLACE_RECORD, "sluice", NULL, PLACE_ROW, PLACE_NONE },
 	/* The API's spelling is not Lambda's. */
 	{ PLACE_IDENTITY, "type", "Type", PLACE_NONE, PLACE_TEXT },
 	{ PLACE_IDENTITY, "principalId", "PrincipalId", PLACE_NONE, PLACE_TEXT },
+	{ PLACE_ROW, "op", NULL, PLACE_NONE, PLACE_TEXT },
+	{ PLACE_ROW, "window", NULL, PLACE_NONE, PLACE_NUMBER },
 	{ PLACE_CHANGE, "ApproximateCreationDateTime", NULL, PLACE_NONE, PLACE_NUMBER },
 	{ PLACE_CHANGE, "Keys", NULL, PLACE_ITEM, PLACE_NONE },
 	{ PLACE_CHANGE, "NewImage", NULL, PLACE_ITEM, PLACE_NONE },

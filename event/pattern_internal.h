@@ -12,6 +12,7 @@ enum place {
 	PLACE_NONE,
 	PLACE_RECORD,   /* eventName, dynamodb, … */
 	PLACE_IDENTITY, /* of userIdentity */
+	PLACE_ROW,      /* of sluice, which rows of an export have */
 	PLACE_CHANGE,   /* of dynamodb: NewImage, … */
 	PLACE_ITEM,     /* attributes by name */
 	PLACE_VALUE,    /* types: S, N, … */

@@ -213,7 +213,7 @@ static const struct {
 	{ "{}", 0, "the map is empty; leave it out to ask for nothing" },
 	{ "{\"eventname\":[\"INSERT\"]}", 1,
 	  "there is no 'eventname' here; expected eventID, eventName, eventVersion, eventSource, "
-	  "awsRegion, eventSourceARN, userIdentity or dynamodb" },
+	  "awsRegion, eventSourceARN, userIdentity, dynamodb or sluice" },
 	{ "{\"eventName\":\"INSERT\"}", 13,
 	  "eventName: expected a list, such as [\"INSERT\"], not a text" },
 	{ "{\"eventName\":[\"DELETE\"]}", 14,
