@@ -86,6 +86,11 @@ static const char *skip(const char *p)
 {
 	bool escaped;
 
+	/* {"S":"…"} and {"N":"…"}, as most values are. */
+	if (LIKELY(memcmp(p, "{\"", 2) == 0 && memcmp(p + 3, "\":\"", 3) == 0)) {
+		p = quote(p + 6, &escaped) + 1;
+		return *p == '}' ? p + 1 : leave(p, 1);
+	}
 	if (*p == '{' || *p == '[')
 		return leave(p + 1, 1);
 	if (*p == '"')

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "event/decode.h"
 #include "tests/bench/decode_simdjson.h"
@@ -20,20 +19,6 @@ struct result {
 	size_t bytes, records;
 	double envelope, plain, dynamodb, simdjson, jansson;
 };
-
-static double cpu_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static void best(double *least, double s)
-{
-	if (*least <= 0 || s < *least)
-		*least = s;
-}
 
 /* As a reader does it: a new batch for each page; its body has come already. */
 static double decode_s(const struct buf *page, enum page_shape shape, enum event_format format,
@@ -52,32 +37,32 @@ static double decode_s(const struct buf *page, enum page_shape shape, enum event
 	b->shard = page_shard;
 	if (!buf_add(&b->body, page->data, page->size))
 		abort();
-	begin = cpu_s();
+	begin = bench_cpu_s();
 	if (!decode_page(b, &options, &err)) {
 		fprintf(stderr, "bench decode: %s\n", err.message);
 		exit(1);
 	}
 	*records = b->count;
-	return cpu_s() - begin;
+	return bench_cpu_s() - begin;
 }
 
 static double simdjson_s(const struct buf *page)
 {
-	double begin = cpu_s();
+	double begin = bench_cpu_s();
 
 	decode_simdjson_parse(page->data, page->size);
-	return cpu_s() - begin;
+	return bench_cpu_s() - begin;
 }
 
 static double jansson_s(const struct buf *page)
 {
-	double begin = cpu_s();
+	double begin = bench_cpu_s();
 	json_t *root = json_loadb(page->data, page->size, 0, NULL);
 
 	if (!root)
 		abort();
 	json_decref(root);
-	return cpu_s() - begin;
+	return bench_cpu_s() - begin;
 }
 
 static struct result measure(enum page_shape shape)
@@ -93,12 +78,12 @@ static struct result measure(enum page_shape shape)
 		buf_text(&page, " ");
 	page.size = r.bytes = size;
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		best(&r.envelope, decode_s(&page, shape, FORMAT_DEBEZIUM, &r.records));
-		best(&r.simdjson, simdjson_s(&page));
-		best(&r.plain, decode_s(&page, shape, FORMAT_PLAIN, &r.records));
-		best(&r.dynamodb, decode_s(&page, shape, FORMAT_DYNAMODB, &r.records));
+		bench_best(&r.envelope, decode_s(&page, shape, FORMAT_DEBEZIUM, &r.records));
+		bench_best(&r.simdjson, simdjson_s(&page));
+		bench_best(&r.plain, decode_s(&page, shape, FORMAT_PLAIN, &r.records));
+		bench_best(&r.dynamodb, decode_s(&page, shape, FORMAT_DYNAMODB, &r.records));
 		if (i < ROUNDS_JANSSON)
-			best(&r.jansson, jansson_s(&page));
+			bench_best(&r.jansson, jansson_s(&page));
 	}
 	buf_release(&page);
 	return r;
@@ -138,7 +123,7 @@ int main(int argc, char **argv)
 
 		results[shape] = measure(shape);
 		print(shape, r);
-		best(&worst, r->simdjson / r->envelope);
+		bench_best(&worst, r->simdjson / r->envelope);
 	}
 	if (json)
 		printf("{\"bench\":\"decode\",\"figures\":{\"envelope_vs_simdjson_dom\":%.3f,"

@@ -125,7 +125,10 @@ struct load {
 static void on_block(void *arg, const struct error *err, const struct file_block *b)
 {
 	const struct encoding encoding = { .format = FORMAT_DEBEZIUM };
-	const struct decode_options o = { .encodings = &encoding, .encoding_count = 1, .lenient = false, .now_ms = 1763700009876 };
+	const struct decode_options o = { .encodings = &encoding,
+					  .encoding_count = 1,
+					  .lenient = false,
+					  .now_ms = 1763700009876 };
 	const struct rows rows = { .time_ms = 1763700000000 };
 	struct load *l = arg;
 

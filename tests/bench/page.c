@@ -1,6 +1,7 @@
 #include "tests/bench/page.h"
 
 #include <assert.h>
+#include <time.h>
 
 #include "base/rng.h"
 
@@ -244,4 +245,18 @@ void page_make(uint64_t seed, enum page_shape shape, size_t target_bytes, struct
 	}
 	buf_printf(out, "],\"NextShardIterator\":\"%s|1|AAAA%016llx\"}", ARN,
 		   (unsigned long long)seed);
+}
+
+double bench_cpu_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+void bench_best(double *least, double s)
+{
+	if (*least <= 0 || s < *least)
+		*least = s;
 }

@@ -23,3 +23,8 @@ void page_item(uint64_t seed, uint64_t number, struct buf *out);
 /* The stream that such records come from, and their shard. */
 const struct source *page_source(enum page_shape shape);
 extern const char page_shard[];
+
+/* Of this thread. */
+double bench_cpu_s(void);
+/* Keeps the least of what was measured; 0: nothing was. */
+void bench_best(double *least, double s);

@@ -62,7 +62,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	unsigned kind = size ? data[0] : 0;
 	struct rows rows = { .window = kind & 1, .time_ms = 1, .old_images = kind & 2 };
 	struct encoding order[ENCODINGS];
-	struct decode_options o = { .encodings = order, .encoding_count = ENCODINGS, .lenient = false, .now_ms = 1763700001234 };
+	struct decode_options o = { .encodings = order,
+				    .encoding_count = ENCODINGS,
+				    .lenient = false,
+				    .now_ms = 1763700001234 };
 	AUTO(batch) struct batch *b = batch_new();
 	size_t bad = 0;
 

@@ -243,7 +243,10 @@ static bool on_file(void *arg, const struct manifest_file *f, struct error *err)
 static void on_block(void *arg, const struct error *err, const struct file_block *b)
 {
 	const struct encoding encoding = { .format = FORMAT_DEBEZIUM };
-	const struct decode_options o = { .encodings = &encoding, .encoding_count = 1, .lenient = false, .now_ms = 1763700009876 };
+	const struct decode_options o = { .encodings = &encoding,
+					  .encoding_count = 1,
+					  .lenient = false,
+					  .now_ms = 1763700009876 };
 	struct load *l = arg;
 
 	if (!b)

@@ -87,7 +87,9 @@ static void an_arena_is_at_most_three_times_its_page(void **state)
 static size_t lines_count(size_t body_bytes, double *bytes)
 {
 	const struct encoding encoding = { .format = FORMAT_DEBEZIUM };
-	const struct decode_options o = { .encodings = &encoding, .encoding_count = 1, .lenient = false, .now_ms = 1 };
+	const struct decode_options o = {
+		.encodings = &encoding, .encoding_count = 1, .lenient = false, .now_ms = 1
+	};
 	const struct rows rows = { .time_ms = 1763700000000 };
 	struct batch *b = batch_new();
 	size_t n;

@@ -10,7 +10,10 @@ static const struct rows window_new = { .window = 12 };
 static struct batch *lines_of(struct str text, const struct source *source, const struct rows *rows,
 			      const struct encoding *encodings, size_t count)
 {
-	struct decode_options o = { .encodings = encodings, .encoding_count = count, .lenient = false, .now_ms = 1763700009876 };
+	struct decode_options o = { .encodings = encodings,
+				    .encoding_count = count,
+				    .lenient = false,
+				    .now_ms = 1763700009876 };
 	struct batch *b = decoding_batch(text, source);
 
 	b->shard = NULL;
@@ -343,7 +346,10 @@ static void random_items_agree_with_records(void **state)
 		struct buf lines, page;
 		struct batch *a, *b;
 		struct rng r;
-		struct decode_options o = { .encodings = encodings, .encoding_count = 2, .lenient = false, .now_ms = 1763700009876 };
+		struct decode_options o = { .encodings = encodings,
+					    .encoding_count = 2,
+					    .lenient = false,
+					    .now_ms = 1763700009876 };
 		struct error err;
 
 		rng_seed(&r, seed);
