@@ -17,6 +17,7 @@ from stack import REGION, ROOT
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 DELIVERY = ROOT / "docs/delivery.md"
 YAML = re.compile(r"```yaml\n(.*?)```", re.S)
+FILTERS = re.compile(r"<!-- filters -->\n(.*?)<!-- end -->", re.S)
 EXAMPLE = re.compile(r"(<!-- example (\w+) -->\n```json\n)(.*?)(```\n<!-- end -->)", re.S)
 
 ITEM = {"pk": {"S": "customer-7"}, "sk": {"N": "41"}, "total": {"N": "129.90"},
@@ -114,3 +115,28 @@ def test_example_of_a_dead_letter(emulator, tmp_path):
     letter = worker.run("deadletter", "show", "1").stdout
     assert json.loads(letter)["record"]["dynamodb"]["NewImage"]["total"] == {"N": "12,90"}
     check_example("letter", letter)
+
+
+def test_table_of_filters(emulator, tmp_path):
+    (table,) = FILTERS.findall(DELIVERY.read_text())
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")]
+            for line in table.splitlines()[2:]]
+    make_changes(emulator)
+    for first in range(0, len(rows), 8):
+        some = rows[first:first + 8]
+        folder = tmp_path / str(first)
+        names = [f"row{i}" for i in range(len(some))]
+        worker = Sluice(folder, {
+            "checkpoint": {"store": f"sqlite:{folder}/state.db"},
+            "aws": {"endpoint": {"dynamodb": emulator.endpoint, "streams": emulator.endpoint}},
+            "streams": [{"table": "orders", "start": "oldest", "sinks": [
+                {"name": name, "filter": [row[0].strip("`")]}
+                for name, row in zip(names, some)]}],
+            "sinks": {name: {"type": "directory", "path": f"{folder}/{name}/", "format": "plain",
+                             "compression": "none"} for name in names},
+            "http": {"listen": f"127.0.0.1:{free_port()}"}})
+        assert worker.drain() == 0
+        for name, (pattern, *told) in zip(names, some):
+            got = {json.loads(line)["_op"] for file in (folder / name).rglob("*.ndjson")
+                   for line in file.read_text().splitlines()}
+            assert ["yes" if op in got else "no" for op in "cud"] == told, pattern
