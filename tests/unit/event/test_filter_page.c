@@ -4,7 +4,7 @@
 
 #define CHANGE(state)                                                                              \
 	"\"NewImage\":{\"pk\":{\"S\":\"a\"},\"sk\":{\"N\":\"1\"},\"state\":{\"S\":\"" state "\"}}" \
-											    ","
+	","
 #define WANT(state) "{\"dynamodb\":{\"NewImage\":{\"state\":{\"S\":[" state "]}}}}"
 
 static const struct encoding encodings[] = { { .format = FORMAT_DEBEZIUM },
