@@ -23,7 +23,9 @@ struct maker {
 	struct arena *arena;   /* of the filter */
 	struct arena *scratch; /* of what is needed only to make it */
 	const char *at;        /* in the pattern, after a fault */
-	size_t leaves;
+	size_t leaves;         /* of one pattern's branches */
+	unsigned used;         /* bits of the newest program */
+	size_t program_leaves; /* and its leaves */
 	struct error *err;
 };
 
@@ -147,21 +149,47 @@ static void sum_up(struct filter_node *n)
 	}
 }
 
-static bool add_program(struct maker *m, struct filter *f, const struct branches *set, size_t first)
+/* A program of 512 leaves or fewer has no map of more members. */
+static size_t leaves_of(const struct branches *set)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < set->count; i++)
+		for (const struct taken *t = set->last[i]; t; t = t->rest)
+			count++;
+	return count;
+}
+
+/* leaves: that it will get, at most. */
+static void begin_program(struct maker *m, struct filter *f, size_t leaves)
 {
 	struct filter_program *program = arena_alloc(m->arena, sizeof(*program));
 
 	*program = (struct filter_program){ .next = f->programs };
 	f->programs = program;
-	for (size_t i = first; i < set->count && i < first + BRANCHES_ONE; i++) {
-		uint64_t bit = (uint64_t)1 << (i - first);
+	m->used = 0;
+	m->program_leaves = leaves;
+}
 
-		program->branches |= bit;
+/* Into the program that the patterns before began, where there is room. */
+static bool add_branches(struct maker *m, struct filter *f, const struct branches *set)
+{
+	size_t leaves = leaves_of(set);
+
+	m->program_leaves += leaves;
+	if (!f->programs || m->program_leaves > FILTER_CHILDREN_MAX)
+		begin_program(m, f, leaves);
+	for (size_t i = 0; i < set->count; i++) {
+		uint64_t bit;
+
+		if (m->used == BRANCHES_ONE)
+			begin_program(m, f, leaves);
+		bit = (uint64_t)1 << m->used++;
+		f->programs->branches |= bit;
 		for (const struct taken *t = set->last[i]; t; t = t->rest)
-			if (!add_leaf(m, program, t->clause, bit))
+			if (!add_leaf(m, f->programs, t->clause, bit))
 				return false;
 	}
-	sum_up(&program->root);
 	return true;
 }
 
@@ -173,13 +201,12 @@ static bool add_pattern(struct maker *m, struct filter *f, struct str pattern, s
 		pattern_parse(pattern, m->arena, &text, &m->at, m->err);
 	bool ok = clauses != NULL;
 
+	m->leaves = 0;
 	if (ok) {
 		set.last = arena_alloc(m->scratch, BRANCHES_MAX * sizeof(*set.last));
 		set.last[0] = NULL;
-		ok = expand(m, clauses, &set);
+		ok = expand(m, clauses, &set) && add_branches(m, f, &set);
 	}
-	for (size_t i = 0; ok && i < set.count; i += BRANCHES_ONE)
-		ok = add_program(m, f, &set, i);
 	if (!ok && at)
 		*at = m->at ? (size_t)(m->at - text) : 0;
 	return ok;
@@ -196,6 +223,8 @@ static struct filter *make(const struct str *patterns, size_t count, size_t *at,
 	arena_init(&scratch);
 	for (size_t i = 0; ok && i < count; i++)
 		ok = add_pattern(&m, f, patterns[i], at);
+	for (struct filter_program *program = f->programs; program; program = program->next)
+		sum_up(&program->root);
 	arena_release(&scratch);
 	return ok ? MOVE(f) : NULL;
 }

@@ -38,7 +38,6 @@ const char *pattern_kind(const char *p)
 	}
 }
 
-/* What may stand in a list, for people. */
 const char *pattern_expected(enum place place)
 {
 	switch (place) {
@@ -72,7 +71,6 @@ static bool takes_number(enum place place)
 
 /* --- values --- */
 
-/* p at a string; NULL where it is none. What it says is the arena's. */
 const char *pattern_text(struct parser *ps, const char *p, struct str *out)
 {
 	const char *end = scan_string(&ps->scan, p + 1);
@@ -124,7 +122,6 @@ static const char *number_read(struct parser *ps, const struct spot *s, const ch
 	return end;
 }
 
-/* A text, number, true, false or null by itself. */
 const char *pattern_plain(struct parser *ps, const struct spot *s, const char *p,
 			  struct filter_test **out)
 {

@@ -453,6 +453,40 @@ static void test_several_patterns(void **state)
 	assert_false(matches(f, "{\"eventName\":\"MODIFY\"}"));
 }
 
+/* What was taken one by one is taken together, also where one program does not hold it. */
+static void test_many_patterns(void **state)
+{
+	struct str patterns[100];
+	struct error err = { 0 };
+	struct buf texts[100], hit;
+
+	(void)state;
+	for (unsigned i = 0; i < 100; i++) {
+		buf_init(&texts[i], 0);
+		buf_text(&texts[i], "{\"dynamodb\":{\"OldImage\":{");
+		for (unsigned k = 0; k < 20; k++)
+			buf_printf(&texts[i], "%s\"p%u_%u\":{\"N\":[%u]}", k ? "," : "", i, k, k);
+		buf_text(&texts[i], "}}}");
+		patterns[i] = buf_str(&texts[i]);
+	}
+
+	AUTO(filter) struct filter *f = filter_new(patterns, 100, &err);
+
+	assert_non_null(f);
+	assert_false(matches(f, record));
+	for (unsigned i = 0; i < 100; i += 33) {
+		buf_init(&hit, 0);
+		buf_text(&hit, "{\"dynamodb\":{\"OldImage\":{");
+		for (unsigned k = 0; k < 20; k++)
+			buf_printf(&hit, "%s\"p%u_%u\":{\"N\":\"%u\"}", k ? "," : "", i, k, k);
+		buf_text(&hit, "}}}");
+		assert_true(matches(f, hit.data));
+		buf_release(&hit);
+	}
+	for (unsigned i = 0; i < 100; i++)
+		buf_release(&texts[i]);
+}
+
 static void test_fold(void **state)
 {
 	static const char *const pairs[][2] = {
@@ -487,6 +521,7 @@ int main(void)
 		cmocka_unit_test(test_many_members),
 		cmocka_unit_test(test_long),
 		cmocka_unit_test(test_several_patterns),
+		cmocka_unit_test(test_many_patterns),
 		cmocka_unit_test(test_fold),
 	};
 

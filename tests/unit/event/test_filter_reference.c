@@ -13,7 +13,7 @@
 #include "event/filter.h"
 #include "event/scan.h"
 
-#define PATTERNS          6500
+#define PATTERNS          4001
 #define RECORDS_A_PATTERN 25
 
 /* --- numbers: written out with all their digits around a point, and compared as text --- */
@@ -728,14 +728,38 @@ static void write_tree(struct rng *r, json_t *v, struct buf *b)
 	space(r, b);
 }
 
-static bool compare(struct rng *r, const struct filter *f, const json_t *pattern,
-		    const char *pattern_text)
+/* A pattern and its text. */
+struct pattern {
+	json_t *tree;
+	struct buf text;
+};
+
+static struct pattern pattern_make(struct rng *r)
+{
+	struct pattern p = { .tree = maybe_or(r, random_pattern, 0) };
+
+	buf_init(&p.text, 0);
+	write_tree(r, p.tree, &p.text);
+	return p;
+}
+
+static void pattern_release(struct pattern *p)
+{
+	json_decref(p->tree);
+	buf_release(&p->text);
+}
+
+/* Of the patterns one that matches is enough. */
+static bool compare(struct rng *r, const struct filter *f, const struct pattern *patterns,
+		    size_t count)
 {
 	json_t *record = random_record(r);
-	bool expected = reference(pattern, record), found;
+	bool expected = false, found;
 	struct buf b;
 	size_t n;
 
+	for (size_t i = 0; i < count; i++)
+		expected |= reference(patterns[i].tree, record);
 	buf_init(&b, 0);
 	write_tree(r, record, &b);
 	n = b.size;
@@ -743,41 +767,60 @@ static bool compare(struct rng *r, const struct filter *f, const json_t *pattern
 		assert_true(buf_add(&b, "", 1));
 	found = filter_match(f, b.data + strspn(b.data, " \n\t"), STR(DECODING_ARN));
 	if (found != expected)
-		fail_msg("%s\nof\n%.*s\nis expected to %s", pattern_text, (int)n, b.data,
+		fail_msg("%s\n%s\nof\n%.*s\nis expected to %s", patterns[0].text.data,
+			 patterns[count - 1].text.data, (int)n, b.data,
 			 expected ? "match" : "match not");
 	buf_release(&b);
 	json_decref(record);
 	return expected;
 }
 
+static struct filter *filter_of(const struct pattern *patterns, size_t count, struct error *err)
+{
+	struct str both[2];
+
+	for (size_t i = 0; i < count; i++)
+		both[i] = buf_str(&patterns[i].text);
+	return filter_new(both, count, err);
+}
+
 static void test_agree(void **state)
 {
-	unsigned refused = 0, matched = 0, compared = 0;
+	unsigned refused = 0, matched = 0, compared = 0, have = 0;
+	struct pattern pair[2];
 	struct rng r;
 
 	(void)state;
 	rng_seed(&r, 20261125);
 	for (unsigned i = 0; i < PATTERNS; i++) {
-		json_t *pattern = maybe_or(&r, random_pattern, 0);
 		struct error err = { 0 };
 		struct filter *f;
-		struct buf text;
-		struct str s;
 
-		buf_init(&text, 0);
-		write_tree(&r, pattern, &text);
-		s = buf_str(&text);
-		f = filter_new(&s, 1, &err);
+		pair[have] = pattern_make(&r);
+		f = filter_of(pair + have, 1, &err);
 		/* Chance makes empty ranges and the like; it does not make bad JSON. */
 		if (!f && (strstr(err.message, "JSON") || !strstr(err.message, ": ")))
-			fail_msg("%s: %s", text.data, err.message);
+			fail_msg("%s: %s", pair[have].text.data, err.message);
 		refused += !f;
 		for (unsigned k = 0; f && k < RECORDS_A_PATTERN; k++, compared++)
-			matched += compare(&r, f, pattern, text.data);
+			matched += compare(&r, f, pair + have, 1);
+		if (!f)
+			pattern_release(&pair[have]);
+		have += f != NULL;
 		filter_free(f);
-		buf_release(&text);
-		json_decref(pattern);
+		if (have < 2)
+			continue;
+		/* What was taken by itself is taken together. */
+		f = filter_of(pair, 2, &err);
+		assert_non_null(f);
+		for (unsigned k = 0; k < RECORDS_A_PATTERN; k++, compared++)
+			matched += compare(&r, f, pair, 2);
+		filter_free(f);
+		for (; have > 0; have--)
+			pattern_release(&pair[have - 1]);
 	}
+	if (have)
+		pattern_release(&pair[0]);
 	print_message("%u pairs, %u match; %u patterns are refused\n", compared, matched, refused);
 	assert_true(refused < PATTERNS / 4);
 	assert_true(compared > 100000 && matched > compared / 12);
