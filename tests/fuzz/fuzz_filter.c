@@ -12,16 +12,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void ask(const struct filter *f, const uint8_t *data, size_t size)
 {
-	char *page = calloc(1, size + SCAN_PADDING), *scratch = calloc(1, size + 2 * SCAN_PADDING);
+	/* A page begins before its first record. */
+	char *page = calloc(1, 1 + size + SCAN_PADDING);
+	char *scratch = calloc(1, 1 + size + 2 * SCAN_PADDING);
 	struct record_reader reader;
 	struct record record;
 	const char *p;
 
 	assert(page && scratch);
+	page[0] = '[';
 	if (size)
-		memcpy(page, data, size);
+		memcpy(page + 1, data, size);
 	record_reader_init(&reader, (struct value_style){ 0 }, page, scratch);
-	p = scan_space(&reader.scan, page);
+	p = scan_space(&reader.scan, page + 1);
 	if (*p == '{' && record_read(&reader, p, &record)) {
 		bool once = filter_match(f, p, STR("arn:aws:dynamodb:x"));
 
