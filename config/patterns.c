@@ -74,11 +74,9 @@ static bool write_node(struct writer *w, const struct yaml_node *n)
 {
 	bool map = n->kind == YAML_MAP;
 
-	if (n->kind == YAML_TEXT) {
-		note(w, n);
-		return write_scalar(w, n);
-	}
 	note(w, n);
+	if (n->kind == YAML_TEXT)
+		return write_scalar(w, n);
 	buf_text(&w->json, map ? "{" : "[");
 	for (const struct yaml_node *c = n->first; c; c = c->next) {
 		if (c != n->first)
