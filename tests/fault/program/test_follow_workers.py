@@ -77,9 +77,10 @@ class Following(workers.Workers):
         some = self.three(emulator, gap="stop")
         self.wait_shared(some, 4)
         self.turn_off_and_on(emulator)
-        self.wait_log(some, "it is left", 3)
-        self.assertEqual(self.said(some, "the new one waits (gap: stop)"), 1)
+        self.wait_log(some, "it is left", 3)  # perhaps before anyone sees the new one
+        self.wait_log(some, "the new one waits (gap: stop)", 1)
         time.sleep(2)
+        self.assertEqual(self.said(some, "the new one waits (gap: stop)"), 1)
         self.assertEqual(sum(self.holds(one) for one in some), 0)
         self.assertEqual(self.gaps(), ["reenabled/open/"])
         some[0].run("resume", "--stream", "orders", "--yes")
