@@ -101,7 +101,9 @@ static bool streams(struct store *s, store_stream_fn *fn, void *arg, struct erro
 	AUTO(pg_result)
 	PGresult *res = postgres_call(postgres_of(s), err,
 				      "SELECT id, generation, start_ms, rooted, name, arn "
-				      "FROM sluice.stream ORDER BY id",
+				      "FROM sluice.stream s WHERE NOT EXISTS ("
+				      "SELECT FROM sluice.export e WHERE e.lanes = s.id) "
+				      "ORDER BY id",
 				      "");
 	struct store_stream stream = { 0 };
 
@@ -141,6 +143,9 @@ static void array_rolls(const struct store_roll *rolls, size_t count, struct buf
 	}
 }
 
+#define SAVE_TYPES      "titttttttttttti"
+#define SAVE_PARAMETERS "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15"
+
 static bool save_all(struct store *s, const struct store_save *save, struct error *err)
 {
 	POSTGRES_ARRAY(lanes);
@@ -155,6 +160,9 @@ static bool save_all(struct store *s, const struct store_save *save, struct erro
 	POSTGRES_ARRAY(finished_sinks);
 	POSTGRES_ARRAY(finished_numbers);
 	POSTGRES_ARRAY(read);
+	POSTGRES_ARRAY(files);
+	POSTGRES_ARRAY(records);
+	POSTGRES_ARRAY(bytes);
 
 	for (size_t i = 0; i < save->move_count; i++) {
 		const struct store_move *m = &save->moves[i];
@@ -172,15 +180,21 @@ static bool save_all(struct store *s, const struct store_save *save, struct erro
 	array_rolls(save->finished, save->finished_count, &finished_sinks, &finished_numbers);
 	for (size_t i = 0; i < save->read_count; i++)
 		array_int(&read, save->read_lanes[i]);
-	return postgres_did(postgres_of(s), err,
-			    "SELECT sluice.save($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, "
-			    "$13, $14, $15)",
-			    "titttttttttttti", save->session, (int64_t)save->number,
-			    array_end(&lanes), array_end(&sinks), array_end(&from), array_end(&to),
-			    array_end(&event_ms), array_end(&done), array_end(&roll_sinks),
-			    array_end(&roll_numbers), array_end(&roll_blobs),
-			    array_end(&finished_sinks), array_end(&finished_numbers),
-			    array_end(&read), save->read_at_ms);
+	for (size_t i = 0; i < save->file_count; i++) {
+		array_int(&files, save->files[i].lane);
+		array_int(&records, (int64_t)save->files[i].records);
+		array_int(&bytes, (int64_t)save->files[i].bytes);
+	}
+	return postgres_did(
+		postgres_of(s), err,
+		save->file_count ? "SELECT sluice.save_files(" SAVE_PARAMETERS ", $16, $17, $18)"
+				 : "SELECT sluice.save(" SAVE_PARAMETERS ")",
+		save->file_count ? SAVE_TYPES "ttt" : SAVE_TYPES, save->session,
+		(int64_t)save->number, array_end(&lanes), array_end(&sinks), array_end(&from),
+		array_end(&to), array_end(&event_ms), array_end(&done), array_end(&roll_sinks),
+		array_end(&roll_numbers), array_end(&roll_blobs), array_end(&finished_sinks),
+		array_end(&finished_numbers), array_end(&read), save->read_at_ms, array_end(&files),
+		array_end(&records), array_end(&bytes));
 }
 
 static bool rolls(struct store *s, const char *session, store_roll_fn *fn, void *arg,
@@ -287,4 +301,5 @@ const struct store_ops store_postgres = {
 	.gaps_accept = postgres_gaps_accept,
 	.gaps_accepted = postgres_gaps_accepted,
 	.gap_close = postgres_gap_close,
+	.exports = &store_exports_postgres,
 };

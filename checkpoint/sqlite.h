@@ -1,6 +1,7 @@
 #pragma once
 #include <sqlite3.h>
 
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/sequence.h"
 #include "checkpoint/store_ops.h"
@@ -74,6 +75,9 @@ bool sqlite_stream_known(struct sqlite *s, int64_t stream, struct error *err) MU
 	"SELECT 1 FROM lane p WHERE p.stream = l.stream AND p.shard = l.parent "                   \
 	"AND NOT p.done AND p.owner IS NOT ?1)"
 
+/* As the tables hold a set of sinks: sorted, each once. */
+void sqlite_set_text(struct buf *out, const int32_t *sinks, size_t count);
+
 /* Of struct store_ops, in sqlite_members.c. */
 bool sqlite_join(struct store *s, const char *session, int64_t stream, const int32_t *sinks,
 		 size_t count, struct error *err);
@@ -113,3 +117,35 @@ bool sqlite_gaps_accepted(struct store *s, const int64_t *streams, size_t count,
 			  void *arg, struct error *err);
 bool sqlite_gap_close(struct store *s, int64_t id, enum store_gap_how how,
 		      const struct sequence *to, int64_t to_ms, int64_t at_ms, struct error *err);
+
+/* *yes: the statement, bound, has a row. */
+#define sqlite_asks(s, yes, err, sql, types, ...)                                                  \
+	({                                                                                         \
+		AUTO(sqlite3_stmt) sqlite3_stmt *ask_ = sqlite_prepare(s, sql, err);               \
+		if (ask_)                                                                          \
+			sqlite_bind(ask_, types, __VA_ARGS__);                                     \
+		ask_ &&sqlite_step(s, ask_, yes, err);                                             \
+	})
+/* FENCED where the session is not live, NOT_FOUND where the export is not known. */
+bool sqlite_export_known(struct sqlite *s, int64_t export, struct error *err) MUST_CHECK;
+bool sqlite_export_of_live(struct sqlite *s, const char *session, int64_t export,
+			   struct error *err) MUST_CHECK;
+
+/* Of struct store_export_ops, in sqlite_files.c. */
+bool sqlite_files_add(struct store *store, const char *session, int64_t export,
+		      const struct store_file *files, size_t count, bool *done, struct error *err);
+bool sqlite_files_load(struct store *store, const char *session, int64_t export, int64_t at_ms,
+		       bool *done, struct error *err);
+bool sqlite_files_claim(struct store *store, const char *session, int64_t export,
+			const int32_t *sinks, size_t sink_count, uint32_t max, int64_t at_ms,
+			int64_t *lanes, struct error *err);
+bool sqlite_file_failed(struct store *store, const char *session, int64_t lane, const char *error,
+			int64_t retry_at_ms, int64_t at_ms, struct error *err);
+bool sqlite_files_retry(struct store *store, int64_t export, int64_t lane, int64_t at_ms,
+			uint32_t *retried, struct error *err);
+bool sqlite_files(struct store *store, int64_t export, const char *owner, store_file_fn *fn,
+		  void *arg, struct error *err);
+bool sqlite_attempts(struct store *store, int64_t export, store_attempt_fn *fn, void *arg,
+		     struct error *err);
+bool sqlite_exports_tidy(struct store *store, int64_t before_ms, uint32_t *removed,
+			 struct error *err);

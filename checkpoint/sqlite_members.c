@@ -14,8 +14,7 @@ static int by_number(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* As the tables hold a set: sorted, each once. */
-static void set_text(struct buf *out, const int32_t *sinks, size_t count)
+void sqlite_set_text(struct buf *out, const int32_t *sinks, size_t count)
 {
 	int32_t *sorted = memory_array(count + 1, sizeof(*sorted));
 
@@ -84,7 +83,7 @@ bool sqlite_join(struct store *store, const char *session, int64_t stream, const
 	struct sqlite *s = sqlite_of(store);
 	__attribute__((cleanup(buf_release))) struct buf set = { 0 };
 
-	set_text(&set, sinks, count);
+	sqlite_set_text(&set, sinks, count);
 	return sqlite_begin(s, err) && sqlite_end(s, join(s, session, stream, set.data, err), err);
 }
 

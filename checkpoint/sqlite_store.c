@@ -176,7 +176,12 @@ static bool stream_find(struct store *store, const char *name, const char *arn, 
 static bool streams(struct store *store, store_stream_fn *fn, void *arg, struct error *err)
 {
 	struct sqlite *s = sqlite_of(store);
-	AUTO(sqlite3_stmt) sqlite3_stmt *st = sqlite_prepare(s, STREAM_COLUMNS "ORDER BY id", err);
+	AUTO(sqlite3_stmt)
+	sqlite3_stmt *st = sqlite_prepare(
+		s,
+		STREAM_COLUMNS
+		"WHERE id NOT IN (SELECT lanes FROM export WHERE lanes IS NOT NULL) ORDER BY id",
+		err);
 	struct store_stream stream = { 0 };
 	bool row;
 
@@ -252,6 +257,26 @@ static bool save_read(struct sqlite *s, const struct store_save *save, struct er
 	return st;
 }
 
+static bool save_files(struct sqlite *s, const struct store_save *save, struct error *err)
+{
+	AUTO(sqlite3_stmt)
+	sqlite3_stmt *st = sqlite_prepare(
+		s,
+		"UPDATE export_file SET records = ?, bytes = ?, updated_ms = ? WHERE lane = ? "
+		"AND EXISTS (SELECT 1 FROM lane l WHERE l.id = lane AND l.owner = ?)",
+		err);
+
+	for (size_t i = 0; st && i < save->file_count; i++) {
+		const struct store_file_progress *f = &save->files[i];
+
+		sqlite_bind(st, "iiiit", (int64_t)f->records, (int64_t)f->bytes, save->read_at_ms,
+			    f->lane, save->session);
+		if (!sqlite_finish(s, st, NULL, err))
+			return false;
+	}
+	return st;
+}
+
 /* A sink that the stream has no longer does not hold up a lane. */
 static bool save_done(struct sqlite *s, const struct store_save *save, struct error *err)
 {
@@ -290,7 +315,7 @@ static bool save_inside(struct sqlite *s, const struct store_save *save, struct 
 	return sqlite_run(s, NULL, err, "UPDATE session SET saves = ? WHERE id = ?", "it",
 			  (int64_t)save->number, save->session) &&
 	       save_moves(s, save, err) && save_rolls(s, save, err) && save_read(s, save, err) &&
-	       save_done(s, save, err);
+	       save_files(s, save, err) && save_done(s, save, err);
 }
 
 static bool save_all(struct store *store, const struct store_save *save, struct error *err)
@@ -427,4 +452,5 @@ const struct store_ops store_sqlite = {
 	.gaps_accept = sqlite_gaps_accept,
 	.gaps_accepted = sqlite_gaps_accepted,
 	.gap_close = sqlite_gap_close,
+	.exports = &store_exports_sqlite,
 };

@@ -62,94 +62,88 @@ bool store_exclusive(const struct store *s)
 	return s->exclusive;
 }
 
-/* Every error names its store, once, here. */
-static bool named(const struct store *s, bool ok, struct error *err)
-{
-	return ok || error_wrap(err, "%s", s->describe);
-}
-
 bool store_session_begin(struct store *s, const char *id, const char *worker, const char *address,
 			 int64_t lease_ms, struct error *err)
 {
 	assert(strlen(id) == STORE_ID_SIZE - 1 && lease_ms > 0);
-	return named(s, s->ops->session_begin(s, id, worker, address, lease_ms, err), err);
+	return store_named(s, s->ops->session_begin(s, id, worker, address, lease_ms, err), err);
 }
 
 bool store_session_beat(struct store *s, const char *id, struct error *err)
 {
-	return named(s, s->ops->session_beat(s, id, err), err);
+	return store_named(s, s->ops->session_beat(s, id, err), err);
 }
 
 bool store_sessions(struct store *s, struct store_session *out, size_t max, size_t *count,
 		    struct error *err)
 {
 	*count = 0;
-	return named(s, s->ops->sessions(s, "", out, max, count, err), err);
+	return store_named(s, s->ops->sessions(s, "", out, max, count, err), err);
 }
 
 bool store_sessions_near(struct store *s, const char *session, struct store_session *out,
 			 size_t max, size_t *count, struct error *err)
 {
 	*count = 0;
-	return named(s, s->ops->sessions(s, session, out, max, count, err), err);
+	return store_named(s, s->ops->sessions(s, session, out, max, count, err), err);
 }
 
 bool store_session_kill(struct store *s, const char *id, int64_t beat, bool *done,
 			struct error *err)
 {
 	*done = false;
-	return named(s, s->ops->session_kill(s, id, beat, done, err), err);
+	return store_named(s, s->ops->session_kill(s, id, beat, done, err), err);
 }
 
 bool store_session_bury(struct store *s, const char *id, struct error *err)
 {
-	return named(s, s->ops->session_bury(s, id, err), err);
+	return store_named(s, s->ops->session_bury(s, id, err), err);
 }
 
 bool store_sink(struct store *s, const char *name, int32_t *id, struct error *err)
 {
-	return named(s, s->ops->sink(s, name, id, err), err);
+	return store_named(s, s->ops->sink(s, name, id, err), err);
 }
 
 bool store_stream(struct store *s, const char *name, const char *arn, int64_t start_ms,
 		  struct store_stream *out, struct error *err)
 {
-	return named(s, s->ops->stream(s, name, arn, start_ms, out, err), err);
+	return store_named(s, s->ops->stream(s, name, arn, start_ms, out, err), err);
 }
 
 bool store_streams(struct store *s, store_stream_fn *fn, void *arg, struct error *err)
 {
-	return named(s, s->ops->streams(s, fn, arg, err), err);
+	return store_named(s, s->ops->streams(s, fn, arg, err), err);
 }
 
 bool store_twins(struct store *s, const char *session, store_twin_fn *fn, void *arg,
 		 struct error *err)
 {
-	return named(s, s->ops->twins(s, session, fn, arg, err), err);
+	return store_named(s, s->ops->twins(s, session, fn, arg, err), err);
 }
 
 bool store_join(struct store *s, const char *session, int64_t stream, const int32_t *sinks,
 		size_t count, struct error *err)
 {
-	return named(s, s->ops->join(s, session, stream, sinks, count, err), err);
+	return store_named(s, s->ops->join(s, session, stream, sinks, count, err), err);
 }
 
 bool store_leave(struct store *s, const char *session, int64_t stream, struct error *err)
 {
-	return named(s, s->ops->leave(s, session, stream, err), err);
+	return store_named(s, s->ops->leave(s, session, stream, err), err);
 }
 
 bool store_round(struct store *s, const char *session, const struct store_round_fns *fns, void *arg,
 		 struct error *err)
 {
-	return named(s, s->ops->round(s, session, fns, arg, err), err);
+	return store_named(s, s->ops->round(s, session, fns, arg, err), err);
 }
 
 bool store_lanes_add(struct store *s, const char *session, int64_t stream, bool own,
 		     struct store_lane *lanes, size_t count, const int32_t *sinks,
 		     size_t sink_count, struct error *err)
 {
-	return named(
+	return store_named(
 		s, s->ops->lanes_add(s, session, stream, own, lanes, count, sinks, sink_count, err),
 		err);
 }
@@ -160,7 +154,7 @@ bool store_lanes_claim(struct store *s, const char *session, int64_t stream, con
 {
 	struct store_of of = { .owner = session };
 
-	return named(
+	return store_named(
 		s,
 		s->ops->lanes_claim(s, session, stream, sinks, sink_count, max, &of.claim, err) &&
 			s->ops->lanes_list(s, stream, &of, lane, position, arg, err),
@@ -172,7 +166,7 @@ bool store_lanes_held(struct store *s, const char *session, int64_t stream, stor
 {
 	struct store_of of = { .owner = session };
 
-	return named(s, s->ops->lanes_list(s, stream, &of, lane, position, arg, err), err);
+	return store_named(s, s->ops->lanes_list(s, stream, &of, lane, position, arg, err), err);
 }
 
 bool store_lanes_list(struct store *s, int64_t stream, store_lane_fn *lane,
@@ -180,39 +174,39 @@ bool store_lanes_list(struct store *s, int64_t stream, store_lane_fn *lane,
 {
 	struct store_of all = { 0 };
 
-	return named(s, s->ops->lanes_list(s, stream, &all, lane, position, arg, err), err);
+	return store_named(s, s->ops->lanes_list(s, stream, &all, lane, position, arg, err), err);
 }
 
 bool store_unheld(struct store *s, int64_t stream, store_unheld_fn *fn, void *arg,
 		  struct error *err)
 {
-	return named(s, s->ops->unheld(s, stream, fn, arg, err), err);
+	return store_named(s, s->ops->unheld(s, stream, fn, arg, err), err);
 }
 
 bool store_lanes_wish(struct store *s, const char *session, const char *from, int64_t stream,
 		      uint32_t max, uint32_t *wished, struct error *err)
 {
 	*wished = 0;
-	return named(s, s->ops->lanes_wish(s, session, from, stream, max, wished, err), err);
+	return store_named(s, s->ops->lanes_wish(s, session, from, stream, max, wished, err), err);
 }
 
 bool store_lanes_release(struct store *s, const char *session, const int64_t *lanes, size_t count,
 			 struct error *err)
 {
-	return named(s, s->ops->lanes_release(s, session, lanes, count, err), err);
+	return store_named(s, s->ops->lanes_release(s, session, lanes, count, err), err);
 }
 
 bool store_shards(struct store *s, int64_t stream, int64_t after, store_shard_fn *fn, void *arg,
 		  struct error *err)
 {
-	return named(s, s->ops->shards(s, stream, after, fn, arg, err), err);
+	return store_named(s, s->ops->shards(s, stream, after, fn, arg, err), err);
 }
 
 bool store_tidy(struct store *s, int64_t stream, int64_t before_ms, uint32_t *removed,
 		struct error *err)
 {
 	*removed = 0;
-	return named(s, s->ops->tidy(s, stream, before_ms, removed, err), err);
+	return store_named(s, s->ops->tidy(s, stream, before_ms, removed, err), err);
 }
 
 bool store_save(struct store *s, const struct store_save *save, struct error *err)
@@ -226,66 +220,66 @@ bool store_save(struct store *s, const struct store_save *save, struct error *er
 		return error_set(err, ERROR_INVALID,
 				 "%s: rolls of %zu bytes are over %zu: roll more often",
 				 s->describe, bytes, STORE_ROLLS_MAX);
-	return named(s, s->ops->save(s, save, err), err);
+	return store_named(s, s->ops->save(s, save, err), err);
 }
 
 bool store_rolls(struct store *s, const char *session, store_roll_fn *fn, void *arg,
 		 struct error *err)
 {
-	return named(s, s->ops->rolls(s, session, fn, arg, err), err);
+	return store_named(s, s->ops->rolls(s, session, fn, arg, err), err);
 }
 
 bool store_roll_finished(struct store *s, const char *session, const char *sink_name,
 			 uint64_t number, struct error *err)
 {
-	return named(s, s->ops->roll_finished(s, session, sink_name, number, err), err);
+	return store_named(s, s->ops->roll_finished(s, session, sink_name, number, err), err);
 }
 
 bool store_letter_put(struct store *s, const struct store_letter *letter, int64_t max_bytes,
 		      struct error *err)
 {
-	return named(s, s->ops->letter_put(s, letter, max_bytes, err), err);
+	return store_named(s, s->ops->letter_put(s, letter, max_bytes, err), err);
 }
 
 bool store_letters(struct store *s, store_letter_fn *fn, void *arg, struct error *err)
 {
-	return named(s, s->ops->letters(s, fn, arg, err), err);
+	return store_named(s, s->ops->letters(s, fn, arg, err), err);
 }
 
 bool store_letter_drop(struct store *s, int64_t id, struct error *err)
 {
-	return named(s, s->ops->letter_drop(s, id, err), err);
+	return store_named(s, s->ops->letter_drop(s, id, err), err);
 }
 
 bool store_gap_put(struct store *s, const char *session, struct store_gap *gap, bool accept,
 		   bool *added, struct error *err)
 {
 	*added = false;
-	return named(s, s->ops->gap_put(s, session, gap, accept, added, err), err);
+	return store_named(s, s->ops->gap_put(s, session, gap, accept, added, err), err);
 }
 
 bool store_gaps(struct store *s, int64_t stream, store_gap_fn *fn, void *arg, struct error *err)
 {
-	return named(s, s->ops->gaps(s, stream, fn, arg, err), err);
+	return store_named(s, s->ops->gaps(s, stream, fn, arg, err), err);
 }
 
 bool store_gaps_accept(struct store *s, int64_t stream, int64_t newest, int64_t at_ms,
 		       uint32_t *accepted, struct error *err)
 {
 	*accepted = 0;
-	return named(s, s->ops->gaps_accept(s, stream, newest, at_ms, accepted, err), err);
+	return store_named(s, s->ops->gaps_accept(s, stream, newest, at_ms, accepted, err), err);
 }
 
 bool store_gaps_accepted(struct store *s, const int64_t *streams, size_t count, store_gap_fn *fn,
 			 void *arg, struct error *err)
 {
-	return named(s, s->ops->gaps_accepted(s, streams, count, fn, arg, err), err);
+	return store_named(s, s->ops->gaps_accepted(s, streams, count, fn, arg, err), err);
 }
 
 bool store_gap_close(struct store *s, int64_t id, enum store_gap_how how, const struct sequence *to,
 		     int64_t to_ms, int64_t at_ms, struct error *err)
 {
-	return named(s, s->ops->gap_close(s, id, how, to, to_ms, at_ms, err), err);
+	return store_named(s, s->ops->gap_close(s, id, how, to, to_ms, at_ms, err), err);
 }
 
 /* --- names of the tables --- */
@@ -309,7 +303,7 @@ const char *store_gap_how_name(enum store_gap_how how)
 }
 
 #define NAMES(list) (list), sizeof(list) / sizeof(*(list))
-static int find_name(const char *const *names, size_t count, const char *name)
+int store_name_find(const char *const *names, size_t count, const char *name)
 {
 	for (size_t i = 0; i < count; i++)
 		if (strcmp(names[i], name) == 0)
@@ -320,8 +314,9 @@ static int find_name(const char *const *names, size_t count, const char *name)
 bool store_gap_parse(struct store_gap *out, const char *kind, const char *state, const char *how,
 		     struct error *err)
 {
-	int k = find_name(NAMES(gap_kinds), kind), s = find_name(NAMES(gap_states), state),
-	    h = find_name(NAMES(gap_hows), how);
+	int k = store_name_find(NAMES(gap_kinds), kind),
+	    s = store_name_find(NAMES(gap_states), state),
+	    h = store_name_find(NAMES(gap_hows), how);
 
 	if (k < 0 || s < 0 || h < 0)
 		return error_set(err, ERROR_INVALID, "a gap that is %s, %s, %s: run a newer sluice",

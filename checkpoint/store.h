@@ -9,9 +9,9 @@
 #include "base/sequence.h"
 #include "base/str.h"
 
-/* Where the place is kept: sessions, streams, lanes, positions, rolls, dead letters. Two
- * implementations (postgres.c, sqlite.c) under one contract, held by the same tests. Several
- * sessions share the lanes of a stream: see "members".
+/* Where the place is kept: sessions, streams, lanes, positions, rolls, dead letters, and exports
+ * (exports.h). Two implementations (postgres.c, sqlite.c) under one contract, held by the same
+ * tests. Several sessions share the lanes of a stream: see "members".
  *
  * What changes something is one function call: no transaction spans a round trip, nothing lives in
  * the database's session. Calls block; a store belongs to one thread. Errors: RETRY, the database
@@ -39,8 +39,8 @@ struct store;
 struct store *store_open(const char *url, int64_t timeout_ms, struct error *err);
 /* For looking beside running workers: takes no exclusive hold and changes nothing, the schema
  * neither. NOT_FOUND where no worker has made the schema yet. Only for store_sessions,
- * store_lanes_list, store_rolls, store_letters, store_gaps and the streams listed by
- * store_streams. */
+ * store_lanes_list, store_rolls, store_letters, store_gaps, store_exports, store_files,
+ * store_attempts and the streams listed by store_streams. */
 struct store *store_open_reader(const char *url, int64_t timeout_ms, struct error *err);
 void store_close(struct store *s);
 static inline void store_free(struct store *s)
@@ -101,7 +101,8 @@ struct store_stream {
 /* Finds it by configured name and ARN, or makes it with start_ms. */
 bool store_stream(struct store *s, const char *name, const char *arn, int64_t start_ms,
 		  struct store_stream *out, struct error *err) MUST_CHECK;
-/* Every stream of the store, in the order they were made. */
+/* Every stream of the store that is one, in the order they were made: not those of exports' files.
+ */
 typedef void store_stream_fn(void *arg, const char *name, const char *arn,
 			     const struct store_stream *stream);
 bool store_streams(struct store *s, store_stream_fn *fn, void *arg, struct error *err) MUST_CHECK;
@@ -244,6 +245,10 @@ struct store_roll {
 	uint64_t number;
 	struct str blob;
 };
+struct store_file_progress { /* of a data file that the session has: see exports.h */
+	int64_t lane;
+	uint64_t records, bytes;
+};
 struct store_save {
 	const char *session;
 	uint64_t number; /* 1, 2, … within the session: a save sent twice counts once */
@@ -256,6 +261,8 @@ struct store_save {
 	const int64_t *read_lanes; /* its lanes whose read_at becomes read_at_ms */
 	size_t read_count;
 	int64_t read_at_ms;
+	const struct store_file_progress *files; /* what is not its own is left alone */
+	size_t file_count;
 };
 /* The session is live (its row locked), every moved lane is its own, and each position moves from
  * exactly `from`, or nothing changes and the error is FENCED. A lane whose last position is done

@@ -1,6 +1,7 @@
 #pragma once
 #include <stdatomic.h>
 
+#include "checkpoint/exports.h"
 #include "checkpoint/store.h"
 
 /* What an implementation of the store has to do: the functions of store.h, whose contracts hold
@@ -81,14 +82,75 @@ struct store_ops {
 	bool (*gap_close)(struct store *s, int64_t id, enum store_gap_how how,
 			  const struct sequence *to, int64_t to_ms, int64_t at_ms,
 			  struct error *err);
+	const struct store_export_ops *exports;
 };
+
+/* The functions of exports.h. */
+struct store_export_ops {
+	bool (*begin)(struct store *s, const char *session, struct store_export *e, int64_t at_ms,
+		      bool *created, struct error *err);
+	bool (*take)(struct store *s, const char *session, int64_t export, bool *mine,
+		     struct error *err);
+	bool (*attempt)(struct store *s, const char *session, int64_t export,
+			struct store_attempt_made *made, int64_t at_ms, bool *done,
+			struct error *err);
+	bool (*submitted)(struct store *s, const char *session, int64_t export, uint32_t attempt,
+			  const char *arn, int64_t at_ms, bool *done, struct error *err);
+	bool (*exported)(struct store *s, const char *session, int64_t export, uint32_t attempt,
+			 const struct store_exported *what, int64_t at_ms, bool *done,
+			 struct error *err);
+	bool (*failed)(struct store *s, const char *session, int64_t export, uint32_t attempt,
+		       const char *error, int64_t retry_at_ms, int64_t at_ms, bool *done,
+		       struct error *err);
+	bool (*finish)(struct store *s, const char *session, int64_t export, int64_t at_ms,
+		       bool *done, struct error *err);
+	bool (*published)(struct store *s, const char *session, int64_t export, int64_t at_ms,
+			  bool *first, struct error *err);
+	bool (*abandon)(struct store *s, int64_t export, const char *error, int64_t at_ms,
+			bool *done, struct error *err);
+	bool (*list)(struct store *s, const struct store_exports_of *of, store_export_fn *fn,
+		     void *arg, struct error *err);
+	bool (*files_add)(struct store *s, const char *session, int64_t export,
+			  const struct store_file *files, size_t count, bool *done,
+			  struct error *err);
+	bool (*load)(struct store *s, const char *session, int64_t export, int64_t at_ms,
+		     bool *done, struct error *err);
+	/* *lanes: the stream of its files; 0: none yet. */
+	bool (*files_claim)(struct store *s, const char *session, int64_t export,
+			    const int32_t *sinks, size_t sink_count, uint32_t max, int64_t at_ms,
+			    int64_t *lanes, struct error *err);
+	bool (*file_failed)(struct store *s, const char *session, int64_t lane, const char *error,
+			    int64_t retry_at_ms, int64_t at_ms, struct error *err);
+	bool (*retry)(struct store *s, int64_t export, int64_t lane, int64_t at_ms,
+		      uint32_t *retried, struct error *err);
+	/* Of one session, or with NULL all. */
+	bool (*files)(struct store *s, int64_t export, const char *owner, store_file_fn *fn,
+		      void *arg, struct error *err);
+	bool (*attempts)(struct store *s, int64_t export, store_attempt_fn *fn, void *arg,
+			 struct error *err);
+	bool (*tidy)(struct store *s, int64_t before_ms, uint32_t *removed, struct error *err);
+};
+extern const struct store_export_ops store_exports_postgres, store_exports_sqlite;
 
 extern const struct store_ops store_postgres, store_sqlite;
 
+/* Every error names its store, once. */
+static inline bool store_named(const struct store *s, bool ok, struct error *err)
+{
+	return ok || error_wrap(err, "%s", s->describe);
+}
+
+/* The index of a name; -1: it is not there. */
+int store_name_find(const char *const *names, size_t count, const char *name);
 /* Reads a state's name as the tables hold it. */
 enum store_session_state store_state_parse(const char *text);
 /* The same for gaps; INVALID: a newer minor's. */
 bool store_gap_parse(struct store_gap *out, const char *kind, const char *state, const char *how,
 		     struct error *err) MUST_CHECK;
+/* The same for exports. */
+bool store_export_parse(struct store_export *out, const char *kind, const char *status,
+			struct error *err) MUST_CHECK;
+/* From what a lane and its bookkeeping say. */
+enum store_file_status store_file_status_of(bool completed, bool failed, const char *owner);
 /* Sequences as the tables hold them: digits, NULL for none. */
 bool store_sequence_parse(struct sequence *out, const char *digits, struct error *err) MUST_CHECK;

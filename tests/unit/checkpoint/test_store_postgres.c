@@ -163,7 +163,7 @@ static void the_second_version_comes_along(void **state)
 	store_close(s);
 }
 
-/* What a worker of 2.0 calls and reads: functions with arguments and results, columns with types;
+/* What an older worker calls and reads: functions with arguments and results, columns with types;
  * and what it may leave out when it inserts. */
 static char *interface(void)
 {
@@ -191,15 +191,14 @@ static bool has_line(const char *text, const char *line, size_t n)
 	return false;
 }
 
-/* A minor step takes nothing away, changes nothing and asks for nothing: what a worker of 2.0 does
+/* A minor step takes nothing away, changes nothing and asks for nothing: what an older worker does
  * beside one of this version works as before (its statements run in every other test here). */
-static void an_older_worker_goes_on(void **state)
+static void goes_on_from(int count)
 {
 	char *before, *after, *line;
 	size_t lines = 0, tables = 0;
 
-	(void)state;
-	schema_of(2);
+	schema_of(count);
 	before = interface();
 	store_close(opened(url));
 	after = interface();
@@ -207,22 +206,32 @@ static void an_older_worker_goes_on(void **state)
 		size_t n = strcspn(line, "\n");
 
 		if (!has_line(after, line, n))
-			fail_msg("2.0 had: %.*s", (int)n, line);
+			fail_msg("%d.%d had: %.*s", migrations_postgres[count - 1].major,
+				 migrations_postgres[count - 1].minor, (int)n, line);
 		line += n + (line[n] == '\n');
 	}
 	assert_true(lines > 60);
 	for (line = after; *line; line += strcspn(line, "\n"), line += *line == '\n') {
 		size_t n = strcspn(line, "\n");
 
-		/* A column that must be given is in a table that 2.0 does not know. */
+		/* A column that must be given is in a table that the older one does not know. */
 		if (strncmp(line + n - 6, "needed", 6) == 0 && !has_line(before, line, n)) {
-			assert_int_equal(strncmp(line, "gap.", 4), 0);
+			assert_true(strncmp(line, "gap.", 4) == 0 ||
+				    strncmp(line, "export", 6) == 0);
 			tables++;
 		}
 	}
 	assert_true(tables > 0);
 	free(before);
 	free(after);
+}
+
+static void an_older_worker_goes_on(void **state)
+{
+	(void)state;
+	goes_on_from(2);
+	postgres_run(url, "DROP SCHEMA sluice CASCADE");
+	goes_on_from(3);
 }
 
 static void a_reader_makes_no_schema(void **state)

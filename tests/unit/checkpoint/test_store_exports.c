@@ -1,0 +1,239 @@
+/* Exports are begun once and move on once: the same contract for every store. */
+#include "tests/unit/checkpoint/store_exports.h"
+
+static void the_same_window_is_begun_once(void **state)
+{
+	struct world *w = *state;
+	struct store_export e = window(STORE_EXPORT_FULL, 0, T), again = e, other = e;
+	struct export_seen seen;
+
+	assert_true(begin_as(w, SESSION_A, &e, T + 1));
+	assert_true(e.id > 0);
+	assert_int_equal(e.generation, 1);
+	assert_int_equal(e.number, 0);
+	assert_int_equal(e.status, STORE_EXPORT_WAITING);
+	assert_true(begin_as(w, SESSION_A, &again, T + 1)); /* its reply was lost */
+	assert_false(begin_as(w, SESSION_A, &again, T + 2));
+	assert_ok(store_session_begin(w->s, SESSION_B, "worker-b", "", 10000, err));
+	assert_false(begin_as(w, SESSION_B, &again, T + 1));
+	assert_int_equal(again.id, e.id);
+	other.name = "users";
+	assert_true(begin_as(w, SESSION_B, &other, T + 1));
+	assert_int_not_equal(other.id, e.id);
+
+	assert_int_equal(exports_of(w->s, (struct store_exports_of){ .max = 9 }).count, 2);
+	assert_int_equal(exports_of(w->s, (struct store_exports_of){ .max = 1 }).e.id, other.id);
+	seen = exports_of(
+		w->s, (struct store_exports_of){ .table_arn = TABLE, .name = "orders", .max = 9 });
+	assert_int_equal(seen.count, 1);
+	assert_int_equal(seen.e.id, e.id);
+	assert_int_equal(seen.e.to_ms, T);
+	assert_int_equal(seen.e.begun_ms, T + 1);
+	assert_int_equal(seen.e.kind, STORE_EXPORT_FULL);
+	assert_string_equal(seen.e.driver, SESSION_A);
+	assert_string_equal(seen.name, "orders");
+	assert_kind(ERROR_FENCED,
+		    store_export_begin(w->s, SESSION_C, &e, T, (bool[]){ false }, err));
+}
+
+static void windows_of_a_generation_are_contiguous(void **state)
+{
+	struct world *w = *state;
+	struct store_export full = window(STORE_EXPORT_FULL, 0, T),
+			    first = window(STORE_EXPORT_INCREMENTAL, T - 13 * MINUTE,
+					   T + 2 * MINUTE),
+			    second = window(STORE_EXPORT_INCREMENTAL, T + 2 * MINUTE,
+					    T + 62 * MINUTE),
+			    torn = window(STORE_EXPORT_INCREMENTAL, T + 2 * MINUTE,
+					  T + 32 * MINUTE),
+			    late = window(STORE_EXPORT_INCREMENTAL, T + 63 * MINUTE,
+					  T + 93 * MINUTE);
+
+	begin_as(w, SESSION_A, &full, T + 1);
+	assert_true(begin_as(w, SESSION_A, &first, T + 1));
+	assert_true(begin_as(w, SESSION_A, &second, T + 1));
+	assert_int_equal(first.generation, 1);
+	assert_int_equal(first.number, 1);
+	assert_int_equal(second.number, 2);
+	/* Another worker, whose configuration has another length: neither overlap nor gap. */
+	assert_false(begin_as(w, SESSION_A, &torn, T + 1));
+	assert_int_equal(torn.id, 0);
+	assert_false(begin_as(w, SESSION_A, &late, T + 1));
+	assert_int_equal(late.id, 0);
+
+	full.generation = 0;
+	full.to_ms = T + 100 * MINUTE;
+	assert_true(begin_as(w, SESSION_A, &full, T + 2));
+	assert_int_equal(full.generation, 2);
+	late.from_ms = full.to_ms - 13 * MINUTE;
+	late.to_ms = full.to_ms + 2 * MINUTE;
+	late.generation = 0;
+	assert_true(begin_as(w, SESSION_A, &late, T + 2));
+	assert_int_equal(late.generation, 2);
+	assert_int_equal(late.number, 1);
+}
+
+static void a_baseline_raises_its_streams_generation(void **state)
+{
+	struct world *w = *state;
+	struct store_export full = window(STORE_EXPORT_BASELINE, 0, T), again,
+			    next = window(STORE_EXPORT_BASELINE, T - 13 * MINUTE, T + 2 * MINUTE);
+	struct store_stream stream;
+
+	full.stream = w->stream;
+	again = full;
+	assert_true(begin_as(w, SESSION_A, &full, T + 1));
+	assert_int_equal(full.generation, 2);
+	assert_false(begin_as(w, SESSION_A, &again, T + 7));
+	assert_int_equal(again.generation, 2);
+	next.stream = w->stream;
+	next.generation = full.generation;
+	assert_true(begin_as(w, SESSION_A, &next, T + 1));
+	assert_int_equal(next.generation, 2);
+	assert_int_equal(next.number, 1);
+	assert_ok(store_stream(w->s, "orders", "arn:aws:dynamodb:eu-west-1:1:table/t/stream/x", 0,
+			       &stream, err));
+	assert_int_equal(stream.generation, 2);
+	next.stream = 4711;
+	assert_kind(ERROR_NOT_FOUND,
+		    store_export_begin(w->s, SESSION_A, &next, T, (bool[]){ false }, err));
+}
+
+static void one_live_session_drives(void **state)
+{
+	struct world *w = *state;
+	int64_t id = full_begun(w);
+
+	assert_ok(store_session_begin(w->s, SESSION_B, "worker-b", "", 10000, err));
+	assert_done(true, store_export_take, w->s, SESSION_A, id);
+	assert_done(false, store_export_take, w->s, SESSION_B, id);
+	bury_a(w);
+	assert_kind(ERROR_FENCED, store_export_take(w->s, SESSION_A, id, (bool[]){ false }, err));
+	assert_done(true, store_export_take, w->s, SESSION_B, id);
+	assert_kind(ERROR_NOT_FOUND,
+		    store_export_take(w->s, SESSION_B, 4711, (bool[]){ false }, err));
+}
+
+static void an_attempt_is_saved_before_the_call(void **state)
+{
+	struct world *w = *state;
+	struct store_attempt_made late = { .attempt = 1, .token = "late" };
+	int64_t id = full_begun(w);
+	struct export_seen seen;
+
+	assert_ok(store_session_begin(w->s, SESSION_B, "worker-b", "", 10000, err));
+	attempt_as(w, SESSION_A, id, 1, "token-1", 1, "token-1");
+	attempt_as(w, SESSION_A, id, 1, "token-1", 1, "token-1"); /* its reply was lost */
+	/* Both send the same token, and AWS starts one. */
+	attempt_as(w, SESSION_B, id, 1, "other-1", 1, "token-1");
+	assert_done(true, store_export_submitted, w->s, SESSION_B, id, 1, "arn:1", T + 3);
+	assert_done(true, store_export_submitted, w->s, SESSION_A, id, 1, "arn:1", T + 9);
+	seen = export_of(w->s, id);
+	assert_int_equal(seen.e.status, STORE_EXPORT_RUNNING);
+	assert_int_equal(seen.e.submitted_ms, T + 3);
+	assert_string_equal(seen.token, "token-1");
+	assert_string_equal(seen.arn, "arn:1");
+
+	/* S3NoSuchBucket: the next attempt has another token, and the last one's ARN is nothing. */
+	for (int twice = 0; twice < 2; twice++)
+		assert_done(true, store_export_failed, w->s, SESSION_A, id, 1, "S3NoSuchBucket",
+			    T + 60, T + 4);
+	seen = export_of(w->s, id);
+	assert_int_equal(seen.e.status, STORE_EXPORT_WAITING);
+	assert_int_equal(seen.e.retry_at_ms, T + 60);
+	assert_string_equal(seen.error, "S3NoSuchBucket");
+	attempt_as(w, SESSION_A, id, 2, "token-2", 2, "token-2");
+	assert_done(true, store_export_attempt, w->s, SESSION_B, id, &late, T + 5);
+	assert_string_equal(late.token, "token-2");
+	assert_done(false, store_export_submitted, w->s, SESSION_B, id, 1, "arn:1", T + 5);
+	assert_done(false, store_export_failed, w->s, SESSION_B, id, 1, "late", 0, T + 5);
+	assert_string_equal(export_of(w->s, id).arn, "");
+
+	assert_done(true, store_export_failed, w->s, SESSION_A, id, 2, "again", 0, T + 6);
+	assert_int_equal(status_of(w->s, id), STORE_EXPORT_FAILED);
+	late.attempt = 3;
+	assert_done(false, store_export_attempt, w->s, SESSION_B, id, &late, T + 7);
+	assert_done(false, store_export_finish, w->s, SESSION_A, id, T + 7);
+}
+
+static void a_person_tries_an_export_again(void **state)
+{
+	struct world *w = *state;
+	int64_t id = full_begun(w);
+	uint32_t retried;
+
+	attempt_as(w, SESSION_A, id, 1, "token-1", 1, "token-1");
+	assert_done(true, store_export_failed, w->s, SESSION_A, id, 1, "no", 0, T + 4);
+	assert_ok(store_export_retry(w->s, id, 0, T + 5, &retried, err));
+	assert_int_equal(retried, 1);
+	assert_int_equal(status_of(w->s, id), STORE_EXPORT_WAITING);
+	assert_ok(store_export_retry(w->s, id, 0, T + 5, &retried, err));
+	assert_int_equal(retried, 0);
+	attempt_as(w, SESSION_A, id, 2, "token-2", 2, "token-2");
+	assert_kind(ERROR_NOT_FOUND, store_export_retry(w->s, 4711, 0, T, &retried, err));
+}
+
+static void what_is_not_loaded_is_finished_and_published_once(void **state)
+{
+	struct world *w = *state;
+	struct store_exported what = { .manifest = "s3://exports/m.json", .files = 3 };
+	struct store_exports_of open = { .open = true, .max = 9 };
+	int64_t id = full_begun(w);
+
+	attempt_as(w, SESSION_A, id, 1, "one", 1, "one");
+	assert_done(true, store_export_submitted, w->s, SESSION_A, id, 1, "arn:1", T + 3);
+	assert_done(false, store_export_published, w->s, SESSION_A, id, T + 4);
+	for (int twice = 0; twice < 2; twice++)
+		assert_done(true, store_export_exported, w->s, SESSION_A, id, 1, &what, T + 4);
+	for (int twice = 0; twice < 2; twice++)
+		assert_done(true, store_export_finish, w->s, SESSION_A, id, T + 5 + twice);
+	assert_int_equal(exports_of(w->s, open).count, 1);
+	assert_done(true, store_export_published, w->s, SESSION_A, id, T + 6);
+	assert_done(true, store_export_published, w->s, SESSION_A, id, T + 6);
+	assert_done(false, store_export_published, w->s, SESSION_A, id, T + 7);
+	assert_int_equal(exports_of(w->s, open).count, 0);
+	assert_int_equal(export_of(w->s, id).e.finished_ms, T + 5);
+	assert_int_equal(export_of(w->s, id).e.published_ms, T + 6);
+	assert_string_equal(export_of(w->s, id).manifest, "s3://exports/m.json");
+	assert_done(false, store_export_abandon, w->s, id, "no", T + 8);
+}
+
+static void a_load_begins_at_its_manifest(void **state)
+{
+	struct world *w = *state;
+	struct store_export e = window(STORE_EXPORT_LOAD, 0, T);
+	struct store_exported what = { .manifest = "s3://a/m.json" };
+
+	e.manifest = "s3://a/m.json";
+	assert_true(begin_as(w, SESSION_A, &e, T + 1));
+	assert_int_equal(e.status, STORE_EXPORT_RUNNING);
+	assert_done(true, store_export_failed, w->s, SESSION_A, e.id, 0, "not there", T + 9, T + 2);
+	assert_int_equal(status_of(w->s, e.id), STORE_EXPORT_RUNNING);
+	assert_done(true, store_export_exported, w->s, SESSION_A, e.id, 0, &what, T + 3);
+	/* Without a file it is complete at once. */
+	assert_done(true, store_export_load, w->s, SESSION_A, e.id, T + 4);
+	assert_int_equal(status_of(w->s, e.id), STORE_EXPORT_COMPLETE);
+	assert_int_equal(export_of(w->s, e.id).e.finished_ms, T + 4);
+}
+
+static int run(const char *name)
+{
+#define TEST(test) cmocka_unit_test_setup_teardown(test, world_up, world_down)
+	const struct CMUnitTest tests[] = {
+		TEST(the_same_window_is_begun_once),
+		TEST(windows_of_a_generation_are_contiguous),
+		TEST(a_baseline_raises_its_streams_generation),
+		TEST(one_live_session_drives),
+		TEST(an_attempt_is_saved_before_the_call),
+		TEST(a_person_tries_an_export_again),
+		TEST(what_is_not_loaded_is_finished_and_published_once),
+		TEST(a_load_begins_at_its_manifest),
+	};
+
+	return cmocka_run_group_tests_name(name, tests, NULL, NULL);
+}
+
+int main(void)
+{
+	return every_store(run);
+}
