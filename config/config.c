@@ -13,6 +13,7 @@
 #include "config/yaml.h"
 
 #define STREAMS_MAX    1000
+#define EXPORTS_MAX    1000
 #define MEMORY_MIN     (16L << 20)
 #define MEMORY_DEFAULT (1L << 30)
 #define THREADS_MAX    256
@@ -103,15 +104,21 @@ static bool load_sinks(struct loader *l, const struct yaml_node *sinks)
 	return true;
 }
 
+/* The sinks of a stream or of exports. */
+struct uses {
+	struct config_stream_sink *sinks;
+	size_t count;
+};
+
 /* `at` is where the name stands. */
-static bool sink_resolve(struct loader *l, const struct yaml_node *at, struct config_stream *s,
+static bool sink_resolve(struct loader *l, const struct yaml_node *at, const struct uses *u,
 			 struct config_stream_sink *use)
 {
 	struct nearest near;
 
 	nearest_init(&near, use->name);
-	for (size_t i = 0; i < s->sink_count; i++)
-		if (!strcmp(s->sinks[i].name, use->name))
+	for (size_t i = 0; i < u->count; i++)
+		if (!strcmp(u->sinks[i].name, use->name))
 			return fill_fail(&l->fill, at, NULL, "the sink '%.60s' is named twice",
 					 use->name);
 	for (use->sink = 0; use->sink < l->c->sink_count; use->sink++) {
@@ -124,10 +131,10 @@ static bool sink_resolve(struct loader *l, const struct yaml_node *at, struct co
 			 near.best ? "'?" : "");
 }
 
-static bool load_stream_sink(struct loader *l, const struct yaml_node *n, struct config_stream *s)
+static bool load_use(struct loader *l, const struct yaml_node *n, struct uses *u)
 {
 	const struct section *section = &config_stream_sink_section;
-	struct config_stream_sink *use = &s->sinks[s->sink_count];
+	struct config_stream_sink *use = &u->sinks[u->count];
 	const struct yaml_node *at = n;
 
 	*use = (struct config_stream_sink){ 0 };
@@ -141,26 +148,25 @@ static bool load_stream_sink(struct loader *l, const struct yaml_node *n, struct
 	} else {
 		use->name = fill_text(&l->fill, n, false);
 	}
-	if (!use->name || !sink_resolve(l, at, s, use))
+	if (!use->name || !sink_resolve(l, at, u, use))
 		return false;
-	s->sink_count++;
+	u->count++;
 	return true;
 }
 
-static bool load_stream_sinks(struct loader *l, const struct yaml_node *stream,
-			      struct config_stream *s)
+static bool load_uses(struct loader *l, const struct yaml_node *owner, struct uses *u)
 {
-	const struct yaml_node *sinks = yaml_find(stream, "sinks");
+	const struct yaml_node *sinks = yaml_find(owner, "sinks");
 
 	if (!sinks || yaml_is_null(sinks))
-		return fill_fail(&l->fill, stream, "sinks", "is required: a list of sinks");
+		return fill_fail(&l->fill, owner, "sinks", "is required: a list of sinks");
 	if (sinks->kind != YAML_LIST)
 		return fill_fail(&l->fill, sinks, NULL, "expected a list such as [events]");
 	if (sinks->count == 0)
 		return fill_fail(&l->fill, sinks, NULL, "expected at least one sink");
-	s->sinks = arena_alloc(&l->c->memory, sinks->count * sizeof(s->sinks[0]));
+	u->sinks = arena_alloc(&l->c->memory, sinks->count * sizeof(u->sinks[0]));
 	for (const struct yaml_node *n = sinks->first; n; n = n->next)
-		if (!load_stream_sink(l, n, s))
+		if (!load_use(l, n, u))
 			return false;
 	return true;
 }
@@ -169,14 +175,17 @@ static bool load_stream(struct loader *l, const struct yaml_node *n, struct conf
 {
 	const struct section *section = &config_stream_section;
 	const struct config *c = l->c;
+	struct uses uses = { 0 };
 
 	s->line = n->line;
 	if (n->kind != YAML_MAP)
 		return fill_fail(&l->fill, n, NULL, "expected a map with a table and its sinks");
 	if (!fill_table(&l->fill, section->options, s, n, "sinks") ||
 	    !fill_check(&l->fill, section->options, s, section->check, n) ||
-	    !load_stream_sinks(l, n, s))
+	    !load_uses(l, n, &uses))
 		return false;
+	s->sinks = uses.sinks;
+	s->sink_count = uses.count;
 	s->is_pattern = config_table_is_pattern(s->table);
 	if (!s->name && !s->is_pattern) {
 		struct str name = config_table_name(s->table);
@@ -198,11 +207,76 @@ static bool load_stream(struct loader *l, const struct yaml_node *n, struct conf
 	return true;
 }
 
+/* --- exports --- */
+static int line_of(const struct yaml_node *map, const char *key)
+{
+	const struct yaml_node *n = yaml_find(map, key);
+
+	return n ? n->line : map->line;
+}
+
+static bool load_export(struct loader *l, const struct yaml_node *n, struct config_export *x)
+{
+	const struct section *section = &config_export_section;
+	const struct yaml_node *sinks;
+	struct config *c = l->c;
+	struct uses uses = { 0 };
+	struct str name;
+
+	if (n->kind != YAML_MAP)
+		return fill_fail(&l->fill, n, NULL, "expected a map with a table and a bucket");
+	if (!fill_table(&l->fill, section->options, x, n, "sinks") ||
+	    !fill_check(&l->fill, section->options, x, section->check, n))
+		return false;
+	x->line = n->line;
+	x->full_line = line_of(n, "full");
+	x->timezone_line = line_of(n, "timezone");
+	sinks = yaml_find(n, "sinks");
+	if (!x->load && sinks && !yaml_is_null(sinks))
+		return fill_fail(&l->fill, n, "sinks", "has no meaning with load: false");
+	if (x->load && !load_uses(l, n, &uses))
+		return false;
+	x->sinks = uses.sinks;
+	x->sink_count = uses.count;
+	name = config_table_name(x->table);
+	for (size_t i = 0; i < c->export_count; i++)
+		if (str_equal(config_table_name(c->exports[i].table), name))
+			return fill_fail(
+				&l->fill, n, "table",
+				"the exports of line %d are of this table, too: one entry a "
+				"table",
+				c->exports[i].line);
+	return true;
+}
+
+static bool load_exports(struct loader *l, const struct yaml_node *exports)
+{
+	struct config *c = l->c;
+
+	if (!exports || yaml_is_null(exports))
+		return true;
+	if (exports->kind != YAML_LIST)
+		return fill_fail(&l->fill, exports, NULL, "expected a list of exports");
+	if (exports->count > EXPORTS_MAX)
+		return fill_fail(&l->fill, exports, NULL, "expected at most %d exports, not %zu",
+				 EXPORTS_MAX, exports->count);
+	c->exports = arena_alloc(&c->memory, exports->count * sizeof(c->exports[0]));
+	for (const struct yaml_node *n = exports->first; n; n = n->next) {
+		c->exports[c->export_count] = (struct config_export){ 0 };
+		if (!load_export(l, n, &c->exports[c->export_count]))
+			return false;
+		c->export_count++;
+	}
+	return true;
+}
+
 static bool load_streams(struct loader *l, const struct yaml_node *root)
 {
 	const struct yaml_node *streams = yaml_find(root, "streams");
 	struct config *c = l->c;
 
+	if ((!streams || yaml_is_null(streams)) && c->export_count > 0)
+		return true;
 	if (!streams || yaml_is_null(streams))
 		return fill_fail(&l->fill, root, "streams",
 				 "is required: a list of tables to read");
@@ -239,12 +313,14 @@ static bool check_keys(struct loader *l, const struct yaml_node *root)
 	if (root->kind != YAML_MAP)
 		return fill_fail(&l->fill, root, NULL, "expected a map of settings");
 	for (const struct yaml_node *n = root->first; n; n = n->next) {
-		bool known = !strcmp(n->key, "streams") || !strcmp(n->key, "sinks");
+		bool known = !strcmp(n->key, "streams") || !strcmp(n->key, "sinks") ||
+			     !strcmp(n->key, "exports");
 		struct nearest near;
 
 		nearest_init(&near, n->key);
 		nearest_offer(&near, "streams");
 		nearest_offer(&near, "sinks");
+		nearest_offer(&near, "exports");
 		for (const struct section *s = config_sections; s->name; s++) {
 			known = known || !strcmp(n->key, s->name);
 			nearest_offer(&near, s->name);
@@ -299,7 +375,8 @@ struct config *config_parse(struct str bytes, const char *name, const struct con
 				.err = err };
 	root = yaml_parse(&c->memory, bytes, c->path, err);
 	if (!root || !check_keys(&l, root) || !load_sections(&l, root) ||
-	    !load_sinks(&l, yaml_find(root, "sinks")) || !load_streams(&l, root))
+	    !load_sinks(&l, yaml_find(root, "sinks")) ||
+	    !load_exports(&l, yaml_find(root, "exports")) || !load_streams(&l, root))
 		return NULL;
 	fill_worker(c);
 	return MOVE(c);

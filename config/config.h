@@ -38,8 +38,17 @@ struct config_aws {
 };
 
 enum config_start { START_LATEST, START_OLDEST, START_TIME };
-enum config_gap { GAP_STOP, GAP_OLDEST };
+enum config_gap { GAP_STOP, GAP_OLDEST, GAP_REPAIR };
 enum config_on_error { ON_ERROR_DEAD_LETTER, ON_ERROR_STOP, ON_ERROR_DROP };
+
+/* Where a stream's baseline and its repairs are exported to. */
+struct config_baseline {
+	const char *bucket; /* NULL: there is no baseline block */
+	const char *bucket_owner;
+	const char *prefix;
+	bool enable_pitr;
+	long poll_ms;
+};
 
 struct config_stream_sink {
 	const char *name;
@@ -52,7 +61,8 @@ struct config_stream {
 	const char *name;  /* default: the table's name; of a pattern with ${table} in it */
 	const char *start; /* latest | oldest | TIME, checked; config_start_parse reads it */
 	const char *enable_stream; /* NULL: never touched */
-	long gap;                  /* enum config_gap */
+	struct config_baseline baseline;
+	long gap; /* enum config_gap */
 	long warn_loss_ms;
 	long on_error;             /* enum config_on_error */
 	struct option_list filter; /* event patterns; none: all records */
@@ -92,6 +102,25 @@ struct config_types {
 	bool (*pattern)(struct str pattern, size_t *at, struct error *err);
 };
 
+/* Exports of a table on a schedule. */
+struct config_export {
+	const char *table; /* name or table ARN */
+	const char *bucket, *bucket_owner, *prefix;
+	bool enable_pitr;
+	const char *full;     /* a cron schedule; NULL: by hand alone */
+	const char *timezone; /* of it */
+	long incremental_ms;  /* 0: none */
+	const char *view;     /* NEW_AND_OLD_IMAGES, NEW_IMAGE */
+	bool load;
+	long load_every;
+	long deadline_ms;
+	long retries;
+	long poll_ms;
+	struct config_stream_sink *sinks;
+	size_t sink_count;
+	int line, full_line, timezone_line;
+};
+
 struct config_dead_letter {
 	long max_bytes; /* of the store's table */
 };
@@ -112,6 +141,8 @@ struct config {
 	struct config_aws aws;
 	struct config_stream *streams;
 	size_t stream_count;
+	struct config_export *exports; /* one a table */
+	size_t export_count;
 	struct config_sink *sinks;
 	size_t sink_count;
 	struct config_dead_letter dead_letter;
@@ -128,6 +159,14 @@ struct config *config_load(const char *path, const struct config_types *types, s
 struct config *config_parse(struct str bytes, const char *name, const struct config_types *types,
 			    struct error *err);
 void config_free(struct config *c);
+/* For texts that the folders above can read and this one cannot. */
+struct config_export_checks {
+	bool (*schedule)(const char *text, struct error *err);
+	bool (*timezone)(const char *text, struct error *err);
+};
+/* Checks all exports with these, and adds file, line and key to the first error. */
+bool config_exports_check(const struct config *c, const struct config_export_checks *checks,
+			  struct error *err);
 DEFINE_AUTO(config)
 /* The effective configuration as YAML, defaults filled in, secrets as ***. */
 void config_print(const struct config *c, struct buf *out);
@@ -136,6 +175,8 @@ void config_reference(const struct config_types *types, struct buf *out);
 /* JSON Schema of the file, from the tables. */
 void config_schema(const struct config_types *types, struct buf *out);
 
+/* Whether a stream's `start` asks for a baseline, which config_start_parse does not read. */
+bool config_start_is_baseline(const char *text);
 /* "latest", "oldest", an RFC 3339 time or a duration back from now ("-2h"). */
 bool config_start_parse(const char *text, int64_t now_ms, enum config_start *kind, int64_t *time_ms,
 			struct error *err);

@@ -118,6 +118,7 @@ struct printer {
 	int indent;
 	size_t entered[KEY_DEPTH_MAX], opened[KEY_DEPTH_MAX]; /* sizes before and behind "group:" */
 	size_t depth;
+	const char *skip; /* a group that is left out; may be NULL */
 };
 
 static void row_print(void *arg, const struct option *o, const char *key)
@@ -160,38 +161,56 @@ static void group_leave(void *arg, const char *key)
 {
 	struct printer *p = arg;
 
-	(void)key;
 	p->indent -= 2;
-	if (p->out->size == p->opened[--p->depth])
+	if (p->out->size == p->opened[--p->depth] || (p->skip && !strcmp(p->skip, key)))
 		buf_truncate(p->out, p->entered[p->depth]);
 }
 
-static void table_print(struct buf *out, const struct option *table, const void *base, int indent)
+static void table_print(struct buf *out, const struct option *table, const void *base, int indent,
+			const char *skip)
 {
-	struct printer p = { .out = out, .base = base, .indent = indent };
+	struct printer p = { .out = out, .base = base, .indent = indent, .skip = skip };
 
 	option_visit(table, &(struct option_visitor){ row_print, group_enter, group_leave, &p });
 }
 
 /* An entry of a list: its first row, which is required, stands behind the dash. */
-static void item_print(struct buf *out, const struct option *table, const void *base, int indent)
+static void item_print(struct buf *out, const struct option *table, const void *base, int indent,
+		       const char *skip)
 {
 	size_t start = out->size;
 
-	table_print(out, table, base, indent);
+	table_print(out, table, base, indent, skip);
 	out->data[start + (size_t)indent - 2] = '-';
 }
 
 static void streams_print(struct buf *out, const struct config *c)
 {
-	buf_text(out, "streams:\n");
+	if (c->stream_count)
+		buf_text(out, "streams:\n");
 	for (size_t i = 0; i < c->stream_count; i++) {
 		const struct config_stream *s = &c->streams[i];
 
-		item_print(out, config_stream_section.options, s, 4);
+		item_print(out, config_stream_section.options, s, 4,
+			   s->baseline.bucket ? NULL : "baseline");
 		buf_text(out, "    sinks:\n");
 		for (size_t k = 0; k < s->sink_count; k++)
-			item_print(out, config_stream_sink_section.options, &s->sinks[k], 8);
+			item_print(out, config_stream_sink_section.options, &s->sinks[k], 8, NULL);
+	}
+}
+
+static void exports_print(struct buf *out, const struct config *c)
+{
+	if (c->export_count)
+		buf_text(out, "exports:\n");
+	for (size_t i = 0; i < c->export_count; i++) {
+		const struct config_export *x = &c->exports[i];
+
+		item_print(out, config_export_section.options, x, 4, NULL);
+		if (x->sink_count)
+			buf_text(out, "    sinks:\n");
+		for (size_t k = 0; k < x->sink_count; k++)
+			item_print(out, config_stream_sink_section.options, &x->sinks[k], 8, NULL);
 	}
 }
 
@@ -202,7 +221,7 @@ static void sinks_print(struct buf *out, const struct config *c)
 		buf_text(out, "  ");
 		yaml_quote(out, c->sinks[i].name);
 		buf_printf(out, ":\n    type: %s\n", c->sinks[i].type->type);
-		table_print(out, c->sinks[i].type->options, c->sinks[i].settings, 4);
+		table_print(out, c->sinks[i].type->options, c->sinks[i].settings, 4, NULL);
 	}
 }
 
@@ -212,9 +231,10 @@ void config_print(const struct config *c, struct buf *out)
 		/* The file's order: what is read and where it goes stand before the rest. */
 		if (!strcmp(s->name, "dead_letter")) {
 			streams_print(out, c);
+			exports_print(out, c);
 			sinks_print(out, c);
 		}
 		buf_printf(out, "%s:\n", s->name);
-		table_print(out, s->options, (const char *)c + s->offset, 2);
+		table_print(out, s->options, (const char *)c + s->offset, 2, NULL);
 	}
 }

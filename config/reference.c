@@ -61,6 +61,14 @@ static void streams_print(struct buf *out)
 	table_print(out, config_stream_sink_section.options);
 }
 
+static void exports_print(struct buf *out)
+{
+	section_print(out, &config_export_section);
+	buf_text(out,
+		 "### exports[].sinks\nWhere rows go, as in `streams`; required unless `load` is "
+		 "false.\n\n");
+}
+
 static void sinks_print(struct buf *out, const struct config_sink_type *types)
 {
 	buf_text(out, "## sinks\nA map of sinks by name; the name is the sink's identity. `type` "
@@ -79,6 +87,7 @@ void config_reference(const struct config_types *types, struct buf *out)
 	for (const struct section *s = config_sections; s->name; s++) {
 		if (!strcmp(s->name, "dead_letter")) {
 			streams_print(out);
+			exports_print(out);
 			sinks_print(out, types->sinks);
 		}
 		section_print(out, s);

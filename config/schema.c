@@ -252,6 +252,30 @@ static json_t *streams_schema(void)
 	return list;
 }
 
+static json_t *exports_schema(void)
+{
+	json_t *list = typed("array"), *export = object_schema();
+
+	table_build(export, config_export_section.options);
+	put(json_object_get(export, "properties"), "sinks", stream_sinks_schema());
+	put(list, "description", json_string(config_export_section.help));
+	put(list, "items", export);
+	return list;
+}
+
+/* There is something to do: streams, and where they go to, or exports. */
+static json_t *work_schema(void)
+{
+	json_t *of_streams = json_object(), *of_exports = json_object(), *any = json_array();
+
+	require(of_streams, "streams");
+	require(of_streams, "sinks");
+	require(of_exports, "exports");
+	append(any, of_streams);
+	append(any, of_exports);
+	return any;
+}
+
 static json_t *sinks_schema(const struct config_sink_type *types)
 {
 	json_t *map = typed("object"), *names = json_object(), *one = json_object();
@@ -290,9 +314,9 @@ void config_schema(const struct config_types *types, struct buf *out)
 		put(properties, s->name, section);
 	}
 	put(properties, "streams", streams_schema());
+	put(properties, "exports", exports_schema());
 	put(properties, "sinks", sinks_schema(types->sinks));
-	require(body, "streams");
-	require(body, "sinks");
+	put(body, "anyOf", work_schema());
 	json_object_update(root, body);
 	json_decref(body);
 	text = json_dumps(root, JSON_INDENT(2));

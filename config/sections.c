@@ -14,7 +14,7 @@
 
 static const char *const level_choices[] = { "debug", "info", "warn", "error", NULL };
 static const char *const format_choices[] = { "text", "json", NULL };
-static const char *const gap_choices[] = { "stop", "oldest", NULL };
+static const char *const gap_choices[] = { "stop", "oldest", "repair", NULL };
 static const char *const on_error_choices[] = { "dead_letter", "stop", "drop", NULL };
 static const char *const view_choices[] = { "NEW_AND_OLD_IMAGES", "NEW_IMAGE", "OLD_IMAGE",
 					    "KEYS_ONLY", NULL };
@@ -121,13 +121,26 @@ static const struct option stream_options[] = {
 		    "table's name. Of a pattern ${table} has to be in it."),
 	ROW(config_stream, "start", OPTION_TEXT, start, .def = "latest",
 	    .help = "Where to begin when nothing is saved yet: latest, oldest, an RFC 3339 time, "
-		    "or a time back such as -2h."),
+		    "a time back such as -2h, or baseline: with an export of the whole table."),
 	ROW(config_stream, "enable_stream", OPTION_TEXT, enable_stream, .choices = view_choices,
 	    .help = "Switches the table's stream on with this view where it is off; by default it "
 		    "is never touched."),
+	ROW(config_stream, "baseline.bucket", OPTION_TEXT, baseline.bucket,
+	    .help = "Where exports of the table go for `start: baseline` and `gap: repair`."),
+	ROW(config_stream, "baseline.bucket_owner", OPTION_TEXT, baseline.bucket_owner,
+	    .help = "The 12 digits of the account that owns the bucket, where it is another one."),
+	ROW(config_stream, "baseline.prefix", OPTION_TEXT, baseline.prefix, .def = "sluice",
+	    .help = "What the keys of exports begin with."),
+	ROW(config_stream, "baseline.enable_pitr", OPTION_BOOL, baseline.enable_pitr,
+	    .def = "false",
+	    .help = "Switches point-in-time recovery of the table on where it is off: exports "
+		    "need it."),
+	ROW(config_stream, "baseline.poll", OPTION_MS, baseline.poll_ms, .def = "30s",
+	    .min = 5 * SECOND, .max = 10 * MINUTE,
+	    .help = "How often AWS is asked whether an export has ended."),
 	ROW(config_stream, "gap", OPTION_ENUM, gap, .def = "stop", .choices = gap_choices,
-	    .help = "When records left the stream unread: stop the shard, or go on from the "
-		    "oldest record."),
+	    .help = "When records left the stream unread: stop the shard, go on from the oldest "
+		    "record, or repair it from exports."),
 	ROW(config_stream, "warn_loss", OPTION_MS, warn_loss_ms, .def = "6h", .min = 0,
 	    .max = 24 * 60 * MINUTE,
 	    .help = "Warn when records that are not delivered and saved leave the stream within "
@@ -251,8 +264,12 @@ static bool start_is_valid(const char *start, struct error *err)
 	int64_t time_ms;
 
 	/* Only its form is checked here, so any time of day will do. */
-	return !start || config_start_parse(start, 0, &kind, &time_ms, err) ||
-	       error_wrap(err, "start");
+	return !start || config_start_is_baseline(start) ||
+	       config_start_parse(start, 0, &kind, &time_ms, err) ||
+	       error_set(err, ERROR_INVALID,
+			 "start: expected latest, oldest, baseline, a time such as "
+			 "2026-11-21T10:00:00Z or a duration back such as -2h, not '%.60s'",
+			 start);
 }
 
 static bool worker_check(const void *settings, struct error *err)
@@ -333,6 +350,23 @@ static bool http_check(const void *settings, struct error *err)
 	return true;
 }
 
+static bool baseline_check(const struct config_stream *s, struct error *err)
+{
+	const struct config_baseline *b = &s->baseline;
+
+	if (!b->bucket && s->gap == GAP_REPAIR)
+		return error_set(err, ERROR_INVALID,
+				 "baseline.bucket: is required for gap: repair");
+	if (!b->bucket && config_start_is_baseline(s->start))
+		return error_set(err, ERROR_INVALID,
+				 "baseline.bucket: is required for start: baseline");
+	if (!b->bucket && b->bucket_owner)
+		return error_set(err, ERROR_INVALID, "baseline.bucket: is required");
+	return config_bucket_check("baseline.bucket", b->bucket, err) &&
+	       config_owner_check("baseline.bucket_owner", b->bucket_owner, err) &&
+	       config_prefix_check("baseline.prefix", b->prefix, err);
+}
+
 static bool stream_check(const void *settings, struct error *err)
 {
 	const struct config_stream *s = settings;
@@ -352,7 +386,7 @@ static bool stream_check(const void *settings, struct error *err)
 		return error_set(err, ERROR_INVALID,
 				 "poll.min: expected at most poll.max (%ldms), not %ldms",
 				 s->poll_max_ms, s->poll_min_ms);
-	return start_is_valid(s->start, err);
+	return start_is_valid(s->start, err) && baseline_check(s, err);
 }
 
 const struct section config_sections[] = {

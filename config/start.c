@@ -82,6 +82,11 @@ static bool rfc3339(const char *text, int64_t *time_ms)
 	return true;
 }
 
+bool config_start_is_baseline(const char *text)
+{
+	return !strcmp(text, "baseline");
+}
+
 bool config_start_parse(const char *text, int64_t now_ms, enum config_start *kind, int64_t *time_ms,
 			struct error *err)
 {

@@ -128,6 +128,121 @@ static void patterns_become_json(void **state)
 	assert_int_equal(c->streams[0].sinks[0].filter.count, 0);
 }
 
+static void exports_arrive(void **state)
+{
+	AUTO(config)
+	struct config *c = parse(
+		"exports:\n"
+		"  - table: arn:aws:dynamodb:eu-west-1:123456789012:table/orders\n"
+		"    bucket: my-exports\n"
+		"    bucket_owner: \"123456789012\"\n"
+		"    incremental: 15m\n"
+		"    full: 0 4 * * SAT\n"
+		"    timezone: Europe/Berlin\n"
+		"    view: NEW_IMAGE\n"
+		"    load_every: 4\n"
+		"    deadline: 36h\n"
+		"    sinks: [a, { name: b }]\n"
+		"  - { table: users, bucket: a.b-c, load: false, enable_pitr: true, prefix: x/y }\n"
+		"sinks: { b: { type: screen }, a: { type: screen } }\n");
+	const struct config_export *x = c->exports;
+
+	(void)state;
+	assert_int_equal(c->stream_count, 0);
+	assert_int_equal(c->export_count, 2);
+	assert_string_equal(x[0].bucket, "my-exports");
+	assert_string_equal(x[0].bucket_owner, "123456789012");
+	assert_string_equal(x[0].prefix, "sluice");
+	assert_false(x[0].enable_pitr);
+	assert_int_equal(x[0].incremental_ms, 900000);
+	assert_string_equal(x[0].full, "0 4 * * SAT");
+	assert_string_equal(x[0].timezone, "Europe/Berlin");
+	assert_string_equal(x[0].view, "NEW_IMAGE");
+	assert_true(x[0].load);
+	assert_int_equal(x[0].load_every, 4);
+	assert_int_equal(x[0].deadline_ms, 36 * 3600000);
+	assert_int_equal(x[0].retries, 5);
+	assert_int_equal(x[0].poll_ms, 30000);
+	assert_int_equal(x[0].sink_count, 2);
+	assert_int_equal(x[0].sinks[0].sink, 1);
+	assert_int_equal(x[0].sinks[1].sink, 0);
+	assert_string_equal(x[1].table, "users");
+	assert_null(x[1].full);
+	assert_string_equal(x[1].timezone, "UTC");
+	assert_int_equal(x[1].incremental_ms, 0);
+	assert_false(x[1].load);
+	assert_true(x[1].enable_pitr);
+	assert_string_equal(x[1].prefix, "x/y");
+	assert_int_equal(x[1].sink_count, 0);
+}
+
+static void a_stream_begins_with_a_baseline(void **state)
+{
+	AUTO(config)
+	struct config *c =
+		parse("streams:\n"
+		      "  - table: orders\n"
+		      "    sinks: [a]\n"
+		      "    start: baseline\n"
+		      "    gap: repair\n"
+		      "    baseline: { bucket: my-exports, bucket_owner: \"012345678901\", "
+		      "prefix: p, enable_pitr: true, poll: 10s }\n"
+		      "  - { table: users, sinks: [a] }\n"
+		      "sinks: { a: { type: screen } }\n");
+	const struct config_stream *s = c->streams;
+	struct error err = { 0 };
+	enum config_start kind;
+	int64_t time_ms;
+
+	(void)state;
+	assert_true(config_start_is_baseline(s[0].start));
+	assert_false(config_start_parse(s[0].start, 0, &kind, &time_ms, &err));
+	assert_int_equal(s[0].gap, GAP_REPAIR);
+	assert_string_equal(s[0].baseline.bucket, "my-exports");
+	assert_string_equal(s[0].baseline.bucket_owner, "012345678901");
+	assert_string_equal(s[0].baseline.prefix, "p");
+	assert_true(s[0].baseline.enable_pitr);
+	assert_int_equal(s[0].baseline.poll_ms, 10000);
+	assert_false(config_start_is_baseline(s[1].start));
+	assert_null(s[1].baseline.bucket);
+}
+
+static bool no_weekends(const char *text, struct error *err)
+{
+	return !strstr(text, "SAT") || error_set(err, ERROR_INVALID, "not on a weekend");
+}
+
+static bool only_utc(const char *text, struct error *err)
+{
+	return !strcmp(text, "UTC") || error_set(err, ERROR_INVALID, "there is no %s", text);
+}
+
+static void what_others_read_is_checked_by_them(void **state)
+{
+	static const struct config_export_checks checks = { no_weekends, only_utc };
+	AUTO(config)
+	struct config *c = parse("exports:\n"
+				 "  - { table: orders, bucket: abc, load: false }\n"
+				 "  - table: users\n"
+				 "    bucket: abc\n"
+				 "    load: false\n"
+				 "    timezone: Mars/Crater\n"
+				 "    full: 0 4 * * SUN\n");
+	struct error err = { 0 };
+
+	(void)state;
+	assert_false(config_exports_check(c, &checks, &err));
+	assert_int_equal(err.kind, ERROR_INVALID);
+	assert_string_equal(err.message,
+			    "sluice.yaml:6: exports[1].timezone: there is no Mars/Crater");
+	c->exports[1].full = "0 4 * * SAT";
+	assert_false(config_exports_check(c, &checks, &err));
+	assert_string_equal(err.message, "sluice.yaml:7: exports[1].full: not on a weekend");
+	c->exports[1].full = NULL;
+	c->exports[1].timezone = "UTC";
+	assert_true(config_exports_check(c, &checks, &err));
+}
+
 static void everything_given_arrives(void **state)
 {
 	AUTO(config)
@@ -394,6 +509,9 @@ int main(void)
 		cmocka_unit_test(a_pattern_names_its_streams),
 		cmocka_unit_test(everything_given_arrives),
 		cmocka_unit_test(patterns_become_json),
+		cmocka_unit_test(exports_arrive),
+		cmocka_unit_test(a_stream_begins_with_a_baseline),
+		cmocka_unit_test(what_others_read_is_checked_by_them),
 		cmocka_unit_test(json_is_yaml),
 		cmocka_unit_test(starts_are_read),
 		cmocka_unit_test_setup_teardown(version_2_limits_hold_at_every_level, machine_setup,

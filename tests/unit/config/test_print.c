@@ -136,6 +136,52 @@ static void the_effective_configuration_reads_as_yaml(void **state)
 	buf_release(&out);
 }
 
+static void exports_and_baselines_are_printed(void **state)
+{
+	AUTO(config)
+	struct config *c =
+		parse("streams:\n"
+		      "  - { table: orders, sinks: [s], gap: repair, "
+		      "baseline: { bucket: my-exports, enable_pitr: true } }\n"
+		      "sinks: { s: { type: screen } }\n"
+		      "exports:\n"
+		      "  - { table: orders, bucket: abc, full: 0 4 * * SAT, load: false }\n"
+		      "  - { table: users, bucket: abc, incremental: 1h, sinks: [s] }\n");
+	AUTO(config) struct config *again = NULL;
+	struct buf out, second;
+
+	(void)state;
+	buf_init(&out, 0);
+	buf_init(&second, 0);
+	config_print(c, &out);
+	assert_non_null(strstr(out.data, "    baseline:\n"
+					 "      bucket: \"my-exports\"\n"
+					 "      prefix: \"sluice\"\n"
+					 "      enable_pitr: true\n"
+					 "      poll: 30s\n"
+					 "    gap: repair\n"));
+	assert_non_null(strstr(out.data, "exports:\n"
+					 "  - table: \"orders\"\n"
+					 "    bucket: \"abc\"\n"
+					 "    prefix: \"sluice\"\n"
+					 "    enable_pitr: false\n"
+					 "    full: \"0 4 * * SAT\"\n"
+					 "    timezone: \"UTC\"\n"
+					 "    view: \"NEW_AND_OLD_IMAGES\"\n"
+					 "    load: false\n"
+					 "    load_every: 1\n"
+					 "    deadline: 24h\n"
+					 "    retries: 5\n"
+					 "    poll: 30s\n"
+					 "  - table: \"users\"\n"));
+	assert_non_null(strstr(out.data, "    incremental: 1h\n"));
+	again = parse(out.data);
+	config_print(again, &second);
+	assert_string_equal(second.data, out.data);
+	buf_release(&out);
+	buf_release(&second);
+}
+
 static void what_is_printed_loads_and_prints_the_same(void **state)
 {
 	AUTO(config) struct config *c = parse(full);
@@ -231,6 +277,8 @@ static void the_reference_has_every_row(void **state)
 		reference_has(out.data, "## streams\n", o);
 	for (const struct option *o = config_stream_sink_section.options; o->name; o++)
 		reference_has(out.data, "### streams[].sinks\n", o);
+	for (const struct option *o = config_export_section.options; o->name; o++)
+		reference_has(out.data, "## exports\n", o);
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
 		for (const struct option *o = tables[i].options; o->name; o++)
 			reference_has(out.data, tables[i].heading, o);
@@ -310,6 +358,8 @@ static void the_schema_has_every_row(void **state)
 	for (const struct section *s = config_sections; s->name; s++)
 		for (const struct option *o = s->options; o->name; o++)
 			schema_has(member(member(root, "properties"), s->name), o);
+	for (const struct option *o = config_export_section.options; o->name; o++)
+		schema_has(member(root, "properties/exports/items"), o);
 	for (const struct option *o = config_stream_section.options; o->name; o++)
 		schema_has(member(root, "properties/streams/items"), o);
 	for (const struct option *o = config_stream_sink_section.options; o->name; o++)
@@ -338,8 +388,9 @@ static void the_schema_states_types_and_bounds(void **state)
 	assert_string_equal(json_string_value(member(root, "$schema")),
 			    "https://json-schema.org/draft/2020-12/schema");
 	assert_true(json_is_false(json_object_get(root, "additionalProperties")));
-	assert_true(lists(member(root, "required"), "streams"));
-	assert_true(lists(member(root, "required"), "sinks"));
+	assert_true(lists(member(root, "anyOf/0/required"), "streams"));
+	assert_true(lists(member(root, "anyOf/0/required"), "sinks"));
+	assert_true(lists(member(root, "anyOf/1/required"), "exports"));
 	assert_int_equal(json_integer_value(member(broker, "retries/anyOf/0/maximum")), 100);
 	assert_int_equal(json_integer_value(member(broker, "retries/default")), 5);
 	assert_true(json_is_true(member(broker, "tombstones/default")));
@@ -356,6 +407,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_effective_configuration_reads_as_yaml),
+		cmocka_unit_test(exports_and_baselines_are_printed),
 		cmocka_unit_test(what_is_printed_loads_and_prints_the_same),
 		cmocka_unit_test(passwords_of_urls_are_never_printed),
 		cmocka_unit_test(the_reference_has_every_row),

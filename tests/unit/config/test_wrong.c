@@ -27,6 +27,9 @@
 /* Lines 3 to 5, behind LAKE. */
 #define STREAM "streams:\n  - table: orders\n    sinks: [lake]\n"
 
+/* Lines 7 and 8, behind GOOD. */
+#define EXPORT(setting) "exports:\n  - { table: orders, bucket: abc, sinks: [lake], " setting " }\n"
+
 static const struct {
 	const char *text, *message;
 } wrong[] = {
@@ -38,7 +41,7 @@ static const struct {
 	{ LAKE "streams:\n", "f:3: streams: is required: a list of tables to read" },
 	{ LAKE "streams: []\n", "f:3: streams: expected 1 to 1000 streams, not 0" },
 	{ LAKE "streams: {}\n", "f:3: streams: expected a list of streams" },
-	{ GOOD "exports: []\n", "f:7: exports: no such setting" },
+	{ GOOD "export: []\n", "f:7: export: no such setting; did you mean 'exports'?" },
 	{ GOOD "\nworkers: {}\n", "f:8: workers: no such setting; did you mean 'worker'?" },
 	{ GOOD "stream: []\n", "f:7: stream: no such setting; did you mean 'streams'?" },
 	{ GOOD "streams: []\n", "f:7: streams: given twice, first in line 1" },
@@ -128,13 +131,29 @@ static const struct {
 	{ LAKE STREAM "    name: my orders\n",
 	  "f:6: streams[0].name: expected 1 to 128 of a-z A-Z 0-9 _ . -, not 'my orders'" },
 	{ LAKE STREAM "    start: yesterday\n",
-	  "f:6: streams[0].start: expected latest, oldest, a time such as 2026-11-21T10:00:00Z or "
-	  "a duration back such as -2h, not 'yesterday'" },
+	  "f:6: streams[0].start: expected latest, oldest, baseline, a time such as "
+	  "2026-11-21T10:00:00Z or a duration back such as -2h, not 'yesterday'" },
 	{ LAKE STREAM "    start: baseline\n",
-	  "f:6: streams[0].start: expected latest, oldest, a time such as 2026-11-21T10:00:00Z or "
-	  "a duration back such as -2h, not 'baseline'" },
+	  "f:4: streams[0].baseline.bucket: is required for start: baseline" },
 	{ LAKE STREAM "    gap: repair\n",
-	  "f:6: streams[0].gap: expected stop or oldest, not 'repair'" },
+	  "f:4: streams[0].baseline.bucket: is required for gap: repair" },
+	{ LAKE STREAM "    gap: heal\n",
+	  "f:6: streams[0].gap: expected stop, oldest or repair, not 'heal'" },
+	{ LAKE STREAM "    baseline: { bucket_owner: \"123456789012\" }\n",
+	  "f:6: streams[0].baseline.bucket: is required" },
+	{ LAKE STREAM "    baseline: { buckt: b }\n",
+	  "f:6: streams[0].baseline.buckt: no such setting; did you mean 'bucket'?" },
+	{ LAKE STREAM "    baseline: { bucket: My_Exports }\n",
+	  "f:6: streams[0].baseline.bucket: expected a bucket's name: 3 to 63 of a-z 0-9 . -, not "
+	  "'My_Exports'" },
+	{ LAKE STREAM "    baseline:\n      bucket: my-exports\n      bucket_owner: \"12345\"\n",
+	  "f:8: streams[0].baseline.bucket_owner: expected the 12 digits of an account, not "
+	  "'12345'" },
+	{ LAKE STREAM "    baseline: { bucket: abc, prefix: /a }\n",
+	  "f:6: streams[0].baseline.prefix: expected 1 to 512 bytes such as sluice/exports, "
+	  "without / at its ends, not '/a'" },
+	{ LAKE STREAM "    baseline: { bucket: abc, poll: 1s }\n",
+	  "f:6: streams[0].baseline.poll: expected a duration of 5s to 10m, not '1s'" },
 	{ LAKE STREAM "    on_error: ignore\n",
 	  "f:6: streams[0].on_error: expected dead_letter, stop or drop, not 'ignore'" },
 	{ LAKE STREAM "    enable_stream: ALL\n",
@@ -192,6 +211,43 @@ static const struct {
 	{ LAKE STREAM "  - table: other\n    sinks: [lake]\n    name: orders\n",
 	  "f:8: streams[1].name: the stream of line 4 is called 'orders', too; give one of them "
 	  "another name" },
+	/* Exports. */
+	{ GOOD "exports: {}\n", "f:7: exports: expected a list of exports" },
+	{ GOOD "exports: [orders]\n", "f:7: exports[0]: expected a map with a table and a bucket" },
+	{ GOOD EXPORT("incremental: 14m"),
+	  "f:8: exports[0].incremental: expected a duration of 15m to 24h, not '14m'" },
+	{ GOOD EXPORT("incremental: 25h"),
+	  "f:8: exports[0].incremental: expected a duration of 15m to 24h, not '25h'" },
+	{ GOOD EXPORT("incremental: 901s"),
+	  "f:8: exports[0].incremental: expected whole minutes, not 901000ms" },
+	{ GOOD EXPORT("incrementl: 1h"),
+	  "f:8: exports[0].incrementl: no such setting; did you mean 'incremental'?" },
+	{ GOOD EXPORT("view: OLD_IMAGE"),
+	  "f:8: exports[0].view: expected NEW_AND_OLD_IMAGES or NEW_IMAGE, not 'OLD_IMAGE'" },
+	{ GOOD EXPORT("load_every: 4"),
+	  "f:8: exports[0].load_every: has no meaning without incremental and load" },
+	{ GOOD EXPORT("load: false"), "f:8: exports[0].sinks: has no meaning with load: false" },
+	{ GOOD EXPORT("bucket_owner: 12"),
+	  "f:8: exports[0].bucket_owner: expected the 12 digits of an account, not '12'" },
+	{ GOOD EXPORT("prefix: a//b"),
+	  "f:8: exports[0].prefix: expected 1 to 512 bytes such as sluice/exports, without / at "
+	  "its ends, not 'a//b'" },
+	{ GOOD "exports:\n  - bucket: abc\n    sinks: [lake]\n",
+	  "f:8: exports[0].table: is required: The table's name or ARN." },
+	{ GOOD "exports:\n  - table: orders\n    sinks: [lake]\n",
+	  "f:8: exports[0].bucket: is required: Where AWS writes the exports." },
+	{ GOOD "exports:\n  - table: orders\n    bucket: 10.0.0.1\n    sinks: [lake]\n",
+	  "f:9: exports[0].bucket: expected a bucket's name: 3 to 63 of a-z 0-9 . -, not "
+	  "'10.0.0.1'" },
+	{ GOOD "exports:\n  - table: a/b\n    bucket: abc\n    sinks: [lake]\n",
+	  "f:8: exports[0].table: expected a table's name or its ARN, not 'a/b'" },
+	{ GOOD "exports:\n  - table: orders\n    bucket: abc\n",
+	  "f:8: exports[0].sinks: is required: a list of sinks" },
+	{ GOOD "exports:\n  - table: orders\n    bucket: abc\n    sinks: [lak]\n",
+	  "f:10: exports[0].sinks[0]: there is no sink 'lak'; did you mean 'lake'?" },
+	{ GOOD EXPORT("load: true") "  - table: orders\n    bucket: abc\n    load: false\n",
+	  "f:9: exports[1].table: the exports of line 8 are of this table, too: one entry a "
+	  "table" },
 	/* A stream's sinks. */
 	{ LAKE "streams:\n  - table: orders\n",
 	  "f:4: streams[0].sinks: is required: a list of sinks" },
