@@ -27,7 +27,15 @@ with_servers() {
     python tests/e2e/stack.py with "$@"
 }
 
+# Checkouts share what they have compiled; without ccache each compiles for itself.
+use_ccache() {
+    command -v ccache > /dev/null || return 0
+    export CMAKE_C_COMPILER_LAUNCHER=ccache CMAKE_CXX_COMPILER_LAUNCHER=ccache
+    export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
+}
+
 configure() {
+    use_ccache
     mkdir -p build
     cmake --preset "$1" > "build/$1.log" 2>&1 && return
     cat "build/$1.log" >&2
