@@ -46,6 +46,7 @@ struct store_export {
 	int64_t stream;         /* whose baseline or repair it is; 0: none */
 	int64_t from_ms, to_ms; /* from_ms 0: a full export of to_ms */
 	uint64_t generation;    /* 0: given by the store, see store_export_begin */
+	const char *view;       /* of a window: NEW_IMAGE, NEW_AND_OLD_IMAGES; a full export: "" */
 	const char *manifest;   /* s3://BUCKET/KEY; of a load when it begins, else once exported */
 
 	/* Given by the store. */
@@ -64,8 +65,9 @@ struct store_export {
 	int64_t lanes;           /* the stream of its files; 0: none yet */
 };
 
-/* Begins it, or finds it: *created says which (a call sent again says the same); gives back id,
- * generation, number, status and attempt. The session drives it first. A generation of 0 is: for
+/* Begins it, or finds it, whatever the view: *created says which (a call sent again says the same);
+ * gives back id, generation, number, status and attempt. The session drives it first. NULL for view
+ * or manifest: "". A generation of 0 is: for
  * `stream`, that stream's, raised by one; else of exports of the same table and name, for windows
  * the newest, for a full export the one after it. Windows of a generation are contiguous: where
  * the last one does not end at from_ms, id is 0, and the caller looks at the chain again. */
@@ -120,6 +122,9 @@ struct store_exports_of {
 	const char *table_arn, *name;
 	int64_t stream;
 	bool open; /* those that want something done: not abandoned, not complete and published */
+	/* Those whose files are being loaded, without what is summed over files (files_held, and
+	 * records and bytes of those in progress): cheap, for asking again and again. */
+	bool loading;
 	uint32_t max;
 };
 typedef void store_export_fn(void *arg, const struct store_export *e);

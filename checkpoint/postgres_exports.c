@@ -23,9 +23,10 @@ static bool begin(struct store *s, const char *session, struct store_export *e, 
 	PGresult *res = postgres_call(
 		postgres_of(s), err,
 		"SELECT id, generation, number, status, attempt, created "
-		"FROM sluice.export_begin($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-		"titttiiiti", session, e->stream, e->table_arn, e->name, kind, e->from_ms, e->to_ms,
-		(int64_t)e->generation, e->manifest ? e->manifest : "", at_ms);
+		"FROM sluice.export_begin($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+		"titttiiitti", session, e->stream, e->table_arn, e->name, kind, e->from_ms,
+		e->to_ms, (int64_t)e->generation, e->view ? e->view : "",
+		e->manifest ? e->manifest : "", at_ms);
 
 	if (!res)
 		return false;
@@ -142,6 +143,7 @@ enum export_column {
 	EXPORT_RECORDS,
 	EXPORT_BYTES,
 	EXPORT_LANES,
+	EXPORT_VIEW,
 };
 
 static bool tell_export(const PGresult *res, int row, store_export_fn *fn, void *arg,
@@ -177,7 +179,8 @@ static bool tell_export(const PGresult *res, int row, store_export_fn *fn, void 
 				  .files_held = U(EXPORT_FILES_HELD),
 				  .records = U(EXPORT_RECORDS),
 				  .bytes = U(EXPORT_BYTES),
-				  .lanes = N(EXPORT_LANES) };
+				  .lanes = N(EXPORT_LANES),
+				  .view = T(EXPORT_VIEW) };
 
 	snprintf(e.driver, sizeof(e.driver), "%s", T(EXPORT_DRIVER));
 	if (!store_export_parse(&e, T(EXPORT_KIND), T(EXPORT_STATUS), err))
@@ -200,18 +203,20 @@ static bool list(struct store *s, const struct store_exports_of *of, store_expor
 		"e.retry_at_ms, e.error, coalesce(e.driver::text, ''), e.begun_ms, e.submitted_ms, "
 		"e.exported_ms, e.finished_ms, e.published_ms, e.items, e.billed_bytes, e.files, "
 		"e.files_done, e.files_failed, h.held, e.records + h.records, e.bytes + h.bytes, "
-		"coalesce(e.lanes, 0) FROM sluice.export e LEFT JOIN LATERAL ("
+		"coalesce(e.lanes, 0), e.view FROM sluice.export e LEFT JOIN LATERAL ("
 		"  SELECT count(*) FILTER (WHERE l.owner IS NOT NULL) AS held, "
 		"  coalesce(sum(f.records), 0) AS records, coalesce(sum(f.bytes), 0) AS bytes "
 		"  FROM sluice.export_file f JOIN sluice.lane l ON l.id = f.lane "
-		"  WHERE f.export = e.id AND NOT f.completed AND e.status <> 'complete') h ON true "
+		"  WHERE f.export = e.id AND NOT f.completed AND e.status <> 'complete' "
+		"  AND NOT $7::boolean) h ON true "
 		"WHERE ($1 = 0 OR e.id = $1) AND ($2::text IS NULL OR e.table_arn = $2) "
 		"AND ($3::text IS NULL OR e.name = $3) AND ($4 = 0 OR e.stream = $4) "
 		"AND (NOT $5::boolean OR NOT (e.status = 'abandoned' "
 		"  OR e.status = 'complete' AND e.published_ms > 0)) "
+		"AND (NOT $7::boolean OR e.status = 'loading') "
 		"ORDER BY e.id DESC LIMIT $6",
-		"ittiti", of->id, of->table_arn, of->name, of->stream, of->open ? "t" : "f",
-		(int64_t)of->max);
+		"ittitit", of->id, of->table_arn, of->name, of->stream, of->open ? "t" : "f",
+		(int64_t)of->max, of->loading ? "t" : "f");
 
 	for (int i = 0; i < PQntuples(res); i++)
 		if (!tell_export(res, i, fn, arg, err))

@@ -10,8 +10,8 @@
 	"e.exported_ms, e.finished_ms, e.published_ms, e.items, e.billed_bytes, e.files, "         \
 	"e.files_done, e.files_failed, count(l.owner), "                                           \
 	"e.records + coalesce(sum(f.records), 0), e.bytes + coalesce(sum(f.bytes), 0), "           \
-	"coalesce(e.lanes, 0) FROM export e LEFT JOIN export_file f "                              \
-	"ON f.export = e.id AND NOT f.completed AND e.status <> 'complete' "                       \
+	"coalesce(e.lanes, 0), e.view FROM export e LEFT JOIN export_file f "                      \
+	"ON f.export = e.id AND NOT f.completed AND e.status <> 'complete' AND NOT ?7 "            \
 	"LEFT JOIN lane l ON l.id = f.lane "
 
 /* Its texts live until the statement is stepped again. */
@@ -46,7 +46,8 @@ static bool read_export(sqlite3_stmt *st, struct store_export *out, struct error
 				      .files_held = U(27),
 				      .records = U(28),
 				      .bytes = U(29),
-				      .lanes = N(30) };
+				      .lanes = N(30),
+				      .view = sqlite_text(st, 31) };
 #undef N
 #undef U
 	snprintf(out->driver, sizeof(out->driver), "%s", sqlite_text(st, 16));
@@ -64,14 +65,15 @@ static bool list(struct store *store, const struct store_exports_of *of, store_e
 			       "AND (?3 IS NULL OR e.name = ?3) AND (?4 = 0 OR e.stream = ?4) "
 			       "AND (NOT ?5 OR NOT (e.status = 'abandoned' "
 			       "  OR e.status = 'complete' AND e.published_ms > 0)) "
+			       "AND (NOT ?7 OR e.status = 'loading') "
 			       "GROUP BY e.id ORDER BY e.id DESC LIMIT ?6",
 		err);
 	struct store_export e;
 	bool row;
 
 	if (st)
-		sqlite_bind(st, "ittiii", of->id, of->table_arn, of->name, of->stream,
-			    (int64_t)of->open, (int64_t)of->max);
+		sqlite_bind(st, "ittiiii", of->id, of->table_arn, of->name, of->stream,
+			    (int64_t)of->open, (int64_t)of->max, (int64_t)of->loading);
 	while (st && sqlite_step(s, st, &row, err)) {
 		if (!row)
 			return true;
@@ -206,11 +208,11 @@ static bool begin_inside(struct sqlite *s, const char *session, struct store_exp
 		return true;
 	return sqlite_run(s, NULL, err,
 			  "INSERT INTO export (stream, table_arn, name, kind, from_ms, to_ms, "
-			  "generation, number, status, manifest, driver, begun_ms) "
-			  "VALUES (nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			  "itttiiiittti", e->stream, e->table_arn, e->name,
+			  "generation, number, view, status, manifest, driver, begun_ms) "
+			  "VALUES (nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			  "itttiiiitttti", e->stream, e->table_arn, e->name,
 			  store_export_kind_name(e->kind), e->from_ms, e->to_ms,
-			  (int64_t)e->generation, (int64_t)e->number,
+			  (int64_t)e->generation, (int64_t)e->number, e->view ? e->view : "",
 			  *manifest ? "running" : "waiting", manifest, session, at_ms) &&
 	       find_window(s, session, e, at_ms, &found, created, err);
 }

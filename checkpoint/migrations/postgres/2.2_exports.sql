@@ -17,6 +17,7 @@ CREATE TABLE sluice.export (
 	to_ms        bigint NOT NULL, -- AWS time, as all times here
 	generation   bigint NOT NULL,
 	number       bigint NOT NULL, -- of the window within the generation; 0: the full export
+	view         text NOT NULL CHECK (view IN ('', 'NEW_IMAGE', 'NEW_AND_OLD_IMAGES')),
 	status       text NOT NULL CHECK (status IN ('waiting', 'running', 'exported', 'loading',
 		'complete', 'failed', 'abandoned')),
 	attempt      bigint NOT NULL DEFAULT 0,
@@ -43,6 +44,7 @@ CREATE TABLE sluice.export (
 CREATE UNIQUE INDEX export_window ON sluice.export ((coalesce(stream, 0)), table_arn, name, kind,
 	from_ms, to_ms);
 CREATE UNIQUE INDEX export_lanes ON sluice.export (lanes) WHERE lanes IS NOT NULL;
+CREATE INDEX export_loading ON sluice.export (id) WHERE status = 'loading';
 
 CREATE TABLE sluice.export_file (
 	lane        bigint PRIMARY KEY REFERENCES sluice.lane ON DELETE CASCADE,
@@ -101,7 +103,8 @@ END $$;
 -- What moves one on says whether it is there now, by this call or by one that said the same: false
 -- where another worker was quicker with something else, and the caller looks again.
 CREATE FUNCTION sluice.export_begin(p_session uuid, p_stream bigint, p_table_arn text, p_name text,
-	p_kind text, p_from bigint, p_to bigint, p_generation bigint, p_manifest text, p_at_ms bigint)
+	p_kind text, p_from bigint, p_to bigint, p_generation bigint, p_view text, p_manifest text,
+	p_at_ms bigint)
 RETURNS TABLE (id bigint, generation bigint, number bigint, status text, attempt bigint,
 	created boolean)
 LANGUAGE plpgsql AS $$
@@ -148,10 +151,11 @@ BEGIN
 		RETURN;
 	END IF;
 	INSERT INTO sluice.export (stream, table_arn, name, kind, from_ms, to_ms, generation, number,
-		status, manifest, driver, begun_ms)
+		view, status, manifest, driver, begun_ms)
 	VALUES (whose, p_table_arn, p_name, p_kind, p_from, p_to, gen,
 		CASE WHEN p_from = 0 THEN 0 ELSE coalesce(last_number, 0) + 1 END,
-		CASE WHEN p_manifest = '' THEN 'waiting' ELSE 'running' END, p_manifest, p_session, p_at_ms)
+		p_view, CASE WHEN p_manifest = '' THEN 'waiting' ELSE 'running' END, p_manifest, p_session,
+		p_at_ms)
 	RETURNING * INTO e;
 	RETURN QUERY SELECT e.id, e.generation, e.number, e.status, e.attempt, true;
 END $$;

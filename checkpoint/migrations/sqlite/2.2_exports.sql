@@ -9,6 +9,7 @@ CREATE TABLE export (
 	to_ms        INTEGER NOT NULL, -- AWS time, as all times here
 	generation   INTEGER NOT NULL,
 	number       INTEGER NOT NULL, -- of the window within the generation; 0: the full export
+	view         TEXT NOT NULL CHECK (view IN ('', 'NEW_IMAGE', 'NEW_AND_OLD_IMAGES')),
 	status       TEXT NOT NULL CHECK (status IN ('waiting', 'running', 'exported', 'loading',
 		'complete', 'failed', 'abandoned')),
 	attempt      INTEGER NOT NULL DEFAULT 0,
@@ -35,6 +36,7 @@ CREATE TABLE export (
 CREATE UNIQUE INDEX export_window ON export (coalesce(stream, 0), table_arn, name, kind, from_ms,
 	to_ms);
 CREATE UNIQUE INDEX export_lanes ON export (lanes) WHERE lanes IS NOT NULL;
+CREATE INDEX export_loading ON export (id) WHERE status = 'loading';
 
 CREATE TABLE export_file (
 	lane        INTEGER PRIMARY KEY REFERENCES lane ON DELETE CASCADE,

@@ -11,6 +11,7 @@
 struct export_seen {
 	struct store_export e;
 	char token[STORE_TOKEN_SIZE], arn[200], manifest[200], error[200], name[64];
+	char view[32];
 	size_t count;
 };
 
@@ -26,6 +27,7 @@ FIXTURE void saw_export(void *arg, const struct store_export *e)
 	snprintf(seen->manifest, sizeof(seen->manifest), "%s", e->manifest);
 	snprintf(seen->error, sizeof(seen->error), "%s", e->error);
 	snprintf(seen->name, sizeof(seen->name), "%s", e->name);
+	snprintf(seen->view, sizeof(seen->view), "%s", e->view);
 }
 
 FIXTURE struct export_seen exports_of(struct store *s, struct store_exports_of of)

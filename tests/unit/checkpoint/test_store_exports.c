@@ -216,6 +216,43 @@ static void a_load_begins_at_its_manifest(void **state)
 	assert_int_equal(export_of(w->s, e.id).e.finished_ms, T + 4);
 }
 
+static void a_window_has_a_view(void **state)
+{
+	struct world *w = *state;
+	struct store_export e = window(STORE_EXPORT_INCREMENTAL, T, T + 15 * MINUTE), again = e;
+
+	e.view = "NEW_AND_OLD_IMAGES";
+	assert_true(begin_as(w, SESSION_A, &e, T + 1));
+	again.view = "NEW_IMAGE"; /* the configuration was changed meanwhile */
+	assert_false(begin_as(w, SESSION_A, &again, T + 2));
+	assert_int_equal(again.id, e.id);
+	assert_string_equal(export_of(w->s, e.id).view, "NEW_AND_OLD_IMAGES");
+	assert_string_equal(export_of(w->s, full_begun(w)).view, "");
+}
+
+static void those_that_load_are_told_apart(void **state)
+{
+	struct world *w = *state;
+	struct store_exports_of of = { .loading = true, .max = 9 };
+	struct export_seen seen;
+	int64_t id = exported(w, 2), lane = 0;
+
+	assert_int_equal(exports_of(w->s, of).count, 0);
+	assert_done(true, store_export_load, w->s, SESSION_A, id, T + 5);
+	assert_int_equal(claims(w, SESSION_A, id, 1, &lane), 1);
+	save_file(w, SESSION_A, 1, lane, "", "100", 7);
+	seen = exports_of(w->s, of);
+	assert_int_equal(seen.count, 1);
+	assert_int_equal(seen.e.id, id);
+	assert_int_equal(seen.e.files_held, 0); /* that is not looked at */
+	assert_int_equal(seen.e.records, 0);
+	seen = export_of(w->s, id);
+	assert_int_equal(seen.e.files_held, 1);
+	assert_int_equal(seen.e.records, 7);
+	assert_done(true, store_export_abandon, w->s, id, "no", T + 8);
+	assert_int_equal(exports_of(w->s, of).count, 0);
+}
+
 static int run(const char *name)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, world_up, world_down)
@@ -228,6 +265,8 @@ static int run(const char *name)
 		TEST(a_person_tries_an_export_again),
 		TEST(what_is_not_loaded_is_finished_and_published_once),
 		TEST(a_load_begins_at_its_manifest),
+		TEST(a_window_has_a_view),
+		TEST(those_that_load_are_told_apart),
 	};
 
 	return cmocka_run_group_tests_name(name, tests, NULL, NULL);
