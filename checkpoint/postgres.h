@@ -67,6 +67,21 @@ bool postgres_shards(struct store *s, int64_t stream, int64_t after, store_shard
 bool postgres_tidy(struct store *s, int64_t stream, int64_t before_ms, uint32_t *removed,
 		   struct error *err);
 
+/* The same, in postgres_holds.c. */
+bool postgres_stream_hold(struct store *s, int64_t stream, uint64_t generation,
+			  struct store_hold *hold, bool *done, struct error *err);
+bool postgres_stream_owned(struct store *s, int64_t stream, uint32_t *owned, struct error *err);
+bool postgres_stream_reset(struct store *s, int64_t stream, struct store_reset *r, bool *done,
+			   struct error *err);
+bool postgres_stream_go_on(struct store *s, int64_t stream, int64_t hold, const char *who,
+			   int64_t at_ms, bool *ended, struct error *err);
+bool postgres_audit(struct store *s, int64_t stream, uint32_t max, store_audit_fn *fn, void *arg,
+		    struct error *err);
+/* Columns of a stream's hold, from `column` on: those of an audit row a. */
+#define POSTGRES_HOLD "a.id, a.why, a.who, a.said, a.at_ms, a.from_generation"
+bool postgres_hold_at(const PGresult *res, int row, int column, struct store_hold *out,
+		      struct error *err) MUST_CHECK;
+
 /* The same, in postgres_gaps.c. */
 bool postgres_gap_put(struct store *s, const char *session, struct store_gap *gap, bool accept,
 		      bool *added, struct error *err);

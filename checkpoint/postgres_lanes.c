@@ -40,14 +40,25 @@ enum round_column {
 	ROUND_SERVED,
 	ROUND_LISTER,
 	ROUND_VACANT,
+	ROUND_STALE,
+	ROUND_HOLD,
+	ROUND_WHY,
 };
 
+/* One statement, one moment: the round is that of the first 2.x, which knows no holds. */
 static PGresult *look(struct store *s, const char *session, struct error *err)
 {
-	return postgres_call(postgres_of(s), err,
-			     "SELECT kind, stream, session, lane, held, held_sum, leaving, coming, "
-			     "claimable, rooted, served, lister, vacant FROM sluice.round($1, $2)",
-			     "ti", session, (int64_t)STORE_WANTED_MAX);
+	return postgres_call(
+		postgres_of(s), err,
+		"SELECT r.kind, r.stream, r.session, r.lane, r.held, r.held_sum, r.leaving, "
+		"r.coming, CASE WHEN s.hold IS NULL AND m.generation = s.generation "
+		"THEN r.claimable ELSE 0 END, r.rooted, r.served, r.lister, r.vacant, "
+		"m.generation <> s.generation, s.hold, a.why FROM sluice.round($1, $2) r "
+		"LEFT JOIN sluice.member m ON m.stream = r.stream AND m.session = r.session "
+		"LEFT JOIN sluice.stream s ON s.id = m.stream "
+		"LEFT JOIN sluice.audit a ON a.id = s.hold "
+		"ORDER BY strpos('smw', r.kind), r.stream, r.session, r.lane",
+		"ti", session, (int64_t)STORE_WANTED_MAX);
 }
 
 static bool any_vacant(const PGresult *res)
@@ -58,7 +69,8 @@ static bool any_vacant(const PGresult *res)
 	return false;
 }
 
-static void tell_stream(const PGresult *res, int row, const struct store_round_fns *fns, void *arg)
+static bool tell_stream(const PGresult *res, int row, const struct store_round_fns *fns, void *arg,
+			struct error *err)
 {
 	struct store_round_stream r = {
 		.stream = value_int(res, row, ROUND_STREAM),
@@ -68,9 +80,14 @@ static void tell_stream(const PGresult *res, int row, const struct store_round_f
 		.claimable = (uint32_t)value_int(res, row, ROUND_CLAIMABLE),
 		.held = (uint32_t)value_int(res, row, ROUND_HELD),
 		.held_sum = strtoull(PQgetvalue(res, row, ROUND_HELD_SUM), NULL, 10),
+		.stale = value_bool(res, row, ROUND_STALE),
+		.hold = value_int(res, row, ROUND_HOLD),
 	};
 
+	if (!store_hold_parse(PQgetvalue(res, row, ROUND_WHY), &r.hold_why, err))
+		return false;
 	fns->stream(arg, &r);
+	return true;
 }
 
 static void tell_member(const PGresult *res, int row, const struct store_round_fns *fns, void *arg)
@@ -78,6 +95,7 @@ static void tell_member(const PGresult *res, int row, const struct store_round_f
 	struct store_round_member m = {
 		.stream = value_int(res, row, ROUND_STREAM),
 		.served = value_bool(res, row, ROUND_SERVED),
+		.stream_held = value_int(res, row, ROUND_HOLD) != 0,
 		.held = (uint32_t)value_int(res, row, ROUND_HELD),
 		.leaving = (uint32_t)value_int(res, row, ROUND_LEAVING),
 		.coming = (uint32_t)value_int(res, row, ROUND_COMING),
@@ -105,7 +123,8 @@ bool postgres_round(struct store *s, const char *session, const struct store_rou
 	for (int i = 0; i < PQntuples(res); i++) {
 		switch (*PQgetvalue(res, i, ROUND_KIND)) {
 		case 's':
-			tell_stream(res, i, fns, arg);
+			if (!tell_stream(res, i, fns, arg, err))
+				return false;
 			break;
 		case 'm':
 			tell_member(res, i, fns, arg);
@@ -171,11 +190,20 @@ bool postgres_lanes_add(struct store *s, const char *session, int64_t stream, bo
 		array_bool(&done, lanes[i].done_unread);
 	}
 	array_sinks(&sink_ids, sinks, sink_count);
-	return postgres_did(p, err, "SELECT sluice.lanes_add($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-			    "tittttttt", session, stream, own ? "t" : "f", array_end(&shards),
-			    array_end(&parents), array_end(&startings), array_end(&roots),
-			    array_end(&done), array_end(&sink_ids)) &&
-	       lane_ids(p, stream, shards.data, lanes, count, err);
+
+	AUTO(pg_result)
+	PGresult *res = postgres_call(
+		p, err, "SELECT sluice.lanes_put($1, $2, $3, $4, $5, $6, $7, $8, $9)", "tittttttt",
+		session, stream, own ? "t" : "f", array_end(&shards), array_end(&parents),
+		array_end(&startings), array_end(&roots), array_end(&done), array_end(&sink_ids));
+
+	if (!res)
+		return false;
+	if (value_bool(res, 0, 0))
+		return lane_ids(p, stream, shards.data, lanes, count, err);
+	for (size_t i = 0; i < count; i++)
+		lanes[i].id = 0;
+	return true;
 }
 
 bool postgres_lanes_claim(struct store *s, const char *session, int64_t stream,

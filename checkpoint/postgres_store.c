@@ -72,43 +72,59 @@ static bool sink_id(struct store *s, const char *name, int32_t *id, struct error
 	return res != NULL;
 }
 
-static void read_stream(const PGresult *res, int row, struct store_stream *out)
+#define STREAM_COLUMNS                                                                             \
+	"SELECT s.id, s.generation, s.start_ms, s.rooted, s.name, s.arn, " POSTGRES_HOLD           \
+	" FROM sluice.stream s LEFT JOIN sluice.audit a ON a.id = s.hold "
+
+static bool read_stream(const PGresult *res, int row, struct store_stream *out, struct error *err)
 {
 	out->id = value_int(res, row, 0);
 	out->generation = (uint64_t)value_int(res, row, 1);
 	out->start_ms = value_int(res, row, 2);
 	out->rooted = value_bool(res, row, 3);
+	return postgres_hold_at(res, row, 6, &out->hold, err);
 }
 
+/* Making it is one call, and reading how it is now another. */
 static bool stream_find(struct store *s, const char *name, const char *arn, int64_t start_ms,
-			struct store_stream *out, struct error *err)
+			const struct store_hold *hold, struct store_stream *out, struct error *err)
 {
-	AUTO(pg_result)
-	PGresult *res = postgres_call(postgres_of(s), err,
-				      "SELECT id, generation, start_ms, rooted, created "
-				      "FROM sluice.stream_find($1, $2, $3)",
-				      "tti", name, arn, start_ms);
+	AUTO(pg_result) PGresult *made = NULL;
+	AUTO(pg_result) PGresult *res = NULL;
 
+	if (hold)
+		made = postgres_call(postgres_of(s), err,
+				     "SELECT sluice.stream_find_held($1, $2, $3, $4, $5, $6)",
+				     "ttttti", name, arn, store_hold_why_name(hold->why), hold->who,
+				     hold->said, hold->since_ms);
+	else
+		made = postgres_call(postgres_of(s), err,
+				     "SELECT created FROM sluice.stream_find($1, $2, $3)", "tti",
+				     name, arn, start_ms);
+	if (made)
+		res = postgres_call(postgres_of(s), err,
+				    STREAM_COLUMNS "WHERE s.name = $1 AND s.arn = $2", "tt", name,
+				    arn);
 	if (!res)
 		return false;
-	read_stream(res, 0, out);
-	out->created = value_bool(res, 0, 4);
-	return true;
+	out->created = value_bool(made, 0, 0);
+	return read_stream(res, 0, out, err);
 }
 
 static bool streams(struct store *s, store_stream_fn *fn, void *arg, struct error *err)
 {
 	AUTO(pg_result)
-	PGresult *res = postgres_call(postgres_of(s), err,
-				      "SELECT id, generation, start_ms, rooted, name, arn "
-				      "FROM sluice.stream s WHERE NOT EXISTS ("
-				      "SELECT FROM sluice.export e WHERE e.lanes = s.id) "
-				      "ORDER BY id",
-				      "");
+	PGresult *res =
+		postgres_call(postgres_of(s), err,
+			      STREAM_COLUMNS "WHERE NOT EXISTS ("
+					     "SELECT FROM sluice.export e WHERE e.lanes = s.id) "
+					     "ORDER BY s.id",
+			      "");
 	struct store_stream stream = { 0 };
 
 	for (int i = 0; i < PQntuples(res); i++) {
-		read_stream(res, i, &stream);
+		if (!read_stream(res, i, &stream, err))
+			return false;
 		fn(arg, PQgetvalue(res, i, 4), PQgetvalue(res, i, 5), &stream);
 	}
 	return res != NULL;
@@ -278,6 +294,11 @@ const struct store_ops store_postgres = {
 	.sink = sink_id,
 	.stream = stream_find,
 	.streams = streams,
+	.hold = postgres_stream_hold,
+	.owned = postgres_stream_owned,
+	.reset = postgres_stream_reset,
+	.go_on = postgres_stream_go_on,
+	.audit = postgres_audit,
 	.join = postgres_join,
 	.leave = postgres_leave,
 	.twins = twins,

@@ -107,6 +107,24 @@ bool sqlite_shards(struct store *s, int64_t stream, int64_t after, store_shard_f
 bool sqlite_tidy(struct store *s, int64_t stream, int64_t before_ms, uint32_t *removed,
 		 struct error *err);
 
+/* The same, in sqlite_holds.c. */
+bool sqlite_stream_hold(struct store *store, int64_t stream, uint64_t generation,
+			struct store_hold *hold, bool *done, struct error *err);
+bool sqlite_stream_owned(struct store *store, int64_t stream, uint32_t *owned, struct error *err);
+bool sqlite_stream_reset(struct store *store, int64_t stream, struct store_reset *r, bool *done,
+			 struct error *err);
+bool sqlite_stream_go_on(struct store *store, int64_t stream, int64_t hold, const char *who,
+			 int64_t at_ms, bool *ended, struct error *err);
+bool sqlite_audit(struct store *store, int64_t stream, uint32_t max, store_audit_fn *fn, void *arg,
+		  struct error *err);
+/* Columns of a stream's hold, from `column` on: those of an audit row a. */
+#define SQLITE_HOLD "a.id, a.why, a.who, a.said, a.at_ms, a.from_generation"
+bool sqlite_hold_at(sqlite3_stmt *st, int column, struct store_hold *out,
+		    struct error *err) MUST_CHECK;
+/* Within a transaction: the stream, which is not held, is from now on. */
+bool sqlite_hold_put(struct sqlite *s, int64_t stream, const struct store_hold *hold,
+		     int64_t from_generation, struct error *err) MUST_CHECK;
+
 /* The same, in sqlite_gaps.c. */
 bool sqlite_gap_put(struct store *s, const char *session, struct store_gap *gap, bool accept,
 		    bool *added, struct error *err);

@@ -57,14 +57,29 @@ static bool add_lane(struct sqlite *s, const struct addition *a, struct store_la
 	return true;
 }
 
+/* Not to a stream that is held, nor for a member of another generation. */
+static bool may_add(struct sqlite *s, const struct addition *a, bool *may, struct error *err)
+{
+	return sqlite_asks(s, may, err,
+			   "SELECT 1 FROM stream s WHERE s.id = ?1 AND s.hold IS NULL "
+			   "AND NOT EXISTS (SELECT 1 FROM member m WHERE m.stream = ?1 "
+			   "AND m.session = ?2 AND m.generation <> s.generation)",
+			   "it", a->stream, a->session);
+}
+
 static bool add(struct sqlite *s, struct addition *a, struct store_lane *lanes, size_t count,
 		struct error *err)
 {
 	uint64_t saves;
+	bool may;
 
 	if (!sqlite_session_live(s, a->session, &saves, err) ||
-	    !sqlite_stream_known(s, a->stream, err))
+	    !sqlite_stream_known(s, a->stream, err) || !may_add(s, a, &may, err))
 		return false;
+	for (size_t i = 0; !may && i < count; i++)
+		lanes[i].id = 0;
+	if (!may)
+		return true;
 	AUTO(sqlite3_stmt)
 	sqlite3_stmt *insert = sqlite_prepare(
 		s,
@@ -140,7 +155,8 @@ static bool count_claim(struct sqlite *s, const char *session, int64_t *claim, s
 
 #define SERVED                                                                                     \
 	"EXISTS (SELECT 1 FROM member m JOIN stream s ON s.id = m.stream "                         \
-	"WHERE m.session = ?1 AND m.stream = ?2 AND m.sinks = s.sinks)"
+	"WHERE m.session = ?1 AND m.stream = ?2 AND m.sinks = s.sinks "                            \
+	"AND s.hold IS NULL AND m.generation = s.generation)"
 
 static bool claim_lanes(struct sqlite *s, const char *session, int64_t stream, const int32_t *sinks,
 			size_t sink_count, uint32_t max, int64_t *claim, struct error *err)

@@ -71,8 +71,10 @@ static bool join(struct sqlite *s, const char *session, int64_t stream, const ch
 	return sqlite_session_live(s, session, &saves, err) &&
 	       sqlite_stream_known(s, stream, err) &&
 	       sqlite_run(s, NULL, err,
-			  "INSERT INTO member (stream, session, sinks) VALUES (?, ?, ?) "
-			  "ON CONFLICT DO UPDATE SET sinks = excluded.sinks",
+			  "INSERT INTO member (stream, session, sinks, generation) "
+			  "SELECT id, ?2, ?3, iif(hold IS NULL, generation, 0) "
+			  "FROM stream WHERE id = ?1 ON CONFLICT DO UPDATE "
+			  "SET sinks = excluded.sinks, generation = excluded.generation",
 			  "itt", stream, session, sinks) &&
 	       settle(s, session, stream, err);
 }
@@ -135,8 +137,11 @@ static bool tell_streams(struct sqlite *s, const struct round *r, struct error *
 		sqlite_prepare(s,
 			       "SELECT s.id, s.rooted, m.sinks = s.sinks, s.lister IS ?1, "
 			       "(SELECT count(*) FROM lane l WHERE l.stream = s.id AND " SQLITE_HEAD
-			       "  AND m.sinks = s.sinks), "
-			       "count(l.id), coalesce(sum(l.id), 0) "
+			       "  AND m.sinks = s.sinks AND s.hold IS NULL "
+			       "  AND m.generation = s.generation), "
+			       "count(l.id), coalesce(sum(l.id), 0), "
+			       "m.generation <> s.generation, s.hold, "
+			       "(SELECT a.why FROM audit a WHERE a.id = s.hold) "
 			       "FROM member m JOIN stream s ON s.id = m.stream "
 			       "LEFT JOIN lane l ON l.owner = ?1 AND l.stream = s.id "
 			       "WHERE m.session = ?1 GROUP BY s.id ORDER BY s.id",
@@ -156,8 +161,12 @@ static bool tell_streams(struct sqlite *s, const struct round *r, struct error *
 			.claimable = (uint32_t)sqlite3_column_int64(st, 4),
 			.held = (uint32_t)sqlite3_column_int64(st, 5),
 			.held_sum = (uint64_t)sqlite3_column_int64(st, 6),
+			.stale = sqlite3_column_int(st, 7) != 0,
+			.hold = sqlite3_column_int64(st, 8),
 		};
 
+		if (stream.hold && !store_hold_parse(sqlite_text(st, 9), &stream.hold_why, err))
+			return false;
 		r->fns->stream(r->arg, &stream);
 	}
 	return false;
@@ -171,7 +180,7 @@ static bool tell_members(struct sqlite *s, const struct round *r, struct error *
 			       "SELECT m.stream, m.session, m.sinks = s.sinks, count(l.id), "
 			       "count(l.id) FILTER (WHERE l.wanted_by IN " SQLITE_LIVE "), "
 			       "(SELECT count(*) FROM lane c WHERE c.wanted_by = m.session "
-			       "  AND c.stream = m.stream) "
+			       "  AND c.stream = m.stream), s.hold IS NOT NULL "
 			       "FROM member own JOIN member m ON m.stream = own.stream "
 			       "JOIN stream s ON s.id = m.stream "
 			       "LEFT JOIN lane l ON l.owner = m.session AND l.stream = m.stream "
@@ -191,6 +200,7 @@ static bool tell_members(struct sqlite *s, const struct round *r, struct error *
 			.held = (uint32_t)sqlite3_column_int64(st, 3),
 			.leaving = (uint32_t)sqlite3_column_int64(st, 4),
 			.coming = (uint32_t)sqlite3_column_int64(st, 5),
+			.stream_held = sqlite3_column_int(st, 6) != 0,
 		};
 
 		snprintf(member.session, sizeof(member.session), "%s", sqlite_text(st, 1));

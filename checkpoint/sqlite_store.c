@@ -138,39 +138,51 @@ static bool sink_id(struct store *store, const char *name, int32_t *id, struct e
 	return true;
 }
 
-#define STREAM_COLUMNS "SELECT id, generation, start_ms, rooted, name, arn FROM stream "
+#define STREAM_COLUMNS                                                                             \
+	"SELECT s.id, s.generation, s.start_ms, s.rooted, s.name, s.arn, " SQLITE_HOLD             \
+	" FROM stream s LEFT JOIN audit a ON a.id = s.hold "
 
-static void read_stream(sqlite3_stmt *st, struct store_stream *out)
+static bool read_stream(sqlite3_stmt *st, struct store_stream *out, struct error *err)
 {
 	out->id = sqlite3_column_int64(st, 0);
 	out->generation = (uint64_t)sqlite3_column_int64(st, 1);
 	out->start_ms = sqlite3_column_int64(st, 2);
 	out->rooted = sqlite3_column_int(st, 3) != 0;
+	return sqlite_hold_at(st, 6, &out->hold, err);
 }
 
-static bool stream_find(struct store *store, const char *name, const char *arn, int64_t start_ms,
-			struct store_stream *out, struct error *err)
+static bool find(struct sqlite *s, const char *name, const char *arn, int64_t start_ms,
+		 const struct store_hold *hold, struct store_stream *out, struct error *err)
 {
-	struct sqlite *s = sqlite_of(store);
 	int changed;
 	bool row;
 
 	if (!sqlite_run(s, &changed, err,
 			"INSERT INTO stream (name, arn, start_ms) VALUES (?, ?, ?) ON CONFLICT DO "
 			"NOTHING",
-			"tti", name, arn, start_ms))
+			"tti", name, arn, start_ms) ||
+	    (hold && changed &&
+	     !sqlite_hold_put(s, sqlite3_last_insert_rowid(s->db), hold, 0, err)))
 		return false;
 	AUTO(sqlite3_stmt)
-	sqlite3_stmt *st = sqlite_prepare(s, STREAM_COLUMNS "WHERE name = ? AND arn = ?", err);
+	sqlite3_stmt *st = sqlite_prepare(s, STREAM_COLUMNS "WHERE s.name = ? AND s.arn = ?", err);
 
 	if (!st)
 		return false;
 	sqlite_bind(st, "tt", name, arn);
 	if (!sqlite_step(s, st, &row, err))
 		return false;
-	read_stream(st, out);
 	out->created = changed > 0;
-	return true;
+	return read_stream(st, out, err);
+}
+
+static bool stream_find(struct store *store, const char *name, const char *arn, int64_t start_ms,
+			const struct store_hold *hold, struct store_stream *out, struct error *err)
+{
+	struct sqlite *s = sqlite_of(store);
+
+	return sqlite_begin(s, err) &&
+	       sqlite_end(s, find(s, name, arn, start_ms, hold, out, err), err);
 }
 
 static bool streams(struct store *store, store_stream_fn *fn, void *arg, struct error *err)
@@ -180,7 +192,8 @@ static bool streams(struct store *store, store_stream_fn *fn, void *arg, struct 
 	sqlite3_stmt *st = sqlite_prepare(
 		s,
 		STREAM_COLUMNS
-		"WHERE id NOT IN (SELECT lanes FROM export WHERE lanes IS NOT NULL) ORDER BY id",
+		"WHERE s.id NOT IN (SELECT lanes FROM export WHERE lanes IS NOT NULL) "
+		"ORDER BY s.id",
 		err);
 	struct store_stream stream = { 0 };
 	bool row;
@@ -188,7 +201,8 @@ static bool streams(struct store *store, store_stream_fn *fn, void *arg, struct 
 	while (st && sqlite_step(s, st, &row, err)) {
 		if (!row)
 			return true;
-		read_stream(st, &stream);
+		if (!read_stream(st, &stream, err))
+			return false;
 		fn(arg, sqlite_text(st, 4), sqlite_text(st, 5), &stream);
 	}
 	return false;
@@ -429,6 +443,11 @@ const struct store_ops store_sqlite = {
 	.sink = sink_id,
 	.stream = stream_find,
 	.streams = streams,
+	.hold = sqlite_stream_hold,
+	.owned = sqlite_stream_owned,
+	.reset = sqlite_stream_reset,
+	.go_on = sqlite_stream_go_on,
+	.audit = sqlite_audit,
 	.join = sqlite_join,
 	.leave = sqlite_leave,
 	.twins = sqlite_twins,

@@ -108,12 +108,53 @@ bool store_sink(struct store *s, const char *name, int32_t *id, struct error *er
 bool store_stream(struct store *s, const char *name, const char *arn, int64_t start_ms,
 		  struct store_stream *out, struct error *err)
 {
-	return store_named(s, s->ops->stream(s, name, arn, start_ms, out, err), err);
+	return store_named(s, s->ops->stream(s, name, arn, start_ms, NULL, out, err), err);
+}
+
+bool store_stream_held(struct store *s, const char *name, const char *arn,
+		       const struct store_hold *hold, struct store_stream *out, struct error *err)
+{
+	assert(hold->why != STORE_HOLD_NONE);
+	return store_named(s, s->ops->stream(s, name, arn, 0, hold, out, err), err);
 }
 
 bool store_streams(struct store *s, store_stream_fn *fn, void *arg, struct error *err)
 {
 	return store_named(s, s->ops->streams(s, fn, arg, err), err);
+}
+
+bool store_stream_hold(struct store *s, int64_t stream, uint64_t generation,
+		       struct store_hold *hold, bool *done, struct error *err)
+{
+	assert(hold->why != STORE_HOLD_NONE);
+	*done = false;
+	return store_named(s, s->ops->hold(s, stream, generation, hold, done, err), err);
+}
+
+bool store_stream_owned(struct store *s, int64_t stream, uint32_t *owned, struct error *err)
+{
+	*owned = 0;
+	return store_named(s, s->ops->owned(s, stream, owned, err), err);
+}
+
+bool store_stream_reset(struct store *s, int64_t stream, struct store_reset *reset, bool *done,
+			struct error *err)
+{
+	*done = false;
+	return store_named(s, s->ops->reset(s, stream, reset, done, err), err);
+}
+
+bool store_stream_go_on(struct store *s, int64_t stream, int64_t hold, const char *who,
+			int64_t at_ms, bool *ended, struct error *err)
+{
+	*ended = false;
+	return store_named(s, s->ops->go_on(s, stream, hold, who, at_ms, ended, err), err);
+}
+
+bool store_audit(struct store *s, int64_t stream, uint32_t max, store_audit_fn *fn, void *arg,
+		 struct error *err)
+{
+	return store_named(s, s->ops->audit(s, stream, max, fn, arg, err), err);
 }
 
 bool store_twins(struct store *s, const char *session, store_twin_fn *fn, void *arg,
@@ -286,6 +327,8 @@ bool store_gap_close(struct store *s, int64_t id, enum store_gap_how how, const 
 static const char *const gap_kinds[] = { "trimmed", "vanished", "orphan", "reenabled" };
 static const char *const gap_states[] = { "open", "accepted", "closed" };
 static const char *const gap_hows[] = { "", "oldest", "resume", "repair" };
+static const char *const hold_whys[] = { "", "pause", "baseline", "repair", "rewind" };
+static const char *const audit_whats[] = { "hold", "reset", "go on" };
 
 const char *store_gap_kind_name(enum store_gap_kind kind)
 {
@@ -300,6 +343,16 @@ const char *store_gap_state_name(enum store_gap_state state)
 const char *store_gap_how_name(enum store_gap_how how)
 {
 	return gap_hows[how];
+}
+
+const char *store_hold_why_name(enum store_hold_why why)
+{
+	return hold_whys[why];
+}
+
+const char *store_audit_what_name(enum store_audit_what what)
+{
+	return audit_whats[what];
 }
 
 #define NAMES(list) (list), sizeof(list) / sizeof(*(list))
@@ -325,6 +378,27 @@ bool store_gap_parse(struct store_gap *out, const char *kind, const char *state,
 	out->state = (enum store_gap_state)s;
 	out->how = (enum store_gap_how)h;
 	return true;
+}
+
+bool store_hold_parse(const char *name, enum store_hold_why *why, struct error *err)
+{
+	int found = store_name_find(NAMES(hold_whys), name);
+
+	if (found < 0)
+		return error_set(err, ERROR_INVALID, "a hold for %s: run a newer sluice", name);
+	*why = (enum store_hold_why)found;
+	return true;
+}
+
+bool store_audit_parse(struct store_audit *out, const char *what, const char *why,
+		       struct error *err)
+{
+	int found = store_name_find(NAMES(audit_whats), what);
+
+	if (found < 0)
+		return error_set(err, ERROR_INVALID, "an audit of %s: run a newer sluice", what);
+	out->what = (enum store_audit_what)found;
+	return store_hold_parse(why, &out->why, err);
 }
 
 enum store_session_state store_state_parse(const char *text)

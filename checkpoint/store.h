@@ -40,7 +40,7 @@ struct store *store_open(const char *url, int64_t timeout_ms, struct error *err)
 /* For looking beside running workers: takes no exclusive hold and changes nothing, the schema
  * neither. NOT_FOUND where no worker has made the schema yet. Only for store_sessions,
  * store_lanes_list, store_rolls, store_letters, store_gaps, store_exports, store_files,
- * store_attempts and the streams listed by store_streams. */
+ * store_attempts, store_audit, store_stream_owned and the streams listed by store_streams. */
 struct store *store_open_reader(const char *url, int64_t timeout_ms, struct error *err);
 void store_close(struct store *s);
 static inline void store_free(struct store *s)
@@ -91,16 +91,39 @@ bool store_exclusive(const struct store *s);
 /* The id of a sink's name; made at first use. */
 bool store_sink(struct store *s, const char *name, int32_t *id, struct error *err) MUST_CHECK;
 
+enum store_hold_why {
+	STORE_HOLD_NONE,
+	STORE_HOLD_PAUSE,    /* a person said so */
+	STORE_HOLD_BASELINE, /* until it is loaded; a new stream, whose start is not known yet */
+	STORE_HOLD_REPAIR,   /* until what was lost is loaded */
+	STORE_HOLD_REWIND,
+};
+const char *store_hold_why_name(enum store_hold_why why);
+struct store_hold { /* of a stream, see "holds" */
+	int64_t id; /* given by the store, never twice; 0: the stream is not held */
+	enum store_hold_why why;
+	char who[STORE_NAME_MAX + 1];  /* a person, a worker */
+	char said[STORE_NAME_MAX + 1]; /* for people; "": nothing */
+	int64_t since_ms;              /* AWS time, the caller's */
+	uint64_t generation; /* given by the store: the stream's before it; 0: made held */
+};
+
 struct store_stream {
 	int64_t id;
 	uint64_t generation; /* 1 for a new one */
 	int64_t start_ms;    /* records older than this are not wanted; 0: all */
 	bool rooted;         /* its first listing is in the table */
 	bool created;        /* by this call */
+	struct store_hold hold;
 };
 /* Finds it by configured name and ARN, or makes it with start_ms. */
 bool store_stream(struct store *s, const char *name, const char *arn, int64_t start_ms,
 		  struct store_stream *out, struct error *err) MUST_CHECK;
+/* The same, but a new one is held from the first (why, who, said, since_ms): where it starts comes
+ * with a reset. One that is there is left as it is; where the reply was lost it shows this hold. */
+bool store_stream_held(struct store *s, const char *name, const char *arn,
+		       const struct store_hold *hold, struct store_stream *out,
+		       struct error *err) MUST_CHECK;
 /* Every stream of the store that is one, in the order they were made: not those of exports' files.
  */
 typedef void store_stream_fn(void *arg, const char *name, const char *arn,
@@ -113,8 +136,13 @@ bool store_streams(struct store *s, store_stream_fn *fn, void *arg, struct error
  * served: it claims and wishes nothing. Where no live member has the stored set (of a new stream:
  * none is stored), the first that joins or makes a round stores its own; what is done is then told
  * anew. One live, served member is the stream's lister: the first that joins or makes a round where
- * the place is empty. */
-/* The session serves the stream with these sinks. Again is fine. */
+ * the place is empty.
+ *
+ * A member reads one generation of the stream, the one that it joined, and none where the stream
+ * was held then. Of any other, and of a held one, it claims, wishes and adds nothing until it has
+ * left and joined again. It remains a member, so that it buries those who die meanwhile. */
+/* The session serves the stream with these sinks. Again is fine. What store_stream says after it is
+ * what was joined, or the next round shows the stream as `stale`. */
 bool store_join(struct store *s, const char *session, int64_t stream, const int32_t *sinks,
 		size_t count, struct error *err) MUST_CHECK;
 
@@ -129,10 +157,13 @@ bool store_twins(struct store *s, const char *session, store_twin_fn *fn, void *
 
 struct store_round_stream { /* of one stream that the session joined */
 	int64_t stream;
-	bool rooted;        /* its first listing is in the table */
-	bool served;        /* the stored set of sinks is the session's: it may claim */
-	bool lister;        /* the session is the one that lists it */
-	uint32_t claimable; /* heads that a claim would take now; 0 where it is not served */
+	bool rooted;  /* its first listing is in the table */
+	bool served;  /* the stored set of sinks is the session's: it may claim */
+	bool lister;  /* the session is the one that lists it */
+	bool stale;   /* it joined another generation, or while the stream was held */
+	int64_t hold; /* the id of its hold; 0: it is not held */
+	enum store_hold_why hold_why;
+	uint32_t claimable; /* heads that a claim would take now; 0 where it may not claim */
 	uint32_t held;      /* the session's own lanes */
 	uint64_t held_sum;  /* sum of their ids, modulo 2^64: to see whether both know the same */
 };
@@ -140,6 +171,7 @@ struct store_round_member { /* a live session in a stream that both joined; ours
 	int64_t stream;
 	char session[STORE_ID_SIZE];
 	bool served;
+	bool stream_held; /* what it has there is about to go, to nobody */
 	uint32_t held;
 	uint32_t leaving; /* of these, wanted by another live session */
 	uint32_t coming;  /* wanted by it: held by other sessions or free */
@@ -183,7 +215,8 @@ struct store_position {
 /* Adds lanes and their positions for `sinks` (a lane that is already there is left alone), marks
  * the stream rooted, and gives back lanes[].id, lanes[].owner and lanes[].done. With `own` the new
  * lanes are the session's; without, only those that descend from a lane of the session, and the
- * others are free. Parents come before their children. May be called again after RETRY. */
+ * others are free. Parents come before their children. Of a stream that is held, or for a member of
+ * another generation, nothing is added, and lanes[].id is 0. May be called again after RETRY. */
 bool store_lanes_add(struct store *s, const char *session, int64_t stream, bool own,
 		     struct store_lane *lanes, size_t count, const int32_t *sinks,
 		     size_t sink_count, struct error *err) MUST_CHECK;
@@ -193,8 +226,9 @@ typedef void store_position_fn(void *arg, const struct store_position *p);
  * session's, each with its free descendants; missing positions are added for `sinks` (a sink that
  * is new to a lane starts where the lane's furthest position is). Calls back for the lanes that
  * this call took, in the order of their ids, then for their positions, by lane and sink. Takes
- * nothing where the session is not served. Sent again after RETRY it takes others: a lost reply
- * shows in a round's held and held_sum, and store_lanes_held tells what it was. */
+ * nothing where the session is not served, the stream held or of another generation. Sent again
+ * after RETRY it takes others: a lost reply shows in a round's held and held_sum, and
+ * store_lanes_held tells what it was. */
 bool store_lanes_claim(struct store *s, const char *session, int64_t stream, const int32_t *sinks,
 		       size_t sink_count, uint32_t max, store_lane_fn *lane,
 		       store_position_fn *position, void *arg, struct error *err) MUST_CHECK;
@@ -336,6 +370,65 @@ bool store_gaps_accepted(struct store *s, const int64_t *streams, size_t count, 
  * fine: the first one counts. */
 bool store_gap_close(struct store *s, int64_t id, enum store_gap_how how, const struct sequence *to,
 		     int64_t to_ms, int64_t at_ms, struct error *err) MUST_CHECK;
+
+/* --- holds: nobody reads a stream ---
+ *
+ * A held stream's lanes are given to nobody. Those that are held by sessions leave them by release,
+ * also the ones that stand still, or by burial; saves go on until then. Once all are free the
+ * stream can be reset, and when the hold ends its members join it again.
+ *
+ *     hold ─ (owned 0) ─ [reset] ─ go on
+ *
+ * Each is one call, may be sent again after RETRY, and is written down in the audit. All times are
+ * AWS time, given by the caller: the store has no clock. */
+
+/* It is held from now on, by this hold (why, who, said, since_ms). *done: it is, by this call or by
+ * one that said the same. False: *hold is the one that it is held by; or there is none (id 0), as
+ * this one was made and has ended, or as the stream's generation is not `generation` (0: any). */
+bool store_stream_hold(struct store *s, int64_t stream, uint64_t generation,
+		       struct store_hold *hold, bool *done, struct error *err) MUST_CHECK;
+/* Lanes of it that a session has which is not buried. Of a held stream they become fewer; at 0
+ * nothing of it is read, delivered or saved any more. */
+bool store_stream_owned(struct store *s, int64_t stream, uint32_t *owned,
+			struct error *err) MUST_CHECK;
+
+struct store_reset {
+	int64_t hold;
+	uint64_t generation;     /* the stream's now; given back: from now on */
+	int64_t start_ms;        /* as in store_stream */
+	enum store_gap_how gaps; /* what became of those that are not closed; STORE_GAP_NOHOW: as
+				    was said before */
+	const char *who, *said;
+	int64_t at_ms;
+	uint32_t owned; /* given back: store_stream_owned */
+};
+/* Its lanes go, its gaps are closed, and the next complete listing is its first: read from
+ * start_ms, under a generation of its own (the hold's + 1, which exports may have raised it to
+ * already). *done: it is, by this call or by one that said the same. False, and nothing changed:
+ * lanes are owned, or (owned 0) it is not held by this hold, or of another generation. */
+bool store_stream_reset(struct store *s, int64_t stream, struct store_reset *reset, bool *done,
+			struct error *err) MUST_CHECK;
+/* The hold is over. *ended: by this call or one that said the same; it had ended before else. */
+bool store_stream_go_on(struct store *s, int64_t stream, int64_t hold, const char *who,
+			int64_t at_ms, bool *ended, struct error *err) MUST_CHECK;
+
+enum store_audit_what { STORE_AUDIT_HOLD, STORE_AUDIT_RESET, STORE_AUDIT_GO_ON };
+const char *store_audit_what_name(enum store_audit_what what);
+struct store_audit { /* who did what to a stream */
+	int64_t id, stream, at_ms;
+	enum store_audit_what what;
+	int64_t hold; /* that it is about */
+	enum store_hold_why why;
+	const char *who, *said;
+	uint64_t from_generation, to_generation;
+	int64_t from_ms, to_ms; /* of a reset: how far its lanes were (0: nowhere), its start_ms */
+	uint32_t lanes;         /* the same: that went */
+};
+#define STORE_AUDIT_KEPT_MS (366LL * 24 * 60 * 60 * 1000)
+typedef void store_audit_fn(void *arg, const struct store_audit *a);
+/* Of the stream (0: of all), the newest first, at most `max`. */
+bool store_audit(struct store *s, int64_t stream, uint32_t max, store_audit_fn *fn, void *arg,
+		 struct error *err) MUST_CHECK;
 
 /* --- dead letters: the store's own table, limited in bytes --- */
 struct store_letter {

@@ -32,9 +32,19 @@ struct store_ops {
 			     struct error *err);
 	bool (*session_bury)(struct store *s, const char *id, struct error *err);
 	bool (*sink)(struct store *s, const char *name, int32_t *id, struct error *err);
+	/* hold NULL: a new one is not held. */
 	bool (*stream)(struct store *s, const char *name, const char *arn, int64_t start_ms,
-		       struct store_stream *out, struct error *err);
+		       const struct store_hold *hold, struct store_stream *out, struct error *err);
 	bool (*streams)(struct store *s, store_stream_fn *fn, void *arg, struct error *err);
+	bool (*hold)(struct store *s, int64_t stream, uint64_t generation, struct store_hold *hold,
+		     bool *done, struct error *err);
+	bool (*owned)(struct store *s, int64_t stream, uint32_t *owned, struct error *err);
+	bool (*reset)(struct store *s, int64_t stream, struct store_reset *reset, bool *done,
+		      struct error *err);
+	bool (*go_on)(struct store *s, int64_t stream, int64_t hold, const char *who, int64_t at_ms,
+		      bool *ended, struct error *err);
+	bool (*audit)(struct store *s, int64_t stream, uint32_t max, store_audit_fn *fn, void *arg,
+		      struct error *err);
 	bool (*join)(struct store *s, const char *session, int64_t stream, const int32_t *sinks,
 		     size_t count, struct error *err);
 	bool (*leave)(struct store *s, const char *session, int64_t stream, struct error *err);
@@ -147,6 +157,10 @@ enum store_session_state store_state_parse(const char *text);
 /* The same for gaps; INVALID: a newer minor's. */
 bool store_gap_parse(struct store_gap *out, const char *kind, const char *state, const char *how,
 		     struct error *err) MUST_CHECK;
+/* The same for holds, and for the audit. */
+bool store_hold_parse(const char *name, enum store_hold_why *why, struct error *err) MUST_CHECK;
+bool store_audit_parse(struct store_audit *out, const char *what, const char *why,
+		       struct error *err) MUST_CHECK;
 /* The same for exports. */
 bool store_export_parse(struct store_export *out, const char *kind, const char *status,
 			struct error *err) MUST_CHECK;

@@ -1,0 +1,228 @@
+-- Holds and resets of streams, and the audit of both. A minor step: a worker of an older minor does
+-- not let a held stream's lanes go until it is stopped, and reads nothing of one that was reset.
+
+CREATE TABLE sluice.audit (
+	id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	stream          bigint NOT NULL REFERENCES sluice.stream,
+	at_ms           bigint NOT NULL, -- AWS time, as all times here
+	what            text NOT NULL CHECK (what IN ('hold', 'reset', 'go on')),
+	hold            bigint REFERENCES sluice.audit, -- that it is about; NULL: itself
+	why             text NOT NULL CHECK (why IN ('pause', 'baseline', 'repair', 'rewind')),
+	who             text NOT NULL,
+	said            text NOT NULL,
+	from_generation bigint NOT NULL, -- of a hold: the stream's before it; 0: it was made held
+	to_generation   bigint NOT NULL,
+	from_ms         bigint NOT NULL DEFAULT 0, -- of a reset: how far its lanes were
+	to_ms           bigint NOT NULL DEFAULT 0, -- the same: the stream's start
+	lanes           bigint NOT NULL DEFAULT 0  -- the same: that went
+);
+CREATE INDEX audit_of ON sluice.audit (stream, id);
+CREATE INDEX audit_hold ON sluice.audit (hold) WHERE hold IS NOT NULL;
+
+ALTER TABLE sluice.stream ADD hold bigint REFERENCES sluice.audit; -- NULL: it is not held
+-- That it joined; 0: none, the stream was held.
+ALTER TABLE sluice.member ADD generation bigint NOT NULL DEFAULT 0;
+UPDATE sluice.member m SET generation = s.generation FROM sluice.stream s WHERE s.id = m.stream;
+
+-- --- who may read ---
+
+-- A member that joined this generation, or who never joined (nobody but a test). The stream is
+-- locked by the caller.
+CREATE FUNCTION sluice.may_add(p_session uuid, p_stream bigint) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+	SELECT s.hold IS NULL AND NOT EXISTS (
+		SELECT FROM sluice.member m WHERE m.stream = s.id AND m.session = p_session
+		AND m.generation <> s.generation)
+	FROM sluice.stream s WHERE s.id = p_stream
+$$;
+
+CREATE OR REPLACE FUNCTION sluice.served(p_session uuid, p_stream bigint) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+	SELECT EXISTS (SELECT FROM sluice.member m JOIN sluice.stream s ON s.id = m.stream
+		WHERE m.stream = p_stream AND m.session = p_session AND m.sinks = s.sinks
+		AND s.hold IS NULL AND m.generation = s.generation)
+$$;
+
+CREATE OR REPLACE FUNCTION sluice.stream_join(p_session uuid, p_stream bigint, p_sinks integer[])
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM sluice.session_hold(p_session);
+	PERFORM sluice.stream_hold(p_stream);
+	INSERT INTO sluice.member (stream, session, sinks, generation)
+	SELECT s.id, p_session, ARRAY(SELECT DISTINCT k FROM unnest(p_sinks) AS k ORDER BY k),
+		CASE WHEN s.hold IS NULL THEN s.generation ELSE 0 END
+	FROM sluice.stream s WHERE s.id = p_stream
+	ON CONFLICT (stream, session) DO UPDATE SET sinks = excluded.sinks,
+		generation = excluded.generation;
+	PERFORM sluice.stream_settle(p_session, p_stream);
+END $$;
+
+-- As lanes_add was, but says whether it may add anything.
+CREATE FUNCTION sluice.lanes_put(p_session uuid, p_stream bigint, p_own boolean, p_shards text[],
+	p_parents text[], p_startings numeric[], p_roots boolean[], p_done boolean[],
+	p_sinks integer[]) RETURNS boolean
+LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan SET jit = off AS $$
+BEGIN
+	PERFORM sluice.session_hold(p_session);
+	PERFORM sluice.stream_hold(p_stream);
+	IF NOT sluice.may_add(p_session, p_stream) THEN
+		RETURN false;
+	END IF;
+	WITH RECURSIVE fresh AS MATERIALIZED (
+		SELECT * FROM unnest(p_shards, p_parents, p_startings, p_roots, p_done)
+			WITH ORDINALITY AS w (shard, parent, starting, root, done, place)
+		WHERE NOT EXISTS (
+			SELECT FROM sluice.lane l WHERE l.stream = p_stream AND l.shard = w.shard)
+	), descended (shard) AS (
+		SELECT f.shard FROM fresh f JOIN sluice.lane p
+			ON p.stream = p_stream AND p.shard = f.parent AND p.owner = p_session
+		UNION
+		SELECT f.shard FROM descended d JOIN fresh f ON f.parent = d.shard
+	), added AS (
+		INSERT INTO sluice.lane (stream, shard, parent, starting, root, done, owner)
+		SELECT p_stream, f.shard, f.parent, f.starting, f.root, f.done,
+			CASE WHEN NOT f.done AND (p_own OR d.shard IS NOT NULL) THEN p_session END
+		FROM fresh f LEFT JOIN descended d USING (shard) ORDER BY f.place
+		ON CONFLICT (stream, shard) DO NOTHING
+		RETURNING id, shard
+	)
+	INSERT INTO sluice.position (lane, sink, done)
+	SELECT a.id, s.sink, f.done
+	FROM added a JOIN fresh f USING (shard) CROSS JOIN unnest(p_sinks) AS s (sink);
+	UPDATE sluice.stream SET rooted = true WHERE id = p_stream AND NOT rooted;
+	RETURN true;
+END $$;
+
+-- Of an older worker: to it, lanes that are not added have gone away.
+CREATE OR REPLACE FUNCTION sluice.lanes_add(p_session uuid, p_stream bigint, p_own boolean,
+	p_shards text[], p_parents text[], p_startings numeric[], p_roots boolean[], p_done boolean[],
+	p_sinks integer[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM sluice.lanes_put(p_session, p_stream, p_own, p_shards, p_parents, p_startings, p_roots,
+		p_done, p_sinks);
+END $$;
+
+-- --- holds ---
+
+-- One at a time: the stream is locked by the caller.
+CREATE FUNCTION sluice.hold_put(p_stream bigint, p_why text, p_who text, p_said text,
+	p_at_ms bigint, p_from bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	made bigint;
+BEGIN
+	INSERT INTO sluice.audit (stream, at_ms, what, why, who, said, from_generation, to_generation)
+	SELECT s.id, p_at_ms, 'hold', p_why, p_who, p_said, p_from, s.generation
+	FROM sluice.stream s WHERE s.id = p_stream RETURNING id INTO made;
+	UPDATE sluice.stream SET hold = made WHERE id = p_stream;
+END $$;
+
+CREATE FUNCTION sluice.hold_begin(p_stream bigint, p_generation bigint, p_why text, p_who text,
+	p_said text, p_at_ms bigint, p_kept_ms bigint)
+RETURNS TABLE (id bigint, why text, who text, said text, since_ms bigint, generation bigint,
+	done boolean)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+	made bigint;
+BEGIN
+	PERFORM sluice.stream_hold(p_stream);
+	SELECT a.id INTO made FROM sluice.audit a
+	WHERE a.stream = p_stream AND a.what = 'hold' AND a.why = p_why AND a.who = p_who
+	AND a.at_ms = p_at_ms;
+	IF made IS NULL THEN
+		DELETE FROM sluice.audit a WHERE a.stream = p_stream AND a.at_ms < p_at_ms - p_kept_ms
+		AND NOT EXISTS (
+			SELECT FROM sluice.stream s WHERE s.hold IN (a.id, a.hold))
+		AND NOT EXISTS (
+			SELECT FROM sluice.audit o WHERE o.hold = a.id AND o.at_ms >= p_at_ms - p_kept_ms);
+		PERFORM sluice.hold_put(p_stream, p_why, p_who, p_said, p_at_ms, s.generation)
+		FROM sluice.stream s WHERE s.id = p_stream AND s.hold IS NULL
+		AND p_generation IN (0, s.generation);
+	END IF;
+	RETURN QUERY
+	SELECT a.id, a.why, a.who, a.said, a.at_ms, a.from_generation,
+		a.id IS NOT NULL AND a.why = p_why AND a.who = p_who AND a.at_ms = p_at_ms
+	FROM sluice.stream s LEFT JOIN sluice.audit a ON a.id = s.hold WHERE s.id = p_stream;
+END $$;
+
+CREATE FUNCTION sluice.stream_find_held(p_name text, p_arn text, p_why text, p_who text,
+	p_said text, p_at_ms bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+	found_stream record;
+BEGIN
+	SELECT * INTO found_stream FROM sluice.stream_find(p_name, p_arn, 0);
+	IF found_stream.created THEN
+		PERFORM sluice.hold_put(found_stream.id, p_why, p_who, p_said, p_at_ms, 0);
+	END IF;
+	RETURN found_stream.created;
+END $$;
+
+CREATE FUNCTION sluice.stream_owned(p_stream bigint) RETURNS bigint LANGUAGE sql STABLE AS $$
+	SELECT count(*) FROM sluice.lane WHERE stream = p_stream AND owner IS NOT NULL
+$$;
+
+CREATE FUNCTION sluice.hold_reset(p_stream bigint, p_hold bigint, p_generation bigint,
+	p_start_ms bigint, p_gaps text, p_who text, p_said text, p_at_ms bigint)
+RETURNS TABLE (done boolean, generation bigint, owned bigint)
+LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+	s sluice.stream;
+	h sluice.audit;
+	still bigint;
+	place bigint;
+	gone bigint;
+BEGIN
+	PERFORM sluice.stream_hold(p_stream);
+	SELECT * INTO s FROM sluice.stream x WHERE x.id = p_stream;
+	SELECT * INTO h FROM sluice.audit a
+	WHERE a.hold = p_hold AND a.what = 'reset' AND a.stream = p_stream
+	AND a.from_generation = p_generation AND a.to_ms = p_start_ms AND a.at_ms = p_at_ms;
+	IF FOUND THEN
+		-- Said again where the reply was lost.
+		RETURN QUERY SELECT true, h.to_generation, 0::bigint;
+		RETURN;
+	END IF;
+	IF s.hold IS DISTINCT FROM p_hold OR s.generation <> p_generation THEN
+		RETURN QUERY SELECT false, s.generation, 0::bigint;
+		RETURN;
+	END IF;
+	still := sluice.stream_owned(p_stream);
+	IF still > 0 THEN
+		RETURN QUERY SELECT false, s.generation, still;
+		RETURN;
+	END IF;
+	SELECT * INTO h FROM sluice.audit a WHERE a.id = p_hold;
+	SELECT coalesce(min(p.event_ms), 0) INTO place
+	FROM sluice.lane l JOIN sluice.position p ON p.lane = l.id
+	WHERE l.stream = p_stream AND NOT l.done AND NOT p.done AND p.event_ms > 0;
+	DELETE FROM sluice.lane l WHERE l.stream = p_stream;
+	GET DIAGNOSTICS gone = ROW_COUNT;
+	UPDATE sluice.gap g SET state = 'closed', closed_ms = p_at_ms,
+		how = CASE WHEN p_gaps = '' THEN g.how ELSE p_gaps END
+	WHERE g.stream = p_stream AND g.state <> 'closed';
+	UPDATE sluice.stream x SET rooted = false, start_ms = p_start_ms,
+		generation = greatest(x.generation, h.from_generation + 1)
+	WHERE x.id = p_stream RETURNING * INTO s;
+	INSERT INTO sluice.audit (stream, at_ms, what, hold, why, who, said, from_generation,
+		to_generation, from_ms, to_ms, lanes)
+	VALUES (p_stream, p_at_ms, 'reset', p_hold, h.why, p_who, p_said, p_generation, s.generation,
+		place, p_start_ms, gone);
+	RETURN QUERY SELECT true, s.generation, 0::bigint;
+END $$;
+
+CREATE FUNCTION sluice.hold_end(p_stream bigint, p_hold bigint, p_who text, p_at_ms bigint)
+RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM sluice.stream_hold(p_stream);
+	UPDATE sluice.stream SET hold = NULL WHERE id = p_stream AND hold = p_hold;
+	IF FOUND THEN
+		INSERT INTO sluice.audit (stream, at_ms, what, hold, why, who, said, from_generation,
+			to_generation)
+		SELECT p_stream, p_at_ms, 'go on', a.id, a.why, p_who, '', a.from_generation, s.generation
+		FROM sluice.stream s JOIN sluice.audit a ON a.id = p_hold WHERE s.id = p_stream;
+	END IF;
+	RETURN EXISTS (
+		SELECT FROM sluice.audit a WHERE a.hold = p_hold AND a.what = 'go on' AND a.who = p_who
+		AND a.at_ms = p_at_ms);
+END $$;
