@@ -323,4 +323,5 @@ const struct store_ops store_postgres = {
 	.gaps_accepted = postgres_gaps_accepted,
 	.gap_close = postgres_gap_close,
 	.exports = &store_exports_postgres,
+	.control = &store_control_postgres,
 };

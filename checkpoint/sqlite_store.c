@@ -472,4 +472,5 @@ const struct store_ops store_sqlite = {
 	.gaps_accepted = sqlite_gaps_accepted,
 	.gap_close = sqlite_gap_close,
 	.exports = &store_exports_sqlite,
+	.control = &store_control_sqlite,
 };

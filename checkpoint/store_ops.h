@@ -1,6 +1,7 @@
 #pragma once
 #include <stdatomic.h>
 
+#include "checkpoint/control.h"
 #include "checkpoint/exports.h"
 #include "checkpoint/store.h"
 
@@ -93,6 +94,7 @@ struct store_ops {
 			  const struct sequence *to, int64_t to_ms, int64_t at_ms,
 			  struct error *err);
 	const struct store_export_ops *exports;
+	const struct store_control_ops *control;
 };
 
 /* The functions of exports.h. */
@@ -142,6 +144,23 @@ struct store_export_ops {
 };
 extern const struct store_export_ops store_exports_postgres, store_exports_sqlite;
 
+/* The functions of control.h. */
+struct store_control_ops {
+	bool (*put)(struct store *s, const char *session, const struct store_control *event,
+		    bool *added, struct error *err);
+	/* *some: the session has some to tell now. */
+	bool (*claim)(struct store *s, const char *session, const struct store_control_of *of,
+		      size_t count, bool *some, struct error *err);
+	bool (*claimed)(struct store *s, const char *session, store_control_fn *fn, void *arg,
+			struct error *err);
+	bool (*told)(struct store *s, const char *session, int32_t sink, const int64_t *events,
+		     size_t count, int64_t at_ms, struct error *err);
+	bool (*release)(struct store *s, const char *session, int32_t sink, struct error *err);
+	bool (*topic_seen)(struct store *s, const char *session, const struct store_topic *topic,
+			   int64_t at_ms, uint32_t *before, struct error *err);
+};
+extern const struct store_control_ops store_control_postgres, store_control_sqlite;
+
 extern const struct store_ops store_postgres, store_sqlite;
 
 /* Every error names its store, once. */
@@ -164,6 +183,9 @@ bool store_audit_parse(struct store_audit *out, const char *what, const char *wh
 /* The same for exports. */
 bool store_export_parse(struct store_export *out, const char *kind, const char *status,
 			struct error *err) MUST_CHECK;
+/* The same for control events. */
+bool store_control_parse(struct store_control *out, const char *kind, const char *phase,
+			 struct error *err) MUST_CHECK;
 /* From what a lane and its bookkeeping say. */
 enum store_file_status store_file_status_of(bool completed, bool failed, const char *owner);
 /* Sequences as the tables hold them: digits, NULL for none. */

@@ -218,7 +218,10 @@ static void goes_on_from(int count)
 		if (strncmp(line + n - 6, "needed", 6) == 0 && !has_line(before, line, n)) {
 			assert_true(strncmp(line, "gap.", 4) == 0 ||
 				    strncmp(line, "export", 6) == 0 ||
-				    strncmp(line, "audit.", 6) == 0);
+				    strncmp(line, "audit.", 6) == 0 ||
+				    strncmp(line, "control", 7) == 0 ||
+				    strncmp(line, "roll_last.", 10) == 0 ||
+				    strncmp(line, "topic.", 6) == 0);
 			tables++;
 		}
 	}
