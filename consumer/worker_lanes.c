@@ -125,6 +125,16 @@ void worker_add_found(struct worker *w, struct worker_stream *s, const struct li
 	saver_lanes(w->saver, job);
 }
 
+/* Beats wait behind a call to the store. */
+static void add_in_parts(struct worker *w, struct worker_stream *s,
+			 const struct lineage_found *found, size_t count, bool own)
+{
+	for (size_t from = 0, part; from < count; from += part) {
+		part = count - from > ADD_MAX ? ADD_MAX : count - from;
+		worker_add_found(w, s, found + from, part, own);
+	}
+}
+
 void worker_report_settled(struct worker *w, struct worker_stream *s)
 {
 	struct core_event e = { .type = CORE_CHILDREN,
@@ -192,9 +202,9 @@ static void look_at_news(struct worker *w, struct worker_stream *s,
 			found[own_count++] = found[i];
 		else
 			others[other_count++] = found[i];
-	worker_add_found(w, s, found, own_count, true);
+	add_in_parts(w, s, found, own_count, true);
 	if ((s->lister || !w->steward) && s->adding < ADDING_MAX)
-		worker_add_found(w, s, others, other_count, false);
+		add_in_parts(w, s, others, other_count, false);
 	free(found);
 	free(others);
 	free(own);
@@ -221,8 +231,8 @@ static bool orphans_stand(struct worker *w, struct worker_stream *s, size_t orph
 	return false;
 }
 
-/* In parts: beats wait behind a call to the store. The roots are one, as there are none later; what
- * a crash may leave out behind them is found again. Parents stay before their children. */
+/* The roots are one call, as there are none later; what a crash may leave out behind them is found
+ * again. Parents stay before their children. */
 void worker_add_listed(struct worker *w, struct worker_stream *s, const struct lineage_found *found,
 		       size_t count)
 {
@@ -236,10 +246,7 @@ void worker_add_listed(struct worker *w, struct worker_stream *s, const struct l
 		if (found[i].kind != LINEAGE_ROOT)
 			ordered[roots + n++] = found[i];
 	worker_add_found(w, s, ordered, roots, false);
-	for (size_t from = roots, part; from < count; from += part) {
-		part = count - from > ADD_MAX ? ADD_MAX : count - from;
-		worker_add_found(w, s, ordered + from, part, false);
-	}
+	add_in_parts(w, s, ordered + roots, count - roots, false);
 	s->stored.rooted = s->stored.rooted || count > 0;
 	free(ordered);
 }
