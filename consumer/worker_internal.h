@@ -407,8 +407,6 @@ bool worker_share(struct worker *w);
 void worker_share_end(struct worker *w);
 void worker_take(struct worker *w, struct taken *t);
 void worker_viewed(struct worker *w, struct steward_view *v);
-/* The lane is the session's in the store: not done in every sink, as far as is known here. */
-bool worker_holds(const struct worker *w, uint32_t index);
 /* The lane leaves: collected during a step, then sent. */
 void worker_let_go(struct worker *w, uint32_t index);
 void worker_let_go_send(struct worker *w);

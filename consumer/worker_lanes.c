@@ -418,17 +418,14 @@ void worker_settle_later(struct worker *w)
 			worker_report_settled(w, w->streams[i]);
 }
 
-/* Nobody else can have read it, as its parent is this session's and not done. Else it may have
- * positions, which the store does not tell here; and one that was let go of meanwhile may not be
- * ours any more. The steward, who takes and lets go, asks what is so. */
+/* What is to be known of it is known. One that was begun has positions, which the store does not
+ * tell here; one that waits has its parent on the way here, or elsewhere; and one that was let go
+ * of meanwhile may not be ours any more. The steward, who takes and lets go, asks what is so. */
 static bool is_fresh(const struct worker *w, const struct worker_stream *s,
 		     const struct store_lane *lane, const struct addition *a)
 {
-	uint32_t parent = *lane->parent ? lineage_find(&s->lineage, lane->parent) : LINEAGE_NONE;
-
 	return !w->steward ||
-	       (a->let_go == w->let_go && parent != LINEAGE_NONE &&
-		s->core_lanes[parent] < LANE_OVER && worker_holds(w, s->core_lanes[parent]));
+	       (a->let_go == w->let_go && !lane->begun && !worker_must_wait(w, s, lane));
 }
 
 static void take_lanes(struct worker *w, struct worker_stream *s, const struct saver_lanes *job,

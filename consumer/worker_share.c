@@ -182,7 +182,7 @@ struct held {
 };
 
 /* As the store counts: what is not done in every sink. */
-bool worker_holds(const struct worker *w, uint32_t index)
+static bool is_held(const struct worker *w, uint32_t index)
 {
 	const struct core_lane *l = &w->core.lanes[index];
 
@@ -202,7 +202,7 @@ static struct held *held_by_stream(const struct worker *w)
 	for (uint32_t i = 0; i < w->core.lane_count; i++) {
 		const struct core_lane *l = &w->core.lanes[i];
 
-		if (!worker_holds(w, i))
+		if (!is_held(w, i))
 			continue;
 		all[l->stream].count++;
 		all[l->stream].sum += (uint64_t)l->store_id;
