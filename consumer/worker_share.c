@@ -137,11 +137,23 @@ static bool take_one(struct worker *w, struct worker_stream *s, const struct tak
 	return true;
 }
 
+/* The one under way may have been answered before what this one is for: another comes after it. */
 void worker_ask_held(struct worker *w, struct worker_stream *s)
 {
 	if (!s->asked_held)
 		steward_ask_held(w->steward, s->lanes.index);
+	else
+		s->asks_held_again = true;
 	s->asked_held = true;
+}
+
+static void told_held(struct worker *w, struct worker_stream *s)
+{
+	bool again = s->asks_held_again;
+
+	s->asked_held = s->asks_held_again = false;
+	if (again)
+		worker_ask_held(w, s);
 }
 
 /* The store gives lanes in the order in which they were added: parents first, but where a listing
@@ -166,7 +178,7 @@ void worker_take(struct worker *w, struct taken *t)
 		}
 	} while (left > 0 && left < before);
 	if (t->all)
-		s->asked_held = false;
+		told_held(w, s);
 	if (added > 0)
 		log_info("shards taken over", log_text("stream", s->config->name),
 			 log_int("shards", added));

@@ -433,6 +433,17 @@ static void what_waits_for_a_parent_elsewhere_is_asked_for(void **state)
 	wait_asked(f, 1);
 }
 
+/* The answer under way may be older than what came since. */
+static void what_comes_while_it_is_asked_is_asked_for_after_it(void **state)
+{
+	struct fixture *f = *state;
+
+	worker_ask_held(&f->w, &f->stream);
+	for (int i = 0; i < 3; i++)
+		worker_ask_held(&f->w, &f->stream);
+	wait_asked(f, 2);
+}
+
 int main(void)
 {
 #define WORKER(test) cmocka_unit_test_setup_teardown(test, begin, end)
@@ -442,6 +453,7 @@ int main(void)
 		WORKER(a_child_is_read_without_asking_what_is_held),
 		WORKER(what_was_begun_is_asked_for),
 		WORKER(what_waits_for_a_parent_elsewhere_is_asked_for),
+		WORKER(what_comes_while_it_is_asked_is_asked_for_after_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
