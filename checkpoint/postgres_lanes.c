@@ -143,6 +143,9 @@ bool postgres_round(struct store *s, const char *session, const struct store_rou
 #define WAITS                                                                                      \
 	"EXISTS (SELECT FROM sluice.lane u WHERE u.stream = l.stream AND u.shard = l.parent "      \
 	"AND NOT u.done)"
+#define BEGUN                                                                                      \
+	"(l.done OR l.read_at_ms > 0 OR EXISTS (SELECT FROM sluice.position p "                    \
+	"WHERE p.lane = l.id AND (p.sequence IS NOT NULL OR p.done)))"
 
 /* The ids do not come with the change that made them: what changes answers with little, so that a
  * client that stops reading cannot make the server hold its locks. */
@@ -151,7 +154,7 @@ static bool lane_ids(struct postgres *p, int64_t stream, const char *shards,
 {
 	AUTO(pg_result)
 	PGresult *res = postgres_call(p, err,
-				      "SELECT l.id, l.owner, l.done, " WAITS " "
+				      "SELECT l.id, l.owner, l.done, " WAITS ", " BEGUN ", l.root "
 				      "FROM unnest($2::text[]) WITH ORDINALITY AS w (shard, n) "
 				      "JOIN sluice.lane l ON l.stream = $1 AND l.shard = w.shard "
 				      "ORDER BY w.n",
@@ -166,6 +169,8 @@ static bool lane_ids(struct postgres *p, int64_t stream, const char *shards,
 		snprintf(lanes[i].owner, sizeof(lanes[i].owner), "%s", PQgetvalue(res, (int)i, 1));
 		lanes[i].done = value_bool(res, (int)i, 2);
 		lanes[i].waits = value_bool(res, (int)i, 3);
+		lanes[i].begun = value_bool(res, (int)i, 4);
+		lanes[i].root = value_bool(res, (int)i, 5);
 	}
 	return true;
 }

@@ -21,6 +21,9 @@ bool sqlite_stream_known(struct sqlite *s, int64_t stream, struct error *err)
 #define WAITS                                                                                      \
 	"EXISTS (SELECT 1 FROM lane u WHERE u.stream = l.stream AND u.shard = l.parent "           \
 	"AND NOT u.done)"
+#define BEGUN                                                                                      \
+	"(l.done OR l.read_at_ms > 0 OR EXISTS (SELECT 1 FROM position p WHERE p.lane = l.id "     \
+	"AND (p.sequence IS NOT NULL OR p.done)))"
 
 struct addition {
 	const char *session;
@@ -48,6 +51,8 @@ static bool add_lane(struct sqlite *s, const struct addition *a, struct store_la
 	snprintf(l->owner, sizeof(l->owner), "%s", sqlite_text(a->find, 1));
 	l->done = sqlite3_column_int(a->find, 2) != 0;
 	l->waits = sqlite3_column_int(a->find, 3) != 0;
+	l->begun = sqlite3_column_int(a->find, 4) != 0;
+	l->root = sqlite3_column_int(a->find, 5) != 0;
 	for (size_t i = 0; added && i < a->sink_count; i++) {
 		sqlite_bind(a->position, "iii", l->id, (int64_t)a->sinks[i],
 			    (int64_t)l->done_unread);
@@ -89,10 +94,11 @@ static bool add(struct sqlite *s, struct addition *a, struct store_lane *lanes, 
 		"AND p.owner = ?7) END) ON CONFLICT DO NOTHING",
 		err);
 	AUTO(sqlite3_stmt)
-	sqlite3_stmt *find = sqlite_prepare(s,
-					    "SELECT id, coalesce(owner, ''), done, " WAITS
-					    " FROM lane l WHERE stream = ? AND shard = ?",
-					    err);
+	sqlite3_stmt *find =
+		sqlite_prepare(s,
+			       "SELECT id, coalesce(owner, ''), done, " WAITS ", " BEGUN
+			       ", root FROM lane l WHERE stream = ? AND shard = ?",
+			       err);
 	AUTO(sqlite3_stmt)
 	sqlite3_stmt *position =
 		sqlite_prepare(s, "INSERT INTO position (lane, sink, done) VALUES (?, ?, ?)", err);

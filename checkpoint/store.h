@@ -202,6 +202,7 @@ struct store_lane {
 	bool done_unread;              /* when created: nothing of it is wanted */
 	bool done;                     /* given by the store */
 	bool waits; /* given by the store: its parent is known and not done, whoever has it */
+	bool begun; /* given by store_lanes_add: some of it was read, or it is done for a sink */
 	int64_t read_at_ms;        /* AWS time it was last read; 0: never */
 	char owner[STORE_ID_SIZE]; /* session; "": free or done. Given by the store */
 };
@@ -213,10 +214,11 @@ struct store_position {
 	bool done;
 };
 /* Adds lanes and their positions for `sinks` (a lane that is already there is left alone), marks
- * the stream rooted, and gives back lanes[].id, lanes[].owner and lanes[].done. With `own` the new
- * lanes are the session's; without, only those that descend from a lane of the session, and the
- * others are free. Parents come before their children. Of a stream that is held, or for a member of
- * another generation, nothing is added, and lanes[].id is 0. May be called again after RETRY. */
+ * the stream rooted, and gives back id, root, owner, done, waits and begun of each, as of one
+ * moment. With `own` the new lanes are the session's; without, only those that descend from a lane
+ * of the session, and the others are free. Parents come before their children. Of a stream that is
+ * held, or for a member of another generation, nothing is added, and lanes[].id is 0. May be called
+ * again after RETRY. */
 bool store_lanes_add(struct store *s, const char *session, int64_t stream, bool own,
 		     struct store_lane *lanes, size_t count, const int32_t *sinks,
 		     size_t sink_count, struct error *err) MUST_CHECK;

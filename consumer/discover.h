@@ -23,8 +23,8 @@ struct discover_listing {
 /* A listing is here, or a part of one as soon as it is known; valid during the call. No stream may
  * be removed in here, nor in `done`. */
 typedef void discover_fn(void *arg, uint32_t stream, const struct discover_listing *listing);
-/* `parent` has been dealt with: children of it were given, or a complete listing that began after
- * it was asked for. */
+/* `parent` has been dealt with: since it was asked for, children of it were given, or a complete
+ * listing that began after that. */
 typedef void discover_done_fn(void *arg, uint32_t stream, const char *parent);
 
 /* AWS says that it does not know the stream: with each listing that fails so. */

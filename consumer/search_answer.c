@@ -176,12 +176,26 @@ static void tail_covers(struct search_stream *st, const struct search_listing *l
 	anchor(st, l);
 }
 
-/* A parent that did not wait for this tail may still find its children in there. */
+/* A parent that did not wait for this tail may still find its children in there. When they were
+ * given nobody had asked for them: they come again. */
+static void give_again(struct search *s, const struct search_stream *st,
+		       const struct search_listing *l, const char *const *named)
+{
+	struct discover_listing all = { .shards = l->shards, .count = l->count };
+	const struct search_parent *p = st->parents;
+
+	while (p && (p->state != SEARCH_WAITING || !is_named(named, l->count, p->id)))
+		p = p->next;
+	if (p)
+		s->settings.found(s->settings.arg, st->number, &all);
+}
+
 static void tail_end(struct search *s, struct search_stream *st, bool disabled, int64_t now_ms)
 {
 	struct search_listing *l = &st->tail;
 	const char **named = parents_named(l);
 
+	give_again(s, st, l, named);
 	tail_covers(st, l);
 	for (struct search_parent *p = st->parents, *next; p; p = next) {
 		next = p->next;

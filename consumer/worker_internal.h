@@ -99,15 +99,15 @@ struct worker_stream {
 	uint32_t *settled; /* core lanes whose children are found, CORE_NONE for the first
 			      listing: reported to the core once `adding` is 0 */
 	uint32_t settled_count, settled_capacity;
-	bool listed;        /* the first listing of this session is here */
-	bool added;         /* it is in the core */
-	unsigned listings;  /* complete ones that were looked through */
-	unsigned left;      /* lanes that have left the core */
-	bool settled_first; /* and what there was to take at the start is taken */
-	bool lister;        /* this session lists the stream */
-	bool unserved;      /* other workers serve it with other sinks */
-	unsigned differs;   /* rounds in a row, see worker_share.c */
-	bool asked_held;
+	bool listed;                      /* the first listing of this session is here */
+	bool added;                       /* it is in the core */
+	unsigned listings;                /* complete ones that were looked through */
+	unsigned left;                    /* lanes that have left the core */
+	bool settled_first;               /* and what there was to take at the start is taken */
+	bool lister;                      /* this session lists the stream */
+	bool unserved;                    /* other workers serve it with other sinks */
+	unsigned differs;                 /* rounds in a row, see worker_share.c */
+	bool asked_held, asks_held_again; /* worker_ask_held */
 	/* Lanes were added free: rounds until they certainly were claimed, for --until-idle alone.
 	 * Where every worker has as many as it may, that is never. */
 	unsigned unclaimed;
@@ -407,8 +407,6 @@ bool worker_share(struct worker *w);
 void worker_share_end(struct worker *w);
 void worker_take(struct worker *w, struct taken *t);
 void worker_viewed(struct worker *w, struct steward_view *v);
-/* The lane is the session's in the store: not done in every sink, as far as is known here. */
-bool worker_holds(const struct worker *w, uint32_t index);
 /* The lane leaves: collected during a step, then sent. */
 void worker_let_go(struct worker *w, uint32_t index);
 void worker_let_go_send(struct worker *w);

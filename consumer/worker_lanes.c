@@ -125,6 +125,16 @@ void worker_add_found(struct worker *w, struct worker_stream *s, const struct li
 	saver_lanes(w->saver, job);
 }
 
+/* Beats wait behind a call to the store. */
+static void add_in_parts(struct worker *w, struct worker_stream *s,
+			 const struct lineage_found *found, size_t count, bool own)
+{
+	for (size_t from = 0, part; from < count; from += part) {
+		part = count - from > ADD_MAX ? ADD_MAX : count - from;
+		worker_add_found(w, s, found + from, part, own);
+	}
+}
+
 void worker_report_settled(struct worker *w, struct worker_stream *s)
 {
 	struct core_event e = { .type = CORE_CHILDREN,
@@ -192,9 +202,9 @@ static void look_at_news(struct worker *w, struct worker_stream *s,
 			found[own_count++] = found[i];
 		else
 			others[other_count++] = found[i];
-	worker_add_found(w, s, found, own_count, true);
+	add_in_parts(w, s, found, own_count, true);
 	if ((s->lister || !w->steward) && s->adding < ADDING_MAX)
-		worker_add_found(w, s, others, other_count, false);
+		add_in_parts(w, s, others, other_count, false);
 	free(found);
 	free(others);
 	free(own);
@@ -221,8 +231,8 @@ static bool orphans_stand(struct worker *w, struct worker_stream *s, size_t orph
 	return false;
 }
 
-/* In parts: beats wait behind a call to the store. The roots are one, as there are none later; what
- * a crash may leave out behind them is found again. Parents stay before their children. */
+/* The roots are one call, as there are none later; what a crash may leave out behind them is found
+ * again. Parents stay before their children. */
 void worker_add_listed(struct worker *w, struct worker_stream *s, const struct lineage_found *found,
 		       size_t count)
 {
@@ -236,10 +246,7 @@ void worker_add_listed(struct worker *w, struct worker_stream *s, const struct l
 		if (found[i].kind != LINEAGE_ROOT)
 			ordered[roots + n++] = found[i];
 	worker_add_found(w, s, ordered, roots, false);
-	for (size_t from = roots, part; from < count; from += part) {
-		part = count - from > ADD_MAX ? ADD_MAX : count - from;
-		worker_add_found(w, s, ordered + from, part, false);
-	}
+	add_in_parts(w, s, ordered + roots, count - roots, false);
 	s->stored.rooted = s->stored.rooted || count > 0;
 	free(ordered);
 }
@@ -411,17 +418,14 @@ void worker_settle_later(struct worker *w)
 			worker_report_settled(w, w->streams[i]);
 }
 
-/* Nobody else can have read it, as its parent is this session's and not done. Else it may have
- * positions, which the store does not tell here; and one that was let go of meanwhile may not be
- * ours any more. The steward, who takes and lets go, asks what is so. */
+/* What is to be known of it is known. One that was begun has positions, which the store does not
+ * tell here; one that waits has its parent on the way here, or elsewhere; and one that was let go
+ * of meanwhile may not be ours any more. The steward, who takes and lets go, asks what is so. */
 static bool is_fresh(const struct worker *w, const struct worker_stream *s,
 		     const struct store_lane *lane, const struct addition *a)
 {
-	uint32_t parent = *lane->parent ? lineage_find(&s->lineage, lane->parent) : LINEAGE_NONE;
-
 	return !w->steward ||
-	       (a->let_go == w->let_go && parent != LINEAGE_NONE &&
-		s->core_lanes[parent] < LANE_OVER && worker_holds(w, s->core_lanes[parent]));
+	       (a->let_go == w->let_go && !lane->begun && !worker_must_wait(w, s, lane));
 }
 
 static void take_lanes(struct worker *w, struct worker_stream *s, const struct saver_lanes *job,

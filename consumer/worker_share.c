@@ -137,11 +137,23 @@ static bool take_one(struct worker *w, struct worker_stream *s, const struct tak
 	return true;
 }
 
+/* The one under way may have been answered before what this one is for: another comes after it. */
 void worker_ask_held(struct worker *w, struct worker_stream *s)
 {
 	if (!s->asked_held)
 		steward_ask_held(w->steward, s->lanes.index);
+	else
+		s->asks_held_again = true;
 	s->asked_held = true;
+}
+
+static void told_held(struct worker *w, struct worker_stream *s)
+{
+	bool again = s->asks_held_again;
+
+	s->asked_held = s->asks_held_again = false;
+	if (again)
+		worker_ask_held(w, s);
 }
 
 /* The store gives lanes in the order in which they were added: parents first, but where a listing
@@ -166,7 +178,7 @@ void worker_take(struct worker *w, struct taken *t)
 		}
 	} while (left > 0 && left < before);
 	if (t->all)
-		s->asked_held = false;
+		told_held(w, s);
 	if (added > 0)
 		log_info("shards taken over", log_text("stream", s->config->name),
 			 log_int("shards", added));
@@ -182,7 +194,7 @@ struct held {
 };
 
 /* As the store counts: what is not done in every sink. */
-bool worker_holds(const struct worker *w, uint32_t index)
+static bool is_held(const struct worker *w, uint32_t index)
 {
 	const struct core_lane *l = &w->core.lanes[index];
 
@@ -202,7 +214,7 @@ static struct held *held_by_stream(const struct worker *w)
 	for (uint32_t i = 0; i < w->core.lane_count; i++) {
 		const struct core_lane *l = &w->core.lanes[i];
 
-		if (!worker_holds(w, i))
+		if (!is_held(w, i))
 			continue;
 		all[l->stream].count++;
 		all[l->stream].sum += (uint64_t)l->store_id;

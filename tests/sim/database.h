@@ -76,7 +76,7 @@ enum caller { CALLER_LIFE, CALLER_SAVER, CALLER_STEWARD, CALLERS };
 /* A lane as the database gives it. */
 struct given {
 	int row, shard;
-	bool root, done, waits;
+	bool root, done, waits, begun;
 	uint64_t owner;
 	int64_t read_at_ms;
 	struct position at[SINKS_MAX];

@@ -11,6 +11,16 @@ static struct row *parent_of(const struct world *w, const struct row *row)
 	return at < 0 ? NULL : &d->rows[at];
 }
 
+static bool is_begun(const struct world *w, const struct row *r)
+{
+	bool begun = r->read_at_ms > 0;
+
+	for (uint32_t sink = 0; sink < w->sink_count; sink++)
+		begun = begun || r->at[sink].done ||
+			sequence_compare(&r->at[sink].sequence, &SEQUENCE_NONE) != 0;
+	return begun;
+}
+
 static void give(const struct world *w, int row, struct given *out)
 {
 	const struct row *r = &w->database->rows[row];
@@ -21,6 +31,7 @@ static void give(const struct world *w, int row, struct given *out)
 			       .root = r->root,
 			       .done = r->done,
 			       .waits = parent && !parent->done,
+			       .begun = is_begun(w, r),
 			       .owner = r->owner,
 			       .read_at_ms = r->read_at_ms };
 	memcpy(out->at, r->at, sizeof(out->at));

@@ -509,8 +509,8 @@ GLUE_MUTANTS = [
     (
         "a shard that was there already is read from its beginning",
         "process_lanes.c",
-        "if (is_fresh(w, p, g->shard) && let_go == p->let_go)",
-        "if (!must_wait(w, p, g))",
+        "return !g->begun && !must_wait(w, p, g);",
+        "return !must_wait(w, p, g);",
     ),
     (
         "a shard comes back while its release may be under way",

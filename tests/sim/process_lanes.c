@@ -273,13 +273,10 @@ void process_look_through(struct world *w, struct process *p, int parent,
 	add_found(w, p, found, n, parent >= 0);
 }
 
-/* Its parent is this session's and not done: nobody else can have read it. Else it may have
- * positions, which the reply does not tell. */
-static bool is_fresh(const struct world *w, const struct process *p, int shard)
+/* Else it may have positions, which the reply does not tell. */
+static bool is_fresh(const struct world *w, const struct process *p, const struct given *g)
 {
-	uint32_t parent = parent_lane(w, p, shard);
-
-	return parent < LANE_OVER && is_held(p, parent);
+	return !g->begun && !must_wait(w, p, g);
 }
 
 void process_added(struct world *w, struct process *p, const struct reply *r, unsigned let_go)
@@ -296,7 +293,7 @@ void process_added(struct world *w, struct process *p, const struct reply *r, un
 		}
 		if (p->lane_of[know(w, p, g->shard)] != CORE_NONE)
 			continue; /* it was taken over meanwhile */
-		if (is_fresh(w, p, g->shard) && let_go == p->let_go)
+		if (is_fresh(w, p, g) && let_go == p->let_go)
 			add_lane(w, p, g);
 		else
 			steward_ask_held(w, p);

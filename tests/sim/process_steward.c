@@ -316,6 +316,7 @@ static bool do_job(struct world *w, struct process *p)
 		return true;
 	}
 	if (s->held_wanted) {
+		s->held_wanted = false; /* asked meanwhile, it is asked again */
 		ask(w, p, STEWARD_HELD, CALL_HELD);
 		return true;
 	}
@@ -371,6 +372,7 @@ static void failed(struct world *w, struct process *p, enum how how)
 	s->step = STEWARD_IDLE;
 	if (step == STEWARD_RELEASE)
 		doubt(s);
+	s->held_wanted = s->held_wanted || step == STEWARD_HELD;
 	if (step == STEWARD_RELEASE || step == STEWARD_HELD) {
 		s->retry_at_ms = later(w, p, s->tries++);
 		wake_at(w, p, s->retry_at_ms);
@@ -413,7 +415,6 @@ static void go_on(struct world *w, struct process *p, const struct request *r)
 	case STEWARD_HELD:
 		s->step = STEWARD_IDLE;
 		s->tries = 0;
-		s->held_wanted = false;
 		give(w, p, &r->reply, true);
 		steward_run(w, p);
 		break;

@@ -137,6 +137,12 @@ static void lanes_are_added_once(void **state)
 		assert_string_equal(more[1].owner, ""); /* it is done */
 		assert_string_equal(more[2].owner, SESSION_B);
 		assert_int_equal(more[1].done, true);
+		for (int i = 0; i < 3; i++) {
+			assert_int_equal(more[i].begun, i == 1);
+			assert_int_equal(more[i].root, i == 1);
+			assert_false(more[i].waits);
+		}
+		more[1].root = false; /* the first one counts */
 	}
 	assert_ok(store_lanes_list(w->s, w->stream, seen_lane, seen_position, &seen, err));
 	assert_int_equal(seen.lane_count, 5);
@@ -164,6 +170,37 @@ static void lanes_are_added_once(void **state)
 						     3, both, 2, err));
 	/* No lanes is a listing, too. */
 	assert_ok(store_lanes_add(w->s, SESSION_B, w->stream, true, NULL, 0, both, 2, err));
+}
+
+/* Whoever finds a lane once more learns whether there is more to know of it than it says. */
+static void a_lane_tells_that_it_was_begun(void **state)
+{
+	struct world *w = *state;
+	struct store_lane again[3] = { lane_named(0), lane_named(1), lane_named(2) };
+	struct store_lane children[2] = { lane_named(7), lane_named(8) };
+	struct store_move moves[2] = { move(w, 0, "", "100"), move(w, 1, "", "") };
+	struct store_save save = save_of(SESSION_A, 1, moves, 2);
+	struct store_save read = save_of(SESSION_A, 2, NULL, 0);
+
+	moves[1].done = true;
+	assert_ok(store_save(w->s, &save, err));
+	for (int twice = 0; twice < 2; twice++) {
+		assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, true, again, 3, &w->sink, 1,
+					  err));
+		assert_true(again[0].begun && again[1].begun);
+		assert_int_equal(again[2].begun, twice);
+		/* Read, and there was nothing in it. */
+		read.read_lanes = &w->lanes[2].id;
+		read.read_count = 1;
+		read.read_at_ms = 1700000000000;
+		if (!twice)
+			assert_ok(store_save(w->s, &read, err));
+	}
+	for (int i = 0; i < 2; i++)
+		strcpy(children[i].parent, again[i].shard);
+	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, true, children, 2, &w->sink, 1, err));
+	assert_true(children[0].waits && !children[1].waits);
+	assert_false(children[0].begun || children[1].begun);
 }
 
 static void burial_frees_and_claim_takes(void **state)
@@ -572,6 +609,7 @@ static int run(const char *name)
 		T(a_name_has_one_id),
 		T(streams_are_listed),
 		T(lanes_are_added_once),
+		T(a_lane_tells_that_it_was_begun),
 		T(burial_frees_and_claim_takes),
 		T(the_furthest_position_is_by_number),
 		T(a_save_moves_everything),

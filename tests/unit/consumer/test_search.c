@@ -348,6 +348,33 @@ static void a_tail_that_has_begun_hurries_up(void **state)
 	assert_string_equal(f->out[0].after, f->shards[4098].shard.id);
 }
 
+/* Some end while the tail of the others is read, after the pages with their children: these come
+ * again, as nobody waited for them, and no call is made for it. */
+static void children_that_were_listed_too_early_come_again(void **state)
+{
+	struct fake *f = *state;
+
+	begin(f, 4000);
+	for (int64_t i = 0; i < 500; i++)
+		for (int64_t k = 0; k < 2; k++)
+			list_shard(f, f->now_ms + 2 * i + k, f->shards[3500 + i].shard.id, 0);
+	for (size_t i = 200; i < 500; i++)
+		search_children(f->search, 0, f->shards[3500 + i].shard.id, f->now_ms);
+	while (f->partials < 5)
+		pass(f, 1);
+	for (size_t i = 0; i < 200; i++)
+		search_children(f->search, 0, f->shards[3500 + i].shard.id, f->now_ms);
+	for (size_t i = 0; i < 2 * 200; i++) {
+		assert_true(f->shards[4000 + i].told);
+		f->shards[4000 + i].told = false;
+	}
+	while (f->dones < 500)
+		pass(f, 50);
+	assert_in_range(f->calls, 10, 14);
+	for (size_t i = 4000; i < 5000; i++)
+		assert_true(f->shards[i].told);
+}
+
 /* Those that no tail shows are ended by a complete listing alone. */
 static void a_tail_proves_no_end(void **state)
 {
@@ -589,6 +616,7 @@ int main(void)
 		TEST(a_shard_that_ends_costs_one_call),
 		TEST(children_that_come_late_are_asked_for_again),
 		TEST(many_ends_share_the_tail),
+		TEST(children_that_were_listed_too_early_come_again),
 		TEST(a_tail_that_has_begun_hurries_up),
 		TEST(a_tail_proves_no_end),
 		TEST(a_shard_of_a_disabled_stream_is_not_asked_again),

@@ -22,6 +22,11 @@
 
 static _Atomic bool takes_lanes;
 static int64_t next_lane;
+/* What it says of a lane that it takes. */
+static const char *lane_owner;
+static bool lane_begun, lane_waits;
+/* How often the session asked what it holds. */
+static _Atomic unsigned asked_held;
 
 static bool away(struct error *err)
 {
@@ -41,7 +46,6 @@ static bool sessions(struct store *s, const char *near, struct store_session *ou
 	return away(err);
 }
 
-/* All of them are free. */
 static bool lanes_add(struct store *s, const char *session, int64_t stream, bool own,
 		      struct store_lane *lanes, size_t count, const int32_t *sinks,
 		      size_t sink_count, struct error *err)
@@ -49,8 +53,22 @@ static bool lanes_add(struct store *s, const char *session, int64_t stream, bool
 	(void)s, (void)session, (void)stream, (void)own, (void)sinks, (void)sink_count;
 	if (!atomic_load(&takes_lanes))
 		return away(err);
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
 		lanes[i].id = ++next_lane;
+		lanes[i].begun = lane_begun;
+		lanes[i].waits = lane_waits;
+		strcpy(lanes[i].owner, lane_owner);
+	}
+	return true;
+}
+
+/* Nothing, so that it is seen what comes another way. */
+static bool lanes_list(struct store *s, int64_t stream, const struct store_of *of,
+		       store_lane_fn *lane, store_position_fn *position, void *arg,
+		       struct error *err)
+{
+	(void)s, (void)stream, (void)of, (void)lane, (void)position, (void)arg, (void)err;
+	atomic_fetch_add(&asked_held, 1);
 	return true;
 }
 
@@ -60,9 +78,11 @@ static bool save(struct store *s, const struct store_save *what, struct error *e
 	return true;
 }
 
-static const struct store_ops ops = {
-	.session_beat = beat, .sessions = sessions, .lanes_add = lanes_add, .save = save
-};
+static const struct store_ops ops = { .session_beat = beat,
+				      .sessions = sessions,
+				      .lanes_add = lanes_add,
+				      .lanes_list = lanes_list,
+				      .save = save };
 static struct store store = { .ops = &ops, .describe = "scripted" };
 
 /* --- the saver's and the steward's callbacks --- */
@@ -82,6 +102,11 @@ static void on_saved(void *arg)
 static void on_lanes_added(void *arg, struct saver_lanes *job)
 {
 	worker_push_note(arg, (struct worker_note){ .type = NOTE_LANES, .lanes = job });
+}
+
+static void on_taken(void *arg, struct taken *t)
+{
+	worker_push_note(arg, (struct worker_note){ .type = NOTE_TAKEN, .taken = t });
 }
 
 /* --- a worker with one stream, that others share --- */
@@ -117,10 +142,13 @@ static void start_threads(struct fixture *f)
 						   .health = w->settings.health },
 				      .id = SESSION,
 				      .seed = 1,
+				      .taken = on_taken,
 				      .arg = w };
+	struct steward_stream joined = { .id = 1 };
 
 	w->saver = saver_start(&s);
 	w->steward = steward_start(&t);
+	steward_add_stream(w->steward, 0, &joined);
 }
 
 static void make_stream(struct fixture *f)
@@ -152,6 +180,9 @@ static int begin(void **state)
 	struct error err = { 0 };
 
 	atomic_store(&takes_lanes, false);
+	atomic_store(&asked_held, 0);
+	lane_owner = ""; /* free */
+	lane_begun = lane_waits = false;
 	clock_init(&f->clock);
 	f->config = config_parse(str_of("streams: [{table: orders, sinks: [out]}]\n"
 					"sinks: {out: {type: stdout}}\n"),
@@ -189,6 +220,8 @@ static int end(void **state)
 	severed_release(&f->stream.severed);
 	free(f->stream.core_lanes);
 	free(f->stream.settled);
+	for (uint32_t i = 0; w->lanes && i < w->core.lane_count; i++)
+		lane_free(w->lanes[i]);
 	core_release(&w->core);
 	free(w->lanes);
 	free(w->moves);
@@ -315,12 +348,112 @@ static void what_nobody_takes_holds_up_no_end(void **state)
 	assert_int_equal(in_core->discovering, 0);
 }
 
+/* --- children of a lane that this session has read to its end --- */
+
+/* And that is in the store. */
+static void add_parent(struct fixture *f, const char *shard)
+{
+	struct core *c = &f->w.core;
+	struct core_event e = { .type = CORE_TICK, .now_ms = 5000 };
+	struct core_action actions[CORE_ACTIONS_MIN];
+	uint32_t lane = closed_lane(f), in_lineage = worker_know(&f->stream, shard, "");
+
+	core_step(c, &e, actions, CORE_ACTIONS_MIN);
+	e.type = CORE_SAVED;
+	core_step(c, &e, actions, CORE_ACTIONS_MIN);
+	assert_true(c->lanes[lane].frontiers[0].done);
+	f->w.lane_capacity = lane + 1;
+	f->stream.core_lanes[in_lineage] = lane;
+	/* Nothing is fetched: there are no readers. */
+	f->w.reader_count = 1;
+	c->settings.fetches_max = 0;
+}
+
+static uint32_t lane_of(const struct fixture *f, unsigned number)
+{
+	char id[STREAMS_SHARD_MAX + 1];
+
+	snprintf(id, sizeof(id), "shardId-%020u-a", number);
+	return f->stream.core_lanes[lineage_find(&f->stream.lineage, id)];
+}
+
+static void wait_asked(struct fixture *f, unsigned times)
+{
+	for (int i = 0; (f->stream.asked_held || atomic_load(&asked_held) < times) && i < 100;
+	     i++) {
+		queue_wait(f->w.notes, DEADLINE_MS / 100);
+		worker_on_events(&f->w, -1, 0);
+	}
+	assert_int_equal(atomic_load(&asked_held), times);
+	assert_false(f->stream.asked_held);
+}
+
+/* Else each page of a listing would bring all that the session holds. */
+static void a_child_is_read_without_asking_what_is_held(void **state)
+{
+	struct fixture *f = *state;
+
+	add_parent(f, "parent");
+	atomic_store(&takes_lanes, true);
+	lane_owner = SESSION;
+	find_shard(f, "parent", 1);
+	wait_added(f);
+	assert_true(lane_of(f, 1) < LANE_OVER);
+	assert_false(f->stream.asked_held);
+	assert_int_equal(atomic_load(&asked_held), 0);
+}
+
+static void what_was_begun_is_asked_for(void **state)
+{
+	struct fixture *f = *state;
+
+	add_parent(f, "parent");
+	atomic_store(&takes_lanes, true);
+	lane_owner = SESSION;
+	lane_begun = true;
+	find_shard(f, "parent", 1);
+	wait_added(f);
+	assert_int_equal(lane_of(f, 1), CORE_NONE);
+	wait_asked(f, 1);
+}
+
+/* Its parent, which this session is about to have or does not have, comes first. */
+static void what_waits_for_a_parent_elsewhere_is_asked_for(void **state)
+{
+	struct fixture *f = *state;
+
+	f->stream.lister = true;
+	worker_know(&f->stream, "parent", "");
+	atomic_store(&takes_lanes, true);
+	lane_owner = SESSION;
+	lane_waits = true;
+	find_shard(f, "parent", 1);
+	wait_added(f);
+	assert_int_equal(lane_of(f, 1), CORE_NONE);
+	wait_asked(f, 1);
+}
+
+/* The answer under way may be older than what came since. */
+static void what_comes_while_it_is_asked_is_asked_for_after_it(void **state)
+{
+	struct fixture *f = *state;
+
+	worker_ask_held(&f->w, &f->stream);
+	for (int i = 0; i < 3; i++)
+		worker_ask_held(&f->w, &f->stream);
+	wait_asked(f, 2);
+}
+
 int main(void)
 {
 #define WORKER(test) cmocka_unit_test_setup_teardown(test, begin, end)
 	const struct CMUnitTest tests[] = {
 		WORKER(a_long_outage_of_the_store_does_not_fill_the_queues),
 		WORKER(what_nobody_takes_holds_up_no_end),
+		WORKER(a_child_is_read_without_asking_what_is_held),
+		WORKER(what_was_begun_is_asked_for),
+		WORKER(what_waits_for_a_parent_elsewhere_is_asked_for),
+		WORKER(what_comes_while_it_is_asked_is_asked_for_after_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
