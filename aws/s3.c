@@ -26,6 +26,7 @@
 						       .answer_max = (max) }
 OPERATION(upload_create, "CreateMultipartUpload", "POST", "s3:PutObject", SHORT_MS, ANSWER_SMALL);
 OPERATION(upload_part, "UploadPart", "PUT", "s3:PutObject", PART_MS, ANSWER_SMALL);
+OPERATION(object_put, "PutObject", "PUT", "s3:PutObject", SHORT_MS, ANSWER_SMALL);
 OPERATION(upload_abort, "AbortMultipartUpload", "DELETE", "s3:AbortMultipartUpload", SHORT_MS,
 	  ANSWER_SMALL);
 OPERATION(upload_parts, "ListParts", "GET", "s3:ListMultipartUploadParts", SHORT_MS, ANSWER_LIST);
@@ -143,6 +144,16 @@ static void created(struct aws_call *call, const struct error *err, struct http_
 			 err->kind == ERROR_NONE ? upload_id : NULL);
 }
 
+static void options_add(struct aws_call *call, const struct s3_options *o)
+{
+	aws_call_header(call, "content-type", o->content_type);
+	aws_call_header(call, "content-encoding", o->content_encoding);
+	aws_call_header(call, "x-amz-server-side-encryption", o->encryption);
+	aws_call_header(call, "x-amz-server-side-encryption-aws-kms-key-id", o->kms_key);
+	aws_call_header(call, "x-amz-storage-class", o->storage_class);
+	aws_call_header(call, "x-amz-meta-sluice-roll", o->metadata_roll);
+}
+
 void s3_upload_create(struct aws_client *c, const struct s3_place *at, const struct s3_options *o,
 		      s3_upload_fn *fn, void *arg)
 {
@@ -152,13 +163,8 @@ void s3_upload_create(struct aws_client *c, const struct s3_place *at, const str
 	state->fn.upload = fn;
 	state->arg = arg;
 	aws_call_query(call, "uploads", "");
-	aws_call_header(call, "content-type", o->content_type);
-	aws_call_header(call, "content-encoding", o->content_encoding);
 	aws_call_header(call, "x-amz-checksum-algorithm", "CRC32C");
-	aws_call_header(call, "x-amz-server-side-encryption", o->encryption);
-	aws_call_header(call, "x-amz-server-side-encryption-aws-kms-key-id", o->kms_key);
-	aws_call_header(call, "x-amz-storage-class", o->storage_class);
-	aws_call_header(call, "x-amz-meta-sluice-roll", o->metadata_roll);
+	options_add(call, o);
 	aws_call_send(call, created);
 }
 
@@ -207,6 +213,21 @@ static void done(struct aws_call *call, const struct error *err, struct http_res
 
 	(void)r;
 	state->fn.done(state->arg, judged(call, err, &changed));
+}
+
+void s3_put(struct aws_client *c, const struct s3_place *at, const struct s3_options *o,
+	    struct str body, s3_done_fn *fn, void *arg)
+{
+	struct aws_call *call = call_new(c, &object_put, at->bucket, at->key, at->bucket_owner);
+	struct s3_call *state = aws_call_state(call);
+
+	state->fn.done = fn;
+	state->arg = arg;
+	checksum_text(body, state->checksum);
+	options_add(call, o);
+	aws_call_header(call, "x-amz-checksum-crc32c", state->checksum);
+	aws_call_borrow(call, body, false);
+	aws_call_send(call, done);
 }
 
 static void completed(struct aws_call *call, const struct error *err, struct http_response *r)

@@ -56,6 +56,10 @@ typedef void s3_parts_fn(void *arg, const struct error *err, const struct s3_par
 void s3_upload_parts(struct aws_client *c, const struct s3_place *at, const char *upload_id,
 		     s3_parts_fn *fn, void *arg); /* all pages */
 
+/* An object in one call: it is there as a whole or not at all. */
+void s3_put(struct aws_client *c, const struct s3_place *at, const struct s3_options *o,
+	    struct str body, s3_done_fn *fn, void *arg);
+
 struct s3_object {
 	uint64_t size;
 	char etag[S3_ETAG_MAX];

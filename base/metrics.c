@@ -93,6 +93,16 @@ static const struct metric_row rows[METRIC_COUNT] = {
 			   "Rolls of files, by result.", false },
 	[METRIC_ROLL_AGE] = { "sluice_roll_age_seconds", METRIC_GAUGE, "sink", NULL,
 			      "Age of the oldest roll that readers cannot see yet.", true },
+	[METRIC_CONTROL_EVENTS] = { "sluice_control_events_total", METRIC_COUNTER, "sink", "result",
+				    "Control events that were told in the sink (told), and "
+				    "attempts "
+				    "that failed (failed).",
+				    false },
+	[METRIC_PARTITION_CHANGES] = { "sluice_partition_changes_total", METRIC_COUNTER, "stream",
+				       "sink",
+				       "Topics of the stream whose number of partitions changed: "
+				       "the order of their keys is broken there.",
+				       false },
 	[METRIC_SAVES] = { "sluice_saves_total", METRIC_COUNTER, "result", NULL,
 			   "Saves of positions, by result.", false },
 	[METRIC_SAVE_SECONDS] = { "sluice_save_seconds_total", METRIC_COUNTER, NULL, NULL,

@@ -39,6 +39,8 @@ enum metric {
 	METRIC_SINK_UNANSWERED_BYTES, /* sink */
 	METRIC_ROLLS,                 /* sink, result */
 	METRIC_ROLL_AGE,              /* sink: seconds */
+	METRIC_CONTROL_EVENTS,        /* sink, result */
+	METRIC_PARTITION_CHANGES,     /* stream, sink */
 	METRIC_SAVES,                 /* result */
 	METRIC_SAVE_SECONDS,          /* time spent */
 	METRIC_STORE_ERRORS,          /* kind */

@@ -10,13 +10,16 @@ bool store_control_put(struct store *s, const char *session, const struct store_
 }
 
 bool store_control_claim(struct store *s, const char *session, const struct store_control_of *of,
-			 size_t count, store_control_fn *fn, void *arg, struct error *err)
+			 size_t count, int64_t at_ms, bool *waits, store_control_fn *fn, void *arg,
+			 struct error *err)
 {
+	const struct store_control_ops *ops = s->ops->control;
 	bool some = false;
 
+	*waits = false;
 	return store_named(s,
-			   s->ops->control->claim(s, session, of, count, &some, err) &&
-				   (!some || s->ops->control->claimed(s, session, fn, arg, err)),
+			   ops->claim(s, session, of, count, at_ms, &some, waits, err) &&
+				   (!some || ops->claimed(s, session, fn, arg, err)),
 			   err);
 }
 
@@ -25,11 +28,6 @@ bool store_control_told(struct store *s, const char *session, int32_t sink, cons
 {
 	return store_named(s, s->ops->control->told(s, session, sink, events, count, at_ms, err),
 			   err);
-}
-
-bool store_control_release(struct store *s, const char *session, int32_t sink, struct error *err)
-{
-	return store_named(s, s->ops->control->release(s, session, sink, err), err);
 }
 
 bool store_topic_seen(struct store *s, const char *session, const struct store_topic *topic,

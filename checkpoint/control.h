@@ -57,16 +57,14 @@ struct store_control_of {
 typedef void store_control_fn(void *arg, const struct store_control *event);
 /* Calls back for all events that the session is to tell now, these and earlier ones: by sink, then
  * in their order. So it may be sent again. It tells nothing of a stream and sink while another live
- * session has some of that. Cheap where there is nothing to tell. */
+ * session has some of that. *waits: an end is left that waits for rolls. Where it hands something
+ * out, what is older than the times above goes. Cheap where there is nothing to tell. */
 bool store_control_claim(struct store *s, const char *session, const struct store_control_of *of,
-			 size_t count, store_control_fn *fn, void *arg,
+			 size_t count, int64_t at_ms, bool *waits, store_control_fn *fn, void *arg,
 			 struct error *err) MUST_CHECK;
-/* The sink has them for good. Also: what is older than the times above goes. */
+/* The sink has them for good. */
 bool store_control_told(struct store *s, const char *session, int32_t sink, const int64_t *events,
 			size_t count, int64_t at_ms, struct error *err) MUST_CHECK;
-/* What the session has claimed for the sink and not told is anybody's again. */
-bool store_control_release(struct store *s, const char *session, int32_t sink,
-			   struct error *err) MUST_CHECK;
 
 /* The topic that the stream's records go to has so many partitions: where it had another number
  * before (*before, else 0), that is an event for this sink. A call sent again (session and at_ms

@@ -18,7 +18,7 @@ static bool put(struct store *s, const char *session, const struct store_control
 }
 
 static bool claim(struct store *s, const char *session, const struct store_control_of *of,
-		  size_t count, bool *some, struct error *err)
+		  size_t count, int64_t at_ms, bool *some, bool *waits, struct error *err)
 {
 	POSTGRES_ARRAY(names);
 	POSTGRES_ARRAY(sinks);
@@ -30,12 +30,17 @@ static bool claim(struct store *s, const char *session, const struct store_contr
 
 	AUTO(pg_result)
 	PGresult *res = postgres_call(
-		postgres_of(s), err, "SELECT sluice.control_claim($1, $2, $3, $4)", "ttti", session,
-		array_end(&names), array_end(&sinks), (int64_t)STORE_CONTROL_CLAIM_MAX);
+		postgres_of(s), err,
+		"SELECT claimed, waits FROM sluice.control_claim($1, $2, $3, $4, $5, $6, $7)",
+		"tttiiii", session, array_end(&names), array_end(&sinks),
+		(int64_t)STORE_CONTROL_CLAIM_MAX, at_ms, (int64_t)STORE_CONTROL_KEPT_MS,
+		(int64_t)STORE_CONTROL_LATE_MS);
 
-	if (res)
-		*some = value_int(res, 0, 0) > 0;
-	return res != NULL;
+	if (!res)
+		return false;
+	*some = value_int(res, 0, 0) > 0;
+	*waits = value_bool(res, 0, 1);
+	return true;
 }
 
 static bool claimed(struct store *s, const char *session, store_control_fn *fn, void *arg,
@@ -78,16 +83,8 @@ static bool told(struct store *s, const char *session, int32_t sink, const int64
 	POSTGRES_ARRAY(ids);
 
 	array_ints(&ids, events, count);
-	return postgres_did(postgres_of(s), err,
-			    "SELECT sluice.control_told($1, $2, $3, $4, $5, $6)", "titiii", session,
-			    (int64_t)sink, array_end(&ids), at_ms, (int64_t)STORE_CONTROL_KEPT_MS,
-			    (int64_t)STORE_CONTROL_LATE_MS);
-}
-
-static bool release(struct store *s, const char *session, int32_t sink, struct error *err)
-{
-	return postgres_did(postgres_of(s), err, "SELECT sluice.control_release($1, $2)", "ti",
-			    session, (int64_t)sink);
+	return postgres_did(postgres_of(s), err, "SELECT sluice.control_told($1, $2, $3, $4)",
+			    "titi", session, (int64_t)sink, array_end(&ids), at_ms);
 }
 
 static bool topic_seen(struct store *s, const char *session, const struct store_topic *t,
@@ -108,6 +105,5 @@ const struct store_control_ops store_control_postgres = {
 	.claim = claim,
 	.claimed = claimed,
 	.told = told,
-	.release = release,
 	.topic_seen = topic_seen,
 };

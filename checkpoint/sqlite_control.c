@@ -47,8 +47,14 @@ static bool put(struct store *store, const char *session, const struct store_con
 	"FROM control_delivery d JOIN control c ON c.id = d.event "                                \
 	"WHERE c.name = ?2 AND d.sink = ?3 AND d.told_ms = 0 "
 
+/* SQL: something that delivery d comes after is not visible yet. */
+#define WAITS                                                                                      \
+	"EXISTS (SELECT 1 FROM control_roll e JOIN roll r ON r.session = e.session "               \
+	"AND r.sink = e.sink AND r.number <= e.number "                                            \
+	"WHERE e.event = d.event AND e.sink = d.sink)"
+
 static bool hand_out(struct sqlite *s, const char *session, const struct store_control_of *of,
-		     size_t count, struct error *err)
+		     size_t count, int64_t at_ms, struct error *err)
 {
 	for (size_t i = 0; i < count; i++)
 		if (of[i].sink > 0 &&
@@ -65,7 +71,11 @@ static bool hand_out(struct sqlite *s, const char *session, const struct store_c
 				"AND NOT c.handed_out AND " MAY_HAND_OUT,
 				"tt", session, of[i].name))
 			return false;
-	return true;
+	return sqlite_run(s, NULL, err,
+			  "DELETE FROM control WHERE time_ms < ?1 AND handed_out AND NOT EXISTS "
+			  "(SELECT 1 FROM control_delivery d WHERE d.event = id AND d.told_ms = 0) "
+			  "OR time_ms < ?2",
+			  "ii", at_ms - STORE_CONTROL_KEPT_MS, at_ms - STORE_CONTROL_LATE_MS);
 }
 
 /* The oldest of them, up to one of which something is not visible yet; none while another session
@@ -78,30 +88,32 @@ static bool take(struct sqlite *s, const char *session, const struct store_contr
 		"UPDATE control_delivery SET owner = ?1 WHERE sink = ?3 AND owner IS NOT ?1 "
 		"AND event IN (SELECT d.event " UNTOLD "ORDER BY d.event LIMIT ?4) AND NOT EXISTS "
 		"(SELECT 1 " UNTOLD "AND d.owner <> ?1 AND d.owner IN " SQLITE_LIVE ") "
-		"AND event < ifnull((SELECT min(d.event) " UNTOLD "AND EXISTS "
-		"(SELECT 1 FROM control_roll e JOIN roll r ON r.session = e.session "
-		"AND r.sink = e.sink AND r.number <= e.number "
-		"WHERE e.event = d.event AND e.sink = d.sink)), 9223372036854775807)",
+		"AND event < ifnull((SELECT min(d.event) " UNTOLD "AND " WAITS
+		"), 9223372036854775807)",
 		"ttii", session, of->name, (int64_t)of->sink, (int64_t)STORE_CONTROL_CLAIM_MAX);
 }
 
 static bool claim_all(struct sqlite *s, const char *session, const struct store_control_of *of,
-		      size_t count, bool *some, struct error *err)
+		      size_t count, int64_t at_ms, bool *some, bool *waits, struct error *err)
 {
 	uint64_t saves;
 
-	if (!sqlite_session_live(s, session, &saves, err) || !hand_out(s, session, of, count, err))
+	if (!sqlite_session_live(s, session, &saves, err) ||
+	    !hand_out(s, session, of, count, at_ms, err))
 		return false;
 	for (size_t i = 0; i < count; i++)
 		if (of[i].sink > 0 && !take(s, session, &of[i], err))
 			return false;
 	return sqlite_asks(s, some, err,
 			   "SELECT 1 FROM control_delivery WHERE told_ms = 0 AND owner = ?", "t",
-			   session);
+			   session) &&
+	       sqlite_asks(s, waits, err,
+			   "SELECT 1 FROM control_delivery d WHERE told_ms = ? AND " WAITS, "i",
+			   (int64_t)0);
 }
 
 static bool claim(struct store *store, const char *session, const struct store_control_of *of,
-		  size_t count, bool *some, struct error *err)
+		  size_t count, int64_t at_ms, bool *some, bool *waits, struct error *err)
 {
 	struct sqlite *s = sqlite_of(store);
 	bool any;
@@ -112,8 +124,9 @@ static bool claim(struct store *store, const char *session, const struct store_c
 			 "UNION ALL SELECT 1 FROM control WHERE NOT handed_out",
 			 "i", (int64_t)0))
 		return false;
-	return !any || (sqlite_begin(s, err) &&
-			sqlite_end(s, claim_all(s, session, of, count, some, err), err));
+	return !any ||
+	       (sqlite_begin(s, err) &&
+		sqlite_end(s, claim_all(s, session, of, count, at_ms, some, waits, err), err));
 }
 
 static bool read_event(sqlite3_stmt *st, store_control_fn *fn, void *arg, struct error *err)
@@ -178,11 +191,7 @@ static bool tell(struct sqlite *s, const char *session, int32_t sink, const int6
 				"AND sink = ? AND told_ms = 0 AND owner = ?",
 				"iiit", at_ms, events[i], (int64_t)sink, session))
 			return false;
-	return sqlite_run(s, NULL, err,
-			  "DELETE FROM control WHERE time_ms < ?1 AND handed_out AND NOT EXISTS "
-			  "(SELECT 1 FROM control_delivery d WHERE d.event = id AND d.told_ms = 0) "
-			  "OR time_ms < ?2",
-			  "ii", at_ms - STORE_CONTROL_KEPT_MS, at_ms - STORE_CONTROL_LATE_MS);
+	return true;
 }
 
 static bool told(struct store *store, const char *session, int32_t sink, const int64_t *events,
@@ -192,24 +201,6 @@ static bool told(struct store *store, const char *session, int32_t sink, const i
 
 	return sqlite_begin(s, err) &&
 	       sqlite_end(s, tell(s, session, sink, events, count, at_ms, err), err);
-}
-
-static bool give_back(struct sqlite *s, const char *session, int32_t sink, struct error *err)
-{
-	uint64_t saves;
-
-	return sqlite_session_live(s, session, &saves, err) &&
-	       sqlite_run(s, NULL, err,
-			  "UPDATE control_delivery SET owner = NULL "
-			  "WHERE sink = ? AND told_ms = 0 AND owner = ?",
-			  "it", (int64_t)sink, session);
-}
-
-static bool release(struct store *store, const char *session, int32_t sink, struct error *err)
-{
-	struct sqlite *s = sqlite_of(store);
-
-	return sqlite_begin(s, err) && sqlite_end(s, give_back(s, session, sink, err), err);
 }
 
 /* --- topics --- */
@@ -294,6 +285,5 @@ const struct store_control_ops store_control_sqlite = {
 	.claim = claim,
 	.claimed = claimed,
 	.told = told,
-	.release = release,
 	.topic_seen = topic_seen,
 };

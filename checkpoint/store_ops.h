@@ -150,12 +150,11 @@ struct store_control_ops {
 		    bool *added, struct error *err);
 	/* *some: the session has some to tell now. */
 	bool (*claim)(struct store *s, const char *session, const struct store_control_of *of,
-		      size_t count, bool *some, struct error *err);
+		      size_t count, int64_t at_ms, bool *some, bool *waits, struct error *err);
 	bool (*claimed)(struct store *s, const char *session, store_control_fn *fn, void *arg,
 			struct error *err);
 	bool (*told)(struct store *s, const char *session, int32_t sink, const int64_t *events,
 		     size_t count, int64_t at_ms, struct error *err);
-	bool (*release)(struct store *s, const char *session, int32_t sink, struct error *err);
 	bool (*topic_seen)(struct store *s, const char *session, const struct store_topic *topic,
 			   int64_t at_ms, uint32_t *before, struct error *err);
 };

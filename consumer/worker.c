@@ -79,6 +79,12 @@ void worker_note_free(struct worker_note *n)
 	case NOTE_WORKED:
 		free(n->task);
 		break;
+	case NOTE_TOLD:
+		teller_job_free(n->told);
+		break;
+	case NOTE_PARTITIONS:
+		worker_partitions_free(n->partitions);
+		break;
 	case NOTE_SAVED:
 	case NOTE_REMOVED:
 	case NOTE_PREPARED:
@@ -290,6 +296,7 @@ static void serve(struct worker *w)
 		 log_text("store", store_describe(w->settings.store)));
 	health_set(w->settings.health, "session", NULL);
 	worker_follow(w);
+	worker_control_start(w);
 	worker_watch(w);
 	first.now_ms = loop_now_ms(w->loop);
 	worker_feed(w, &first);
@@ -328,6 +335,7 @@ static void end(struct worker *w)
 		worker_purge_sinks(w);
 	if (w->end == WORKER_STALLED)
 		worker_watch_end(w);
+	worker_control_stop(w);
 	worker_share_end(w);
 	if (w->saver)
 		saver_stop(w->saver);
@@ -352,6 +360,7 @@ static void release(struct worker *w)
 	free(w->reads);
 	worker_release_streams(w);
 	worker_follow_release(w);
+	worker_control_release(w);
 	core_release(&w->core);
 	queue_free(w->events);
 	queue_free(w->notes);

@@ -134,7 +134,7 @@ static bool act(struct worker *w, const struct core_action *a)
 		drained(w);
 		break;
 	case CORE_IDLE:
-		if (!worker_follow_idle(w))
+		if (!worker_follow_idle(w) || !worker_control_idle(w))
 			break;
 		w->end = WORKER_IDLE;
 		return true;
@@ -235,6 +235,13 @@ static void on_note(struct worker *w, const struct worker_note *n)
 	case NOTE_WORKED:
 		n->task->done(w, n->task);
 		free(n->task);
+		break;
+	case NOTE_TOLD:
+		worker_told(w, n->told);
+		break;
+	case NOTE_PARTITIONS:
+		worker_partitions_seen(w, n->sink, n->partitions);
+		worker_partitions_free(n->partitions);
 		break;
 	case NOTE_LOST:
 		error_set(&lost, ERROR_FENCED, "%s", n->error);

@@ -18,13 +18,15 @@
 #include "consumer/severed.h"
 #include "consumer/steward.h"
 #include "consumer/taken.h"
+#include "consumer/teller.h"
 #include "consumer/worker.h"
 
 /* Between the worker's files: worker.c (its life), worker_start.c (what streams are, sinks),
  * worker_streams.c (streams opened and left), worker_follow.c (tables that come and go),
  * worker_change.c (a table's next stream), worker_lanes.c (shards found), worker_share.c (lanes
  * shared with other workers), worker_core.c (events and actions), worker_gaps.c and
- * worker_severed.c (records that were lost), worker_watch.c (metrics and health). */
+ * worker_severed.c (records that were lost), worker_control.c (control events, partitions),
+ * worker_watch.c (metrics and health). */
 
 /* What is known of how a stream ends: everything of it is done in the store, AWS says that nothing
  * comes any more, and no listing shows a shard that the store does not have. */
@@ -133,10 +135,17 @@ struct worker_stream {
 		*poll_limit;
 	struct metric_cell *units_month, *cost_month; /* NULL until there is something to say */
 	struct bill bill;
-	bool braking;          /* as the log has it */
-	struct taken *claimed; /* found with it, until it is in the core */
-	bool removing;         /* the steward was told; nothing of it is added any more */
+	bool braking;                /* as the log has it */
+	struct taken *claimed;       /* found with it, until it is in the core */
+	bool removing;               /* the steward was told; nothing of it is added any more */
+	struct worker_topic *topics; /* how many partitions were told to the store */
+	size_t topic_count;
 	struct worker_stream *next;
+};
+
+struct worker_topic {
+	uint32_t sink, partitions;
+	char *name;
 };
 
 struct worker_sink {
@@ -167,6 +176,8 @@ enum worker_note_type {
 	NOTE_WORKED,
 	NOTE_PREPARED,
 	NOTE_FINISHED,
+	NOTE_TOLD,
+	NOTE_PARTITIONS,
 	NOTE_LOST,
 };
 struct worker;
@@ -175,6 +186,11 @@ struct worker;
 struct worker_task {
 	struct saver_task saver; /* first */
 	void (*done)(struct worker *w, struct worker_task *task);
+};
+/* What a sink says of a topic. */
+struct worker_partitions {
+	char *stream, *topic;
+	uint32_t partitions;
 };
 struct worker_note {
 	enum worker_note_type type;
@@ -188,8 +204,29 @@ struct worker_note {
 		struct taken *taken;
 		struct steward_release *release;
 		struct worker_task *task;
+		struct teller_job *told;
+		struct worker_partitions *partitions;
 	};
 	char *error; /* LOST: allocated */
+};
+
+/* Control events on their way from the store to the sinks. */
+struct worker_control {
+	struct teller *teller; /* NULL: none can be told now */
+	struct loop_timer *timer;
+	/* The store is asked: `of`, `of_count` and `jobs` are the saver's meanwhile. */
+	bool claiming, again; /* again: once more then */
+	struct store_control_of *of;
+	size_t of_count;
+	struct teller_job *jobs[CORE_SINKS_MAX]; /* by slot */
+	unsigned telling; /* jobs at the teller, and on their way back to the store */
+	/* For --until-idle: it waits for what the store says; and that was: nothing. */
+	bool unsettled, settled;
+	struct {
+		unsigned failures; /* in a row */
+		int64_t at_ms;     /* not earlier */
+	} sinks[CORE_SINKS_MAX];
+	struct log_limit log;
 };
 
 struct worker {
@@ -236,6 +273,7 @@ struct worker {
 	struct store *second_store;         /* the steward's */
 	struct steward_release *letting_go; /* of the step under way */
 	uint64_t let_go;                    /* lanes that were, so far */
+	struct worker_control control;
 	struct queue *events, *notes;
 	bool fetches; /* of the step under way: readers have to be woken for them */
 	struct loop_timer *wake, *tick, *deadline;
@@ -399,6 +437,18 @@ void worker_orphan_accepted(struct worker_stream *s, const struct store_gap *g);
 void worker_add_accepted(struct worker *w);
 /* Another session looks after them. */
 void worker_forget_severed(struct worker_stream *s);
+
+/* worker_control.c */
+void worker_control_start(struct worker *w);
+/* Nothing more is told. */
+void worker_control_stop(struct worker *w);
+/* After the saver's end. */
+void worker_control_release(struct worker *w);
+/* Is all told that can be told? Else it is seen to, and the core asks again. */
+bool worker_control_idle(struct worker *w);
+void worker_told(struct worker *w, struct teller_job *job);
+void worker_partitions_seen(struct worker *w, uint32_t sink, const struct worker_partitions *p);
+void worker_partitions_free(struct worker_partitions *p);
 
 /* worker_share.c */
 /* Takes what there is to take: all of it at once, or as the steward shares it out. False with

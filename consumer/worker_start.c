@@ -38,6 +38,16 @@ static void answered(struct worker *w, const struct sink_answer *a)
 	reader_answer(w->readers[d->lane->reader], d);
 }
 
+static struct worker_partitions *partitions_of(const struct sink_answer *a)
+{
+	struct worker_partitions *p = memory_new(sizeof(*p));
+
+	*p = (struct worker_partitions){ .stream = memory_text(a->stream),
+					 .topic = memory_text(a->topic),
+					 .partitions = a->partitions };
+	return p;
+}
+
 static void on_answer(void *arg, const struct sink_answer *a)
 {
 	struct worker *w = arg;
@@ -59,6 +69,11 @@ static void on_answer(void *arg, const struct sink_answer *a)
 	case SINK_FINISHED:
 		atomic_fetch_add(&w->sinks[a->sink].load.answers, 1);
 		n.type = NOTE_FINISHED;
+		worker_push_note(w, n);
+		break;
+	case SINK_PARTITIONS:
+		n.type = NOTE_PARTITIONS;
+		n.partitions = partitions_of(a);
 		worker_push_note(w, n);
 		break;
 	case SINK_FATAL:

@@ -279,6 +279,9 @@ void worker_free_stream(struct worker_stream *s)
 	free(s->listing);
 	free(s->settled);
 	severed_release(&s->severed);
+	for (size_t i = 0; i < s->topic_count; i++)
+		free(s->topics[i].name);
+	free(s->topics);
 	free(s);
 }
 

@@ -254,6 +254,26 @@ static void directory_drop(struct place *p, const struct roll_file *f, place_don
 	done(arg, &err);
 }
 
+static bool file_put(const char *path, const char *pending, struct str body, struct error *err)
+{
+	if (!file_create(pending, err) || !file_write(pending, body, 0, err))
+		return false;
+	return rename(pending, path) == 0 || failed(err, "rename", pending);
+}
+
+static void directory_put(struct place *p, const char *path, const char *pending, struct str body,
+			  place_done_fn *done, void *arg)
+{
+	char *folder = folder_of(path);
+	struct error err = { 0 };
+
+	(void)p;
+	if (folder_make(folder, &err) && file_put(path, pending, body, &err))
+		(void)folder_sync(folder, &err);
+	free(folder);
+	done(arg, &err);
+}
+
 static void directory_close(struct place *p)
 {
 	free(p->name);
@@ -310,6 +330,7 @@ static const struct place_ops place_directory = {
 	.seal = directory_seal,
 	.commit = directory_commit,
 	.drop = directory_drop,
+	.put = directory_put,
 };
 
 /* --- the sink --- */
@@ -335,6 +356,13 @@ static bool directory_bury(const void *settings, const struct sink_host *host, s
 			   struct error *err)
 {
 	return object_bury(&place_directory, settings, host, blob, err);
+}
+
+static bool directory_control(const void *settings, const struct sink_host *host,
+			      const struct sink_control *events, size_t count,
+			      const _Atomic bool *stop, size_t *told, struct error *err)
+{
+	return object_control(&place_directory, settings, host, events, count, stop, told, err);
 }
 
 static bool sweep_entry(const FTSENT *entry, const char *session, struct error *err)
@@ -438,6 +466,8 @@ const struct sink_ops sink_directory = {
 	.finish = object_finish,
 	.bury = directory_bury,
 	.sweep = directory_sweep,
+	.tells = object_tells,
+	.control = directory_control,
 	.purge = object_purge,
 	.check = directory_check,
 	.trouble = object_trouble,

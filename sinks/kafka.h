@@ -27,8 +27,9 @@
 struct kafka_settings {
 	const char *brokers;
 	const char *topic;
-	long format;  /* enum event_format */
-	long numbers; /* 1: as strings */
+	const char *control_topic; /* NULL: no control events */
+	long format;               /* enum event_format */
+	long numbers;              /* 1: as strings */
 	long delivery;
 	bool tombstones;
 	struct option_map properties;
@@ -39,9 +40,10 @@ extern const struct option kafka_options[];
 bool kafka_validate(const void *settings, struct error *err);
 
 enum kafka_purpose {
-	KAFKA_FOR_READER, /* batches as they come */
-	KAFKA_FOR_ALONE,  /* one message a request, no linger */
-	KAFKA_FOR_CHECK,  /* talks to the brokers, sends nothing */
+	KAFKA_FOR_READER,  /* batches as they come */
+	KAFKA_FOR_ALONE,   /* one message a request, no linger */
+	KAFKA_FOR_CHECK,   /* talks to the brokers, sends nothing */
+	KAFKA_FOR_CONTROL, /* control events, and asks for end offsets */
 };
 /* What rd_kafka_new needs, callbacks apart; the caller's. NULL: err. */
 rd_kafka_conf_t *kafka_conf(const struct kafka_settings *s, const struct sink_host *host,
@@ -124,6 +126,7 @@ struct kafka_channel {
 	pthread_mutex_t topics_lock;
 	struct kafka_topic *topics; /* sorted by name */
 	size_t topic_count, topic_capacity;
+	_Atomic bool recount; /* some topic has to be told of, see kafka_watched */
 	struct kafka_used used;
 };
 
@@ -135,6 +138,18 @@ void kafka_channel_close(struct kafka_channel *c);
 /* The handle of the topic that records of `source` with `op` go to. */
 rd_kafka_topic_t *kafka_channel_topic(struct kafka_channel *c, const struct source *source,
 				      enum event_op op, struct error *err);
+
+/* How many partitions a topic has, by the producer's own word: the partitioner is told with each
+ * message, so that another number is seen when the first key goes where it did not go before. Told
+ * by the channel's thread, for each stream whose records go there (kafka_partitions.c). */
+struct kafka_watched;
+struct kafka_watched *kafka_watched_new(struct kafka_channel *c, const char *topic);
+void kafka_watched_free(struct kafka_watched *t);
+/* The handle of the topic, whose partitions are watched from then on. */
+rd_kafka_topic_t *kafka_watched_handle(struct kafka_watched *t);
+/* The stream's records go there. Under the channel's topics_lock, as the next. */
+void kafka_watched_stream(struct kafka_watched *t, const char *stream);
+void kafka_watched_tell(struct kafka_watched *t);
 
 /* What the process may see of it: NULL text while all is well. */
 struct kafka_trouble {
@@ -178,6 +193,12 @@ void kafka_trouble_clear(struct sink *s);
 void kafka_trouble_explain(struct sink *s, struct error *err);
 /* Drops what the channel holds unsent and unanswered. Any thread; does not wait. */
 void kafka_channel_purge(struct kafka_channel *c);
+
+/* Control events (kafka_control.c). */
+bool kafka_tells(const void *settings);
+bool kafka_control(const void *settings, const struct sink_host *host,
+		   const struct sink_control *events, size_t count, const _Atomic bool *stop,
+		   size_t *told, struct error *err);
 
 bool kafka_check(const void *settings, const struct sink_host *host, struct buf *said,
 		 struct error *err);

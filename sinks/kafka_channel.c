@@ -12,6 +12,7 @@
 struct kafka_topic {
 	char *name;
 	rd_kafka_topic_t *handle;
+	struct kafka_watched *watched;
 };
 
 static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
@@ -56,12 +57,22 @@ static void on_log(const rd_kafka_t *rk, int level, const char *facility, const 
 			 log_text("text", text), log_int("repeated", (int64_t)repeated));
 }
 
+static void tell_partitions(struct kafka_channel *c)
+{
+	pthread_mutex_lock(&c->topics_lock);
+	for (size_t i = 0; i < c->topic_count; i++)
+		kafka_watched_tell(c->topics[i].watched);
+	pthread_mutex_unlock(&c->topics_lock);
+}
+
 static void *run(void *arg)
 {
 	struct kafka_channel *c = arg;
 
 	while (!atomic_load_explicit(&c->stop, memory_order_acquire)) {
 		rd_kafka_poll(c->rk, POLL_MS);
+		if (atomic_exchange_explicit(&c->recount, false, memory_order_acquire))
+			tell_partitions(c);
 		/* Catches what a writer produced while the purge was under way. */
 		if (atomic_load_explicit(&c->sink->purged, memory_order_relaxed))
 			kafka_channel_purge(c);
@@ -77,13 +88,16 @@ void kafka_channel_purge(struct kafka_channel *c)
 
 static void channel_free(struct kafka_channel *c)
 {
-	for (size_t i = 0; i < c->topic_count; i++) {
+	for (size_t i = 0; i < c->topic_count; i++)
 		rd_kafka_topic_destroy(c->topics[i].handle);
+	if (c->rk)
+		rd_kafka_destroy(c->rk);
+	/* Nothing asks for a partition any more. */
+	for (size_t i = 0; i < c->topic_count; i++) {
+		kafka_watched_free(c->topics[i].watched);
 		free(c->topics[i].name);
 	}
 	free(c->topics);
-	if (c->rk)
-		rd_kafka_destroy(c->rk);
 	kafka_used_release(&c->used);
 	pthread_mutex_destroy(&c->topics_lock);
 	free(c);
@@ -156,29 +170,32 @@ static size_t topic_place(const struct kafka_channel *c, const char *name, bool 
 	return *there ? high : low;
 }
 
-static rd_kafka_topic_t *topic_find(struct kafka_channel *c, const char *name, struct error *err)
+static struct kafka_topic *topic_find(struct kafka_channel *c, const char *name, struct error *err)
 {
 	bool there;
 	size_t place = topic_place(c, name, &there);
-	rd_kafka_topic_t *handle;
+	struct kafka_topic made;
 
 	if (there)
-		return c->topics[place].handle;
-	handle = rd_kafka_topic_new(c->rk, name, NULL);
-	if (!handle) {
+		return &c->topics[place];
+	made.watched = kafka_watched_new(c, name);
+	made.handle = kafka_watched_handle(made.watched);
+	if (!made.handle) {
 		error_set(err, ERROR_INVALID, "topic %s: %s", name,
 			  rd_kafka_err2str(rd_kafka_last_error()));
+		kafka_watched_free(made.watched);
 		return NULL;
 	}
+	made.name = memory_text(name);
 	if (c->topic_count == c->topic_capacity) {
 		c->topic_capacity = c->topic_capacity ? 2 * c->topic_capacity : 8;
 		c->topics = memory_resize(c->topics, c->topic_capacity * sizeof(*c->topics));
 	}
 	memmove(&c->topics[place + 1], &c->topics[place],
 		(c->topic_count - place) * sizeof(*c->topics));
-	c->topics[place] = (struct kafka_topic){ memory_text(name), handle };
+	c->topics[place] = made;
 	c->topic_count++;
-	return handle;
+	return &c->topics[place];
 }
 
 rd_kafka_topic_t *kafka_channel_topic(struct kafka_channel *c, const struct source *source,
@@ -189,8 +206,14 @@ rd_kafka_topic_t *kafka_channel_topic(struct kafka_channel *c, const struct sour
 	struct buf name = { 0 };
 
 	if (template_render(c->sink->topic, &values, &name, err)) {
+		struct kafka_topic *topic;
+
 		pthread_mutex_lock(&c->topics_lock);
-		handle = topic_find(c, name.data, err);
+		topic = topic_find(c, name.data, err);
+		if (topic) {
+			kafka_watched_stream(topic->watched, source->stream);
+			handle = topic->handle;
+		}
 		pthread_mutex_unlock(&c->topics_lock);
 	}
 	buf_release(&name);

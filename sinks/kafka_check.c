@@ -87,6 +87,8 @@ static bool ask(rd_kafka_t *rk, const struct kafka_settings *s, const struct tem
 		buf_printf(said, ", %d topic%s to be seen; %s takes its names from the records",
 			   m->topic_cnt, m->topic_cnt == 1 ? "" : "s", s->topic);
 	}
+	if (ok && s->control_topic)
+		ok = say_topic(m, s->control_topic, said, err);
 	rd_kafka_metadata_destroy(m);
 	return ok;
 }

@@ -20,6 +20,10 @@ const struct option kafka_options[] = {
 	    .help = "Brokers to begin with: host:port, separated by commas."),
 	ROW("topic", OPTION_TEXT, topic, .def = "dynamodb.${table}", .flags = OPTION_TEMPLATE,
 	    .help = "Topic; ${table}, ${stream}, ${region}, ${account} and ${op} are the event's."),
+	ROW("control_topic", OPTION_TEXT, control_topic,
+	    .help = "Topic of the control events, a gap or the end of a repair, say: not the "
+		    "data's. "
+		    "Without it they are not told here."),
 	ROW("format", OPTION_ENUM, format, .def = "debezium", .choices = sink_formats,
 	    .help = "Form of the message's value."),
 	ROW("numbers", OPTION_ENUM, numbers, .def = "exact", .choices = sink_numbers,
@@ -70,6 +74,14 @@ static const struct property fixed[] = {
 /* Each message of a request of its own, at once. */
 static const struct property alone[] = {
 	{ "batch.num.messages", "1" },
+	{ "linger.ms", "0" },
+	{ NULL, NULL },
+};
+
+/* The same. And what is in a transaction that is still open counts as well: nothing may end up
+ * behind an end offset that was told. */
+static const struct property control[] = {
+	{ "isolation.level", "read_uncommitted" },
 	{ "linger.ms", "0" },
 	{ NULL, NULL },
 };
@@ -169,6 +181,7 @@ static bool fill(rd_kafka_conf_t *conf, const struct kafka_settings *s,
 	return set_all(conf, defaults, err) && set_properties(conf, &s->properties, err) &&
 	       set(conf, "bootstrap.servers", s->brokers, err) && set_all(conf, fixed, err) &&
 	       (purpose != KAFKA_FOR_ALONE || set_all(conf, alone, err)) &&
+	       (purpose != KAFKA_FOR_CONTROL || set_all(conf, control, err)) &&
 	       set_number(conf, "message.timeout.ms", timeout_ms, err) &&
 	       /* A topic that is not there should be named so before its records time out. */
 	       set_number(conf, "topic.metadata.propagation.max.ms", timeout_ms / 2, err) &&
@@ -186,6 +199,28 @@ rd_kafka_conf_t *kafka_conf(const struct kafka_settings *s, const struct sink_ho
 	return NULL;
 }
 
+static bool control_topic_fits(const struct kafka_settings *s, const struct template *topic,
+			       struct error *err)
+{
+	AUTO(template)
+	struct template *told = template_new(s->control_topic, TEMPLATE_TOPIC, err);
+	struct buf name = { 0 }, data = { 0 };
+	bool ok;
+
+	if (!told)
+		return false;
+	if (template_needs(told) != 0)
+		return error_set(err, ERROR_INVALID, "one topic, without placeholders");
+	ok = template_render(told, &(struct template_values){ 0 }, &name, err);
+	if (ok && template_needs(topic) == 0)
+		ok = template_render(topic, &(struct template_values){ 0 }, &data, err) &&
+		     (strcmp(name.data, data.data) != 0 ||
+		      error_set(err, ERROR_INVALID, "it has to be another one than topic"));
+	buf_release(&name);
+	buf_release(&data);
+	return ok;
+}
+
 bool kafka_validate(const void *settings, struct error *err)
 {
 	const struct kafka_settings *s = settings;
@@ -195,6 +230,8 @@ bool kafka_validate(const void *settings, struct error *err)
 
 	if (!topic)
 		return error_wrap(err, "topic");
+	if (s->control_topic && !control_topic_fits(s, topic, err))
+		return error_wrap(err, "control_topic");
 	if (!s->brokers[0])
 		return error_set(err, ERROR_INVALID, "brokers: host:port, separated by commas");
 	conf = rd_kafka_conf_new();

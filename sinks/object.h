@@ -80,6 +80,10 @@ struct place_ops {
 		       place_done_fn *done, void *arg);
 	/* Throws an uncommitted file away. */
 	void (*drop)(struct place *p, const struct roll_file *f, place_done_fn *done, void *arg);
+	/* A small file, visible as a whole or not at all; again is fine. `pending`: the name, in
+	 * the same folder, that it may have until then; swept with the session. */
+	void (*put)(struct place *p, const char *path, const char *pending, struct str body,
+		    place_done_fn *done, void *arg);
 };
 
 /* The engine, for the tables of sink_directory and sink_s3. `settings` begins with a struct
@@ -99,6 +103,14 @@ struct encoding object_encoding(const void *settings);
 bool object_validate(const void *settings, struct error *err);
 bool object_bury(const struct place_ops *place, const void *settings, const struct sink_host *host,
 		 struct str blob, struct error *err);
+/* Control events: a file each, in the folder _control/ (object_control.c). */
+bool object_tells(const void *settings);
+bool object_control(const struct place_ops *place, const void *settings,
+		    const struct sink_host *host, const struct sink_control *events, size_t count,
+		    const _Atomic bool *stop, size_t *told, struct error *err);
+/* Of a file's name: "20261121T023000Z". Returns out. */
+#define OBJECT_TIME_SIZE 24
+char *object_time_text(int64_t epoch_ms, char out[OBJECT_TIME_SIZE]);
 /* The folder that all files of the sink are in, with its last '/', or "": the prefix and what of
  * the path has no placeholder. To be freed. */
 char *object_folder(const char *prefix, const char *path);

@@ -8,11 +8,10 @@
 
 #include "base/memory.h"
 
-#define BUFFER_FIRST    ((size_t)64 << 10)
-#define DRAIN_MAX_MS    3000
-#define LOG_EACH_MS     30000
-#define START_TEXT_SIZE 24
-#define MARK_SIZE       96
+#define BUFFER_FIRST ((size_t)64 << 10)
+#define DRAIN_MAX_MS 3000
+#define LOG_EACH_MS  30000
+#define MARK_SIZE    96
 
 enum { CALL_CREATE, CALL_PART, CALL_SEAL, CALL_COMMIT, CALL_DROP };
 static const char *const call_names[] = {
@@ -126,23 +125,23 @@ static void file_write(struct object_file *f, struct str bytes)
 
 /* --- files --- */
 
-static char *start_text(int64_t epoch_ms, char out[START_TEXT_SIZE])
+char *object_time_text(int64_t epoch_ms, char out[OBJECT_TIME_SIZE])
 {
 	time_t seconds = epoch_ms / 1000;
 	struct tm tm = { 0 };
 
 	gmtime_r(&seconds, &tm);
-	strftime(out, START_TEXT_SIZE, "%Y%m%dT%H%M%SZ", &tm);
+	strftime(out, OBJECT_TIME_SIZE, "%Y%m%dT%H%M%SZ", &tm);
 	return out;
 }
 
 static void file_name(const struct object_roll *r, size_t n, const char *suffix, struct buf *out)
 {
-	char start[START_TEXT_SIZE];
+	char start[OBJECT_TIME_SIZE];
 
 	if (out->size > 0 && out->data[out->size - 1] != '/')
 		buf_text(out, "/");
-	buf_printf(out, "%s-%s-%" PRIu64 "-%zu.%s", start_text(r->began_aws_ms, start),
+	buf_printf(out, "%s-%s-%" PRIu64 "-%zu.%s", object_time_text(r->began_aws_ms, start),
 		   r->writer->host->session, r->record->number, n, suffix);
 }
 

@@ -89,18 +89,28 @@ static void upload_created(void *arg, const struct error *err, const char *uploa
 	call.done(call.arg, err);
 }
 
-static void s3_create(struct place *p, struct roll_file *f, place_done_fn *done, void *arg)
+/* `roll` NULL: of none. */
+static struct s3_options object_options(const struct s3_bucket *b, const char *content_type,
+					const char *roll)
 {
-	struct s3_bucket *b = bucket_of(p);
 	const struct s3_settings *set = b->settings;
-	struct s3_place at = { p->name, f->path, p->owner };
-	struct s3_options o = {
-		.content_type = compression_content_type((enum compression)set->object.compression),
+
+	return (struct s3_options){
+		.content_type = content_type,
 		.encryption = set->encryption ? encryption_names[set->encryption] : NULL,
 		.kms_key = set->encryption_key,
 		.storage_class = set->storage_class,
-		.metadata_roll = f->mark,
+		.metadata_roll = roll,
 	};
+}
+
+static void s3_create(struct place *p, struct roll_file *f, place_done_fn *done, void *arg)
+{
+	struct s3_bucket *b = bucket_of(p);
+	struct s3_place at = { p->name, f->path, p->owner };
+	struct s3_options o = object_options(
+		b, compression_content_type((enum compression)b->settings->object.compression),
+		f->mark);
 
 	s3_upload_create(b->client, &at, &o, upload_created, upload_call_new(f, done, arg));
 }
@@ -139,6 +149,17 @@ static void s3_drop(struct place *p, const struct roll_file *f, place_done_fn *d
 	struct s3_place at = { p->name, f->path, p->owner };
 
 	s3_upload_abort(bucket_of(p)->client, &at, f->pending, done, arg);
+}
+
+static void s3_place_put(struct place *p, const char *path, const char *pending, struct str body,
+			 place_done_fn *done, void *arg)
+{
+	struct s3_bucket *b = bucket_of(p);
+	struct s3_place at = { p->name, path, p->owner };
+	struct s3_options o = object_options(b, "application/json", NULL);
+
+	(void)pending;
+	s3_put(b->client, &at, &o, body, done, arg);
 }
 
 /* --- commit --- */
@@ -328,6 +349,7 @@ static const struct place_ops place_s3 = {
 	.seal = s3_seal,
 	.commit = s3_commit,
 	.drop = s3_drop,
+	.put = s3_place_put,
 };
 
 /* --- the sink --- */
@@ -341,6 +363,13 @@ static bool s3_bury(const void *settings, const struct sink_host *host, struct s
 		    struct error *err)
 {
 	return object_bury(&place_s3, settings, host, blob, err);
+}
+
+static bool s3_control(const void *settings, const struct sink_host *host,
+		       const struct sink_control *events, size_t count, const _Atomic bool *stop,
+		       size_t *told, struct error *err)
+{
+	return object_control(&place_s3, settings, host, events, count, stop, told, err);
 }
 
 /* A conversation without a sink: its own loop, one step after the other. */
@@ -527,6 +556,8 @@ const struct sink_ops sink_s3 = {
 	.finish = object_finish,
 	.bury = s3_bury,
 	.sweep = s3_sweep,
+	.tells = object_tells,
+	.control = s3_control,
 	.purge = object_purge,
 	.check = s3_check,
 	.trouble = object_trouble,

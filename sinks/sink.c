@@ -23,6 +23,12 @@ static void types_fill(void)
 		types[i] = kinds[i]->config;
 }
 
+void sink_control_with(const struct sink_control *c, const char *member, struct str value,
+		       struct buf *out)
+{
+	buf_printf(out, "%.*s,\"%s\":%.*s}", (int)c->json.n - 1, c->json.p, member, STR_ARG(value));
+}
+
 const struct sink_ops *sink_ops_find(const char *type)
 {
 	for (size_t i = 0; i < KINDS; i++)

@@ -43,9 +43,10 @@ enum sink_answer_kind {
 	SINK_TAKEN,   /* delivery, roll: all of it from `first` on. roll 0: durable */
 	SINK_FAILED,  /* delivery, first, err: records before `first` are in; again later from it */
 	SINK_REFUSED, /* delivery, first, err: record `first` goes to the dead letters */
-	SINK_PREPARED, /* roll, blob: holds every delivery that was taken with this roll */
-	SINK_FINISHED, /* roll: readers can see it; its row may go */
-	SINK_FATAL,    /* err: this session has to end */
+	SINK_PREPARED,   /* roll, blob: holds every delivery that was taken with this roll */
+	SINK_FINISHED,   /* roll: readers can see it; its row may go */
+	SINK_FATAL,      /* err: this session has to end */
+	SINK_PARTITIONS, /* topic, stream, partitions: so many there are now */
 };
 
 struct sink_answer {
@@ -55,6 +56,10 @@ struct sink_answer {
 	size_t first;
 	uint64_t roll;   /* 1.., grows by one; unique within the session and sink */
 	struct str blob; /* PREPARED: valid during the call only */
+	/* PARTITIONS, the same: the topic that the stream's records go to, as the sink sees it for
+	 * the first time, or with another number of partitions. */
+	const char *topic, *stream;
+	uint32_t partitions;
 	struct error err;
 };
 
@@ -73,6 +78,22 @@ struct sink_host {
 	void (*answer)(void *arg, const struct sink_answer *a);
 	void *arg;
 };
+
+/* A control event for the readers of a sink (docs/delivery.md). */
+struct sink_control {
+	int64_t id; /* grows with the order in which they are told */
+	int64_t time_ms;
+	const char *kind, *phase;
+	const struct source *source; /* of whose stream it tells */
+	struct str json;             /* the whole event, an object */
+	/* The end of a baseline, a repair or a rewind: what it tells of is in the sink for good.
+	 * The sink adds how far its data reaches: `rolls`, or the end offsets. */
+	bool end;
+	const char *rolls; /* {SESSION:NUMBER,…}, as the store has them */
+};
+/* The event with one more member, whose value is JSON. */
+void sink_control_with(const struct sink_control *c, const char *member, struct str value,
+		       struct buf *out);
 
 enum sink_commit {
 	SINK_IMMEDIATE,   /* taken is durable; prepare, finish and bury are never called */
@@ -101,6 +122,14 @@ struct sink_ops {
 	 */
 	bool (*sweep)(const void *settings, const struct sink_host *host, const char *session,
 		      struct error *err);
+	/* Has it a place for control events? NULL: no sink of this kind has. */
+	bool (*tells)(const void *settings);
+	/* Tells them, in order; blocking, for about as long as a message may take; repeatable by
+	 * anyone. *told: so many are there for good, also where it failed. `stop` ends it:
+	 * CANCELLED. */
+	bool (*control)(const void *settings, const struct sink_host *host,
+			const struct sink_control *events, size_t count, const _Atomic bool *stop,
+			size_t *told, struct error *err);
 	/* The lease ended: drop what is unsent and answer it as failed. */
 	void (*purge)(struct sink *s);
 	/* Is the peer there, may we write: a line for `sluice check`. Blocking, at most 10 s. */

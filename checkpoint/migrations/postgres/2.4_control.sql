@@ -174,18 +174,30 @@ END $$;
 
 -- --- telling ---
 
+-- Something that a delivery comes after is not visible yet.
+CREATE FUNCTION sluice.control_waits(p_event bigint, p_sink integer) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+	SELECT EXISTS (
+		SELECT FROM sluice.control_roll e JOIN sluice.roll r
+			ON r.session = e.session AND r.sink = e.sink AND r.number <= e.number
+		WHERE e.event = p_event AND e.sink = p_sink)
+$$;
+
 -- Its reply is small on purpose: a client that stops reading must not hold the locks. How many
--- deliveries the session has now.
+-- deliveries the session has now, and whether an end waits for rolls.
 CREATE FUNCTION sluice.control_claim(p_session uuid, p_names text[], p_sinks integer[],
-	p_max bigint) RETURNS bigint
+	p_max bigint, p_at_ms bigint, p_kept_ms bigint, p_late_ms bigint)
+RETURNS TABLE (claimed bigint, waits boolean)
 LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan SET jit = off AS $$
+#variable_conflict use_column
 DECLARE
 	live uuid[];
 BEGIN
 	IF NOT EXISTS (SELECT FROM sluice.control c WHERE NOT c.handed_out AND c.name = ANY (p_names))
 	AND NOT EXISTS (
 		SELECT FROM sluice.control_delivery d WHERE d.told_ms = 0 AND d.sink = ANY (p_sinks)) THEN
-		RETURN 0;
+		RETURN QUERY SELECT 0::bigint, false;
+		RETURN;
 	END IF;
 	PERFORM sluice.session_hold(p_session);
 	PERFORM pg_advisory_xact_lock(hashtextextended('sluice control', 0));
@@ -202,9 +214,13 @@ BEGIN
 		RETURNING c.id, c.name, c.sink
 	)
 	INSERT INTO sluice.control_delivery (event, sink)
-	SELECT f.id, k.sink
+	SELECT DISTINCT f.id, k.sink
 	FROM fresh f JOIN unnest(p_names, p_sinks) AS k (name, sink) ON k.name = f.name
 	WHERE k.sink > 0 AND (f.sink IS NULL OR f.sink = k.sink);
+	DELETE FROM sluice.control c WHERE c.time_ms < p_at_ms - p_kept_ms AND c.handed_out
+	AND NOT EXISTS (
+		SELECT FROM sluice.control_delivery d WHERE d.event = c.id AND d.told_ms = 0);
+	DELETE FROM sluice.control c WHERE c.time_ms < p_at_ms - p_late_ms;
 	-- The oldest of each stream and sink, up to one of which something is not visible yet; none
 	-- while another session is about to tell some.
 	WITH untold AS (
@@ -212,43 +228,28 @@ BEGIN
 			row_number() OVER (PARTITION BY c.name, d.sink ORDER BY d.event) AS place,
 			bool_or(d.owner <> p_session AND d.owner = ANY (live))
 				OVER (PARTITION BY c.name, d.sink) AS others,
-			bool_or(EXISTS (
-				SELECT FROM sluice.control_roll e JOIN sluice.roll r
-					ON r.session = e.session AND r.sink = e.sink AND r.number <= e.number
-				WHERE e.event = d.event AND e.sink = d.sink
-			)) OVER (PARTITION BY c.name, d.sink ORDER BY d.event) AS waits
+			bool_or(sluice.control_waits(d.event, d.sink))
+				OVER (PARTITION BY c.name, d.sink ORDER BY d.event) AS behind
 		FROM sluice.control_delivery d
 		JOIN sluice.control c ON c.id = d.event
-		JOIN unnest(p_names, p_sinks) AS k (name, sink) ON k.name = c.name AND k.sink = d.sink
-		WHERE d.told_ms = 0
+		WHERE d.told_ms = 0 AND EXISTS (SELECT FROM unnest(p_names, p_sinks) AS k (name, sink)
+			WHERE k.name = c.name AND k.sink = d.sink)
 	)
 	UPDATE sluice.control_delivery d SET owner = p_session FROM untold u
 	WHERE d.event = u.event AND d.sink = u.sink AND u.place <= p_max
-	AND d.owner IS DISTINCT FROM p_session AND NOT coalesce(u.others, false) AND NOT u.waits;
-	RETURN (SELECT count(*) FROM sluice.control_delivery d
-		WHERE d.told_ms = 0 AND d.owner = p_session);
+	AND d.owner IS DISTINCT FROM p_session AND NOT coalesce(u.others, false) AND NOT u.behind;
+	RETURN QUERY SELECT count(*) FILTER (WHERE d.owner = p_session),
+		coalesce(bool_or(d.sink = ANY (p_sinks) AND sluice.control_waits(d.event, d.sink)), false)
+	FROM sluice.control_delivery d WHERE d.told_ms = 0;
 END $$;
 
 CREATE FUNCTION sluice.control_told(p_session uuid, p_sink bigint, p_events bigint[],
-	p_at_ms bigint, p_kept_ms bigint, p_late_ms bigint) RETURNS void LANGUAGE plpgsql AS $$
+	p_at_ms bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM sluice.session_hold(p_session);
 	PERFORM pg_advisory_xact_lock(hashtextextended('sluice control', 0));
 	UPDATE sluice.control_delivery SET told_ms = p_at_ms
 	WHERE event = ANY (p_events) AND sink = p_sink AND told_ms = 0 AND owner = p_session;
-	DELETE FROM sluice.control c WHERE c.time_ms < p_at_ms - p_kept_ms AND c.handed_out
-	AND NOT EXISTS (
-		SELECT FROM sluice.control_delivery d WHERE d.event = c.id AND d.told_ms = 0);
-	DELETE FROM sluice.control c WHERE c.time_ms < p_at_ms - p_late_ms;
-END $$;
-
-CREATE FUNCTION sluice.control_release(p_session uuid, p_sink bigint) RETURNS void
-LANGUAGE plpgsql AS $$
-BEGIN
-	PERFORM sluice.session_hold(p_session);
-	PERFORM pg_advisory_xact_lock(hashtextextended('sluice control', 0));
-	UPDATE sluice.control_delivery SET owner = NULL
-	WHERE sink = p_sink AND told_ms = 0 AND owner = p_session;
 END $$;
 
 -- How many partitions it had before; 0: as many, or nothing was known.

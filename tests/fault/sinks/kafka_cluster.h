@@ -36,6 +36,7 @@ struct world {
 	pthread_cond_t answered;
 	struct sink_answer answers[ANSWERS_MAX];
 	size_t answer_count;
+	char partitions[256]; /* what was said of topics: "topic stream n;" */
 };
 
 static const struct source orders = {
@@ -56,7 +57,14 @@ static void world_answer(void *arg, const struct sink_answer *a)
 
 	pthread_mutex_lock(&w->lock);
 	assert(w->answer_count < ANSWERS_MAX); /* cmocka's are for its own thread */
-	w->answers[w->answer_count++] = *a;
+	if (a->kind == SINK_PARTITIONS) {
+		size_t n = strlen(w->partitions);
+
+		snprintf(w->partitions + n, sizeof(w->partitions) - n, "%s %s %u;", a->topic,
+			 a->stream, a->partitions);
+	} else {
+		w->answers[w->answer_count++] = *a;
+	}
 	pthread_cond_broadcast(&w->answered);
 	pthread_mutex_unlock(&w->lock);
 }
@@ -155,7 +163,7 @@ static void world_free(struct world *w)
 	free(w);
 }
 
-static int64_t world_metric(struct world *w, enum metric row, const char *label2)
+static inline int64_t world_metric(struct world *w, enum metric row, const char *label2)
 {
 	return metric_get(metrics_cell(w->metrics, row, "events", label2));
 }
@@ -204,6 +212,7 @@ struct seen {
 	bool tombstone;
 	long n; /* of the payload, or of the header sluice.sequence of a tombstone */
 	char key[64];
+	char value[256];
 	char headers[512]; /* "name=value;" in the order of the message */
 };
 
@@ -273,6 +282,8 @@ static struct seen *world_consume(struct world *w, const char *topic, int partit
 			*s = (struct seen){ .partition = m->partition, .tombstone = !m->payload };
 			if (m->payload)
 				s->n = payload_number(m);
+			snprintf(s->value, sizeof(s->value), "%.*s", (int)m->len,
+				 m->payload ? (const char *)m->payload : "");
 			snprintf(s->key, sizeof(s->key), "%.*s", (int)m->key_len,
 				 (const char *)m->key);
 			seen_headers(m, s);

@@ -453,6 +453,81 @@ static void test_sweep(void **state)
 	assert_non_null(strstr(err.message, "s3:ListBucketMultipartUploads"));
 }
 
+static const struct sink_control two_events[] = {
+	{ .id = 7,
+	  .time_ms = WALL_MS,
+	  .kind = "repair",
+	  .phase = "begin",
+	  .source = &source_orders,
+	  .json = { "{\"id\":7}", 8 } },
+	{ .id = 8,
+	  .time_ms = WALL_MS + 60000,
+	  .kind = "repair",
+	  .phase = "end",
+	  .source = &source_orders,
+	  .json = { "{\"id\":8}", 8 },
+	  .end = true,
+	  .rolls = "{\"" SESSION "\":3}" },
+};
+#define BEGIN_KEY "lake/_control/20261121T101112Z-orders-repair-begin-7.json"
+#define END_KEY   "lake/_control/20261121T101212Z-orders-repair-end-8.json"
+
+static bool tell(const _Atomic bool *stop, size_t *told, struct error *err)
+{
+	return sink_s3.control(&settings, &fx.host, two_events, 2, stop, told, err);
+}
+
+static void expect_event(const char *key, const char *json, int versions)
+{
+	struct s3_server_object *o;
+
+	pthread_mutex_lock(&server.lock);
+	o = s3_object_find(&server, key);
+	assert_non_null(o);
+	assert_int_equal(o->versions, versions);
+	assert_int_equal(o->body.size, strlen(json));
+	assert_memory_equal(o->body.data, json, strlen(json));
+	pthread_mutex_unlock(&server.lock);
+}
+
+static void test_control(void **state)
+{
+	static const _Atomic bool stop = false;
+	struct error err = { 0 };
+	size_t told;
+
+	(void)state;
+	set("prefix", "lake");
+	set("encryption.type", "aws:kms");
+	assert_true(sink_s3.tells(&settings));
+	s3_server_fault(&server, (struct s3_fault){ "PUT", "", S3_LOSE, 0, "", 1 });
+	assert_true(tell(&stop, &told, &err)); /* a lost answer is asked for again */
+	assert_int_equal(told, 2);
+	expect_event(BEGIN_KEY, "{\"id\":7}\n", 2);
+	expect_event(END_KEY, "{\"id\":8,\"rolls\":{\"" SESSION "\":3}}\n", 1);
+	assert_true(was_sent("x-amz-server-side-encryption: aws:kms"));
+	assert_true(was_sent("content-type: application/json"));
+	assert_true(tell(&stop, &told, &err)); /* another worker says the same */
+	expect_event(END_KEY, "{\"id\":8,\"rolls\":{\"" SESSION "\":3}}\n", 2);
+	assert_int_equal(server.object_count, 2);
+}
+
+static void test_control_is_refused(void **state)
+{
+	static const _Atomic bool stop = false, stopped = true;
+	struct error err = { 0 };
+	size_t told = 9;
+
+	(void)state;
+	s3_server_fault(&server, (struct s3_fault){ "PUT", "", S3_ANSWER, 403, "AccessDenied", 1 });
+	assert_false(tell(&stop, &told, &err));
+	assert_int_equal(err.kind, ERROR_REFUSED);
+	assert_non_null(strstr(err.message, "s3:PutObject"));
+	assert_int_equal(told, 0);
+	assert_false(tell(&stopped, &told, &err));
+	assert_int_equal(err.kind, ERROR_CANCELLED);
+}
+
 static void test_check(void **state)
 {
 	struct error err = { 0 };
@@ -526,6 +601,8 @@ int main(void)
 		TEST(test_died_prepared),
 		TEST(test_closed_unprepared),
 		TEST(test_sweep),
+		TEST(test_control),
+		TEST(test_control_is_refused),
 		TEST(test_check),
 		TEST(test_validate),
 	};

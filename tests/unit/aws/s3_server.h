@@ -129,13 +129,19 @@ static inline struct s3_stored *s3_part_slot(struct s3_server_upload *u, int num
 	return &u->parts[u->part_count++];
 }
 
+static inline void s3_checksum(struct str body, char *out)
+{
+	uint32_t crc = ~crc32_iscsi((unsigned char *)(uintptr_t)body.p, (int)body.n, UINT32_MAX);
+	uint8_t bytes[4] = { (uint8_t)(crc >> 24), (uint8_t)(crc >> 16), (uint8_t)(crc >> 8),
+			     (uint8_t)crc };
+
+	EVP_EncodeBlock((unsigned char *)out, bytes, 4);
+}
+
 static inline void s3_part_set(struct s3_server *s, struct s3_server_upload *u, int number,
 			       struct str body)
 {
 	struct s3_stored *part = s3_part_slot(u, number);
-	uint32_t crc = ~crc32_iscsi((unsigned char *)(uintptr_t)body.p, (int)body.n, UINT32_MAX);
-	uint8_t bytes[4] = { (uint8_t)(crc >> 24), (uint8_t)(crc >> 16), (uint8_t)(crc >> 8),
-			     (uint8_t)crc };
 	bool ok;
 
 	buf_clear(&part->body);
@@ -143,7 +149,7 @@ static inline void s3_part_set(struct s3_server *s, struct s3_server_upload *u, 
 	assert(ok);
 	part->number = number;
 	snprintf(part->etag, sizeof(part->etag), "etag-%d-%d", number, ++s->arrivals);
-	EVP_EncodeBlock((unsigned char *)part->checksum, bytes, 4);
+	s3_checksum(body, part->checksum);
 }
 
 static inline char *s3_parameter(const struct s3_request *r, const char *name)
@@ -261,6 +267,30 @@ static inline bool s3_parts_given(struct s3_server_upload *u, struct str body, s
 		assert(ok);
 	}
 	return out->size > 0;
+}
+
+static inline void s3_do_put(struct s3_server *s, int fd, struct s3_request *r, const char *key)
+{
+	struct s3_server_object *o = s3_object_find(s, key);
+	char checksum[16];
+	bool ok;
+
+	s3_checksum(r->body, checksum);
+	if (!r->checksum || strcmp(r->checksum, checksum) != 0) {
+		s3_say_error(fd, r->method, 400, "BadDigest");
+		return;
+	}
+	if (!o)
+		o = &s->objects[s->object_count++];
+	free(o->key);
+	free(o->mark);
+	buf_clear(&o->body);
+	o->key = memory_text(key);
+	o->mark = r->mark ? memory_text(r->mark) : NULL;
+	ok = buf_add(&o->body, r->body.p, r->body.n);
+	assert(ok);
+	o->versions++;
+	s3_send(fd, 200, "ETag: \"put\"\r\n", (struct str){ "", 0 }, false);
 }
 
 static inline void s3_do_complete(struct s3_server *s, int fd, struct s3_request *r,
@@ -443,6 +473,8 @@ static inline void s3_do(struct s3_server *s, int fd, struct s3_request *r)
 		s3_do_uploads(s, fd, r);
 	else if (!id && strcmp(r->method, "GET") == 0)
 		s3_do_get(s, fd, r, key);
+	else if (!id && strcmp(r->method, "PUT") == 0)
+		s3_do_put(s, fd, r, key);
 	else if (!u)
 		s3_say_error(fd, r->method, 404, "NoSuchUpload");
 	else if (strcmp(r->method, "PUT") == 0)

@@ -11,6 +11,8 @@ struct heard {
 	size_t count;
 };
 
+static bool waits; /* what the last claim said */
+
 static void hear(void *arg, const struct store_control *e)
 {
 	struct heard *h = arg;
@@ -44,7 +46,7 @@ static struct heard claim(struct world *w, const char *session, int32_t sink)
 	const struct store_control_of of = { "orders", sink };
 	struct heard h = { .count = 0 };
 
-	assert_ok(store_control_claim(w->s, session, &of, 1, hear, &h, err));
+	assert_ok(store_control_claim(w->s, session, &of, 1, AT_MS, &waits, hear, &h, err));
 	return h;
 }
 
@@ -94,7 +96,7 @@ static void an_event_is_put_once_and_told_in_each_sink(void **state)
 
 	assert_true(put(w, STORE_CONTROL_REPAIR, STORE_CONTROL_BEGIN, "repair 1 begin"));
 	assert_false(put(w, STORE_CONTROL_REPAIR, STORE_CONTROL_BEGIN, "repair 1 begin"));
-	assert_ok(store_control_claim(w->s, SESSION_A, of, 2, hear, &h, err));
+	assert_ok(store_control_claim(w->s, SESSION_A, of, 2, AT_MS, &waits, hear, &h, err));
 	assert_int_equal(h.count, 2);
 	for (size_t i = 0; i < 2; i++) {
 		const struct store_control *e = &h.events[i];
@@ -115,12 +117,12 @@ static void an_event_is_put_once_and_told_in_each_sink(void **state)
 	}
 	tell(w, SESSION_A, &h.events[0]);
 	heard_release(&h);
-	assert_ok(store_control_claim(w->s, SESSION_A, of, 2, hear, &h, err));
+	assert_ok(store_control_claim(w->s, SESSION_A, of, 2, AT_MS, &waits, hear, &h, err));
 	assert_int_equal(h.count, 1); /* said again: what is not told yet */
 	assert_int_equal(h.events[0].sink, w->other);
 	tell(w, SESSION_A, &h.events[0]);
 	heard_release(&h);
-	assert_ok(store_control_claim(w->s, SESSION_A, of, 2, hear, &h, err));
+	assert_ok(store_control_claim(w->s, SESSION_A, of, 2, AT_MS, &waits, hear, &h, err));
 	assert_int_equal(h.count, 0);
 }
 
@@ -146,26 +148,6 @@ static void one_session_tells_and_another_after_its_death(void **state)
 	assert_int_equal(b.count, 2);
 	assert_string_equal(b.events[0].key, "2");
 	assert_string_equal(b.events[1].key, "3");
-	assert_kind(ERROR_FENCED, store_control_release(w->s, SESSION_A, w->sink, err));
-}
-
-static void what_is_given_back_is_anybodys(void **state)
-{
-	struct world *w = *state;
-	HEARD a = { .count = 0 };
-	HEARD b = { .count = 0 };
-
-	begin_b(w);
-	put(w, STORE_CONTROL_REWIND, STORE_CONTROL_BEGIN, "1");
-	a = claim(w, SESSION_A, w->sink);
-	assert_int_equal(a.count, 1);
-	assert_ok(store_control_release(w->s, SESSION_A, w->sink, err));
-	b = claim(w, SESSION_B, w->sink);
-	assert_int_equal(b.count, 1);
-	tell(w, SESSION_A, &a.events[0]); /* it is not its own any more: changes nothing */
-	heard_release(&b);
-	b = claim(w, SESSION_B, w->sink);
-	assert_int_equal(b.count, 1);
 }
 
 static void many_come_in_parts(void **state)
@@ -241,7 +223,7 @@ static void other_streams_are_not_held_up(void **state)
 	assert_int_equal(a.count, 1);
 	w->stream = stream_named(w->s, "users");
 	put(w, STORE_CONTROL_REWIND, STORE_CONTROL_BEGIN, "1");
-	assert_ok(store_control_claim(w->s, SESSION_B, of, 2, hear, &b, err));
+	assert_ok(store_control_claim(w->s, SESSION_B, of, 2, AT_MS, &waits, hear, &b, err));
 	assert_int_equal(b.count, 1);
 	assert_string_equal(b.events[0].name, "users");
 }
@@ -262,7 +244,7 @@ static void one_may_be_for_one_sink(void **state)
 
 	assert_ok(store_control_put(w->s, NULL, &e, &added, err)); /* a person's command */
 	assert_true(added);
-	assert_ok(store_control_claim(w->s, SESSION_A, of, 2, hear, &h, err));
+	assert_ok(store_control_claim(w->s, SESSION_A, of, 2, AT_MS, &waits, hear, &h, err));
 	assert_int_equal(h.count, 1);
 	assert_int_equal(h.events[0].sink, w->other);
 	assert_int_equal(h.events[0].generation, 7);
@@ -323,9 +305,11 @@ static void an_end_waits_until_what_was_before_is_visible(void **state)
 	assert_ok(store_roll_finished(w->s, SESSION_B, "events", 1, err));
 	h = claim(w, SESSION_A, w->sink);
 	assert_int_equal(h.count, 0);
+	assert_true(waits);
 	roll(w, SESSION_A, 3, 3); /* 2 is visible; what came behind the end does not count */
 	h = claim(w, SESSION_A, w->sink);
 	assert_int_equal(h.count, 2);
+	assert_false(waits);
 	assert_string_equal(h.events[0].key, "end");
 	assert_string_equal(h.events[0].rolls, "{\"" SESSION_A "\":2,\"" SESSION_B "\":1}");
 	assert_string_equal(h.events[1].rolls, "");
@@ -484,7 +468,7 @@ static void another_number_of_partitions_is_an_event_for_its_sink(void **state)
 	assert_int_equal(seen_topic(w, SESSION_B, 6, AT_MS + 2), 3);
 	assert_int_equal(seen_topic(w, SESSION_B, 6, AT_MS + 2), 3); /* its reply was lost */
 	assert_int_equal(seen_topic(w, SESSION_A, 6, AT_MS + 3), 0);
-	assert_ok(store_control_claim(w->s, SESSION_A, of, 2, hear, &h, err));
+	assert_ok(store_control_claim(w->s, SESSION_A, of, 2, AT_MS, &waits, hear, &h, err));
 	assert_int_equal(h.count, 1);
 	assert_int_equal(h.events[0].sink, w->sink);
 	assert_says(&h.events[0], STORE_CONTROL_PARTITIONS, STORE_CONTROL_BEGIN, AT_MS + 2,
@@ -497,37 +481,49 @@ static void another_number_of_partitions_is_an_event_for_its_sink(void **state)
 
 /* --- age --- */
 
+static struct heard claim_at(struct world *w, int64_t at_ms)
+{
+	const struct store_control_of of = { "orders", w->sink };
+	struct heard h = { .count = 0 };
+
+	assert_ok(store_control_claim(w->s, SESSION_A, &of, 1, at_ms, &waits, hear, &h, err));
+	return h;
+}
+
+static bool put_at(struct world *w, const char *key, int64_t at_ms)
+{
+	const struct store_control e = { .stream = w->stream, .time_ms = at_ms, .key = key };
+	bool added = false;
+
+	assert_ok(store_control_put(w->s, SESSION_A, &e, &added, err));
+	return added;
+}
+
 static void what_was_told_is_kept_for_some_days(void **state)
 {
 	struct world *w = *state;
-	struct store_control e = { .stream = w->stream, .time_ms = AT_MS, .key = "again" };
+	const int64_t kept_ms = AT_MS + STORE_CONTROL_KEPT_MS;
+	const int64_t late_ms = AT_MS + STORE_CONTROL_LATE_MS;
 	HEARD h = { .count = 0 };
-	bool added;
 
-	assert_ok(store_control_put(w->s, SESSION_A, &e, &added, err));
-	h = claim(w, SESSION_A, w->sink);
+	put_at(w, "told", AT_MS);
+	h = claim_at(w, AT_MS);
 	tell(w, SESSION_A, &h.events[0]);
-	assert_ok(store_control_told(w->s, SESSION_A, w->sink, NULL, 0,
-				     AT_MS + STORE_CONTROL_KEPT_MS, err));
-	assert_ok(store_control_put(w->s, SESSION_A, &e, &added, err));
-	assert_false(added);
-	assert_ok(store_control_told(w->s, SESSION_A, w->sink, NULL, 0,
-				     AT_MS + STORE_CONTROL_KEPT_MS + 1, err));
-	assert_ok(store_control_put(w->s, SESSION_A, &e, &added, err));
-	assert_true(added);
+	put_at(w, "late", AT_MS);
 	heard_release(&h);
-	h = claim(w, SESSION_A, w->sink);
+	h = claim_at(w, kept_ms);
+	assert_false(put_at(w, "told", AT_MS));
+	heard_release(&h);
+	h = claim_at(w, kept_ms + 1);
+	assert_true(put_at(w, "told", late_ms)); /* it was forgotten */
+	heard_release(&h);
+	h = claim_at(w, late_ms);
+	assert_int_equal(h.count, 2); /* what is not told is not forgotten */
+	assert_string_equal(h.events[0].key, "late");
+	heard_release(&h);
+	h = claim_at(w, late_ms + 1); /* or only when it is no news any more */
 	assert_int_equal(h.count, 1);
-	assert_ok(store_control_told(w->s, SESSION_A, w->sink, NULL, 0,
-				     AT_MS + STORE_CONTROL_LATE_MS, err));
-	heard_release(&h);
-	h = claim(w, SESSION_A, w->sink);
-	assert_int_equal(h.count, 1); /* not told, not forgotten */
-	assert_ok(store_control_told(w->s, SESSION_A, w->sink, NULL, 0,
-				     AT_MS + STORE_CONTROL_LATE_MS + 1, err));
-	heard_release(&h);
-	h = claim(w, SESSION_A, w->sink);
-	assert_int_equal(h.count, 0);
+	assert_string_equal(h.events[0].key, "told");
 }
 
 static int run(const char *name)
@@ -536,7 +532,6 @@ static int run(const char *name)
 	const struct CMUnitTest tests[] = {
 		T(an_event_is_put_once_and_told_in_each_sink),
 		T(one_session_tells_and_another_after_its_death),
-		T(what_is_given_back_is_anybodys),
 		T(many_come_in_parts),
 		T(the_stored_sinks_get_it),
 		T(a_stream_without_a_teller_has_told_all),

@@ -360,6 +360,93 @@ static void test_purge_fails_what_comes(void **state)
 	parcel_free(b);
 }
 
+static bool tell(const struct sink_control *c, size_t count, size_t *told, struct error *err)
+{
+	static const _Atomic bool stop = false;
+
+	return sink_directory.control(&settings, &fx.host, c, count, &stop, told, err);
+}
+
+static void expect_event(const char *name, const char *json)
+{
+	char full[512];
+	struct buf raw;
+
+	buf_init(&raw, 0);
+	snprintf(full, sizeof(full), "%s/out/_control/%s", fx.root, name);
+	read_whole(full, &raw);
+	assert_int_equal(raw.size, strlen(json));
+	assert_memory_equal(raw.data, json, raw.size);
+	buf_release(&raw);
+}
+
+static void test_control_events(void **state)
+{
+	const struct source odd = { .stream = "a/b:\xc3\xbc" };
+	struct sink_control c[] = {
+		{ .id = 7,
+		  .time_ms = WALL_MS,
+		  .kind = "gap",
+		  .phase = "begin",
+		  .source = &source_orders,
+		  .json = STR("{\"id\":7}") },
+		{ .id = 8,
+		  .time_ms = WALL_MS,
+		  .kind = "rewind",
+		  .phase = "end",
+		  .source = &odd,
+		  .json = STR("{\"id\":8}"),
+		  .end = true,
+		  .rolls = "" },
+	};
+	struct error err = { 0 };
+	size_t told;
+
+	(void)state;
+	assert_true(sink_directory.tells(&settings));
+	for (int i = 0; i < 2; i++) {
+		assert_true(tell(c, 2, &told, &err));
+		assert_int_equal(told, 2);
+		expect_event("20261121T101112Z-orders-gap-begin-7.json", "{\"id\":7}\n");
+		expect_event("20261121T101112Z-a_b___-rewind-end-8.json",
+			     "{\"id\":8,\"rolls\":{}}\n");
+	}
+}
+
+static void test_control_events_in_part(void **state)
+{
+	struct sink_control c[] = {
+		{ .id = 7,
+		  .kind = "gap",
+		  .phase = "end",
+		  .source = &source_orders,
+		  .json = STR("{}") },
+		{ .id = 8,
+		  .kind = "gap",
+		  .phase = "end",
+		  .source = &source_orders,
+		  .json = STR("{}") },
+	};
+	char wall[512], left[512];
+	struct error err = { 0 };
+	size_t told;
+
+	(void)state;
+	snprintf(wall, sizeof(wall), "%s/out/_control/19700101T000000Z-orders-gap-end-8.json",
+		 fx.root);
+	assert_true(tell(c, 1, &told, &err));
+	assert_int_equal(mkdir(wall, 0755), 0);
+	assert_false(tell(c, 2, &told, &err));
+	assert_int_equal(told, 1);
+	assert_non_null(strstr(err.message, "cannot rename"));
+	/* What it left behind goes with the session. */
+	snprintf(left, sizeof(left), "%s/out/_control/.19700101T000000Z-" SESSION "-control-8",
+		 fx.root);
+	assert_int_equal(access(left, F_OK), 0);
+	assert_true(sink_directory.sweep(&settings, &fx.host, SESSION, &err));
+	assert_int_not_equal(access(left, F_OK), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -376,6 +463,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_memory_is_a_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unfinished_roll_holds_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_purge_fails_what_comes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_control_events, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_control_events_in_part, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
