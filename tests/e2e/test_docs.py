@@ -5,6 +5,7 @@ is compared by its shape. To write them anew: SLUICE_WRITE_DOCS=1."""
 import json
 import os
 import re
+import sqlite3
 import subprocess
 
 import pytest
@@ -36,7 +37,8 @@ VOLATILE = [(re.compile(pattern), text) for pattern, text in (
     (r"shardId-\d{20}-[0-9a-f]{8}", "SHARD"), (r"\d{10}-0{18,}\d{21,22}", "ORDER"),
     (r'"\d{21,22}"', "SEQUENCE"), (r"stream/2\d{3}-\d\d-\d\dT[\d:.]+", "STREAM"),
     (r'"time":"[^"]*"', "TIME"), (r'("op":"\w","ts_ms":)\d+', r"\1NOW"),
-    (r'"(event_id|eventID)":"[0-9a-f]{32}"', r"\1"), (r'"version":"[\d.]+"', "VERSION"))]
+    (r'"(event_id|eventID)":"[0-9a-f]{32}"', r"\1"), (r'"version":"[\d.]+"', "VERSION"),
+    (r'"((?:from|to)_ms)":\d+', r"\1"), (r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", "SESSION"))]
 
 
 def shape(text):
@@ -115,6 +117,44 @@ def test_example_of_a_dead_letter(emulator, tmp_path):
     letter = worker.run("deadletter", "show", "1").stdout
     assert json.loads(letter)["record"]["dynamodb"]["NewImage"]["total"] == {"N": "12,90"}
     check_example("letter", letter)
+
+
+CONTROL = """
+INSERT INTO gap (stream, shard, kind, from_ms, to_ms, found_ms, session, worker, state)
+SELECT id, '', 'reenabled', 0, 1795231000000, 1795231002000, '', '', 'open' FROM stream;
+UPDATE gap SET state = 'accepted', how = 'resume', closed_ms = 1795231100000 WHERE shard = '';
+INSERT INTO control (stream, name, kind, phase, generation, time_ms, key, sink, detail)
+SELECT id, name, kind, phase, 2, at, kind || phase, only_in, detail FROM stream, (
+    SELECT 'repair' AS kind, 'begin' AS phase, 1795231200000 AS at, NULL AS only_in, '' AS detail
+    UNION ALL SELECT 'repair', 'end', 1795231300000, NULL, ''
+    UNION ALL SELECT 'partitions', 'begin', 1795231400000, 1,
+        '{"topic":"dynamodb.orders","from":4,"to":8}') ORDER BY at;
+"""
+
+
+def test_examples_of_control_events(emulator, tmp_path):
+    worker = Sluice(tmp_path / "worker", {
+        "checkpoint": {"store": f"sqlite:{tmp_path}/state.db"},
+        "aws": {"endpoint": {"dynamodb": emulator.endpoint, "streams": emulator.endpoint}},
+        "streams": [{"table": "orders", "start": "oldest", "gap": "oldest", "sinks": ["files"]}],
+        "sinks": {"files": {"type": "directory", "path": f"{tmp_path}/out/"}},
+        "http": {"listen": f"127.0.0.1:{free_port()}"}})
+    make_changes(emulator)
+    assert worker.drain() == 0
+    (shard,) = (name for name, now in emulator.truth("orders")["streams"][-1]["shards"].items()
+                if now["records"] == 3)
+    emulator.control("put", table="orders", item=ITEM)
+    emulator.control("put", table="orders", item={**ITEM, "state": {"S": "sent"}})
+    emulator.control("trim", table="orders", shard=shard, before=4)
+    assert worker.drain() == 0
+    with sqlite3.connect(tmp_path / "state.db") as store:
+        store.executescript(CONTROL)
+    assert worker.drain() == 0
+    events = sorted((path.read_text() for path in (tmp_path / "out/_control").iterdir()),
+                    key=lambda text: json.loads(text)["id"])
+    assert [json.loads(event)["kind"] for event in events] == [
+        "gap", "gap", "reenabled", "reenabled", "repair", "repair", "partitions"]
+    check_example("control", "".join(events))
 
 
 def test_table_of_filters(emulator, tmp_path):

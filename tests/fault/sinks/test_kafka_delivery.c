@@ -319,6 +319,11 @@ static void test_check(void **state)
 	assert_true(check(w, &said, &err));
 	assert_string_equal(said.data, "2 brokers, topic t with 6 partitions");
 	buf_clear(&said);
+	w->settings.control_topic = "told";
+	assert_true(check(w, &said, &err));
+	assert_non_null(strstr(said.data, "topic t with 6 partitions, no topic told"));
+	w->settings.control_topic = NULL;
+	buf_clear(&said);
 	w->settings.topic = "absent";
 	assert_true(check(w, &said, &err));
 	assert_non_null(strstr(said.data, "no topic absent"));

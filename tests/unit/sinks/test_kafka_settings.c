@@ -64,6 +64,29 @@ static void test_formats(void **state)
 	assert_string_equal(sink_formats[FORMAT_DYNAMODB], "dynamodb");
 }
 
+static void test_control_topic(void **state)
+{
+	struct kafka_settings s = settings_new();
+	struct error err = { 0 };
+
+	(void)state;
+	assert_null(s.control_topic);
+	assert_false(sink_kafka.tells(&s));
+	s.control_topic = "sluice.control";
+	assert_true(kafka_validate(&s, &err));
+	assert_true(sink_kafka.tells(&s));
+	s.topic = "sluice.control";
+	assert_false(kafka_validate(&s, &err));
+	assert_non_null(strstr(err.message, "control_topic: it has to be another one"));
+	s.topic = "t";
+	s.control_topic = "control.${table}";
+	assert_false(kafka_validate(&s, &err));
+	assert_non_null(strstr(err.message, "control_topic: one topic"));
+	s.control_topic = "not a topic";
+	assert_false(kafka_validate(&s, &err));
+	assert_non_null(strstr(err.message, "control_topic: "));
+}
+
 static void test_topic(void **state)
 {
 	struct kafka_settings s = settings_new();
@@ -223,6 +246,7 @@ int main(void)
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_formats),
 		cmocka_unit_test(test_topic),
+		cmocka_unit_test(test_control_topic),
 		cmocka_unit_test(test_properties),
 		cmocka_unit_test(test_configuration),
 		cmocka_unit_test(test_partitions_are_the_java_clients),
