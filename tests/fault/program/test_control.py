@@ -77,6 +77,24 @@ class Control(GapWorld):
         self.drain(worker)
         self.check_gap_told(root, "oldest")
 
+    def test_a_stream_that_was_off_and_on(self):
+        """Told while the new one waits for a person and nobody reads it."""
+        emulator = self.emulator("orders:records=10:keys=4:bytes=400")
+        worker = self.one(emulator)
+        self.drain(worker)
+        emulator.control("disable", table="orders")
+        emulator.control("enable", table="orders")
+        arn = emulator.truth("orders")["streams"][-1]["arn"]
+        for _ in range(2):
+            self.drain(worker, code=1)
+            (event,) = self.control()
+            self.assertEqual((event["kind"], event["phase"], event["arn"]), ("reenabled", "begin", arn))
+            self.assertIsNone(event["reenabled"]["shard"])
+        self.resume(worker)
+        self.drain(worker)
+        self.assertEqual([(e["phase"], e["reenabled"]["how"]) for e in self.control()],
+                         [("begin", None), ("end", "resume")])
+
     def test_stdout_is_told_nothing(self):
         worker, _ = self.trimmed("oldest")
         worker.config["sinks"]["files"] = {"type": "stdout"}
