@@ -209,7 +209,8 @@ uint32_t core_add_lane(struct core *c, const struct core_lane_start *start, int6
 				 .dirty_next = CORE_NONE,
 				 .store_id = start->store_id,
 				 .since_ms = start->since_ms,
-				 .recent_bytes = CORE_PAGE_FIRST };
+				 .recent_bytes = CORE_PAGE_FIRST,
+				 .pacing.bulk = c->streams[start->stream].files };
 	if (start->parent != CORE_NONE)
 		link_child(c, start->parent, lane);
 	if (start_frontiers(c, l, start)) {
