@@ -200,7 +200,7 @@ static size_t on_event(struct core *c, const struct core_event *e, struct core_a
 		core_lane_leave(c, e->lane);
 		break;
 	case CORE_HURRY:
-		core_lane_hurry(c, &c->lanes[e->lane]);
+		core_hurry(c, e->stream);
 		break;
 	case CORE_STOP:
 		c->stopping = true;

@@ -58,7 +58,7 @@ enum core_event_type {
 	CORE_RELEASE, /* lane: it shall leave, with its descendants that wait, then
 			 CORE_RELEASED. Nothing happens where it is closed or stands still:
 			 a lane that gets there on its way out stays as well */
-	CORE_HURRY,   /* lane: what is in the sinks of it shall be visible soon */
+	CORE_HURRY,   /* stream: what sinks have of its closed lanes shall be visible soon */
 	CORE_STOP,    /* fetch nothing more, bring what is in flight home, then CORE_DRAINED */
 };
 

@@ -262,6 +262,13 @@ void core_lane_hurry(struct core *c, const struct core_lane *l)
 	}
 }
 
+void core_hurry(struct core *c, uint32_t stream)
+{
+	for (uint32_t i = 0; i < c->lane_count; i++)
+		if (c->lanes[i].stream == stream && c->lanes[i].closed)
+			core_lane_hurry(c, &c->lanes[i]);
+}
+
 void core_lane_leave(struct core *c, uint32_t lane)
 {
 	struct core_lane *l = &c->lanes[lane];

@@ -290,6 +290,7 @@ static void serve(struct worker *w)
 		 log_text("store", store_describe(w->settings.store)));
 	health_set(w->settings.health, "session", NULL);
 	worker_follow(w);
+	worker_load(w);
 	worker_watch(w);
 	first.now_ms = loop_now_ms(w->loop);
 	worker_feed(w, &first);
@@ -351,6 +352,8 @@ static void release(struct worker *w)
 	free(w->moves);
 	free(w->reads);
 	worker_release_streams(w);
+	worker_release_loads(w);
+	free(w->files);
 	worker_follow_release(w);
 	core_release(&w->core);
 	queue_free(w->events);

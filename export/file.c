@@ -166,15 +166,15 @@ static void count_lines(struct file *f, const char *p, size_t n)
 	}
 }
 
-/* What comes before options.from is not for the caller. */
+/* What comes before options.from is not for the caller, nor is what is verified. */
 static void skip(struct file *f)
 {
 	uint64_t begin = f->inflated - f->lines->size, n;
 
-	if (begin >= f->options.from)
+	if (begin >= f->options.from && !f->options.verify)
 		return;
 	n = f->options.from - begin;
-	if (n > f->lines->size)
+	if (n > f->lines->size || f->options.verify)
 		n = f->lines->size;
 	count_lines(f, f->lines->data, n);
 	memmove(f->lines->data, f->lines->data + n, f->lines->size - n);

@@ -28,6 +28,7 @@ struct file_options {
 	uint64_t from;         /* the place to begin at; 0: the file's beginning */
 	size_t range_bytes;    /* of one GET */
 	size_t block_bytes;    /* of lines, about */
+	bool verify;           /* no lines: the first answer is the end, or what is wrong with it */
 };
 
 struct file_block {
@@ -46,7 +47,7 @@ void file_free(struct file *f);
  * where it lacks it. One at a time; `fn` runs from the loop. `lines` may be given away by then. */
 void file_next(struct file *f, struct buf *lines, file_fn *fn, void *arg);
 
-/* Lines that came before `from` and have something in them, so far. */
+/* Lines that came before `from`, or were verified, and have something in them, so far. */
 uint64_t file_passed_lines(const struct file *f);
 /* For progress: of the file's bytes as they lie there. total 0: not known yet. */
 uint64_t file_fetched(const struct file *f);

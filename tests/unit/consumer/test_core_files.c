@@ -273,7 +273,7 @@ static void a_roll_is_hurried(void **state)
 	answer(lane, 1, 1);
 	end_of(lane);
 	assert_false(until(CORE_PREPARE, CORE_NONE));
-	feed((struct core_event){ .type = CORE_HURRY, .lane = lane });
+	feed((struct core_event){ .type = CORE_HURRY, .stream = t.stream });
 	assert_true(did(CORE_PREPARE, CORE_NONE));
 	core_release(&t.core);
 }

@@ -350,6 +350,28 @@ static void lines_that_are_passed_are_counted(void **state)
 	}
 }
 
+/* All of it is looked at, and none of it is given. */
+static void a_file_that_is_verified(void **state)
+{
+	struct file_options o = usual();
+	struct reading r;
+
+	(void)state;
+	o.verify = true;
+	put_text(400000);
+	read_file(&r, &o);
+	assert_int_equal(r.err.kind, ERROR_NONE);
+	assert_int_equal(r.all.size, 0);
+	assert_int_equal(r.blocks, 1);
+	assert_true(file_passed_lines(r.file) > 1000);
+	reading_end(&r);
+	o.md5 = "kAFQmDzST7DWlj99KOF/cg==";
+	assert_fails(&o, ERROR_INVALID, "the manifest says");
+	o.md5 = md5;
+	s3_server_put(&server, KEY, (struct str){ packed.data, packed.size / 2 });
+	assert_fails(&o, ERROR_INVALID, "in the middle of its gzip data");
+}
+
 static void damaged_files(void **state)
 {
 	struct file_options o = usual();
@@ -514,6 +536,7 @@ int main(void)
 		TEST(a_file_goes_on_at_any_place),
 		TEST(a_server_that_comes_back),
 		TEST(lines_that_are_passed_are_counted),
+		TEST(a_file_that_is_verified),
 		TEST(damaged_files),
 		TEST(a_line_without_end),
 		TEST(files_that_cannot_be_had),
