@@ -134,7 +134,7 @@ static void stand_still(struct reader *r, const struct lane_delivery *d, const s
 		snprintf(what, sizeof(what),
 			 "sink %s refused the row at place %" PRIu64 " (on_error: stop)", sink,
 			 lane_row_place(b, e));
-		reader_fail_file(r, l, what, error);
+		reader_stop_file(r, l, what, error);
 	} else {
 		log_error("shard stands still: a sink refused a record",
 			  log_text("stream", l->stream->source.stream), log_text("shard", l->shard),

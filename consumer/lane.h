@@ -104,6 +104,7 @@ struct lane_file {
 	_Atomic uint64_t rows, bytes;
 	/* The reader's word before it tells the core that the lane leaves; then the worker's. */
 	bool failed;
+	bool stopped; /* on_error: stop; to try again helps only once something was changed */
 	bool damaged; /* its bytes are not the manifest's: what was delivered is not to be believed
 		       */
 	char failure[sizeof(((struct error *)0)->message)];

@@ -127,6 +127,9 @@ static void on_commands(void *arg, int fd, uint32_t events)
 			lane_free(some[i].lane);
 			atomic_fetch_sub(&r->drops, 1);
 			break;
+		case READER_HALT_FILES:
+			reader_shut_files(r);
+			break;
 		}
 	}
 }
@@ -154,10 +157,11 @@ struct reader *reader_start(const struct reader_settings *settings, struct error
 		return NULL;
 	}
 	/* A fetch, an answer a sink, a letter a sink or page: what a lane can have under way; that
-	 * it is not listed, that it goes on, and its end. */
-	r->commands = queue_new(sizeof(struct reader_command),
-				settings->fetches_max + (size_t)settings->lanes_max *
-								(CORE_SINKS_MAX + CORE_PAGES + 3));
+	 * it is not listed, that it goes on, and its end; and once the end of all files. */
+	r->commands =
+		queue_new(sizeof(struct reader_command),
+			  1 + settings->fetches_max +
+				  (size_t)settings->lanes_max * (CORE_SINKS_MAX + CORE_PAGES + 3));
 	r->timer = loop_timer_new(r->loop, on_timer, r);
 	r->tell = loop_timer_new(r->loop, wake_core, r);
 	loop_watch(r->loop, queue_fd(r->commands), EPOLLIN, on_commands, r);
@@ -236,6 +240,11 @@ bool reader_drop(struct reader *r, struct lane *lane)
 	atomic_fetch_add(&r->drops, 1);
 	command(r, (struct reader_command){ .type = READER_DROP, .lane = lane });
 	return true;
+}
+
+void reader_halt_files(struct reader *r)
+{
+	command(r, (struct reader_command){ .type = READER_HALT_FILES });
 }
 
 void reader_go_on(struct reader *r, struct lane *lane)

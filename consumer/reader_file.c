@@ -89,6 +89,12 @@ void reader_fail_file(struct reader *r, struct lane *l, const char *what, const 
 	tell_left(r, l);
 }
 
+void reader_stop_file(struct reader *r, struct lane *l, const char *what, const char *why)
+{
+	l->file->stopped = l->file->stopped || !l->file->failed;
+	reader_fail_file(r, l, what, why);
+}
+
 /* It may work later, and what is there of it stays. */
 static void come_again(struct reader *r, struct lane *l, const struct error *err)
 {
@@ -109,6 +115,21 @@ static void come_again(struct reader *r, struct lane *l, const struct error *err
 						 .failure = err->kind == ERROR_THROTTLED
 								    ? ERROR_THROTTLED
 								    : ERROR_RETRY });
+}
+
+void reader_shut_files(struct reader *r)
+{
+	const struct error cancelled = { .kind = ERROR_CANCELLED };
+
+	for (struct lane_file *f = r->files, *next; f; f = next) {
+		bool asked = f->asked;
+
+		next = f->next;
+		f->asked = false;
+		reader_shut_file(r, f);
+		if (asked)
+			come_again(r, f->lane, &cancelled);
+	}
 }
 
 static void cannot_be_read(struct reader *r, struct lane *l, const struct error *err)

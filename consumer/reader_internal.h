@@ -17,6 +17,7 @@ enum reader_command_type {
 	READER_GO_ON,
 	READER_UNLISTED,
 	READER_DROP,
+	READER_HALT_FILES,
 };
 struct reader_command {
 	enum reader_command_type type;
@@ -70,8 +71,12 @@ void reader_go_on_shard(struct lane *l);
  * bytes in memory, beside the pages. */
 #define READER_RANGE_BYTES ((size_t)1 << 20)
 void reader_fetch_file(struct reader *r, struct lane *l);
-/* Nothing more is read of it, and why. The caller tells the core that the lane leaves. */
+/* Nothing more is read of it, and why. A fetch that is out gives nothing. */
 void reader_fail_file(struct reader *r, struct lane *l, const char *what, const char *why);
+/* The same because of a row, with on_error: stop. */
+void reader_stop_file(struct reader *r, struct lane *l, const char *what, const char *why);
+/* All that are open; fetches that are out give nothing. */
+void reader_shut_files(struct reader *r);
 /* Before the lane or the reader goes. */
 void reader_shut_file(struct reader *r, struct lane_file *f);
 

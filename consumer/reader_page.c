@@ -118,7 +118,7 @@ static void cut(struct reader *r, struct lane *l, const struct batch *b, size_t 
 		snprintf(what, sizeof(what),
 			 "the row at place %" PRIu64 " cannot be decoded (on_error: stop)",
 			 lane_row_place(b, &b->events[count]));
-		reader_fail_file(r, l, what, b->events[count].bad);
+		reader_stop_file(r, l, what, b->events[count].bad);
 		e->leaves = true;
 	} else {
 		e->stopped = true;

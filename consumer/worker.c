@@ -42,6 +42,8 @@ static void on_stop(void *arg, int fd, uint32_t events)
 	if (w->second_store)
 		store_end_by(w->second_store, e.now_ms + shutdown_ms);
 	worker_feed(w, &e);
+	for (unsigned i = 0; i < w->reader_count; i++)
+		reader_halt_files(w->readers[i]);
 }
 
 static void on_deadline(void *arg)

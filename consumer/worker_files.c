@@ -311,7 +311,7 @@ static void tell(struct worker *w, const struct worker_load *l, const struct wor
 
 /* Nothing of it is under way any more, and what was delivered is saved. */
 static void give_up(struct worker *w, struct worker_load *l, const struct worker_file *f,
-		    const char *error, bool anew)
+		    const char *error, bool again, bool anew)
 {
 	struct failure *x = memory_new(sizeof(*x));
 
@@ -322,7 +322,7 @@ static void give_up(struct worker *w, struct worker_load *l, const struct worker
 			       .at_ms = clock_aws_ms(w->settings.clock),
 			       .anew = anew };
 	snprintf(x->error, sizeof(x->error), "%s", error);
-	if (f->retries < l->retries)
+	if (again && f->retries < l->retries)
 		x->retry_at_ms =
 			x->at_ms + rng_backoff_ms(&w->rng, f->retries, RETRY_BASE_MS, RETRY_MAX_MS);
 	tell(w, l, f, x);
@@ -336,7 +336,7 @@ void worker_file_left(struct worker *w, struct lane *lane)
 
 	assert(lane->file->failed);
 	stops_reading(w, l, f);
-	give_up(w, l, f, lane->file->failure, lane->file->damaged);
+	give_up(w, l, f, lane->file->failure, !lane->file->stopped, lane->file->damaged);
 }
 
 /* --- reading --- */
@@ -372,7 +372,7 @@ static void read_file(struct worker *w, struct worker_load *l, struct worker_fil
 	l->waiting--;
 	f->state = lane ? FILE_READ : FILE_OVER;
 	if (!lane) {
-		give_up(w, l, f, "its location is not s3://BUCKET/KEY", false);
+		give_up(w, l, f, "its location is not s3://BUCKET/KEY", false, false);
 		return;
 	}
 	lane->file->suspect = f->suspect;
