@@ -40,6 +40,15 @@ static const struct metric_row rows[METRIC_COUNT] = {
 			      "Records that a filter kept from the sink.", false },
 	[METRIC_GAPS] = { "sluice_gaps_total", METRIC_COUNTER, "stream", NULL,
 			  "Gaps: records that left the stream before they were read.", false },
+	[METRIC_EXPORT_FILES] = { "sluice_export_files", METRIC_GAUGE, "table", "status",
+				  "Data files of exports that are loaded or failed, by status "
+				  "(pending, in_progress, completed, failed): those of all "
+				  "workers, a quarter of a minute old at most.",
+				  false },
+	[METRIC_EXPORT_RECORDS] = { "sluice_export_records_total", METRIC_COUNTER, "table", NULL,
+				    "Rows read from data files of exports.", false },
+	[METRIC_EXPORT_BYTES] = { "sluice_export_bytes_total", METRIC_COUNTER, "table", NULL,
+				  "Bytes of these rows, inflated.", false },
 	[METRIC_POLLS] = { "sluice_polls_total", METRIC_COUNTER, "stream", "result",
 			   "Reads of shards, by result: records, empty, or as AWS's answers "
 			   "are counted (below).",

@@ -19,6 +19,9 @@ enum metric {
 	METRIC_DROPPED,               /* reason */
 	METRIC_FILTERED,              /* stream, sink */
 	METRIC_GAPS,                  /* stream */
+	METRIC_EXPORT_FILES,          /* table, status */
+	METRIC_EXPORT_RECORDS,        /* table */
+	METRIC_EXPORT_BYTES,          /* table */
 	METRIC_POLLS,                 /* stream, result */
 	METRIC_POLL_LIMIT,            /* stream: calls a second, thousandths */
 	METRIC_POLL_UNITS_MONTH,      /* stream */

@@ -128,11 +128,12 @@ bool store_files_claim(struct store *s, const char *session, int64_t export, con
 }
 
 bool store_file_failed(struct store *s, const char *session, int64_t lane, const char *error,
-		       int64_t retry_at_ms, int64_t at_ms, struct error *err)
+		       int64_t retry_at_ms, bool anew, int64_t at_ms, struct error *err)
 {
-	return store_named(
-		s, s->ops->exports->file_failed(s, session, lane, error, retry_at_ms, at_ms, err),
-		err);
+	return store_named(s,
+			   s->ops->exports->file_failed(s, session, lane, error, retry_at_ms, anew,
+							at_ms, err),
+			   err);
 }
 
 bool store_export_retry(struct store *s, int64_t export, int64_t lane, int64_t at_ms,

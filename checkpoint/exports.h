@@ -122,8 +122,9 @@ struct store_exports_of {
 	const char *table_arn, *name;
 	int64_t stream;
 	bool open; /* those that want something done: not abandoned, not complete and published */
-	/* Those whose files are being loaded, without what is summed over files (files_held, and
-	 * records and bytes of those in progress): cheap, for asking again and again. */
+	/* Those whose files are being loaded, or that failed at some of them, without what is
+	 * summed over files (files_held, and records and bytes of those in progress): cheap, for
+	 * asking again and again. */
 	bool loading;
 	uint32_t max;
 };
@@ -142,7 +143,7 @@ const char *store_file_status_name(enum store_file_status status); /* in upper c
 
 struct store_file {
 	char name[STORE_SHARD_SIZE]; /* the lane's shard: one of the export's */
-	const char *location;        /* where its bytes are */
+	const char *location;        /* s3://BUCKET/KEY */
 	const char *checksum;        /* as the manifest has it; "": none */
 	uint64_t items;              /* the same */
 
@@ -178,9 +179,10 @@ bool store_files_claim(struct store *s, const char *session, int64_t export, con
 		       store_position_fn *position, void *arg, struct error *err) MUST_CHECK;
 /* The session gives it up: it is pending again, not before retry_at_ms; 0: failed. All that was
  * delivered of it is saved, as for store_lanes_release, which gives a file back without a failure.
- * FENCED where it is not the session's. */
+ * `anew`: what was delivered is not to be believed, and its positions are none. FENCED where it is
+ * not the session's. */
 bool store_file_failed(struct store *s, const char *session, int64_t lane, const char *error,
-		       int64_t retry_at_ms, int64_t at_ms, struct error *err) MUST_CHECK;
+		       int64_t retry_at_ms, bool anew, int64_t at_ms, struct error *err) MUST_CHECK;
 /* A person says: again. The file, or with lane 0 all that failed or wait for their time, or an
  * export that was out of attempts; *retried: how many. */
 bool store_export_retry(struct store *s, int64_t export, int64_t lane, int64_t at_ms,

@@ -213,7 +213,7 @@ static bool list(struct store *s, const struct store_exports_of *of, store_expor
 		"AND ($3::text IS NULL OR e.name = $3) AND ($4 = 0 OR e.stream = $4) "
 		"AND (NOT $5::boolean OR NOT (e.status = 'abandoned' "
 		"  OR e.status = 'complete' AND e.published_ms > 0)) "
-		"AND (NOT $7::boolean OR e.status = 'loading') "
+		"AND (NOT $7::boolean OR e.status IN ('loading', 'failed') AND e.exported_ms > 0) "
 		"ORDER BY e.id DESC LIMIT $6",
 		"ittitit", of->id, of->table_arn, of->name, of->stream, of->open ? "t" : "f",
 		(int64_t)of->max, of->loading ? "t" : "f");
@@ -269,10 +269,11 @@ static bool files_claim(struct store *s, const char *session, int64_t export, co
 }
 
 static bool file_failed(struct store *s, const char *session, int64_t lane, const char *error,
-			int64_t retry_at_ms, int64_t at_ms, struct error *err)
+			int64_t retry_at_ms, bool anew, int64_t at_ms, struct error *err)
 {
-	return postgres_did(postgres_of(s), err, "SELECT sluice.file_failed($1, $2, $3, $4, $5)",
-			    "titii", session, lane, error, retry_at_ms, at_ms);
+	return postgres_did(postgres_of(s), err,
+			    "SELECT sluice.file_failed($1, $2, $3, $4, $5, $6)", "titiit", session,
+			    lane, error, retry_at_ms, at_ms, anew ? "t" : "f");
 }
 
 static bool retry(struct store *s, int64_t export, int64_t lane, int64_t at_ms, uint32_t *retried,

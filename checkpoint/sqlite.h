@@ -158,7 +158,7 @@ bool sqlite_files_claim(struct store *store, const char *session, int64_t export
 			const int32_t *sinks, size_t sink_count, uint32_t max, int64_t at_ms,
 			int64_t *lanes, struct error *err);
 bool sqlite_file_failed(struct store *store, const char *session, int64_t lane, const char *error,
-			int64_t retry_at_ms, int64_t at_ms, struct error *err);
+			int64_t retry_at_ms, bool anew, int64_t at_ms, struct error *err);
 bool sqlite_files_retry(struct store *store, int64_t export, int64_t lane, int64_t at_ms,
 			uint32_t *retried, struct error *err);
 bool sqlite_files(struct store *store, int64_t export, const char *owner, store_file_fn *fn,

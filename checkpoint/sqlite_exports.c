@@ -65,7 +65,8 @@ static bool list(struct store *store, const struct store_exports_of *of, store_e
 			       "AND (?3 IS NULL OR e.name = ?3) AND (?4 = 0 OR e.stream = ?4) "
 			       "AND (NOT ?5 OR NOT (e.status = 'abandoned' "
 			       "  OR e.status = 'complete' AND e.published_ms > 0)) "
-			       "AND (NOT ?7 OR e.status = 'loading') "
+			       "AND (NOT ?7 "
+			       "  OR e.status IN ('loading', 'failed') AND e.exported_ms > 0) "
 			       "GROUP BY e.id ORDER BY e.id DESC LIMIT ?6",
 		err);
 	struct store_export e;

@@ -288,6 +288,7 @@ bool sqlite_files_claim(struct store *store, const char *session, int64_t export
 struct failure {
 	const char *session, *error;
 	int64_t lane, retry_at_ms, at_ms;
+	bool anew;
 };
 
 /* Its reply was lost, or the file is not the session's. */
@@ -314,7 +315,15 @@ static bool fail(struct sqlite *s, const struct failure *f, struct error *err)
 		return false;
 	if (!changed)
 		return said_before(s, f, err);
-	return sqlite_run(s, NULL, err,
+	return (!f->anew ||
+		(sqlite_run(s, NULL, err,
+			    "UPDATE position SET sequence = NULL, event_ms = 0, done = 0 "
+			    "WHERE lane = ?",
+			    "i", f->lane) &&
+		 sqlite_run(s, NULL, err,
+			    "UPDATE export_file SET records = 0, bytes = 0 WHERE lane = ?", "i",
+			    f->lane))) &&
+	       sqlite_run(s, NULL, err,
 			  "UPDATE export_file SET failed = ?1 = 0, retry_at_ms = ?1, "
 			  "retries = retries + 1, error = ?2, updated_ms = ?3 WHERE lane = ?4",
 			  "itii", f->retry_at_ms, f->error, f->at_ms, f->lane) &&
@@ -330,14 +339,15 @@ static bool fail(struct sqlite *s, const struct failure *f, struct error *err)
 }
 
 bool sqlite_file_failed(struct store *store, const char *session, int64_t lane, const char *error,
-			int64_t retry_at_ms, int64_t at_ms, struct error *err)
+			int64_t retry_at_ms, bool anew, int64_t at_ms, struct error *err)
 {
 	struct sqlite *s = sqlite_of(store);
 	struct failure f = { .session = session,
 			     .error = error,
 			     .lane = lane,
 			     .retry_at_ms = retry_at_ms,
-			     .at_ms = at_ms };
+			     .at_ms = at_ms,
+			     .anew = anew };
 
 	return sqlite_begin(s, err) && sqlite_end(s, fail(s, &f, err), err);
 }

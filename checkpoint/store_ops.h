@@ -132,7 +132,7 @@ struct store_export_ops {
 			    const int32_t *sinks, size_t sink_count, uint32_t max, int64_t at_ms,
 			    int64_t *lanes, struct error *err);
 	bool (*file_failed)(struct store *s, const char *session, int64_t lane, const char *error,
-			    int64_t retry_at_ms, int64_t at_ms, struct error *err);
+			    int64_t retry_at_ms, bool anew, int64_t at_ms, struct error *err);
 	bool (*retry)(struct store *s, int64_t export, int64_t lane, int64_t at_ms,
 		      uint32_t *retried, struct error *err);
 	/* Of one session, or with NULL all. */

@@ -70,6 +70,16 @@ uint32_t core_add_stream(struct core *c, const struct pacing_limits *limits, con
 	return stream;
 }
 
+uint32_t core_add_files(struct core *c, const uint32_t *sinks, uint32_t sink_count)
+{
+	const struct pacing_limits none = { 0 };
+	uint32_t stream = core_add_stream(c, &none, sinks, sink_count);
+
+	c->streams[stream].files = true;
+	c->streams[stream].discovering = 0;
+	return stream;
+}
+
 void core_expect(struct core *c, uint32_t streams)
 {
 	if (streams < c->expected)
@@ -147,11 +157,15 @@ static size_t on_event(struct core *c, const struct core_event *e, struct core_a
 		break;
 	case CORE_PAGE:
 		core_on_page(c, e);
-		if (c->lanes[e->lane].closed)
+		if (e->leaves)
+			core_lane_leave(c, e->lane);
+		if (c->lanes[e->lane].closed && !c->lanes[e->lane].children_known)
 			out[n++] = (struct core_action){ .type = CORE_DISCOVER, .lane = e->lane };
 		break;
 	case CORE_FETCH_FAILED:
 		core_on_fetch_failed(c, e);
+		if (e->leaves)
+			core_lane_leave(c, e->lane);
 		break;
 	case CORE_ANSWER:
 		core_on_answer(c, e);
@@ -184,6 +198,9 @@ static size_t on_event(struct core *c, const struct core_event *e, struct core_a
 		break;
 	case CORE_RELEASE:
 		core_lane_leave(c, e->lane);
+		break;
+	case CORE_HURRY:
+		core_hurry(c, e->stream);
 		break;
 	case CORE_STOP:
 		c->stopping = true;

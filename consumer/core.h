@@ -58,6 +58,7 @@ enum core_event_type {
 	CORE_RELEASE, /* lane: it shall leave, with its descendants that wait, then
 			 CORE_RELEASED. Nothing happens where it is closed or stands still:
 			 a lane that gets there on its way out stays as well */
+	CORE_HURRY,   /* stream: what sinks have of its closed lanes shall be visible soon */
 	CORE_STOP,    /* fetch nothing more, bring what is in flight home, then CORE_DRAINED */
 };
 
@@ -76,7 +77,9 @@ struct core_event {
 	int64_t age_ms;        /* of that record, by AWS's clock */
 	bool closed;           /* there is no page after it, ever */
 	bool stopped;          /* the lane stands still behind this page (on_error: stop) */
-	bool accepted;         /* GAP */
+	bool leaves;   /* PAGE, FETCH_FAILED, STAND: nothing more is read of it, and instead of
+			  standing still it leaves as after CORE_RELEASE (a file that failed) */
+	bool accepted; /* GAP */
 	/* FETCH_FAILED: INVALID stops the lane, TRIMMED until a GAP is accepted, others back off */
 	enum error_kind failure;
 };
@@ -150,6 +153,7 @@ struct core_stream {
 	uint32_t sinks[CORE_SINKS_MAX]; /* indices of core->sinks */
 	uint32_t sink_count;            /* 0: this index is not in use */
 	uint32_t lane_count;            /* its lanes in the core */
+	bool files;                     /* its lanes are data files: they have no children */
 	uint32_t discovering; /* closed shards whose children are not known yet; first listing */
 };
 
@@ -235,6 +239,9 @@ uint32_t core_add_sink(struct core *c, bool rolls);
  * frontiers have. Its first listing is awaited from now on. */
 uint32_t core_add_stream(struct core *c, const struct pacing_limits *limits, const uint32_t *sinks,
 			 uint32_t sink_count);
+/* The same for data files: there is no listing, no pause and no budget, a lane that is closed has
+ * no children, and shards that wait come first. */
+uint32_t core_add_files(struct core *c, const uint32_t *sinks, uint32_t sink_count);
 /* So many more streams are on their way: the session is not idle before they are here. */
 void core_expect(struct core *c, uint32_t streams);
 /* All of its lanes were dropped: its index may be used again. */

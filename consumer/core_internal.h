@@ -36,6 +36,8 @@ void core_lane_leave(struct core *c, uint32_t lane);
 void core_lane_gap(struct core *c, uint32_t lane, bool accepted, int64_t now_ms);
 /* The open rolls that took of a lane on its way out cannot wait for their size or age. */
 void core_lane_hurry(struct core *c, const struct core_lane *l);
+/* The same of the stream's closed lanes. */
+void core_hurry(struct core *c, uint32_t stream);
 void core_lane_children_known(struct core *c, uint32_t lane);
 /* CORE_RELEASED and CORE_ENDED for those that are ready; what did not fit stays ready. */
 size_t core_part(struct core *c, struct core_action *out, size_t max);

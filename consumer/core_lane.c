@@ -209,7 +209,8 @@ uint32_t core_add_lane(struct core *c, const struct core_lane_start *start, int6
 				 .dirty_next = CORE_NONE,
 				 .store_id = start->store_id,
 				 .since_ms = start->since_ms,
-				 .recent_bytes = CORE_PAGE_FIRST };
+				 .recent_bytes = CORE_PAGE_FIRST,
+				 .pacing.bulk = c->streams[start->stream].files };
 	if (start->parent != CORE_NONE)
 		link_child(c, start->parent, lane);
 	if (start_frontiers(c, l, start)) {
@@ -259,6 +260,13 @@ void core_lane_hurry(struct core *c, const struct core_lane *l)
 		if (l->frontiers[slot].newest_roll > k->leaving)
 			k->leaving = l->frontiers[slot].newest_roll;
 	}
+}
+
+void core_hurry(struct core *c, uint32_t stream)
+{
+	for (uint32_t i = 0; i < c->lane_count; i++)
+		if (c->lanes[i].stream == stream && c->lanes[i].closed)
+			core_lane_hurry(c, &c->lanes[i]);
 }
 
 void core_lane_leave(struct core *c, uint32_t lane)

@@ -112,7 +112,9 @@ void core_on_page(struct core *c, const struct core_event *e)
 		delay_ms = c->settings.idle_ms / 2;
 	l->stopping = l->stopping || e->stopped;
 	l->closed = e->closed;
-	if (l->closed)
+	if (l->closed && core_stream_of(c, l)->files)
+		l->children_known = true;
+	else if (l->closed)
 		core_stream_of(c, l)->discovering++;
 	core_lane_settle(c, e->lane, e->now_ms, delay_ms);
 	if (l->stopping)
@@ -128,7 +130,7 @@ void core_on_fetch_failed(struct core *c, const struct core_event *e)
 	assert(l->state == LANE_FETCHING);
 	c->fetches--;
 	credit_return(c, l->charge);
-	l->stopping = l->stopping || e->failure == ERROR_INVALID;
+	l->stopping = l->stopping || (e->failure == ERROR_INVALID && !e->leaves);
 	l->at_gap = e->failure == ERROR_TRIMMED;
 	l->gap_open = false;
 	if (throttled)
@@ -189,7 +191,12 @@ void core_on_stand(struct core *c, const struct core_event *e)
 	if (!sequence_is_none(&e->end))
 		frontier_forward(c, e->lane, slot, &e->end, e->end_ms, e->roll);
 	l->stood[slot] = true;
-	l->stopping = true;
+	l->stopping = l->stopping || !e->leaves;
+	if (e->leaves) {
+		/* It was read to its end, and yet that is not in the sink. */
+		l->closed = l->children_known = false;
+		core_lane_leave(c, e->lane);
+	}
 	if (l->state != LANE_FETCHING)
 		core_lane_settle(c, e->lane, e->now_ms, 0);
 	pages_release(c, e->lane, e->now_ms);

@@ -1,5 +1,7 @@
 /* Pages to sinks: what handover.c decides is done here. */
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -85,8 +87,9 @@ static bool letter_next(struct reader *r, struct lane *l, uint64_t page)
 		if (!e->bad)
 			continue;
 
-		struct letter *letter = letter_new(l, LETTER_PAGE, e, "undecodable", e->bad,
-						   p->attempts, clock_aws_ms(r->settings.clock));
+		struct letter *letter =
+			letter_new(l, LETTER_PAGE, p->batch, e, "undecodable", e->bad, p->attempts,
+				   clock_aws_ms(r->settings.clock));
 
 		letter->page = page;
 		r->settings.letter(r->settings.arg, letter);
@@ -110,27 +113,50 @@ static void stand(struct reader *r, struct lane *l, uint32_t slot)
 				.sink = l->stream->sinks[slot].index };
 
 	if (h->first > 0) {
-		e.end = p->batch->events[h->first - 1].sequence;
+		e.end = lane_position(l, p->batch, h->first - 1);
 		e.end_ms = p->batch->events[h->first - 1].time_ms;
 	}
+	e.leaves = l->file != NULL;
 	handover_stop(h);
 	reader_tell_core(r, e);
 	lane_release_pages(l);
+}
+
+/* on_error: stop */
+static void stand_still(struct reader *r, const struct lane_delivery *d, const struct batch *b,
+			const struct event *e, const char *error)
+{
+	struct lane *l = d->lane;
+	const char *sink = l->stream->sinks[d->slot].name;
+	char what[STORE_NAME_MAX + 80];
+
+	if (l->file) {
+		snprintf(what, sizeof(what),
+			 "sink %s refused the row at place %" PRIu64 " (on_error: stop)", sink,
+			 lane_row_place(b, e));
+		reader_stop_file(r, l, what, error);
+	} else {
+		log_error("shard stands still: a sink refused a record",
+			  log_text("stream", l->stream->source.stream), log_text("shard", l->shard),
+			  log_text("sink", sink), log_text("error", error));
+	}
+	stand(r, l, d->slot);
 }
 
 static void refused(struct reader *r, const struct lane_delivery *d, const char *error)
 {
 	struct lane *l = d->lane;
 	struct handover *h = &l->slots[d->slot].handover;
-	const char *sink = l->stream->sinks[d->slot].name;
+	const struct batch *b;
 	const struct event *e;
 
 	handover_refused(h, d->first);
-	e = &lane_page_at(l, h->page)->batch->events[h->first];
+	b = lane_page_at(l, h->page)->batch;
+	e = &b->events[h->first];
 	switch (l->stream->on_error) {
 	case ON_ERROR_DEAD_LETTER:
 		r->settings.letter(r->settings.arg,
-				   letter_new(l, d->slot, e, "refused", error, h->attempts + 1,
+				   letter_new(l, d->slot, b, e, "refused", error, h->attempts + 1,
 					      clock_aws_ms(r->settings.clock)));
 		return;
 	case ON_ERROR_DROP:
@@ -140,10 +166,7 @@ static void refused(struct reader *r, const struct lane_delivery *d, const char 
 		lane_release_pages(l);
 		return;
 	case ON_ERROR_STOP:
-		log_error("shard stands still: a sink refused a record",
-			  log_text("stream", l->stream->source.stream), log_text("shard", l->shard),
-			  log_text("sink", sink), log_text("error", error));
-		stand(r, l, d->slot);
+		stand_still(r, d, b, e, error);
 		return;
 	}
 }

@@ -1,6 +1,8 @@
 #include "consumer/lane.h"
 
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,10 +33,45 @@ struct lane *lane_new(struct lane_stream *stream, const char *shard)
 	return l;
 }
 
+struct lane *lane_new_file(struct lane_stream *stream, const char *name, const char *location,
+			   const char *md5, uint64_t items)
+{
+	static const char scheme[] = "s3://";
+	const char *bucket = location + sizeof(scheme) - 1, *slash;
+	struct lane_file *f;
+	struct lane *l;
+
+	if (strncmp(location, scheme, sizeof(scheme) - 1) != 0 || !(slash = strchr(bucket, '/')) ||
+	    slash == bucket || !slash[1])
+		return NULL;
+	l = lane_new(stream, name);
+	f = l->file = memory_new(sizeof(*f));
+	f->lane = l;
+	f->bucket = memory_text_n(bucket, (size_t)(slash - bucket));
+	f->key = memory_text(slash + 1);
+	f->md5 = *md5 ? memory_text(md5) : NULL;
+	f->items = items;
+	buf_init(&f->lines, 0);
+	return l;
+}
+
+static void file_part_free(struct lane_file *f)
+{
+	if (!f)
+		return;
+	assert(!f->file);
+	free(f->bucket);
+	free(f->key);
+	free(f->md5);
+	buf_release(&f->lines);
+	free(f);
+}
+
 void lane_free(struct lane *l)
 {
 	if (!l)
 		return;
+	file_part_free(l->file);
 	for (; l->pages_released < l->pages_read; l->pages_released++)
 		batch_free(lane_page_at(l, l->pages_released)->batch);
 	for (uint32_t slot = 0; slot < l->stream->sink_count; slot++)
@@ -68,6 +105,43 @@ struct lane_page *lane_page_at(struct lane *l, uint64_t number)
 	return &l->pages[number % CORE_PAGES];
 }
 
+struct sequence lane_at_place(uint64_t place)
+{
+	struct sequence at = SEQUENCE_NONE;
+
+	if (place > 0) {
+		char digits[24];
+
+		at.length = (uint8_t)snprintf(digits, sizeof(digits), "%" PRIu64, place);
+		memcpy(at.digits, digits, at.length);
+	}
+	return at;
+}
+
+uint64_t lane_place(const struct sequence *position)
+{
+	char digits[SEQUENCE_TEXT_SIZE];
+
+	return strtoull(sequence_text(position, digits), NULL, 10);
+}
+
+uint64_t lane_row_place(const struct batch *b, const struct event *e)
+{
+	return b->place + (uint64_t)(e->raw.p - b->body.data);
+}
+
+struct sequence lane_position(const struct lane *l, const struct batch *b, size_t i)
+{
+	const struct event *e = &b->events[i];
+	const char *behind, *end = b->body.data + b->body.size;
+
+	if (!l->file)
+		return e->sequence;
+	behind = memchr(e->raw.p + e->raw.n, '\n', (size_t)(end - (e->raw.p + e->raw.n)));
+	assert(behind); /* each line has its end */
+	return lane_at_place(b->place + (uint64_t)(behind + 1 - b->body.data));
+}
+
 static int64_t start_threshold(const struct lane *l, const struct batch *b)
 {
 	if (l->stream->start_ms == 0)
@@ -91,24 +165,34 @@ static bool passes_all(const struct batch *b, uint32_t slot)
 	return true;
 }
 
+/* Where record i is, against what the sink has: as memcmp. */
+static int against(const struct lane *l, const struct batch *b, size_t i,
+		   const struct sequence *have)
+{
+	struct sequence at = lane_position(l, b, i);
+
+	return sequence_compare(&at, have);
+}
+
 /* The payloads as they are where every record is for the sink, else a copy with holes. */
 static const struct str *payloads_for(struct lane *l, struct batch *b, uint32_t slot,
 				      int64_t threshold, size_t count)
 {
 	const struct str *all = b->payloads[l->stream->outputs[slot].encoding];
 	const struct sequence *have = &l->slots[slot].have;
+	bool passed = sequence_is_none(have);
 	struct metric_cell *filtered = l->stream->sinks[slot].filtered;
 	struct str *some = NULL;
 	int64_t kept_from = 0;
 
-	if (threshold == INT64_MIN && sequence_is_none(have) && count == b->count &&
+	if (threshold == INT64_MIN && passed && count == b->count &&
 	    (!filtered || passes_all(b, slot)))
 		return all;
 	for (size_t i = 0; i < b->count; i++) {
 		const struct event *e = &b->events[i];
 		bool out = i >= count || (e->time_ms < threshold && !e->bad);
 
-		if (!out && (sequence_is_none(have) || sequence_compare(&e->sequence, have) > 0)) {
+		if (!out && (passed || against(l, b, i, have) > 0)) {
 			if (!is_filtered(e, slot))
 				continue;
 			kept_from++;
@@ -121,8 +205,7 @@ static const struct str *payloads_for(struct lane *l, struct batch *b, uint32_t 
 	}
 	if (kept_from > 0)
 		metric_add(filtered, kept_from);
-	if (!sequence_is_none(have) &&
-	    sequence_compare(&b->events[b->count - 1].sequence, have) >= 0)
+	if (!passed && against(l, b, b->count - 1, have) >= 0)
 		l->slots[slot].have = SEQUENCE_NONE;
 	return some ? some : all;
 }

@@ -18,8 +18,13 @@
 
 _Static_assert(CONFIG_SINKS_MAX <= CORE_SINKS_MAX, "what may be configured fits in");
 
-/* What keeps its order and has a position: a shard. Made by the worker, then used by the one reader
- * that it belongs to until both have stopped; the core knows it by its index. */
+/* What keeps its order and has a position: a shard, or a data file of an export. Made by the
+ * worker, then used by the one reader that it belongs to until both have stopped; the core knows it
+ * by its index.
+ *
+ * A shard's position is the sequence number of a record. All rows of an export have the same one: a
+ * file's position is a place in it, the offset behind a row's line in the inflated text, as the
+ * sequence of these digits; its beginning is none. */
 
 /* One sink of a stream, as lanes see it: constant while a session runs. */
 struct lane_sink {
@@ -31,7 +36,8 @@ struct lane_sink {
 	struct metric_cell *filtered; /* NULL: there is no filter between stream and sink */
 };
 
-/* A stream as lanes see it: constant while a session runs, but for the last three. */
+/* A stream, or what an export's data files have in common, as lanes see it: constant while a
+ * session runs, but for the last three. */
 struct lane_stream {
 	uint32_t index;
 	int64_t store_id;
@@ -39,6 +45,9 @@ struct lane_stream {
 	enum config_gap gap;
 	enum config_on_error on_error;
 	int64_t start_ms; /* older events are dropped; 0: none is */
+	bool files;       /* its lanes are data files, and this is what their rows are */
+	struct rows rows;
+	const char *bucket_owner; /* of their bucket; NULL: not checked */
 	struct encoding encodings[BATCH_ENCODINGS_MAX];
 	size_t encoding_count;
 	const struct filter *filter;                  /* NULL: all records are wanted */
@@ -46,7 +55,9 @@ struct lane_stream {
 	struct lane_sink sinks[CORE_SINKS_MAX];
 	uint32_t sink_count;
 	struct metric_cell *records[4]; /* by enum event_op */
-	struct metric_cell *bytes, *gaps;
+	struct metric_cell *bytes;
+	struct metric_cell *file_rows, *file_bytes; /* of files */
+	struct metric_cell *gaps;                   /* of shards, as all that follow */
 	struct metric_cell *polls_records, *polls_empty;
 	struct metric_cell *polls_failed[ERROR_KINDS]; /* by kind; [ERROR_NONE]: NULL */
 	_Atomic unsigned lanes;                        /* that are not freed */
@@ -82,6 +93,33 @@ struct lane_slot {
 	struct lane_delivery sent;
 };
 
+/* What a data file has besides. */
+struct file;
+struct lane_file {
+	char *bucket, *key;
+	char *md5;      /* base64; NULL: not known */
+	uint64_t items; /* rows that are in it, by the manifest */
+	bool suspect;   /* it failed before: all of it is looked at before a row is delivered */
+	/* Read so far, from its beginning; bytes: inflated. Any thread. */
+	_Atomic uint64_t rows, bytes;
+	/* The reader's word before it tells the core that the lane leaves; then the worker's. */
+	bool failed;
+	bool stopped; /* on_error: stop; to try again helps only once something was changed */
+	bool damaged; /* its bytes are not the manifest's: what was delivered is not to be believed
+		       */
+	char failure[sizeof(((struct error *)0)->message)];
+
+	/* The reader's own from here on. */
+	struct reader *reader;
+	struct lane *lane;
+	struct file *file; /* NULL: not open */
+	struct buf lines;  /* the block that is asked for */
+	bool asked;        /* for one */
+	bool verifying;
+	uint64_t counted;       /* rows behind where it was opened */
+	struct lane_file *next; /* of those that are open */
+};
+
 struct lane_gap {
 	struct store_gap row;
 	char reason[sizeof(((struct error *)0)->message)];
@@ -101,6 +139,7 @@ struct lane {
 	bool missing;
 	int64_t absent_ms;
 	int64_t read_before_ms; /* AWS time it was last read, by an earlier session; 0: not */
+	struct lane_file *file; /* NULL: it is a shard */
 
 	/* The gap that it stands at: written by the reader before it tells the core of it, the
 	 * worker's until reader_go_on. NULL: it never stood at one. */
@@ -109,7 +148,7 @@ struct lane {
 
 	/* The reader's own from here on. */
 	char *iterator;       /* NULL: to be asked for */
-	struct sequence read; /* last record read; none: not yet */
+	struct sequence read; /* last record read, or place behind the last row; none: not yet */
 	int64_t read_ms;      /* its time, epoch ms; 0: none */
 	int64_t read_at_ms;   /* AWS time of its last page, of whatever session; 0: never */
 	bool ill;             /* counted in the stream's `ill` */
@@ -128,6 +167,10 @@ struct lane {
 };
 
 struct lane *lane_new(struct lane_stream *stream, const char *shard);
+/* A data file; `location` is s3://BUCKET/KEY, md5 "" where it is not known. NULL where the location
+ * is none. */
+struct lane *lane_new_file(struct lane_stream *stream, const char *name, const char *location,
+			   const char *md5, uint64_t items);
 void lane_free(struct lane *l);
 DEFINE_AUTO(lane)
 /* Where every sink is, by slot; the lane reads from the one that is furthest behind. */
@@ -139,6 +182,13 @@ void lane_set_positions(struct lane *l, const struct frontier_move *at);
  * stops before the page's first record, the batch is still the caller's. */
 struct lane_page *lane_add_page(struct lane *l, struct batch *b);
 struct lane_page *lane_page_at(struct lane *l, uint64_t number);
+/* The position behind record i of a page; none: a bad record of which it could not be read. */
+struct sequence lane_position(const struct lane *l, const struct batch *b, size_t i);
+/* Where the row begins in its file. */
+uint64_t lane_row_place(const struct batch *b, const struct event *e);
+/* A place in a file as a position, and back. */
+struct sequence lane_at_place(uint64_t place);
+uint64_t lane_place(const struct sequence *position);
 /* Frees pages that every sink has. */
 void lane_release_pages(struct lane *l);
 /* Records of the page from `first` on that have a payload for this slot. */

@@ -18,11 +18,17 @@ static void member(struct buf *b, const char *name, const char *value)
 }
 
 /* The store keeps one letter a sequence number; a record that has none is known by its bytes, so
- * that it is not taken for another, nor for a new one when it is read again. */
-static void letter_identity(const struct event *e, char out[SEQUENCE_TEXT_SIZE])
+ * that it is not taken for another, nor for a new one when it is read again. Rows of an export have
+ * one sequence number all together: one is known by its file and its place in it. */
+static void letter_identity(const struct lane *lane, const struct batch *batch,
+			    const struct event *e, char out[SEQUENCE_TEXT_SIZE])
 {
 	uint64_t hash = 14695981039346656037u;
 
+	if (lane->file) {
+		snprintf(out, SEQUENCE_TEXT_SIZE, "place:%" PRIu64, lane_row_place(batch, e));
+		return;
+	}
 	sequence_text(&e->sequence, out);
 	if (*out)
 		return;
@@ -31,8 +37,9 @@ static void letter_identity(const struct event *e, char out[SEQUENCE_TEXT_SIZE])
 	snprintf(out, SEQUENCE_TEXT_SIZE, "none:%016" PRIx64, hash);
 }
 
-struct letter *letter_new(struct lane *lane, uint32_t slot, const struct event *event,
-			  const char *reason, const char *error, unsigned attempts, int64_t now_ms)
+struct letter *letter_new(struct lane *lane, uint32_t slot, const struct batch *batch,
+			  const struct event *event, const char *reason, const char *error,
+			  unsigned attempts, int64_t now_ms)
 {
 	struct letter *l = memory_new(sizeof(*l));
 	const struct source *source = &lane->stream->source;
@@ -41,7 +48,7 @@ struct letter *letter_new(struct lane *lane, uint32_t slot, const struct event *
 
 	l->lane = lane;
 	l->slot = slot;
-	letter_identity(event, l->identity);
+	letter_identity(lane, batch, event, l->identity);
 	buf_init(&l->json, 0);
 	buf_text(&l->json, "{");
 	member(&l->json, "reason", reason);
@@ -53,7 +60,10 @@ struct letter *letter_new(struct lane *lane, uint32_t slot, const struct event *
 	buf_printf(&l->json, ",\"attempts\":%u", attempts);
 	member(&l->json, "sink", sink);
 	buf_text(&l->json, ",\"record\":");
-	decode_letter_record(source, event->raw, &l->json);
+	if (lane->file)
+		decode_letter_line(source, &lane->stream->rows, event->raw, &l->json);
+	else
+		decode_letter_record(source, event->raw, &l->json);
 	buf_text(&l->json, "}");
 	l->row = (struct store_letter){ .stream = source->stream,
 					.sink = sink,

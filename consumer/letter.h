@@ -20,8 +20,9 @@ struct letter {
 	struct store_letter row;           /* looks into this letter and its lane */
 };
 
-/* `error` is copied. now_ms: AWS time. */
-struct letter *letter_new(struct lane *lane, uint32_t slot, const struct event *event,
-			  const char *reason, const char *error, unsigned attempts, int64_t now_ms);
+/* `batch`: that the event is in, for rows of a file. `error` is copied. now_ms: AWS time. */
+struct letter *letter_new(struct lane *lane, uint32_t slot, const struct batch *batch,
+			  const struct event *event, const char *reason, const char *error,
+			  unsigned attempts, int64_t now_ms);
 void letter_free(struct letter *l);
 DEFINE_AUTO(letter)

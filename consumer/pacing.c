@@ -80,7 +80,7 @@ void pacing_page(struct pacing *p, const struct pacing_limits *limits,
 
 enum pacing_class pacing_class(const struct pacing *p)
 {
-	if (p->empties >= EMPTIES_IDLE)
+	if (p->bulk || p->empties >= EMPTIES_IDLE)
 		return PACING_IDLE;
 	return p->behind ? PACING_BEHIND : PACING_WARM;
 }

@@ -11,7 +11,8 @@
  * A shard is asked at once while it gives records; backing off from `min` towards `max` while it is
  * empty; slower when it throttles; with jitter. Where not all that are due can be asked (a budget,
  * a throttled stream, no memory, no connection), those that are behind come first, then those that
- * had records lately, then the idle ones; yet of any four calls one is for the idle, if some wait.
+ * had records lately, then the idle ones and data files; yet of any four calls one is for these, if
+ * some wait.
  * So nobody starves: of N idle shards each is asked within 4·N calls. */
 struct pacing_limits {
 	int64_t min_ms, max_ms;
@@ -24,6 +25,7 @@ struct pacing {
 	uint8_t empties;  /* in a row */
 	uint8_t failures; /* in a row: faults and throttles */
 	bool behind;
+	bool bulk;                       /* a file: it has time, and counts as idle */
 	uint8_t called_in, throttled_in; /* second of the brake; 0: never */
 };
 

@@ -54,6 +54,9 @@ void reader_go_on(struct reader *r, struct lane *lane);
 /* AWS does not know the lane, and complete listings agree, or say that the whole stream is gone: if
  * AWS says so once more, nothing of it is left. */
 void reader_unlisted(struct reader *r, struct lane *lane, bool stream_gone);
+/* Nothing more is fetched, as the core stops: a block of a data file may be long in coming, and
+ * nobody waits for it. */
+void reader_halt_files(struct reader *r);
 /* Nothing of the lane is under way: the reader may still be at the end of it, and frees it. False
  * where it has not yet freed lanes_max of them: the lane stays the caller's, for later. */
 bool reader_drop(struct reader *r, struct lane *lane) MUST_CHECK;

@@ -42,6 +42,8 @@ static void on_stop(void *arg, int fd, uint32_t events)
 	if (w->second_store)
 		store_end_by(w->second_store, e.now_ms + shutdown_ms);
 	worker_feed(w, &e);
+	for (unsigned i = 0; i < w->reader_count; i++)
+		reader_halt_files(w->readers[i]);
 }
 
 static void on_deadline(void *arg)
@@ -297,6 +299,7 @@ static void serve(struct worker *w)
 	health_set(w->settings.health, "session", NULL);
 	worker_follow(w);
 	worker_control_start(w);
+	worker_load(w);
 	worker_watch(w);
 	first.now_ms = loop_now_ms(w->loop);
 	worker_feed(w, &first);
@@ -359,6 +362,8 @@ static void release(struct worker *w)
 	free(w->moves);
 	free(w->reads);
 	worker_release_streams(w);
+	worker_release_loads(w);
+	free(w->files);
 	worker_follow_release(w);
 	worker_control_release(w);
 	core_release(&w->core);

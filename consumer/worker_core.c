@@ -47,6 +47,30 @@ static void save_rolls(struct worker *w, const struct core_save *from)
 		};
 }
 
+/* How far the data files are whose place moves. */
+static size_t save_files(struct worker *w, const struct core_save *from)
+{
+	size_t n = 0;
+
+	if (from->move_count > w->file_capacity) {
+		w->file_capacity = 2 * from->move_count;
+		w->files = memory_resize(w->files, w->file_capacity * sizeof(*w->files));
+	}
+	for (size_t i = 0; i < from->move_count; i++) {
+		const struct lane *l = w->lanes[from->moves[i].lane];
+
+		/* A lane's moves stand one behind the other. */
+		if (!l->file || (n > 0 && w->files[n - 1].lane == l->store_id))
+			continue;
+		w->files[n++] = (struct store_file_progress){
+			.lane = l->store_id,
+			.records = atomic_load_explicit(&l->file->rows, memory_order_relaxed),
+			.bytes = atomic_load_explicit(&l->file->bytes, memory_order_relaxed)
+		};
+	}
+	return n;
+}
+
 static void save(struct worker *w)
 {
 	const struct core_save *from = &w->core.save;
@@ -75,7 +99,9 @@ static void save(struct worker *w)
 				       .finished_count = from->finished_count,
 				       .read_lanes = w->reads,
 				       .read_count = from->read_count,
-				       .read_at_ms = clock_aws_ms(w->settings.clock) };
+				       .read_at_ms = clock_aws_ms(w->settings.clock),
+				       .file_count = save_files(w, from) };
+	w->save.files = w->files;
 	saver_save(w->saver, &w->save);
 }
 
@@ -125,10 +151,18 @@ static bool act(struct worker *w, const struct core_action *a)
 		finish(w, a);
 		break;
 	case CORE_RELEASED:
-		worker_let_go(w, a->lane);
+		l = w->lanes[a->lane];
+		if (l->file)
+			worker_file_left(w, l);
+		else
+			worker_let_go(w, a->lane);
 		break;
 	case CORE_ENDED:
-		worker_ended(w, a->lane);
+		l = w->lanes[a->lane];
+		if (l->file)
+			worker_file_ended(w, l);
+		else
+			worker_ended(w, a->lane);
 		break;
 	case CORE_DRAINED:
 		drained(w);
@@ -254,7 +288,9 @@ static void on_note(struct worker *w, const struct worker_note *n)
 /* What the worker has to know of what its lanes meet. */
 static void look_at(struct worker *w, const struct core_event *e)
 {
-	if (e->type == CORE_PAGE)
+	if ((e->type == CORE_PAGE || e->type == CORE_FETCH_FAILED) && w->lanes[e->lane]->file)
+		worker_file_event(w, w->lanes[e->lane], e);
+	else if (e->type == CORE_PAGE)
 		worker_not_missing(w->lanes[e->lane]);
 	else if (e->type == CORE_FETCH_FAILED && e->failure == ERROR_NOT_FOUND)
 		worker_missing(w, w->lanes[e->lane]);

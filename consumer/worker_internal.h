@@ -25,8 +25,8 @@
  * worker_streams.c (streams opened and left), worker_follow.c (tables that come and go),
  * worker_change.c (a table's next stream), worker_lanes.c (shards found), worker_share.c (lanes
  * shared with other workers), worker_core.c (events and actions), worker_gaps.c and
- * worker_severed.c (records that were lost), worker_control.c (control events, partitions),
- * worker_watch.c (metrics and health). */
+ * worker_severed.c (records that were lost), worker_loads.c and worker_files.c (exports that are
+ * loaded), worker_control.c (control events, partitions), worker_watch.c (metrics and health). */
 
 /* What is known of how a stream ends: everything of it is done in the store, AWS says that nothing
  * comes any more, and no listing shows a shard that the store does not have. */
@@ -84,16 +84,26 @@ struct worker_row {
 	bool begun; /* follow.h */
 };
 
+/* What a stream or an export has of sinks. */
+struct worker_uses {
+	const struct option_list *filter; /* NULL: there is none */
+	const struct config_stream_sink *sinks;
+	size_t sink_count;
+};
+struct worker_attached {
+	struct filter *filter, *sink_filters[CORE_SINKS_MAX]; /* NULL: there is none */
+	int32_t sink_ids[CORE_SINKS_MAX];                     /* the store's, by slot */
+};
+
 /* On the heap, as lanes and their readers point into it: freed once the last of its lanes is. */
 struct worker_stream {
 	const struct config_stream *config;
 	struct worker_table *table;
 	int64_t start_ms; /* where it is new to the store */
 	struct resolved_stream resolved;
-	struct lane_stream lanes;                             /* what its lanes see */
-	struct filter *filter, *sink_filters[CORE_SINKS_MAX]; /* NULL: there is none */
+	struct lane_stream lanes; /* what its lanes see */
+	struct worker_attached attached;
 	struct store_stream stored;
-	int32_t sink_ids[CORE_SINKS_MAX]; /* the store's, by slot */
 	struct lineage lineage;
 	uint32_t *core_lanes; /* by index of the lineage; CORE_NONE: not ours; LANE_OVER */
 	uint32_t core_lane_capacity;
@@ -286,6 +296,9 @@ struct worker {
 	int64_t *reads;
 	size_t move_capacity, read_capacity;
 	struct store_roll rolls[CORE_SINKS_MAX], finished[CORE_SINKS_MAX];
+	struct worker_loads *loads; /* worker_files.h */
+	struct store_file_progress *files;
+	size_t file_capacity;
 	struct metric_cell *inflight, *credit_waits, *unanswered;
 	enum worker_end end;
 	bool late;         /* worker.shutdown is over */
@@ -339,6 +352,13 @@ void worker_close_sinks(struct worker *w);
  * lanes taken from then on. */
 void worker_open_stream(struct worker *w, struct worker_table *t, const struct resolved_stream *r,
 			int64_t start_ms);
+/* What lanes see of their sinks; what is in `out` outlives them. */
+void worker_attach_sinks(struct worker *w, struct lane_stream *l, const struct worker_uses *uses,
+			 struct worker_attached *out);
+void worker_detach_sinks(struct worker_attached *a);
+/* There is such a stream in the core: w->streams has a place for it, NULL until it is filled, and
+ * for exports for good. */
+void worker_note_stream(struct worker *w, uint32_t index);
 /* Nothing of it is under way any more: no lane of it is in the core, none is being added. */
 void worker_remove_stream(struct worker *w, struct worker_stream *s);
 /* The steward has left it. */
@@ -358,6 +378,8 @@ void worker_lanes_free(struct saver_lanes *job);
 /* A lane that the store has, with its positions by slot. */
 void worker_add_lane(struct worker *w, struct worker_stream *s, const struct store_lane *stored,
 		     uint32_t in_lineage, const struct frontier_move *at);
+/* The lane becomes one of the core. */
+void worker_put_lane(struct worker *w, struct lane *l, const struct core_lane_start *start);
 /* They become rows of the store; `own`: as store_lanes_add. */
 void worker_add_found(struct worker *w, struct worker_stream *s, const struct lineage_found *found,
 		      size_t count, bool own);
@@ -461,6 +483,8 @@ void worker_viewed(struct worker *w, struct steward_view *v);
 void worker_let_go(struct worker *w, uint32_t index);
 void worker_let_go_send(struct worker *w);
 void worker_released(struct worker *w, struct steward_release *r);
+/* The lane has left the core: its reader frees it. */
+void worker_give_back(struct worker *w, struct lane *l);
 /* Tries again to give the dropped lanes to their readers. */
 void worker_drop_rest(struct worker *w);
 /* It is done in the store: nothing of the lane is needed any more, ever. */
@@ -469,6 +493,25 @@ void worker_ended(struct worker *w, uint32_t index);
 void worker_on_lost(void *arg, const struct error *err);
 void worker_push_note(struct worker *w, struct worker_note n);
 void worker_note_free(struct worker_note *n);
+
+/* worker_loads.c: exports that the store says are loading. */
+/* From here on they are looked for. */
+void worker_load(struct worker *w);
+/* How many --until-idle waits for. */
+uint32_t worker_loads_expected(const struct worker *w);
+/* Once a second. */
+void worker_watch_loads(struct worker *w);
+/* Where some of their files failed for good. */
+void worker_name_failed_files(const struct worker *w, struct error *err);
+/* Behind all lanes. */
+void worker_release_loads(struct worker *w);
+
+/* worker_files.c: their data files, which are lanes. */
+/* After the core had the event. */
+void worker_file_event(struct worker *w, struct lane *l, const struct core_event *e);
+/* CORE_RELEASED and CORE_ENDED. */
+void worker_file_left(struct worker *w, struct lane *l);
+void worker_file_ended(struct worker *w, struct lane *l);
 
 /* worker_core.c */
 void worker_feed(struct worker *w, const struct core_event *event);

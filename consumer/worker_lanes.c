@@ -55,6 +55,18 @@ bool worker_must_wait(const struct worker *w, const struct worker_stream *s,
 	return waits && (parent == LINEAGE_NONE || s->core_lanes[parent] == CORE_NONE);
 }
 
+void worker_put_lane(struct worker *w, struct lane *l, const struct core_lane_start *start)
+{
+	l->store_id = start->store_id;
+	l->reader = w->next_reader++ % w->reader_count;
+	l->index = core_add_lane(&w->core, start, loop_now_ms(w->loop));
+	if (l->index >= w->lane_capacity) {
+		w->lane_capacity = w->lane_capacity ? 2 * w->lane_capacity : 64;
+		w->lanes = memory_resize(w->lanes, w->lane_capacity * sizeof(*w->lanes));
+	}
+	w->lanes[l->index] = l;
+}
+
 void worker_add_lane(struct worker *w, struct worker_stream *s, const struct store_lane *stored,
 		     uint32_t in_lineage, const struct frontier_move *at)
 {
@@ -72,19 +84,12 @@ void worker_add_lane(struct worker *w, struct worker_stream *s, const struct sto
 
 	if (start.since_ms == 0)
 		start.since_ms = clock_aws_ms(w->settings.clock);
-	l->store_id = stored->id;
 	l->root = stored->root;
 	l->starting = stored->starting;
 	l->read_at_ms = l->read_before_ms = stored->read_at_ms;
-	l->reader = w->next_reader++ % w->reader_count;
 	lane_set_positions(l, at);
 	memcpy(start.at, at, s->lanes.sink_count * sizeof(*at));
-	l->index = core_add_lane(&w->core, &start, loop_now_ms(w->loop));
-	if (l->index >= w->lane_capacity) {
-		w->lane_capacity = w->lane_capacity ? 2 * w->lane_capacity : 64;
-		w->lanes = memory_resize(w->lanes, w->lane_capacity * sizeof(*w->lanes));
-	}
-	w->lanes[l->index] = l;
+	worker_put_lane(w, l, &start);
 	s->core_lanes[in_lineage] = l->index;
 }
 
@@ -118,7 +123,7 @@ void worker_add_found(struct worker *w, struct worker_stream *s, const struct li
 	}
 	job->stream = s->stored.id;
 	job->own = own || store_exclusive(w->settings.store);
-	job->sinks = s->sink_ids;
+	job->sinks = s->attached.sink_ids;
 	job->sink_count = s->lanes.sink_count;
 	job->arg = a;
 	s->adding++;

@@ -13,7 +13,7 @@
 
 /* --- let go of --- */
 
-static void give_back(struct worker *w, struct lane *l)
+void worker_give_back(struct worker *w, struct lane *l)
 {
 	if (reader_drop(w->readers[l->reader], l))
 		return;
@@ -30,7 +30,7 @@ void worker_drop_rest(struct worker *w)
 		struct lane *l = rest;
 
 		rest = l->next;
-		give_back(w, l);
+		worker_give_back(w, l);
 	}
 }
 
@@ -45,7 +45,7 @@ static void drop(struct worker *w, uint32_t index, uint32_t then)
 	s->lineage.shards[in_lineage].seen_ms = loop_now_ms(w->loop);
 	core_drop_lane(&w->core, index);
 	w->lanes[index] = NULL;
-	give_back(w, l);
+	worker_give_back(w, l);
 	worker_follow_lane(w, s);
 }
 
@@ -132,7 +132,7 @@ static bool take_one(struct worker *w, struct worker_stream *s, const struct tak
 			worker_ask_held(w, s);
 		return false;
 	}
-	taken_positions(t, lane->id, s->sink_ids, s->lanes.sink_count, at);
+	taken_positions(t, lane->id, s->attached.sink_ids, s->lanes.sink_count, at);
 	worker_add_lane(w, s, lane, in_lineage, at);
 	return true;
 }
@@ -206,7 +206,8 @@ static bool is_held(const struct worker *w, uint32_t index)
 	return false;
 }
 
-/* By stream: the lanes are walked over once, however many streams there are. */
+/* By stream: data files, which no round tells of, are left out. The lanes are walked over once,
+ * however many streams there are. */
 static struct held *held_by_stream(const struct worker *w)
 {
 	struct held *all = memory_array(w->stream_count + 1, sizeof(*all));
@@ -214,7 +215,7 @@ static struct held *held_by_stream(const struct worker *w)
 	for (uint32_t i = 0; i < w->core.lane_count; i++) {
 		const struct core_lane *l = &w->core.lanes[i];
 
-		if (!is_held(w, i))
+		if (!is_held(w, i) || w->lanes[i]->file)
 			continue;
 		all[l->stream].count++;
 		all[l->stream].sum += (uint64_t)l->store_id;

@@ -77,17 +77,16 @@ static struct filter *make_filter(const struct option_list *patterns)
 	return f;
 }
 
-static void attach_sinks(struct worker *w, struct worker_stream *s)
+void worker_attach_sinks(struct worker *w, struct lane_stream *l, const struct worker_uses *uses,
+			 struct worker_attached *out)
 {
-	struct lane_stream *l = &s->lanes;
-
-	l->filter = s->filter = make_filter(&s->config->filter);
-	l->sink_count = (uint32_t)s->config->sink_count;
+	l->filter = out->filter = uses->filter ? make_filter(uses->filter) : NULL;
+	l->sink_count = (uint32_t)uses->sink_count;
 	for (uint32_t slot = 0; slot < l->sink_count; slot++) {
-		const struct config_stream_sink *use = &s->config->sinks[slot];
+		const struct config_stream_sink *use = &uses->sinks[slot];
 		struct worker_sink *k = &w->sinks[use->sink];
 
-		s->sink_filters[slot] = make_filter(&use->filter);
+		out->sink_filters[slot] = make_filter(&use->filter);
 		l->sinks[slot] = (struct lane_sink){
 			.index = k->host.index,
 			.ops = k->ops,
@@ -96,14 +95,21 @@ static void attach_sinks(struct worker *w, struct worker_stream *s)
 			.load = &k->load,
 		};
 		l->outputs[slot] = (struct decode_output){
-			.filter = s->sink_filters[slot],
+			.filter = out->sink_filters[slot],
 			.encoding = encoding_of(l, k->ops->encoding(k->config->settings)),
 		};
-		if (s->filter || s->sink_filters[slot])
+		if (out->filter || out->sink_filters[slot])
 			l->sinks[slot].filtered = metrics_cell(w->settings.metrics, METRIC_FILTERED,
-							       s->config->name, k->config->name);
-		s->sink_ids[slot] = k->store_id;
+							       l->source.stream, k->config->name);
+		out->sink_ids[slot] = k->store_id;
 	}
+}
+
+void worker_detach_sinks(struct worker_attached *a)
+{
+	filter_free(a->filter);
+	for (size_t slot = 0; slot < CORE_SINKS_MAX; slot++)
+		filter_free(a->sink_filters[slot]);
 }
 
 /* --- opening --- */
@@ -123,8 +129,9 @@ static bool take_all(struct opening *o, struct store *store, struct error *err)
 		return true;
 	taken_free(s->claimed);
 	s->claimed = taken_new(0, true);
-	return store_lanes_claim(store, o->session, s->stored.id, s->sink_ids, s->lanes.sink_count,
-				 UINT32_MAX, taken_lane, taken_position, s->claimed, err);
+	return store_lanes_claim(store, o->session, s->stored.id, s->attached.sink_ids,
+				 s->lanes.sink_count, UINT32_MAX, taken_lane, taken_position,
+				 s->claimed, err);
 }
 
 /* On the saver's thread, which alone has the stream meanwhile. */
@@ -135,8 +142,8 @@ static bool find(struct saver_task *task, struct store *store, struct error *err
 
 	return (store_stream(store, s->config->name, s->resolved.arn, s->start_ms, &s->stored,
 			     err) &&
-		store_join(store, o->session, s->stored.id, s->sink_ids, s->lanes.sink_count,
-			   err) &&
+		store_join(store, o->session, s->stored.id, s->attached.sink_ids,
+			   s->lanes.sink_count, err) &&
 		store_shards(store, s->stored.id, 0, worker_know_shard, s, err) &&
 		take_all(o, store, err)) ||
 	       error_wrap(err, "stream %s", s->config->name);
@@ -150,6 +157,16 @@ static void take_out(struct worker_stream **list, struct worker_stream *s)
 	s->next = NULL;
 }
 
+void worker_note_stream(struct worker *w, uint32_t index)
+{
+	if (index < w->stream_count)
+		return;
+	w->streams = memory_resize(w->streams, (index + 1) * sizeof(struct worker_stream *));
+	for (uint32_t i = w->stream_count; i <= index; i++)
+		w->streams[i] = NULL;
+	w->stream_count = index + 1;
+}
+
 static void add_to_core(struct worker *w, struct worker_stream *s)
 {
 	struct pacing_limits limits = { .min_ms = s->config->poll_min_ms,
@@ -160,11 +177,7 @@ static void add_to_core(struct worker *w, struct worker_stream *s)
 	for (uint32_t slot = 0; slot < s->lanes.sink_count; slot++)
 		of_core[slot] = s->lanes.sinks[slot].index;
 	index = core_add_stream(&w->core, &limits, of_core, s->lanes.sink_count);
-	if (index >= w->stream_count) {
-		w->streams =
-			memory_resize(w->streams, (index + 1) * sizeof(struct worker_stream *));
-		w->stream_count = index + 1;
-	}
+	worker_note_stream(w, index);
 	w->streams[index] = s;
 	s->lanes.index = index;
 }
@@ -176,7 +189,7 @@ static void begin_sharing(struct worker *w, struct worker_stream *s)
 				       .sink_count = s->lanes.sink_count };
 	struct taken *claimed = MOVE(s->claimed);
 
-	memcpy(what.sinks, s->sink_ids, s->lanes.sink_count * sizeof(*what.sinks));
+	memcpy(what.sinks, s->attached.sink_ids, s->lanes.sink_count * sizeof(*what.sinks));
 	if (w->steward) {
 		steward_add_stream(w->steward, s->lanes.index, &what);
 		return;
@@ -234,7 +247,11 @@ void worker_open_stream(struct worker *w, struct worker_table *t, const struct r
 	severed_init(&s->severed);
 	describe_source(s);
 	stream_cells(w, s);
-	attach_sinks(w, s);
+	worker_attach_sinks(w, &s->lanes,
+			    &(struct worker_uses){ .filter = &t->config.filter,
+						   .sinks = t->config.sinks,
+						   .sink_count = t->config.sink_count },
+			    &s->attached);
 	w->opening++;
 	worker_expect(w);
 	log_info("stream", log_text("stream", t->config.name), log_text("arn", r->arn),
@@ -271,9 +288,7 @@ void worker_remove_stream(struct worker *w, struct worker_stream *s)
 void worker_free_stream(struct worker_stream *s)
 {
 	lineage_release(&s->lineage);
-	filter_free(s->filter);
-	for (size_t slot = 0; slot < CORE_SINKS_MAX; slot++)
-		filter_free(s->sink_filters[slot]);
+	worker_detach_sinks(&s->attached);
 	taken_free(s->claimed);
 	free(s->core_lanes);
 	free(s->listing);

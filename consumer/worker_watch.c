@@ -285,6 +285,7 @@ void worker_watch(void *arg)
 			watch_waiting(w, t);
 	for (uint32_t i = 0; i < w->sink_count; i++)
 		watch_sink(w, i);
+	worker_watch_loads(w);
 	note_pulse(w);
 	metric_set(w->inflight, w->core.charged);
 	metric_set(w->credit_waits, (int64_t)w->core.credit_waits);
@@ -347,6 +348,7 @@ void worker_name_standing(const struct worker *w, struct error *err)
 			  "stream %s was turned off and on again: what is new in it waits for "
 			  "sluice resume",
 			  waits);
+	worker_name_failed_files(w, err);
 	if (standing == 0)
 		return;
 	error_set(

@@ -19,7 +19,8 @@ struct batch {
 	struct arena arena;
 	struct buf body;
 	const struct source *source;
-	const char *shard;
+	const char *shard; /* NULL: lines of an export */
+	uint64_t place;    /* of lines: where the body begins in its file */
 	size_t count;
 	struct event *events;
 	size_t encoding_count;

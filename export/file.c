@@ -24,7 +24,8 @@ struct file {
 	struct buf ranges[2]; /* [0] is being inflated, [1] waits; .size 0: not there */
 	size_t used;          /* of ranges[0] */
 	bool in_flight, freed, started;
-	struct error err; /* kind NONE: all well */
+	struct error err;    /* kind NONE: all well */
+	struct error passes; /* of the range behind those that are there; the same */
 
 	struct inflate_state inflate;
 	bool inflating; /* inside a gzip member */
@@ -32,6 +33,8 @@ struct file {
 	struct buf carry;  /* the beginning of a line */
 	uint64_t inflated; /* so far */
 	uint64_t told;     /* where the next block begins */
+	uint64_t passed;   /* lines before options.from */
+	bool in_line;      /* the last of them is counted, and not at its end */
 	bool ended;
 
 	/* What was asked for. */
@@ -73,7 +76,8 @@ static void fetched(void *arg, const struct error *err, struct s3_range *r);
 /* Into the place behind the range that is being inflated, if that is free. */
 static void fetch(struct file *f)
 {
-	if (f->in_flight || f->ranges[1].size || has_all(f) || f->err.kind != ERROR_NONE)
+	if (f->in_flight || f->ranges[1].size || has_all(f) || f->err.kind != ERROR_NONE ||
+	    f->passes.kind != ERROR_NONE)
 		return;
 	f->in_flight = true;
 	s3_get(f->client, &f->options.place, f->etag[0] ? f->etag : NULL, f->fetched,
@@ -102,8 +106,10 @@ static void fetched(void *arg, const struct error *err, struct s3_range *r)
 		return;
 	}
 	if (err->kind != ERROR_NONE) {
-		f->err = *err;
-		error_wrap(&f->err, "file %.200s", f->options.place.key);
+		struct error *told = error_passes(err->kind) ? &f->passes : &f->err;
+
+		*told = *err;
+		error_wrap(told, "file %.200s", f->options.place.key);
 	} else if (f->total && r->total != f->total) {
 		fail(f, ERROR_INVALID, "it has another size now");
 	} else {
@@ -144,16 +150,33 @@ static void reserve(struct buf *b, size_t size)
 		b->limit = b->capacity;
 }
 
-/* What comes before options.from is not for the caller. */
+/* Lines of white space are none, as for the decoder. */
+static void count_lines(struct file *f, const char *p, size_t n)
+{
+	for (const char *end = p + n; p < end; p++) {
+		if (f->in_line) {
+			p = memchr(p, '\n', (size_t)(end - p));
+			if (!p)
+				return;
+			f->in_line = false;
+		} else if ((unsigned char)*p > ' ') {
+			f->in_line = true;
+			f->passed++;
+		}
+	}
+}
+
+/* What comes before options.from is not for the caller, nor is what is verified. */
 static void skip(struct file *f)
 {
 	uint64_t begin = f->inflated - f->lines->size, n;
 
-	if (begin >= f->options.from)
+	if (begin >= f->options.from && !f->options.verify)
 		return;
 	n = f->options.from - begin;
-	if (n > f->lines->size)
+	if (n > f->lines->size || f->options.verify)
 		n = f->lines->size;
+	count_lines(f, f->lines->data, n);
 	memmove(f->lines->data, f->lines->data + n, f->lines->size - n);
 	f->lines->size -= n;
 }
@@ -203,23 +226,22 @@ static void md5_check(struct file *f)
 
 /* ---- blocks ---- */
 
-static void answer(struct file *f, const struct file_block *b)
+static void answer(struct file *f, const struct error *err, const struct file_block *b)
 {
-	static const struct error none = { 0 };
-
 	f->started = false;
 	f->lines = NULL;
-	f->fn(f->arg, b ? &none : &f->err, b);
+	f->fn(f->arg, err, b);
 }
 
 static void give(struct file *f)
 {
 	struct file_block b = { .from = f->told, .to = f->told + f->lines->size };
+	const struct error none = { 0 };
 
 	b.end = f->lines->size == 0;
 	f->told = b.to;
 	f->lines->data[f->lines->size] = '\0';
-	answer(f, &b);
+	answer(f, &none, &b);
 }
 
 /* Cuts the full block behind its last line, and the rest waits; else makes it longer. False: it is
@@ -272,6 +294,18 @@ static bool advance(struct file *f)
 	return f->ranges[0].size > 0;
 }
 
+/* The range that is needed now was not to be had. What there is of the block waits. */
+static void come_again(struct file *f)
+{
+	struct error passes = f->passes;
+	bool kept = buf_add(&f->carry, f->lines->data, f->lines->size);
+
+	assert(kept);
+	buf_clear(f->lines);
+	f->passes = (struct error){ 0 };
+	answer(f, &passes, NULL);
+}
+
 /* Fills the block that is asked for, as far as what is there goes. */
 static void work(struct file *f)
 {
@@ -286,11 +320,13 @@ static void work(struct file *f)
 			finish(f);
 			break;
 		} else if (!advance(f)) {
+			if (f->passes.kind != ERROR_NONE)
+				come_again(f);
 			return;
 		}
 	}
 	if (f->err.kind != ERROR_NONE)
-		answer(f, NULL);
+		answer(f, &f->err, NULL);
 	else
 		give(f);
 }
@@ -345,6 +381,11 @@ void file_next(struct file *f, struct buf *lines, file_fn *fn, void *arg)
 	f->fn = fn;
 	f->arg = arg;
 	loop_timer_arm(f->turn, 0);
+}
+
+uint64_t file_passed_lines(const struct file *f)
+{
+	return f->passed;
 }
 
 uint64_t file_fetched(const struct file *f)

@@ -145,11 +145,17 @@ static void file_name(const struct object_roll *r, size_t n, const char *suffix,
 		   r->writer->host->session, r->record->number, n, suffix);
 }
 
+/* "": an export's rows, which have no stream. */
+static const char *arn_of(const struct source *source)
+{
+	return source->arn ? source->arn : "";
+}
+
 static struct object_file *file_find(const struct object_roll *r, const struct source *source)
 {
 	for (size_t i = 0; i < r->record->file_count; i++)
 		if (strcmp(r->files[i]->stream, source->stream) == 0 &&
-		    strcmp(r->files[i]->arn, source->arn) == 0)
+		    strcmp(r->files[i]->arn, arn_of(source)) == 0)
 			return r->files[i];
 	return NULL;
 }
@@ -197,7 +203,7 @@ static struct object_file *file_new(struct object_roll *r, const struct source *
 	if (template_render(w->path, &values, &path, err)) {
 		snprintf(suffix, sizeof(suffix), "ndjson%s", compression_suffix(compression));
 		file_name(r, file_number(r), suffix, &path);
-		f = file_add(r, source->stream, source->arn, compression, path.data);
+		f = file_add(r, source->stream, arn_of(source), compression, path.data);
 	} else {
 		error_wrap(err, "path of stream %s", source->stream);
 	}

@@ -44,7 +44,7 @@ CREATE TABLE sluice.export (
 CREATE UNIQUE INDEX export_window ON sluice.export ((coalesce(stream, 0)), table_arn, name, kind,
 	from_ms, to_ms);
 CREATE UNIQUE INDEX export_lanes ON sluice.export (lanes) WHERE lanes IS NOT NULL;
-CREATE INDEX export_loading ON sluice.export (id) WHERE status = 'loading';
+CREATE INDEX export_loading ON sluice.export (id) WHERE status IN ('loading', 'failed');
 
 CREATE TABLE sluice.export_file (
 	lane        bigint PRIMARY KEY REFERENCES sluice.lane ON DELETE CASCADE,
@@ -483,7 +483,7 @@ BEGIN
 END $$;
 
 CREATE FUNCTION sluice.file_failed(p_session uuid, p_lane bigint, p_error text,
-	p_retry_at_ms bigint, p_at_ms bigint) RETURNS void LANGUAGE plpgsql AS $$
+	p_retry_at_ms bigint, p_at_ms bigint, p_anew boolean) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	f sluice.export_file;
 BEGIN
@@ -499,6 +499,11 @@ BEGIN
 			USING ERRCODE = 'SL001';
 		END IF;
 		RETURN;
+	END IF;
+	IF p_anew THEN
+		UPDATE sluice.position SET sequence = NULL, event_ms = 0, done = false
+		WHERE lane = p_lane;
+		UPDATE sluice.export_file SET records = 0, bytes = 0 WHERE lane = p_lane;
 	END IF;
 	UPDATE sluice.export_file SET failed = p_retry_at_ms = 0, retry_at_ms = p_retry_at_ms,
 		retries = retries + 1, error = p_error, updated_ms = p_at_ms

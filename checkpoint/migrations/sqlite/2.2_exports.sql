@@ -36,7 +36,7 @@ CREATE TABLE export (
 CREATE UNIQUE INDEX export_window ON export (coalesce(stream, 0), table_arn, name, kind, from_ms,
 	to_ms);
 CREATE UNIQUE INDEX export_lanes ON export (lanes) WHERE lanes IS NOT NULL;
-CREATE INDEX export_loading ON export (id) WHERE status = 'loading';
+CREATE INDEX export_loading ON export (id) WHERE status IN ('loading', 'failed');
 
 CREATE TABLE export_file (
 	lane        INTEGER PRIMARY KEY REFERENCES lane ON DELETE CASCADE,

@@ -249,6 +249,13 @@ static void those_that_load_are_told_apart(void **state)
 	seen = export_of(w->s, id);
 	assert_int_equal(seen.e.files_held, 1);
 	assert_int_equal(seen.e.records, 7);
+	assert_ok(store_file_failed(w->s, SESSION_A, lane, "no", 0, false, T + 7, err));
+	assert_int_equal(claims(w, SESSION_A, id, 1, &lane), 1);
+	assert_ok(store_file_failed(w->s, SESSION_A, lane, "no", 0, false, T + 7, err));
+	seen = exports_of(w->s, of);
+	assert_int_equal(seen.count, 1);
+	assert_int_equal(seen.e.status, STORE_EXPORT_FAILED);
+	assert_int_equal(seen.e.files_failed, 2);
 	assert_done(true, store_export_abandon, w->s, id, "no", T + 8);
 	assert_int_equal(exports_of(w->s, of).count, 0);
 }

@@ -143,7 +143,7 @@ static void *load_files(void *arg)
 		if (!l->ok || l->count == 0 || (l->dies && turn == 5))
 			return NULL;
 		if (turn % 4 == 3) {
-			l->ok = store_file_failed(l->s, l->session, l->lanes[0], "cut", 8, 8,
+			l->ok = store_file_failed(l->s, l->session, l->lanes[0], "cut", 8, false, 8,
 						  &l->err);
 			continue;
 		}

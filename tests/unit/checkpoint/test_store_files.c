@@ -141,6 +141,37 @@ static void the_last_file_completes_the_export_once(void **state)
 	assert_int_equal(claims(w, SESSION_A, id, 9, NULL), 0);
 }
 
+static void assert_position(const struct files_seen *seen, size_t i, const char *wanted)
+{
+	struct sequence at = seq(wanted);
+
+	assert_true(i < seen->position_count);
+	assert_int_equal(sequence_compare(&seen->positions[i].sequence, &at), 0);
+	assert_false(seen->positions[i].done);
+}
+
+static void a_file_that_is_not_believed_begins_anew(void **state)
+{
+	struct world *w = *state;
+	int64_t id = loading(w, 1), lane = 0;
+	struct files_seen seen;
+
+	assert_int_equal(claims(w, SESSION_A, id, 1, &lane), 1);
+	save_file(w, SESSION_A, 1, lane, "", "1000", 40);
+	assert_ok(store_file_failed(w->s, SESSION_A, lane, "slow", T + 6, false, T + 7, err));
+	seen = claim(w, SESSION_A, id, 1, T + 8);
+	assert_position(&seen, 0, "1000");
+	assert_int_equal(seen.files[0].records, 40);
+	files_release(&seen);
+	for (int twice = 0; twice < 2; twice++)
+		assert_ok(store_file_failed(w->s, SESSION_A, lane, "md5", T + 8, true, T + 9, err));
+	seen = claim(w, SESSION_A, id, 1, T + 10);
+	assert_position(&seen, 0, "");
+	assert_int_equal(seen.files[0].records, 0);
+	assert_int_equal(seen.files[0].bytes, 0);
+	files_release(&seen);
+}
+
 static void a_failed_file_is_tried_again_alone(void **state)
 {
 	struct world *w = *state;
@@ -151,9 +182,10 @@ static void a_failed_file_is_tried_again_alone(void **state)
 	assert_ok(store_session_begin(w->s, SESSION_B, "worker-b", "", 10000, err));
 	assert_int_equal(claims(w, SESSION_A, id, 1, &lane), 1);
 	assert_kind(ERROR_FENCED,
-		    store_file_failed(w->s, SESSION_B, lane, "md5", T + 60, T + 7, err));
+		    store_file_failed(w->s, SESSION_B, lane, "md5", T + 60, false, T + 7, err));
 	for (int twice = 0; twice < 2; twice++)
-		assert_ok(store_file_failed(w->s, SESSION_A, lane, "md5", T + 60, T + 7, err));
+		assert_ok(
+			store_file_failed(w->s, SESSION_A, lane, "md5", T + 60, false, T + 7, err));
 	assert_int_equal(file_at(w, id, lane).status, STORE_FILE_PENDING);
 	assert_int_equal(file_at(w, id, lane).retries, 1);
 	assert_int_equal(claims(w, SESSION_A, id, 1, &got), 1); /* the next one: it is too early */
@@ -164,7 +196,8 @@ static void a_failed_file_is_tried_again_alone(void **state)
 	files_release(&seen);
 
 	for (int twice = 0; twice < 2; twice++)
-		assert_ok(store_file_failed(w->s, SESSION_B, lane, "md5 again", 0, T + 61, err));
+		assert_ok(store_file_failed(w->s, SESSION_B, lane, "md5 again", 0, false, T + 61,
+					    err));
 	assert_int_equal(file_at(w, id, lane).status, STORE_FILE_FAILED);
 	assert_int_equal(export_of(w->s, id).e.files_failed, 1);
 	assert_int_equal(status_of(w->s, id), STORE_EXPORT_LOADING);
@@ -195,8 +228,8 @@ static void a_person_does_not_wait_for_the_next_attempt(void **state)
 	uint32_t retried;
 
 	assert_int_equal(claims(w, SESSION_A, id, 2, &lane), 2);
-	assert_ok(store_file_failed(w->s, SESSION_A, lane, "slow", T + 600, T + 7, err));
-	assert_ok(store_file_failed(w->s, SESSION_A, lane + 1, "bad", 0, T + 7, err));
+	assert_ok(store_file_failed(w->s, SESSION_A, lane, "slow", T + 600, false, T + 7, err));
+	assert_ok(store_file_failed(w->s, SESSION_A, lane + 1, "bad", 0, false, T + 7, err));
 	assert_ok(store_export_retry(w->s, id, 0, T + 8, &retried, err));
 	assert_int_equal(retried, 2);
 	assert_int_equal(claims(w, SESSION_A, id, 9, NULL), 3);
@@ -279,7 +312,7 @@ static void attempts_are_kept(void **state)
 
 	assert_ok(store_session_begin(w->s, SESSION_B, "worker-b", "", 10000, err));
 	assert_int_equal(claims(w, SESSION_A, id, 1, &lane), 1);
-	assert_ok(store_file_failed(w->s, SESSION_A, lane, ": md5", T + 6, T + 6, err));
+	assert_ok(store_file_failed(w->s, SESSION_A, lane, ": md5", T + 6, false, T + 6, err));
 	assert_int_equal(claims(w, SESSION_A, id, 1, &lane), 1);
 	bury_a(w);
 	assert_int_equal(claims(w, SESSION_B, id, 1, &lane), 1);
@@ -416,6 +449,7 @@ static int run(const char *name)
 		TEST(a_files_text_comes_back_as_it_was),
 		TEST(a_dead_sessions_files_go_on_where_they_stood),
 		TEST(the_last_file_completes_the_export_once),
+		TEST(a_file_that_is_not_believed_begins_anew),
 		TEST(a_failed_file_is_tried_again_alone),
 		TEST(a_person_does_not_wait_for_the_next_attempt),
 		TEST(an_abandoned_export_ends_with_those_who_hold_it),

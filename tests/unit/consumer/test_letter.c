@@ -10,7 +10,7 @@
 static struct letter *letter_of(struct lane *l, uint32_t slot, const struct event *e,
 				const char *reason, const char *error)
 {
-	return letter_new(l, slot, e, reason, error, 3, NOW_MS);
+	return letter_new(l, slot, NULL, e, reason, error, 3, NOW_MS);
 }
 
 static json_t *parsed(const struct letter *l)

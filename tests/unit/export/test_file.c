@@ -293,6 +293,85 @@ static void a_file_goes_on_at_any_place(void **state)
 	reading_end(&whole);
 }
 
+/* A server that is away for longer than a call tries: the block is asked for again, and what was
+ * fetched and inflated is not fetched anew. */
+static void a_server_that_comes_back(void **state)
+{
+	struct file_options o = usual();
+	struct reading r;
+
+	(void)state;
+	put_text(1000000);
+	server.served = 0;
+	reading_start(&r, &o);
+	r.stop = true; /* behind the first block */
+	aws_wait(client, &r.done);
+	r.stop = false;
+	for (unsigned i = 0; i < 2; i++) {
+		s3_server_fault(&server, (struct s3_fault){ "GET", "", S3_CUT, 0, NULL, 1000 });
+		r.done = false;
+		file_next(r.file, &r.lines, on_block, &r);
+		aws_wait(client, &r.done);
+		assert_int_equal(r.err.kind, ERROR_RETRY);
+		assert_non_null(strstr(r.err.message, "file " KEY));
+		assert_int_equal(r.lines.size, 0);
+		s3_server_let_go(&server);
+	}
+	r.done = false;
+	file_next(r.file, &r.lines, on_block, &r);
+	aws_wait(client, &r.done);
+	assert_int_equal(r.err.kind, ERROR_NONE);
+	assert_int_equal(r.all.size, text.size);
+	assert_memory_equal(r.all.data, text.data, text.size);
+	assert_int_equal(server.served, packed.size);
+	reading_end(&r);
+}
+
+static void lines_that_are_passed_are_counted(void **state)
+{
+	static const char some[] = "{1}\n\n  \n{2}\n\t{3}\n{4}";
+	struct file_options o = usual();
+	struct reading r;
+
+	(void)state;
+	buf_clear(&text);
+	for (unsigned i = 0; i < 20000; i++)
+		buf_text(&text, some);
+	buf_clear(&packed);
+	pack(buf_str(&text));
+	put_packed();
+	for (size_t i = 0; i <= 20000; i += 5000) {
+		o.from = i * (sizeof(some) - 1);
+		read_file(&r, &o);
+		/* {4}{1} is one line. */
+		assert_int_equal(file_passed_lines(r.file), i ? 3 * i + 1 : 0);
+		assert_int_equal(r.all.size, text.size - o.from + (i < 20000));
+		reading_end(&r);
+	}
+}
+
+/* All of it is looked at, and none of it is given. */
+static void a_file_that_is_verified(void **state)
+{
+	struct file_options o = usual();
+	struct reading r;
+
+	(void)state;
+	o.verify = true;
+	put_text(400000);
+	read_file(&r, &o);
+	assert_int_equal(r.err.kind, ERROR_NONE);
+	assert_int_equal(r.all.size, 0);
+	assert_int_equal(r.blocks, 1);
+	assert_true(file_passed_lines(r.file) > 1000);
+	reading_end(&r);
+	o.md5 = "kAFQmDzST7DWlj99KOF/cg==";
+	assert_fails(&o, ERROR_INVALID, "the manifest says");
+	o.md5 = md5;
+	s3_server_put(&server, KEY, (struct str){ packed.data, packed.size / 2 });
+	assert_fails(&o, ERROR_INVALID, "in the middle of its gzip data");
+}
+
 static void damaged_files(void **state)
 {
 	struct file_options o = usual();
@@ -455,6 +534,9 @@ int main(void)
 		TEST(odd_files),
 		TEST(a_connection_that_breaks_everywhere),
 		TEST(a_file_goes_on_at_any_place),
+		TEST(a_server_that_comes_back),
+		TEST(lines_that_are_passed_are_counted),
+		TEST(a_file_that_is_verified),
 		TEST(damaged_files),
 		TEST(a_line_without_end),
 		TEST(files_that_cannot_be_had),
