@@ -52,20 +52,23 @@ static size_t save_files(struct worker *w, const struct core_save *from)
 {
 	size_t n = 0;
 
-	if (from->move_count > w->file_capacity) {
-		w->file_capacity = 2 * from->move_count;
-		w->files = memory_resize(w->files, w->file_capacity * sizeof(*w->files));
-	}
 	for (size_t i = 0; i < from->move_count; i++) {
-		const struct lane *l = w->lanes[from->moves[i].lane];
+		const struct core_move *m = &from->moves[i];
+		const struct lane_file *f;
 
 		/* A lane's moves stand one behind the other. */
-		if (!l->file || (n > 0 && w->files[n - 1].lane == l->store_id))
+		if (!w->core.streams[w->core.lanes[m->lane].stream].files ||
+		    (n > 0 && w->files[n - 1].lane == m->store_id))
 			continue;
+		if (n == w->file_capacity) {
+			w->file_capacity = n ? 2 * n : 16;
+			w->files = memory_resize(w->files, w->file_capacity * sizeof(*w->files));
+		}
+		f = w->lanes[m->lane]->file;
 		w->files[n++] = (struct store_file_progress){
-			.lane = l->store_id,
-			.records = atomic_load_explicit(&l->file->rows, memory_order_relaxed),
-			.bytes = atomic_load_explicit(&l->file->bytes, memory_order_relaxed)
+			.lane = m->store_id,
+			.records = atomic_load_explicit(&f->rows, memory_order_relaxed),
+			.bytes = atomic_load_explicit(&f->bytes, memory_order_relaxed)
 		};
 	}
 	return n;

@@ -457,7 +457,9 @@ uint32_t worker_loads_expected(const struct worker *w)
 {
 	uint32_t n = 0;
 
-	if (!w->loads || !w->loads->looked)
+	if (!w->loads)
+		return 0;
+	if (!w->loads->looked)
 		return 1;
 	for (const struct worker_load *l = w->loads->first; l; l = l->next)
 		n += l->status == STORE_EXPORT_LOADING && !l->hopeless && (l->open || l->asking);
