@@ -146,8 +146,8 @@ MUTANTS = [
     ),
     (
         "a lane that stands still is read on",
-        "	l->stood[slot] = true;\n	l->stopping = true;",
-        "	l->stood[slot] = true;",
+        "	l->stopping = l->stopping || !e->leaves;",
+        "	l->stopping = l->stopping && !e->leaves;",
     ),
     (
         "a stop does not ask the sinks to roll",
