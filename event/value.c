@@ -441,6 +441,13 @@ struct span value_item(struct scan *s, struct value_style style, struct value_me
 	return memory ? item(&pass, memory, p, o) : map(&pass, p, o, 0);
 }
 
+struct span value_plain(struct scan *s, struct value_style style, const char *p, char *o)
+{
+	struct pass pass = { .scan = s, .style = style };
+
+	return value(&pass, p, o, 0);
+}
+
 bool value_name_reserved(struct str name)
 {
 	static const char *const words[] = { "op", "ts", "seq", "gen", "order" };

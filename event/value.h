@@ -41,5 +41,7 @@ void value_memory_init(struct value_memory *m, const char *page);
 /* p at the item's '{'. memory may be NULL. */
 struct span value_item(struct scan *s, struct value_style style, struct value_memory *memory,
 		       const char *p, char *o);
+/* One attribute value, p at its '{', as part of an item. */
+struct span value_plain(struct scan *s, struct value_style style, const char *p, char *o);
 /* Whether `name`, as it stands in the JSON, is one that escape_names is about. */
 bool value_name_reserved(struct str name);
