@@ -8,8 +8,6 @@
 #include "event/transform_internal.h"
 #include "event/tree.h"
 
-#define STEPS_MAX 10000
-
 /* ---- templates ---- */
 
 static struct str escaped(struct definer *d, struct str plain)
@@ -124,16 +122,6 @@ static void number_memos(struct transform *t)
 			s->hash.memo = t->hash_count++;
 }
 
-static bool few_steps(struct definer *d)
-{
-	size_t count = 0;
-
-	for (struct transform_step *s = d->transform->steps; s; s = s->next)
-		count++;
-	return count <= STEPS_MAX ||
-	       define_fail(d, d->text, "transforms of at most %d attributes", STEPS_MAX);
-}
-
 static struct transform *make(const struct str *definitions, size_t count, size_t *at,
 			      struct error *err)
 {
@@ -144,7 +132,7 @@ static struct transform *make(const struct str *definitions, size_t count, size_
 	for (size_t i = 0; i < count; i++) {
 		const struct define *definition = define_parse(&d, definitions[i]);
 
-		if (!definition || !define_steps(&d, definition) || !few_steps(&d)) {
+		if (!definition || !define_steps(&d, definition)) {
 			if (at)
 				*at = (size_t)(d.at - d.text);
 			return NULL;

@@ -132,7 +132,6 @@ struct transform {
 	uint32_t name_count;
 	unsigned hash_count;
 };
-#define TRANSFORM_NAMES_MAX 4096
 
 /* While definitions are read. */
 struct definer {
@@ -152,8 +151,6 @@ struct define *define_member(const struct define *map, const char *name);
 
 /* The path that a text says; `at`: of it, for faults. */
 bool path_parse(struct definer *d, struct str text, const char *at, struct transform_path *out);
-/* The id of a name of top level; 0 after a fault: there are too many. */
-uint32_t path_name_id(struct definer *d, struct str name, const char *at);
 bool path_has(const struct transform_path *path, enum transform_part_kind kind);
 /* Whether `path` begins with all of `with`. */
 bool path_begins(const struct transform_path *path, const struct transform_path *with);

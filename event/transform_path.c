@@ -13,20 +13,22 @@ static struct str name_keep(struct definer *d, struct str plain)
 	return (struct str){ o, (size_t)(end - o) };
 }
 
-uint32_t path_name_id(struct definer *d, struct str name, const char *at)
+static uint32_t name_id(struct definer *d, struct str name)
 {
 	struct transform *t = d->transform;
 
 	for (uint32_t i = 0; i < t->name_count; i++)
 		if (str_equal(t->names[i], name))
 			return i + 1;
-	if (t->name_count == TRANSFORM_NAMES_MAX) {
-		define_fail(d, at, "transforms speak of at most %d attributes",
-			    TRANSFORM_NAMES_MAX);
-		return 0;
+	/* Room for twice as many, whenever they are a power of two. */
+	if ((t->name_count & (t->name_count - 1)) == 0) {
+		struct str *more =
+			arena_alloc(&t->arena, (2 * t->name_count + 1) * sizeof(t->names[0]));
+
+		if (t->name_count)
+			memcpy(more, t->names, t->name_count * sizeof(t->names[0]));
+		t->names = more;
 	}
-	if (!t->names)
-		t->names = arena_alloc(&t->arena, TRANSFORM_NAMES_MAX * sizeof(t->names[0]));
 	t->names[t->name_count] = name;
 	return ++t->name_count;
 }
@@ -123,8 +125,8 @@ bool path_parse(struct definer *d, struct str text, const char *at, struct trans
 		if (rest.n == 0)
 			return define_fail(d, at, "a path that ends with '.'");
 	}
-	out->parts[0].id = path_name_id(d, out->parts[0].name, at);
-	return out->parts[0].id != 0;
+	out->parts[0].id = name_id(d, out->parts[0].name);
+	return true;
 }
 
 bool path_has(const struct transform_path *path, enum transform_part_kind kind)
