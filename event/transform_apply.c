@@ -8,13 +8,16 @@
 static const struct transform_keep *kept_by(const struct transform_keep *k, const struct tree *t,
 					    size_t index, bool map)
 {
+	const struct transform_keep *all = NULL;
+
 	for (; k; k = k->next) {
 		if (map ? k->part.kind == PART_NAME && str_equal(k->part.name, t->name)
-			: k->part.kind == PART_ALL ||
-				    (k->part.kind == PART_INDEX && k->part.index == index))
+			: k->part.kind == PART_INDEX && k->part.index == index)
 			return k;
+		if (!map && k->part.kind == PART_ALL)
+			all = k;
 	}
-	return NULL;
+	return all;
 }
 
 /* Of the value of `t` only what k says. False: nothing is left of it. */

@@ -122,6 +122,21 @@ static struct str keep_text(struct definer *d, struct str plain)
 
 /* ---- keep, drop ---- */
 
+static struct transform_keep *keep_at(struct definer *d, struct transform_keep **list,
+				      const struct transform_part *part)
+{
+	struct transform_keep *k;
+
+	for (k = *list; k; k = k->next)
+		if (k->part.kind == part->kind && k->part.index == part->index &&
+		    str_equal(k->part.name, part->name))
+			return k;
+	k = arena_alloc(&d->transform->arena, sizeof(*k));
+	*k = (struct transform_keep){ .part = *part, .next = *list };
+	*list = k;
+	return k;
+}
+
 static bool keep_path(struct definer *d, const struct kind *k, const struct define *v,
 		      struct transform_keep **root)
 {
@@ -131,21 +146,38 @@ static bool keep_path(struct definer *d, const struct kind *k, const struct defi
 	if (!path_of(d, k, v, &path))
 		return false;
 	for (size_t i = 0; i < path.count; i++) {
-		const struct transform_part *part = &path.parts[i];
-
-		for (found = *link; found; found = found->next)
-			if (found->part.kind == part->kind && found->part.index == part->index &&
-			    str_equal(found->part.name, part->name))
-				break;
-		if (!found) {
-			found = arena_alloc(&d->transform->arena, sizeof(*found));
-			*found = (struct transform_keep){ .part = *part, .next = *link };
-			*link = found;
-		}
+		found = keep_at(d, link, &path.parts[i]);
 		link = &found->inside;
 	}
 	found->all = true;
 	return true;
+}
+
+static void keep_merge(struct definer *d, struct transform_keep **into,
+		       const struct transform_keep *from)
+{
+	for (; from; from = from->next) {
+		struct transform_keep *k = keep_at(d, into, &from->part);
+
+		k->all |= from->all;
+		keep_merge(d, &k->inside, from->inside);
+	}
+}
+
+/* What is kept of each element is kept of those with an index, too. */
+static void keep_settle(struct definer *d, struct transform_keep *first)
+{
+	const struct transform_keep *all = first;
+
+	while (all && all->part.kind != PART_ALL)
+		all = all->next;
+	for (struct transform_keep *k = first; k; k = k->next) {
+		if (all && k->part.kind == PART_INDEX) {
+			k->all |= all->all;
+			keep_merge(d, &k->inside, all->inside);
+		}
+		keep_settle(d, k->inside);
+	}
 }
 
 static bool keep(struct definer *d, const struct kind *k, const struct define *value)
@@ -158,6 +190,7 @@ static bool keep(struct definer *d, const struct kind *k, const struct define *v
 	for (const struct define *v = first; v; v = value->kind == DEFINE_LIST ? v->next : NULL)
 		if (!keep_path(d, k, v, &root))
 			return false;
+	keep_settle(d, root);
 	step_add(d, k)->keep = root;
 	return true;
 }
