@@ -576,8 +576,8 @@ void decode_lines(struct batch *b, const struct decode_options *o, const struct 
 		add_bad(&page, (struct str){ p, (size_t)(end - p) });
 		/* It may have been read on into the next line, of which nothing may be remembered.
 		 */
-		value_memory_init(&page.reader.images, b->body.data);
-		value_memory_init(&page.reader.keys, b->body.data);
+		value_memory_forget(&page.reader.images, b->body.data);
+		value_memory_forget(&page.reader.keys, b->body.data);
 	}
 	page_release(&page);
 }

@@ -77,16 +77,12 @@ static const char *item(struct reading *r, struct value_style style, struct valu
 
 void record_keep(struct record_reader *r, struct item *image, unsigned which)
 {
-	const struct value_seen *seen = r->images.seen;
-	const char *end = image->raw.p + image->raw.n;
-	uint32_t n = 0;
+	uint32_t n = r->images.count;
 
-	/* What is left of other items lies before it. */
-	while (n < VALUE_MEMORY_MAX && seen[n].in > image->raw.p && seen[n].in < end)
-		n++;
 	image->seen = r->kept[which];
-	image->seen_n = n < VALUE_MEMORY_MAX ? n : 0;
-	memcpy(r->kept[which], seen, image->seen_n * sizeof(*seen));
+	image->seen_n = n < VALUE_MEMORY_MAX - 1 ? n : 0;
+	image->changes = r->images.changes;
+	memcpy(r->kept[which], r->images.seen, image->seen_n * sizeof(image->seen[0]));
 }
 
 static const char *image(struct reading *r, const char *p, struct item *out, unsigned which)

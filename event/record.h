@@ -14,6 +14,7 @@ struct item {
 	/* Of an image, where the reader keeps them: its attributes; 0: only the whole is known. */
 	const struct value_seen *seen;
 	uint32_t seen_n;
+	uint32_t changes; /* of the memory, then */
 };
 struct record {
 	struct str raw;

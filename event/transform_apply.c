@@ -443,14 +443,51 @@ static bool walk(struct transformer *x, const struct transform_step *s, struct t
 	return changed;
 }
 
+bool transformer_names_alone(const struct transform_step *s)
+{
+	switch (s->kind) {
+	case TRANSFORM_KEEP:
+		for (const struct transform_keep *k = s->keep; k; k = k->next)
+			if (!k->all)
+				return false;
+		return true;
+	case TRANSFORM_DROP:
+	case TRANSFORM_RENAME:
+		return s->path.count == 1;
+	default:
+		return false;
+	}
+}
+
+/* To an attribute of the item itself, which need not be settled. */
+static void by_name(struct transformer *x, const struct transform_step *s)
+{
+	struct tree *t = x->by_id[s->path.parts[0].id];
+
+	if (!t)
+		return;
+	if (s->kind == TRANSFORM_DROP) {
+		transformer_remove(x, &x->root, t);
+	} else {
+		t->renamed = true;
+		transformer_name(x, &x->root, t, s->rename.name, s->rename.id);
+	}
+}
+
 void transformer_step(struct transformer *x, const struct transform_step *s)
 {
+	struct tree *t;
+
 	if (s->kind == TRANSFORM_KEEP)
 		keep(x, s);
 	else if (s->kind == TRANSFORM_STRIP)
 		strip(x);
 	else if (s->kind == TRANSFORM_SET)
 		set(x, s);
-	else
+	else if (s->path.count > 1)
 		walk(x, s, &x->root, 0);
+	else if (s->kind == TRANSFORM_DROP || s->kind == TRANSFORM_RENAME)
+		by_name(x, s);
+	else if ((t = x->by_id[s->path.parts[0].id]) && transformer_settle(x, t))
+		apply(x, s, &x->root, t);
 }

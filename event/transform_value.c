@@ -201,11 +201,30 @@ static bool each_value(struct transformer *x, const struct transform_step *s, st
 
 /* ---- mask, truncate ---- */
 
+/* How many bytes are characters of one byte, from the first one on. */
+static size_t plain_bytes(struct str body)
+{
+	size_t n = 0;
+
+	while (n < body.n) {
+		unsigned some = scan_block(body.p + n);
+
+		n += some;
+		if (some < SCAN_BLOCK)
+			break;
+	}
+	return n < body.n ? n : body.n;
+}
+
 /* The place behind n characters of text between JSON's quotes, or its end. */
 static const char *behind(struct str body, size_t n)
 {
+	size_t plain = plain_bytes(body);
 	const char *p = body.p, *end = p + body.n;
 	struct scan scan;
+
+	if (LIKELY(plain >= n || plain == body.n))
+		return p + (n < plain ? n : plain);
 
 	for (; n > 0 && p < end; n--) {
 		unsigned char c = (unsigned char)*p;
@@ -217,9 +236,9 @@ static const char *behind(struct str body, size_t n)
 
 static size_t characters(struct str body)
 {
-	const char *p = body.p, *end = p + body.n;
+	size_t n = plain_bytes(body);
+	const char *p = body.p + n, *end = body.p + body.n;
 	struct scan scan;
-	size_t n = 0;
 
 	for (; p < end; n++) {
 		unsigned char c = (unsigned char)*p;
@@ -409,52 +428,50 @@ static struct str hashed(struct transformer *x, struct tree *t)
 	return body;
 }
 
-static const unsigned char *digest_of(struct transformer *x, const struct transform_step *s,
-				      struct tree *t)
-{
-	struct transform_memo *memo = &x->memos[s->hash.memo];
-	enum tree_type type = tree_type(t);
-	struct str bytes;
-
-	if (memo->n == t->raw.n && memo->type == type && memcmp(memo->raw, t->raw.p, memo->n) == 0)
-		return memo->digest;
-	bytes = hashed(x, t);
-	if (x->fault)
-		return NULL;
-	hmac(s->hash.key, bytes, memo->digest);
-	memo->n = 0;
-	if (t->raw.n <= TRANSFORM_MEMO_MAX) {
-		memo->n = t->raw.n;
-		memo->type = type;
-		memcpy(memo->raw, t->raw.p, t->raw.n);
-	}
-	return memo->digest;
-}
-
-static bool hash_one(struct transformer *x, const struct transform_step *s, struct tree *t)
+static struct str digest_text(const unsigned char *digest, bool base64, char *out)
 {
 	static const char hex[] = "0123456789abcdef";
 	static const char alphabet[] =
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const unsigned char *digest = digest_of(x, s, t);
-	char text[2 * HMAC_BYTES], *o = text;
+	char *o = out;
 
-	if (!digest)
-		return false;
-	for (size_t i = 0; i < HMAC_BYTES && !s->hash.base64; i++) {
+	for (size_t i = 0; i < HMAC_BYTES && !base64; i++) {
 		*o++ = hex[digest[i] >> 4];
 		*o++ = hex[digest[i] & 15];
 	}
-	for (size_t i = 0; i < HMAC_BYTES && s->hash.base64; i += 3) {
+	for (size_t i = 0; i < HMAC_BYTES && base64; i += 3) {
 		unsigned third = i + 2 < HMAC_BYTES ? digest[i + 2] : 0;
 		unsigned v = (unsigned)digest[i] << 16 | (unsigned)digest[i + 1] << 8 | third;
 
 		for (int shift = 18; shift >= 0; shift -= 6)
 			*o++ = alphabet[v >> shift & 63];
 	}
-	if (s->hash.base64)
+	if (base64)
 		o[-1] = '=';
-	return scalar(x, t, TREE_S, (struct str){ text, (size_t)(o - text) });
+	return (struct str){ out, (size_t)(o - out) };
+}
+
+static bool hash_one(struct transformer *x, const struct transform_step *s, struct tree *t)
+{
+	struct transform_memo *memo = &x->memos[s->hash.memo];
+	enum tree_type type = tree_type(t);
+	unsigned char digest[HMAC_BYTES];
+	struct str bytes;
+
+	if (memo->n == t->raw.n && memo->type == type && memcmp(memo->raw, t->raw.p, memo->n) == 0)
+		return scalar(x, t, TREE_S, memo->text);
+	bytes = hashed(x, t);
+	if (x->fault)
+		return false;
+	hmac(s->hash.key, bytes, digest);
+	memo->text = digest_text(digest, s->hash.base64, memo->digits);
+	memo->n = 0;
+	if (t->raw.n <= TRANSFORM_MEMO_MAX) {
+		memo->n = t->raw.n;
+		memo->type = type;
+		memcpy(memo->raw, t->raw.p, t->raw.n);
+	}
+	return scalar(x, t, TREE_S, memo->text);
 }
 
 bool transform_hash(struct transformer *x, const struct transform_step *s, struct tree *t)

@@ -55,12 +55,9 @@ uint32_t transformer_id(const struct transformer *x, struct str name)
 	return 0;
 }
 
-bool transformer_settle(struct transformer *x, struct tree *t)
+bool transformer_settle_seen(struct transformer *x, struct tree *t)
 {
-	if (LIKELY(!t->seen))
-		return true;
-	return tree_settle(&x->memory, t, t->name.n ? t->name.n : SIZE_MAX) ||
-	       transformer_room(x, NULL);
+	return tree_settle(&x->memory, t) || transformer_room(x, NULL);
 }
 
 struct tree *transformer_child(struct transformer *x, const struct tree *parent,
@@ -130,52 +127,33 @@ void transformer_name(struct transformer *x, struct tree *parent, struct tree *t
 
 /* ---- items ---- */
 
-/* An attribute whose name is not the one that the item before had at its place. */
-static __attribute__((noinline)) void add_other(struct transformer *x, struct transform_slot *slot,
-						struct tree *t)
+/* A new layout, from an item that is the first of its kind. */
+static void learn(struct transformer *x, struct transform_layout *l, const struct item *item)
 {
-	struct tree read = { .seen = t->seen };
-	const char *in = t->seen->in;
-	size_t n;
+	l->n = item->seen_n;
+	l->changes = item->changes;
+	for (uint32_t i = 0; i < l->n; i++) {
+		struct tree *t = &l->work[i], settled = { .seen = &item->seen[i] };
 
-	if (!transformer_settle(x, &read))
-		return;
-	t->id = slot->id = transformer_id(x, read.name);
-	slot->name = in;
-	n = read.name.n + 3;
-	slot->n = UINT32_MAX;
-	if (n > 32 || read.name.p != in + 1 || in[n - 1] != ':')
-		return;
-	slot->n = (uint32_t)n;
-	t->name = read.name;
-}
-
-static bool add_seen(struct transformer *x, const struct item *item)
-{
-	size_t size = item->seen_n * sizeof(struct tree);
-	struct tree *t = (struct tree *)(void *)tree_bytes(&x->memory, size);
-
-	if (!t)
-		return false;
-	memset(t, 0, size);
-	for (unsigned i = 0; i < item->seen_n; i++, t++) {
-		struct transform_slot *slot = &x->slots[i];
-
-		t->seen = &item->seen[i];
-		if (LIKELY(scan_common(t->seen->in, slot->name) >= slot->n)) {
-			t->name = (struct str){ t->seen->in + 1, slot->n - 3 };
-			t->id = slot->id;
-		} else {
-			add_other(x, slot, t);
-		}
+		*t = (struct tree){ .seen = settled.seen, .next = t + 1 };
+		if (!transformer_settle(x, &settled))
+			return;
+		t->id = transformer_id(x, settled.name);
 		x->by_id[t->id] = t;
-		t->next = t + 1;
+		/* What was respelled does not outlive the item. */
+		if (settled.name.p == t->seen->in + 1)
+			t->name = settled.name;
 	}
-	x->root.first = t - item->seen_n;
-	x->root.last = t - 1;
-	t[-1].next = NULL;
-	x->root.open = true;
-	return true;
+	l->work[l->n - 1].next = NULL;
+	x->root.first = l->work;
+	x->root.last = &l->work[l->n - 1];
+	x->by_id[0] = NULL;
+	for (const struct transform_step *s = x->transform->steps; s != x->rest; s = s->next)
+		transformer_step(x, s);
+	l->first = x->root.first;
+	l->last = x->root.last;
+	memcpy(l->nodes, l->work, l->n * sizeof(l->nodes[0]));
+	memcpy(l->by_id, x->by_id, (x->name_count + 1) * sizeof(l->by_id[0]));
 }
 
 static bool add_members(struct transformer *x, const char *raw)
@@ -186,34 +164,45 @@ static bool add_members(struct transformer *x, const char *raw)
 		t->id = transformer_id(x, t->name);
 		x->by_id[t->id] = t;
 	}
+	x->by_id[0] = NULL;
 	return true;
 }
 
-static void item_begin(struct transformer *x, const struct item *item, bool known)
+/* True: the steps that ask for names alone are done. */
+static bool item_begin(struct transformer *x, const struct item *item, struct transform_layout *l)
 {
-	bool room;
-
 	tree_memory_clear(&x->memory);
+	x->root = (struct tree){ .type = TREE_M, .open = true };
+	if (LIKELY(l && item->seen_n && l->n == item->seen_n && l->changes == item->changes)) {
+		memcpy(l->work, l->nodes, l->n * sizeof(l->nodes[0]));
+		memcpy(x->by_id, l->by_id, (x->name_count + 1) * sizeof(l->by_id[0]));
+		x->root.first = l->first;
+		x->root.last = l->last;
+		return true;
+	}
 	memset(x->by_id, 0, (x->name_count + 1) * sizeof(x->by_id[0]));
-	x->root = (struct tree){ .type = TREE_M };
-	room = known && item->seen_n ? add_seen(x, item) : add_members(x, item->raw.p);
-	if (!room)
+	if (l && item->seen_n) {
+		learn(x, l, item);
+		return true;
+	}
+	if (!add_members(x, item->raw.p))
 		transformer_room(x, NULL);
-	x->by_id[0] = NULL;
+	return false;
 }
 
 /* Its place in x->out; p NULL after a fault. keys: it is the record's Keys in the `dynamodb` form,
  * to which nothing is added. */
 static struct str item_make(struct transformer *x, const struct record *r, const struct item *item,
-			    bool known, const char *which)
+			    struct transform_layout *l, const char *which)
 {
 	bool raw = x->format == FORMAT_DYNAMODB, bare = raw && item == &r->keys;
 	size_t begin = (size_t)(x->out.at - x->out.begin);
+	const struct transform_step *s;
 
 	if (x->fault)
 		return (struct str){ 0 };
-	item_begin(x, item, known);
-	for (const struct transform_step *s = x->transform->steps; s && !x->fault; s = s->next)
+	s = item_begin(x, item, l) ? x->rest : x->transform->steps;
+	for (; s && !x->fault; s = s->next)
 		if (!bare || s->kind != TRANSFORM_SET)
 			transformer_step(x, s);
 	if (raw)
@@ -264,11 +253,11 @@ const char *transformer_apply(struct transformer *x, const struct record *r,
 	x->out.full = false;
 	*out = (struct transformed){ 0 };
 	if (keys)
-		out->keys = item_make(x, r, keys, false, "Keys");
+		out->keys = item_make(x, r, keys, NULL, "Keys");
 	if (new_image)
-		out->new_image = item_make(x, r, new_image, true, "NewImage");
+		out->new_image = item_make(x, r, new_image, &x->layouts[0], "NewImage");
 	if (old_image)
-		out->old_image = item_make(x, r, old_image, true, "OldImage");
+		out->old_image = item_make(x, r, old_image, &x->layouts[1], "OldImage");
 	p = place(keys, &out->keys, x->out.begin);
 	p = place(new_image, &out->new_image, p);
 	place(old_image, &out->old_image, p);
@@ -280,15 +269,17 @@ const char *transformer_apply(struct transformer *x, const struct record *r,
 static uint32_t key_id(struct transformer *x, const char *name)
 {
 	struct str plain = str_of(name), spelled;
-	char *o = arena_alloc(&x->memory.arena, TREE_ESCAPE * plain.n + 1);
+	char *o = memory_resize(NULL, TREE_ESCAPE * plain.n + 1);
 	uint32_t id;
 
 	spelled = (struct str){ o, (size_t)(tree_escape(plain, o) - o) };
 	id = transformer_id(x, spelled);
-	if (id || plain.n == 0)
+	if (id || plain.n == 0) {
+		free(o);
 		return id;
+	}
 	id = ++x->name_count;
-	x->names[id] = (struct str){ memory_text_n(spelled.p, spelled.n), spelled.n };
+	x->names[id] = spelled;
 	return id;
 }
 
@@ -296,7 +287,6 @@ struct transformer *transformer_new(const struct transform *t, const struct sour
 				    enum event_format format, struct value_style have,
 				    struct value_style want)
 {
-	static const char none[SCAN_PADDING];
 	struct transformer *x = memory_new(sizeof(*x));
 
 	x->transform = t;
@@ -305,6 +295,7 @@ struct transformer *transformer_new(const struct transform *t, const struct sour
 	x->have = have;
 	x->want = want;
 	arena_init(&x->memory.arena);
+	x->memory.left = TREE_BYTES_MAX;
 	x->names = memory_array(t->name_count + 3, sizeof(x->names[0]));
 	x->by_id = memory_array(t->name_count + 3, sizeof(struct tree *));
 	x->memos = memory_array(t->hash_count + 1, sizeof(x->memos[0]));
@@ -313,8 +304,10 @@ struct transformer *transformer_new(const struct transform *t, const struct sour
 	x->name_count = t->name_count;
 	x->key_ids[0] = key_id(x, source->key_hash);
 	x->key_ids[1] = key_id(x, source->key_range);
-	for (unsigned i = 0; i < VALUE_MEMORY_MAX; i++)
-		x->slots[i] = (struct transform_slot){ .name = none, .n = UINT32_MAX };
+	for (unsigned i = 0; i < 2; i++)
+		x->layouts[i].by_id = memory_array(t->name_count + 3, sizeof(struct tree *));
+	for (x->rest = t->steps; x->rest && transformer_names_alone(x->rest);)
+		x->rest = x->rest->next;
 	return x;
 }
 
@@ -329,6 +322,8 @@ void transformer_free(struct transformer *x)
 	tree_out_release(&x->text);
 	free(x->names);
 	free(x->by_id);
+	free(x->layouts[0].by_id);
+	free(x->layouts[1].by_id);
 	free(x->memos);
 	free(x);
 }

@@ -6,11 +6,13 @@
 /* Between transformer.c (items and their attributes), transform_apply.c (what a step does) and
  * transform_value.c (to one value). */
 
-/* What an attribute's name was at its place in the item before, and its id. */
-struct transform_slot {
-	const char *name; /* in the page, at its quote */
-	uint32_t n;       /* with quotes and colon; UINT32_MAX: not known */
-	uint32_t id;
+/* The attributes of an item as they are when the steps that ask for names alone are done, kept for
+ * all items that have the same names in the same order. One for new images, one for old ones. */
+struct transform_layout {
+	uint32_t n, changes; /* of which items: see struct item */
+	struct tree nodes[VALUE_MEMORY_MAX], work[VALUE_MEMORY_MAX];
+	struct tree *first, *last; /* of `work` */
+	struct tree **by_id;       /* the same */
 };
 
 /* The last value that a step hashed: mostly the other image has the same. */
@@ -19,7 +21,8 @@ struct transform_memo {
 	size_t n;
 	enum tree_type type;
 	char raw[TRANSFORM_MEMO_MAX];
-	unsigned char digest[HMAC_BYTES];
+	struct str text; /* of the digest; in `digits` */
+	char digits[2 * HMAC_BYTES + SCAN_PADDING];
 };
 
 struct transformer {
@@ -33,7 +36,8 @@ struct transformer {
 	struct str *names;    /* the transform's, and those of the key; from id 1 on */
 	uint32_t name_count, key_ids[2];
 	struct tree **by_id; /* attributes of the item; [0] is not used */
-	struct transform_slot slots[VALUE_MEMORY_MAX];
+	struct transform_layout layouts[2];
+	const struct transform_step *rest; /* the first step that asks for more than names */
 	struct transform_memo *memos;
 
 	/* The item in work. */
@@ -53,7 +57,11 @@ bool transformer_fail(struct transformer *x, const struct transform_step *s, str
 /* A part's attribute or element of `parent`, settled; NULL: there is none. */
 struct tree *transformer_child(struct transformer *x, const struct tree *parent,
 			       const struct transform_part *part);
-bool transformer_settle(struct transformer *x, struct tree *t);
+bool transformer_settle_seen(struct transformer *x, struct tree *t);
+static inline bool transformer_settle(struct transformer *x, struct tree *t)
+{
+	return LIKELY(!t->seen) || transformer_settle_seen(x, t);
+}
 /* Ready to have its children looked at; false: it is no map (M) or list (L). */
 bool transformer_enter(struct transformer *x, struct tree *t, enum tree_type type);
 void transformer_remove(struct transformer *x, struct tree *parent, struct tree *t);
@@ -64,6 +72,9 @@ void transformer_name(struct transformer *x, struct tree *parent, struct tree *t
 uint32_t transformer_id(const struct transformer *x, struct str name);
 
 /* --- steps --- */
+/* Whether it can be done to an item whose attributes are not settled, as it asks for names alone.
+ */
+bool transformer_names_alone(const struct transform_step *s);
 void transformer_step(struct transformer *x, const struct transform_step *s);
 
 /* --- values; true: it is another now --- */

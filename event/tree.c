@@ -5,31 +5,42 @@
 
 #include "base/memory.h"
 
+#define TREE_PIECE ((size_t)32 << 10)
+
 /* ---- memory ---- */
 
 void tree_memory_clear(struct tree_memory *m)
 {
+	/* The first piece of memory is enough for nearly every item. */
+	if (LIKELY(m->left == TREE_BYTES_MAX - TREE_PIECE)) {
+		m->at = m->end - TREE_PIECE;
+		return;
+	}
 	arena_clear(&m->arena);
+	m->at = m->end = NULL;
 	m->left = TREE_BYTES_MAX;
 }
 
-char *tree_bytes(struct tree_memory *m, size_t n)
+char *tree_bytes_more(struct tree_memory *m, size_t n)
 {
-	if (n > m->left)
+	size_t size = n > TREE_PIECE ? n : TREE_PIECE;
+	char *p;
+
+	if (size > m->left)
 		return NULL;
-	m->left -= n;
-	return arena_alloc(&m->arena, n + SCAN_PADDING);
+	m->left -= size;
+	p = arena_alloc(&m->arena, size);
+	m->at = p + n;
+	m->end = p + size;
+	return p;
 }
 
 struct tree *tree_new(struct tree_memory *m)
 {
-	struct tree *t;
+	struct tree *t = (struct tree *)(void *)tree_bytes(m, sizeof(*t));
 
-	if (m->left < sizeof(*t))
-		return NULL;
-	m->left -= sizeof(*t);
-	t = arena_alloc(&m->arena, sizeof(*t));
-	memset(t, 0, sizeof(*t));
+	if (LIKELY(t))
+		memset(t, 0, sizeof(*t));
 	return t;
 }
 
@@ -80,30 +91,43 @@ static bool name_settle(struct tree_memory *m, struct tree *t)
 	return true;
 }
 
-bool tree_settle(struct tree_memory *m, struct tree *t, size_t name_n)
+struct tree_read tree_read(const struct value_seen *seen)
 {
-	const struct value_seen *seen = t->seen;
 	struct scan scan; /* no fault can come up: it was read before */
-	const char *value;
+	struct tree_read r;
+	const char *value = NULL;
 	size_t text;
 
-	if (!seen)
-		return true;
-	t->seen = NULL;
-	if (name_n == SIZE_MAX)
-		name_n = tree_name_known(seen);
-	if (LIKELY(name_n != SIZE_MAX)) {
-		t->name = (struct str){ seen->in + 1, name_n };
-		value = seen->in + name_n + 3;
-		if (UNLIKELY(value[-1] != ':' || value[0] != '{'))
-			value = scan_name(&scan, seen->in, &t->name);
-	} else {
-		value = scan_name(&scan, seen->in, &t->name);
+	/* What the memory knows: quotes and colon, and {"S":" behind them. */
+	if (LIKELY(seen->head_n != UINT32_MAX)) {
+		r.name = (struct str){ seen->in + 1, seen->head_n - 3 - (seen->type ? 6 : 0) };
+		value = r.name.p + r.name.n + 2;
 	}
-	t->raw = (struct str){ value, (size_t)(seen->in + seen->in_n - value) };
+	if (UNLIKELY(!value || value[-1] != ':' || value[0] != '{'))
+		value = scan_name(&scan, seen->in, &r.name);
+	r.raw = (struct str){ value, (size_t)(seen->in + seen->in_n - value) };
 	/* A name that is reserved has one underscore more there. */
-	text = t->name.n + 3 + (seen->out[t->name.n + 1] != '"');
-	t->text = (struct str){ seen->out + text, seen->out_n - text };
+	text = r.name.n + 3 + (seen->out[r.name.n + 1] != '"');
+	r.text = (struct str){ seen->out + text, seen->out_n - text };
+	return r;
+}
+
+bool tree_settle_seen(struct tree_memory *m, struct tree *t)
+{
+	struct tree_read r = tree_read(t->seen);
+
+	t->type = t->seen->type == 'S'   ? TREE_S
+		  : t->seen->type == 'N' ? TREE_N
+		  : t->seen->type == 'M' ? TREE_M
+		  : t->seen->type == 'L' ? TREE_L
+					 : TREE_UNKNOWN;
+	t->seen = NULL;
+	t->raw = r.raw;
+	t->text = r.text;
+	/* Renamed, or known to be spelled as it has to be. */
+	if (t->name.n > 0)
+		return true;
+	t->name = r.name;
 	return name_settle(m, t);
 }
 
@@ -175,6 +199,22 @@ struct str tree_body(struct tree *t)
 	return (struct str){ p, (size_t)(scan_string(&scan, p) - p) };
 }
 
+/* The end of a value that was found valid before; its type where it is spelled in the usual way. */
+static inline const char *value_end(struct tree *t, const char *p)
+{
+	struct scan scan;
+
+	if (LIKELY(p[0] == '{' && p[1] == '"' && p[3] == '"' && p[4] == ':' && p[5] == '"')) {
+		const char *end = scan_string(&scan, p + 6);
+
+		if (LIKELY(end[1] == '}')) {
+			t->type = p[2] == 'S' ? TREE_S : p[2] == 'N' ? TREE_N : TREE_B;
+			return end + 2;
+		}
+	}
+	return scan_skip(&scan, p);
+}
+
 bool tree_members(struct tree_memory *m, struct tree *item, const char *p)
 {
 	struct scan scan;
@@ -189,7 +229,7 @@ bool tree_members(struct tree_memory *m, struct tree *item, const char *p)
 		if (!t)
 			return false;
 		p = scan_name(&scan, p, &t->name);
-		end = scan_skip(&scan, p);
+		end = value_end(t, p);
 		assert(end);
 		t->raw = (struct str){ p, (size_t)(end - p) };
 		if (!name_settle(m, t))
@@ -213,7 +253,7 @@ static bool elements(struct tree_memory *m, struct tree *list, const char *p)
 
 		if (!t)
 			return false;
-		end = scan_skip(&scan, p);
+		end = value_end(t, p);
 		assert(end);
 		t->raw = (struct str){ p, (size_t)(end - p) };
 		tree_add(list, NULL, t);

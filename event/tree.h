@@ -28,15 +28,17 @@ enum tree_type {
 /* An attribute of an item or map, an element of a list, or an item itself (an M that is open). */
 struct tree {
 	struct tree *next;
-	/* An attribute of which nothing is changed, name and value as they were read. NULL: it has
-	 * what follows. */
+	/* An attribute whose value is as it was read, and its name, too, unless `renamed`. NULL: it
+	 * is settled, and has what follows. */
 	const struct value_seen *seen;
-	struct str name; /* as JSON writes it, without quotes, in its one spelling */
+	struct str name; /* as JSON writes it, without quotes, in its one spelling; may be known
+			  * while `seen` is */
 	struct str raw;  /* the value in DynamoDB's JSON; p NULL: it is made of its children */
 	struct str text; /* the value in plain JSON, in the reader's style; p NULL: not known */
 	struct tree *first, *last;
 	uint32_t id; /* of the name, where its user knows it; 0: not */
 	uint8_t type;
+	bool renamed;
 	bool open; /* its children are there: of an M or L */
 	bool gone; /* no longer part of what is around it */
 };
@@ -44,12 +46,23 @@ struct tree {
 /* Memory of one item, which is limited. */
 struct tree_memory {
 	struct arena arena;
-	size_t left;
+	char *at, *end; /* of what was taken from the arena and not yet given out */
+	size_t left;    /* of what may be taken from it */
 };
 #define TREE_BYTES_MAX ((size_t)32 << 20)
 void tree_memory_clear(struct tree_memory *m);
+char *tree_bytes_more(struct tree_memory *m, size_t n);
 /* With SCAN_PADDING bytes behind it that may be read and spoilt; NULL: it would be too much. */
-char *tree_bytes(struct tree_memory *m, size_t n);
+static inline char *tree_bytes(struct tree_memory *m, size_t n)
+{
+	char *p = m->at;
+
+	n = (n + SCAN_PADDING + 15) & ~(size_t)15;
+	if (UNLIKELY((size_t)(m->end - p) < n))
+		return tree_bytes_more(m, n);
+	m->at = p + n;
+	return p;
+}
 struct tree *tree_new(struct tree_memory *m);
 
 /* Where a tree is written to. Grows; what would pass the limit sets `full` and is left out. */
@@ -63,17 +76,18 @@ void tree_out_release(struct tree_out *o);
 char *tree_out_room(struct tree_out *o, size_t n);
 void tree_out_put(struct tree_out *o, struct str s);
 
-/* Takes an attribute away from how it was read: name, raw and text are set. name_n: its length in
- * the JSON; SIZE_MAX: not known. False: too much memory. */
-bool tree_settle(struct tree_memory *m, struct tree *t, size_t name_n);
-/* The length of its name as it was read, where that is known without a look; else SIZE_MAX. */
-static inline size_t tree_name_known(const struct value_seen *seen)
+/* Takes an attribute away from how it was read: name, raw and text are set. False: too much memory.
+ */
+bool tree_settle_seen(struct tree_memory *m, struct tree *t);
+static inline bool tree_settle(struct tree_memory *m, struct tree *t)
 {
-	if (seen->head_n == UINT32_MAX)
-		return SIZE_MAX;
-	/* Quotes and colon, and {"S":" behind them. */
-	return seen->head_n - 3 - (seen->type ? 6 : 0);
+	return LIKELY(!t->seen) || tree_settle_seen(m, t);
 }
+/* An attribute as it was read: its name as it stands in the JSON, and its value. */
+struct tree_read {
+	struct str name, raw, text;
+};
+struct tree_read tree_read(const struct value_seen *seen);
 
 /* The following are of settled nodes. */
 enum tree_type tree_type(struct tree *t);

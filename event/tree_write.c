@@ -15,6 +15,7 @@ static char *grow(struct tree_out *o, size_t n)
 	size_t used = (size_t)(o->at - o->begin), size;
 
 	if (used + n > TREE_OUT_MAX) {
+		/* What was begun does not look whole. */
 		o->full = true;
 		return NULL;
 	}
@@ -27,34 +28,45 @@ static char *grow(struct tree_out *o, size_t n)
 
 char *tree_out_room(struct tree_out *o, size_t n)
 {
-	/* Nothing that was begun looks whole. */
-	if (UNLIKELY(o->full))
-		return NULL;
 	if (LIKELY((size_t)(o->end - o->at) >= n + SCAN_PADDING))
 		return o->at;
 	return grow(o, n);
 }
 
-/* Most pieces are short. */
+static inline char *room(struct tree_out *o, size_t n)
+{
+	if (LIKELY((size_t)(o->end - o->at) >= n + SCAN_PADDING))
+		return o->at;
+	return tree_out_room(o, n);
+}
+
+/* Most pieces are short. What they are read from is padded. */
 static inline void put(struct tree_out *o, struct str s)
 {
-	char *at = tree_out_room(o, s.n);
+	char *at = room(o, s.n);
 
 	if (UNLIKELY(!at))
 		return;
-	memcpy(at, s.p, s.n);
+	if (LIKELY(s.n <= 128))
+		scan_copy(at, s.p, s.n);
+	else
+		memcpy(at, s.p, s.n);
 	o->at = at + s.n;
 }
 
 void tree_out_put(struct tree_out *o, struct str s)
 {
-	if (s.n)
-		put(o, s);
+	char *at = room(o, s.n);
+
+	if (LIKELY(at) && s.n > 0) {
+		memcpy(at, s.p, s.n);
+		o->at = at + s.n;
+	}
 }
 
 static inline void put_byte(struct tree_out *o, char c)
 {
-	char *at = tree_out_room(o, 1);
+	char *at = room(o, 1);
 
 	if (UNLIKELY(!at))
 		return;
@@ -84,15 +96,14 @@ static void put_compact(struct tree_out *o, struct str s)
 
 static void put_name(struct tree_out *o, struct str name, bool escaped)
 {
-	char *at = tree_out_room(o, name.n + 4);
+	char *at = room(o, name.n + 4);
 
 	if (UNLIKELY(!at))
 		return;
 	*at++ = '"';
 	if (UNLIKELY(escaped))
 		*at++ = '_';
-	memcpy(at, name.p, name.n);
-	at += name.n;
+	at = scan_copy(at, name.p, name.n);
 	*at++ = '"';
 	*at++ = ':';
 	o->at = at;
@@ -194,7 +205,7 @@ void tree_write_item_plain(struct tree_out *o, const struct tree *item, struct v
 	for (const struct tree *t = item->first; t; t = t->next) {
 		if (t->gone)
 			continue;
-		if (LIKELY(t->seen && seen_serves(t->seen, have, want))) {
+		if (LIKELY(t->seen && !t->renamed && seen_serves(t->seen, have, want))) {
 			piece_add(o, &piece, t->seen->out, t->seen->out_n, &between);
 			continue;
 		}
@@ -202,11 +213,9 @@ void tree_write_item_plain(struct tree_out *o, const struct tree *item, struct v
 		put_byte(o, between);
 		between = ',';
 		if (t->seen) {
-			struct scan scan;
-			struct str name;
-			const char *value = scan_name(&scan, t->seen->in, &name);
-			struct tree read = { .raw = { value, (size_t)(t->seen->in + t->seen->in_n -
-								      value) } };
+			struct tree_read r = tree_read(t->seen);
+			struct str name = t->renamed ? t->name : r.name;
+			struct tree read = { .raw = r.raw, .text = r.text };
 
 			put_name(o, name, want.escape_names && value_name_reserved(name));
 			tree_write_plain(o, &read, have, want);
@@ -232,7 +241,7 @@ static void raw_value(struct tree_out *o, const struct tree *t, bool spaced)
 			put(o, t->raw);
 		return;
 	}
-	put(o, map ? STR("{\"M\":") : STR("{\"L\":"));
+	tree_out_put(o, map ? STR("{\"M\":") : STR("{\"L\":"));
 	for (const struct tree *c = t->first; c; c = c->next) {
 		if (c->gone)
 			continue;
@@ -256,7 +265,7 @@ void tree_write_item(struct tree_out *o, const struct tree *item, bool spaced)
 	for (const struct tree *t = item->first; t; t = t->next) {
 		if (t->gone)
 			continue;
-		if (LIKELY(t->seen && !spaced)) {
+		if (LIKELY(t->seen && !t->renamed && !spaced)) {
 			piece_add(o, &piece, t->seen->in, t->seen->in_n, &between);
 			continue;
 		}
@@ -264,7 +273,11 @@ void tree_write_item(struct tree_out *o, const struct tree *item, bool spaced)
 		put_byte(o, between);
 		between = ',';
 		if (t->seen) {
-			put_compact(o, (struct str){ t->seen->in, t->seen->in_n });
+			struct tree_read r = tree_read(t->seen);
+			struct tree read = { .raw = r.raw };
+
+			put_name(o, t->renamed ? t->name : r.name, false);
+			raw_value(o, &read, spaced);
 		} else {
 			put_name(o, t->name, false);
 			raw_value(o, t, spaced);
