@@ -141,6 +141,7 @@ static bool move(struct transformer *x, const struct transform_step *s, struct t
 	if (!transformer_room(x, moved))
 		return false;
 	*moved = *t;
+	moved->seen = NULL;
 	to = place_of(x, &s->to);
 	if (!to) {
 		if (!x->fault)
@@ -469,7 +470,6 @@ static void by_name(struct transformer *x, const struct transform_step *s)
 	if (s->kind == TRANSFORM_DROP) {
 		transformer_remove(x, &x->root, t);
 	} else {
-		t->renamed = true;
 		transformer_name(x, &x->root, t, s->rename.name, s->rename.id);
 	}
 }

@@ -123,6 +123,7 @@ void transformer_name(struct transformer *x, struct tree *parent, struct tree *t
 			x->by_id[id] = t;
 	}
 	t->name = name;
+	t->renamed = true;
 }
 
 /* ---- items ---- */

@@ -60,7 +60,7 @@ struct tree *transformer_child(struct transformer *x, const struct tree *parent,
 bool transformer_settle_seen(struct transformer *x, struct tree *t);
 static inline bool transformer_settle(struct transformer *x, struct tree *t)
 {
-	return LIKELY(!t->seen) || transformer_settle_seen(x, t);
+	return LIKELY(!t->seen || t->settled) || transformer_settle_seen(x, t);
 }
 /* Ready to have its children looked at; false: it is no map (M) or list (L). */
 bool transformer_enter(struct transformer *x, struct tree *t, enum tree_type type);

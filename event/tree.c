@@ -121,7 +121,7 @@ bool tree_settle_seen(struct tree_memory *m, struct tree *t)
 		  : t->seen->type == 'M' ? TREE_M
 		  : t->seen->type == 'L' ? TREE_L
 					 : TREE_UNKNOWN;
-	t->seen = NULL;
+	t->settled = true;
 	t->raw = r.raw;
 	t->text = r.text;
 	/* Renamed, or known to be spelled as it has to be. */
@@ -279,6 +279,7 @@ bool tree_open(struct tree_memory *m, struct tree *t)
 
 void tree_replace(struct tree *t, enum tree_type type, struct str raw)
 {
+	t->seen = NULL;
 	t->raw = raw;
 	t->text.p = NULL;
 	if (type == TREE_S) /* its text is part of it */
@@ -333,6 +334,7 @@ struct tree *tree_clone(struct tree_memory *m, const struct tree *t)
 	if (!copy)
 		return NULL;
 	*copy = *t;
+	copy->seen = NULL;
 	copy->next = copy->first = copy->last = NULL;
 	if (t->raw.p) {
 		copy->open = false;

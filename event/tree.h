@@ -28,17 +28,17 @@ enum tree_type {
 /* An attribute of an item or map, an element of a list, or an item itself (an M that is open). */
 struct tree {
 	struct tree *next;
-	/* An attribute whose value is as it was read, and its name, too, unless `renamed`. NULL: it
-	 * is settled, and has what follows. */
+	/* An attribute whose value is as it was read, and its name, too, unless `renamed`. */
 	const struct value_seen *seen;
-	struct str name; /* as JSON writes it, without quotes, in its one spelling; may be known
-			  * while `seen` is */
+	/* What is `settled`, or was never `seen`, has all that follows; else the name may be known.
+	 */
+	struct str name; /* as JSON writes it, without quotes, in its one spelling */
 	struct str raw;  /* the value in DynamoDB's JSON; p NULL: it is made of its children */
 	struct str text; /* the value in plain JSON, in the reader's style; p NULL: not known */
 	struct tree *first, *last;
 	uint32_t id; /* of the name, where its user knows it; 0: not */
 	uint8_t type;
-	bool renamed;
+	bool settled, renamed;
 	bool open; /* its children are there: of an M or L */
 	bool gone; /* no longer part of what is around it */
 };
@@ -81,7 +81,7 @@ void tree_out_put(struct tree_out *o, struct str s);
 bool tree_settle_seen(struct tree_memory *m, struct tree *t);
 static inline bool tree_settle(struct tree_memory *m, struct tree *t)
 {
-	return LIKELY(!t->seen) || tree_settle_seen(m, t);
+	return LIKELY(!t->seen || t->settled) || tree_settle_seen(m, t);
 }
 /* An attribute as it was read: its name as it stands in the JSON, and its value. */
 struct tree_read {
@@ -109,6 +109,7 @@ bool tree_replace_scalar(struct tree_memory *m, struct tree *t, enum tree_type t
 static inline void tree_changed(struct tree *t)
 {
 	t->raw.p = t->text.p = NULL;
+	t->seen = NULL;
 }
 /* Behind all others, or behind `after`. */
 void tree_add(struct tree *parent, struct tree *after, struct tree *t);
