@@ -45,23 +45,6 @@ void arena_release(struct arena *a)
 	arena_init(a);
 }
 
-void arena_clear(struct arena *a)
-{
-	struct arena_chunk *kept = a->chunks;
-
-	if (!kept)
-		return;
-	for (struct arena_chunk *next, *c = kept->next; c; c = next) {
-		next = c->next;
-		free(c);
-	}
-	kept->next = NULL;
-	a->at = kept->data;
-	a->bytes = (size_t)(a->end - (char *)kept);
-	a->reserved = 0;
-	ASAN_POISON_MEMORY_REGION(a->at, (size_t)(a->end - a->at));
-}
-
 /* Chunks are as large as all before them together, so that their number stays logarithmic. */
 static void arena_grow(struct arena *a, size_t rounded)
 {
@@ -82,6 +65,23 @@ static void arena_grow(struct arena *a, size_t rounded)
 	a->end = (char *)c + size;
 	a->bytes += size;
 	ASAN_POISON_MEMORY_REGION(a->at, (size_t)(a->end - a->at));
+}
+
+void arena_clear(struct arena *a)
+{
+	size_t bytes = a->bytes;
+
+	if (a->chunks && !a->chunks->next) {
+		a->at = a->chunks->data;
+		a->reserved = 0;
+		ASAN_POISON_MEMORY_REGION(a->at, (size_t)(a->end - a->at));
+		return;
+	}
+	arena_release(a);
+	if (bytes > CHUNK_MAX)
+		bytes = CHUNK_MAX;
+	if (bytes > 0)
+		arena_grow(a, bytes);
 }
 
 char *arena_reserve(struct arena *a, size_t size)

@@ -15,7 +15,7 @@ struct arena {
 
 void arena_init(struct arena *a);
 void arena_release(struct arena *a);
-/* Forgets everything, but keeps the newest chunk for what comes. */
+/* Forgets everything, but keeps memory for as much again, in one chunk; at most 4 MiB. */
 void arena_clear(struct arena *a);
 /* 16-byte aligned, not zeroed; aborts where the system has no memory. */
 void *arena_alloc(struct arena *a, size_t size);

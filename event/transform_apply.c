@@ -272,22 +272,7 @@ static struct str joined(struct transformer *x, struct str name, struct str sepa
 	return (struct str){ o, n };
 }
 
-static bool is_taken(struct transformer *x, const struct tree *parent, struct str name, uint32_t id)
-{
-	if (parent != &x->root)
-		return tree_find(parent, name) != NULL;
-	if (id)
-		return x->by_id[id] != NULL;
-	for (struct tree *t = parent->first; t; t = t->next) {
-		if (t->gone || t->id || (t->name.n == 0 && !transformer_settle(x, t)))
-			continue;
-		if (str_equal(t->name, name))
-			return true;
-	}
-	return false;
-}
-
-/* What a map has comes behind `after`, which goes on. False: a name is taken. */
+/* What a map has, behind `after`; the last of it. *taken: there is an attribute of such a name. */
 static struct tree *flatten_into(struct transformer *x, const struct transform_step *s,
 				 struct tree *parent, struct tree *after, struct str name,
 				 const struct tree *map, bool *taken)
@@ -311,7 +296,7 @@ static struct tree *flatten_into(struct transformer *x, const struct transform_s
 		*copy = *c;
 		copy->name = full;
 		copy->id = parent == &x->root ? transformer_id(x, full) : 0;
-		if (is_taken(x, parent, full, copy->id)) {
+		if (transformer_namesake(x, parent, full, copy->id)) {
 			*taken = true;
 			return NULL;
 		}
@@ -364,7 +349,7 @@ static bool split(struct transformer *x, const struct transform_step *s, struct 
 	if (x->fault)
 		return false;
 	id = parent == &x->root ? transformer_id(x, name) : 0;
-	if (is_taken(x, parent, name, id))
+	if (transformer_namesake(x, parent, name, id))
 		return transformer_fail(x, s, parent, t,
 					"an attribute of such a name is there already");
 	transformer_name(x, parent, t, name, id);
@@ -421,7 +406,6 @@ static bool at_value(struct transformer *x, const struct transform_step *s, stru
 	type = s->path.parts[i + 1].kind == PART_NAME ? TREE_M : TREE_L;
 	if (!transformer_enter(x, t, type) || !walk(x, s, t, i + 1))
 		return false;
-	/* A placeholder's path may have led to the old value. */
 	tree_changed(t);
 	return true;
 }

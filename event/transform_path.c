@@ -89,6 +89,16 @@ static bool index_read(struct definer *d, struct str *rest, const char *at,
 	return true;
 }
 
+/* For people, who get whole characters of what is long. */
+static const char *path_text(struct arena *arena, struct str text)
+{
+	size_t n = text.n < 60 ? text.n : 60;
+
+	while (n > 0 && n < text.n && ((unsigned char)text.p[n] & 0xC0) == 0x80)
+		n--;
+	return arena_printf(arena, "%.*s", (int)n, text.p);
+}
+
 bool path_parse(struct definer *d, struct str text, const char *at, struct transform_path *out)
 {
 	struct arena *arena = &d->transform->arena;
@@ -96,7 +106,7 @@ bool path_parse(struct definer *d, struct str text, const char *at, struct trans
 	struct str rest = text;
 
 	out->count = 0;
-	out->text = arena_printf(arena, "%.*s", SHORT(text));
+	out->text = path_text(arena, text);
 	out->parts = arena_alloc(arena, TRANSFORM_PARTS_MAX * sizeof(out->parts[0]));
 	for (;;) {
 		struct transform_part *part = &out->parts[out->count];

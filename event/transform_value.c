@@ -4,12 +4,6 @@
 #include "event/number.h"
 #include "event/transformer_internal.h"
 
-/* A constant as replaced values have it, with what may be read behind. */
-#define PADDED(json)                                                                               \
-	((struct str){ json "                                "                                     \
-			    "                                ",                                    \
-		       sizeof(json) - 1 })
-
 static bool scalar(struct transformer *x, struct tree *t, enum tree_type type, struct str body)
 {
 	return transformer_room(x, tree_replace_scalar(&x->memory, t, type, body) ? t : NULL);
@@ -128,7 +122,9 @@ static bool to_bool(struct transformer *x, const struct transform_step *s, struc
 		value = 0;
 	if (value < 0)
 		return transformer_fail(x, s, parent, t, "expected true, false, 1 or 0");
-	tree_replace(t, TREE_BOOL, value ? PADDED("{\"BOOL\":true}") : PADDED("{\"BOOL\":false}"));
+	tree_replace(t, TREE_BOOL,
+		     value ? TRANSFORM_PADDED("{\"BOOL\":true}")
+			   : TRANSFORM_PADDED("{\"BOOL\":false}"));
 	return true;
 }
 

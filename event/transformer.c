@@ -20,16 +20,11 @@ bool transformer_room(struct transformer *x, const void *p)
 bool transformer_fail(struct transformer *x, const struct transform_step *s, struct tree *parent,
 		      struct tree *t, const char *why)
 {
-	static const struct str null = { "{\"NULL\":true}" /* padded */
-					 "                                                        "
-					 "                ",
-					 13 };
-
 	switch (s->fail) {
 	case FAIL_KEEP:
 		return false;
 	case FAIL_NULL:
-		tree_replace(t, TREE_NULL, null);
+		tree_replace(t, TREE_NULL, TRANSFORM_PADDED("{\"NULL\":true}"));
 		return true;
 	case FAIL_DROP:
 		transformer_remove(x, parent, t);
@@ -89,9 +84,8 @@ void transformer_remove(struct transformer *x, struct tree *parent, struct tree 
 		x->by_id[t->id] = NULL;
 }
 
-/* Attributes that no step speaks of may have the name, too. */
-static struct tree *namesake(struct transformer *x, const struct tree *parent, struct str name,
-			     uint32_t id)
+struct tree *transformer_namesake(struct transformer *x, const struct tree *parent, struct str name,
+				  uint32_t id)
 {
 	if (parent != &x->root)
 		return tree_find(parent, name);
@@ -111,7 +105,7 @@ static struct tree *namesake(struct transformer *x, const struct tree *parent, s
 void transformer_name(struct transformer *x, struct tree *parent, struct tree *t, struct str name,
 		      uint32_t id)
 {
-	struct tree *other = namesake(x, parent, name, id);
+	struct tree *other = transformer_namesake(x, parent, name, id);
 
 	if (other && other != t)
 		transformer_remove(x, parent, other);

@@ -15,6 +15,12 @@ struct transform_layout {
 	struct tree **by_id;       /* the same */
 };
 
+/* A constant as values have it: with what may be read behind. */
+#define TRANSFORM_PADDED(json)                                                                     \
+	((struct str){ json "                                "                                     \
+			    "                                ",                                    \
+		       sizeof(json) - 1 })
+
 /* The last value that a step hashed: mostly the other image has the same. */
 #define TRANSFORM_MEMO_MAX 128
 struct transform_memo {
@@ -65,6 +71,9 @@ static inline bool transformer_settle(struct transformer *x, struct tree *t)
 /* Ready to have its children looked at; false: it is no map (M) or list (L). */
 bool transformer_enter(struct transformer *x, struct tree *t, enum tree_type type);
 void transformer_remove(struct transformer *x, struct tree *parent, struct tree *t);
+/* The attribute of that name; id 0: no step speaks of the name. */
+struct tree *transformer_namesake(struct transformer *x, const struct tree *parent, struct str name,
+				  uint32_t id);
 /* The place of `t` in parent is taken by its name; another one of that name goes. */
 void transformer_name(struct transformer *x, struct tree *parent, struct tree *t, struct str name,
 		      uint32_t id);
