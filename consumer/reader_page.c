@@ -132,8 +132,7 @@ static void cut(struct reader *r, struct lane *l, const struct batch *b, size_t 
 
 		snprintf(what, sizeof(what),
 			 "the row at place %" PRIu64 " cannot be %s (on_error: stop)",
-			 lane_row_place(b, &b->events[count]),
-			 decoded ? "transformed" : "decoded");
+			 lane_row_place(b, &b->events[count]), decoded ? "transformed" : "decoded");
 		reader_stop_file(r, l, what, bad);
 		e->leaves = true;
 	} else {
