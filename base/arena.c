@@ -67,6 +67,23 @@ static void arena_grow(struct arena *a, size_t rounded)
 	ASAN_POISON_MEMORY_REGION(a->at, (size_t)(a->end - a->at));
 }
 
+void arena_clear(struct arena *a)
+{
+	size_t bytes = a->bytes;
+
+	if (a->chunks && !a->chunks->next) {
+		a->at = a->chunks->data;
+		a->reserved = 0;
+		ASAN_POISON_MEMORY_REGION(a->at, (size_t)(a->end - a->at));
+		return;
+	}
+	arena_release(a);
+	if (bytes > CHUNK_MAX)
+		bytes = CHUNK_MAX;
+	if (bytes > 0)
+		arena_grow(a, bytes);
+}
+
 char *arena_reserve(struct arena *a, size_t size)
 {
 	size_t rounded = arena_round(size);

@@ -15,6 +15,8 @@ struct arena {
 
 void arena_init(struct arena *a);
 void arena_release(struct arena *a);
+/* Forgets everything, but keeps memory for as much again, in one chunk; at most 4 MiB. */
+void arena_clear(struct arena *a);
 /* 16-byte aligned, not zeroed; aborts where the system has no memory. */
 void *arena_alloc(struct arena *a, size_t size);
 /* For output of a size not known before: makes sure of `size` contiguous bytes at the returned

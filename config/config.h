@@ -54,6 +54,7 @@ struct config_stream_sink {
 	const char *name;
 	size_t sink; /* index into config.sinks */
 	struct option_list filter;
+	struct option_list transform; /* behind the stream's own */
 };
 
 struct config_stream {
@@ -66,6 +67,7 @@ struct config_stream {
 	long warn_loss_ms;
 	long on_error;             /* enum config_on_error */
 	struct option_list filter; /* event patterns; none: all records */
+	struct option_list transform;
 	long poll_min_ms, poll_max_ms, poll_budget;
 	struct config_stream_sink *sinks;
 	size_t sink_count;
@@ -100,6 +102,8 @@ struct config_types {
 	const struct config_sink_type *sinks; /* ends with a row whose type is NULL */
 	/* Whether an event pattern, JSON, may be used. *at: the byte that the message is about. */
 	bool (*pattern)(struct str pattern, size_t *at, struct error *err);
+	/* The same of a transform. */
+	bool (*transform)(struct str definition, size_t *at, struct error *err);
 };
 
 /* Exports of a table on a schedule. */

@@ -105,6 +105,8 @@ static bool fill_row(struct fill *f, const struct option *o, void *base, const s
 		return fill_map(f, (struct option_map *)((char *)base + o->offset), n);
 	if (o->type == OPTION_PATTERNS)
 		return patterns_fill(f, (struct option_list *)((char *)base + o->offset), n);
+	if (o->type == OPTION_TRANSFORMS)
+		return transforms_fill(f, (struct option_list *)((char *)base + o->offset), n);
 	text = fill_text(f, n, o->flags & OPTION_TEMPLATE);
 	if (!text)
 		return false;

@@ -14,6 +14,7 @@ struct fill {
 	const char *file;
 	size_t expand_left;                                                 /* see expand_text */
 	bool (*pattern)(struct str pattern, size_t *at, struct error *err); /* config_types */
+	bool (*transform)(struct str definition, size_t *at, struct error *err);
 	struct error *err;
 };
 

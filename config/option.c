@@ -40,6 +40,7 @@ static const struct unit *units_of(enum option_type type)
 	case OPTION_ENUM:
 	case OPTION_MAP:
 	case OPTION_PATTERNS:
+	case OPTION_TRANSFORMS:
 		break;
 	}
 	return NULL;
@@ -187,6 +188,9 @@ void option_expected(const struct option *o, struct buf *out)
 	case OPTION_PATTERNS:
 		buf_text(out, "a list of event patterns");
 		return;
+	case OPTION_TRANSFORMS:
+		buf_text(out, "a list of transforms");
+		return;
 	}
 }
 
@@ -249,9 +253,10 @@ bool option_set(const struct option *o, void *base, const char *text, struct err
 		return choice_find(o->choices, text, field) || wrong(o, text, true, err);
 	case OPTION_MAP:
 	case OPTION_PATTERNS:
+	case OPTION_TRANSFORMS:
 		break;
 	}
-	assert(o->type != OPTION_MAP && o->type != OPTION_PATTERNS);
+	assert(false && "a row that is no single text");
 	return false;
 }
 
@@ -289,9 +294,10 @@ bool option_text(const struct option *o, const void *base, struct buf *out)
 		return true;
 	case OPTION_MAP:
 	case OPTION_PATTERNS:
+	case OPTION_TRANSFORMS:
 		break;
 	}
-	assert(o->type != OPTION_MAP && o->type != OPTION_PATTERNS);
+	assert(false && "a row that is no single text");
 	return false;
 }
 

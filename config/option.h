@@ -8,15 +8,16 @@
 /* One setting: its name in the file, where it lives, what it may be, what it means. From these rows
  * come parsing, "did you mean", `config print`, the reference and the JSON Schema. */
 enum option_type {
-	OPTION_TEXT,     /* const char * */
-	OPTION_BOOL,     /* bool */
-	OPTION_INT,      /* long */
-	OPTION_DECIMAL,  /* long, millionths; written 0.02 or 3 */
-	OPTION_MS,       /* long, ms; written 500ms 2s 5m 24h */
-	OPTION_BYTES,    /* long; written 64KiB 256MiB 1GiB or a number */
-	OPTION_ENUM,     /* long, an index into choices */
-	OPTION_MAP,      /* struct option_map: text to text, any keys */
-	OPTION_PATTERNS, /* struct option_list: event patterns, as JSON texts */
+	OPTION_TEXT,       /* const char * */
+	OPTION_BOOL,       /* bool */
+	OPTION_INT,        /* long */
+	OPTION_DECIMAL,    /* long, millionths; written 0.02 or 3 */
+	OPTION_MS,         /* long, ms; written 500ms 2s 5m 24h */
+	OPTION_BYTES,      /* long; written 64KiB 256MiB 1GiB or a number */
+	OPTION_ENUM,       /* long, an index into choices */
+	OPTION_MAP,        /* struct option_map: text to text, any keys */
+	OPTION_PATTERNS,   /* struct option_list: event patterns, as JSON texts */
+	OPTION_TRANSFORMS, /* struct option_list: transforms, as JSON texts */
 };
 
 enum {
@@ -47,20 +48,23 @@ struct option_map {
 	size_t count;
 };
 
-#define OPTION_PATTERNS_MAX 100
+#define OPTION_PATTERNS_MAX         100
+#define OPTION_TRANSFORMS_BYTES_MAX ((size_t)64 << 10) /* of all of a list */
 struct option_list {
 	const char **texts;
+	const char **shown; /* of TRANSFORMS, for config print: without secrets */
 	size_t count;
 };
 
-/* One value into its field. `text` is kept, not copied (MAP and PATTERNS rows are not for this).
- * The message says what was expected and not the setting's name: the caller knows where it stands.
+/* One value into its field. `text` is kept, not copied (MAP, PATTERNS and TRANSFORMS rows are not
+ * for this). The message says what was expected and not the setting's name: the caller knows where
+ * it stands.
  */
 bool option_set(const struct option *o, void *base, const char *text, struct error *err) MUST_CHECK;
 /* Every row's default into its field. */
 bool option_defaults(const struct option *table, void *base, struct error *err) MUST_CHECK;
 /* The field as option_set reads it again, "2m" or "64KiB"; false where nothing is set. Not for
- * MAP and PATTERNS rows. Secrets come out as they are. */
+ * MAP, PATTERNS and TRANSFORMS rows. Secrets come out as they are. */
 bool option_text(const struct option *o, const void *base, struct buf *out);
 /* What may be written, for people: "a duration of 1s to 10m". */
 void option_expected(const struct option *o, struct buf *out);

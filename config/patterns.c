@@ -12,7 +12,10 @@ struct origin {
 };
 struct writer {
 	struct fill *fill;
+	bool (*check)(struct str json, size_t *at, struct error *err);
+	bool transform; /* not a pattern */
 	struct buf json;
+	struct buf shown;       /* the same as the file has it, without secrets; of transforms */
 	struct origin *origins; /* by offset */
 	size_t count;
 };
@@ -54,19 +57,55 @@ static bool is_number(const char *p)
 	return *p == '\0';
 }
 
-/* Without quotes YAML means a number, true, false or null where it looks like one. */
+/* Whether n stands below this key of a transform: set: { …: n }. */
+static bool is_below(const struct writer *w, const struct yaml_node *n, const char *key)
+{
+	const struct yaml_node *parent = n->parent;
+
+	return w->transform && parent && parent->kind == YAML_MAP && parent->key &&
+	       !strcmp(parent->key, key);
+}
+
+static void both(struct writer *w, const char *text)
+{
+	buf_text(&w->json, text);
+	if (w->transform)
+		buf_text(&w->shown, text);
+}
+
+/* What expansion would take for itself is escaped, as it is where all else is printed. */
+static void show_text(struct writer *w, const char *text, bool is_template, bool is_secret)
+{
+	struct buf escaped;
+
+	if (!w->transform)
+		return;
+	buf_init(&escaped, 0);
+	for (const char *p = is_secret ? "***" : text; *p; p++)
+		buf_printf(&escaped, "%s%c", *p == '$' && !is_template ? "$" : "", *p);
+	buf_json_text(&w->shown, buf_str(&escaped));
+	buf_release(&escaped);
+}
+
+/* Without quotes YAML means a number, true, false or null where it looks like one. What a transform
+ * sets is a template of the event, and the key of a hash is a secret. */
 static bool write_scalar(struct writer *w, const struct yaml_node *n)
 {
-	const char *text = fill_text(w->fill, n, false);
+	bool is_template = is_below(w, n, "set");
+	bool is_secret = is_below(w, n, "hash") && !strcmp(n->key, "key");
+	const char *text = fill_text(w->fill, n, is_template);
 
 	if (!text)
 		return false;
-	if (yaml_is_null(n))
-		buf_text(&w->json, "null");
-	else if (n->plain && (is_number(text) || !strcmp(text, "true") || !strcmp(text, "false")))
-		buf_text(&w->json, text);
-	else
+	if (yaml_is_null(n)) {
+		both(w, "null");
+	} else if (n->plain && !is_secret &&
+		   (is_number(text) || !strcmp(text, "true") || !strcmp(text, "false"))) {
+		both(w, text);
+	} else {
 		buf_json_text(&w->json, str_of(text));
+		show_text(w, text, is_template, is_secret);
+	}
 	return true;
 }
 
@@ -77,19 +116,21 @@ static bool write_node(struct writer *w, const struct yaml_node *n)
 	note(w, n);
 	if (n->kind == YAML_TEXT)
 		return write_scalar(w, n);
-	buf_text(&w->json, map ? "{" : "[");
+	both(w, map ? "{" : "[");
 	for (const struct yaml_node *c = n->first; c; c = c->next) {
 		if (c != n->first)
-			buf_text(&w->json, ",");
+			both(w, ",");
 		note(w, c);
 		if (map) {
 			buf_json_text(&w->json, str_of(c->key));
-			buf_text(&w->json, ":");
+			if (w->transform)
+				buf_json_text(&w->shown, str_of(c->key));
+			both(w, ":");
 		}
 		if (!write_node(w, c))
 			return false;
 	}
-	buf_text(&w->json, map ? "}" : "]");
+	both(w, map ? "}" : "]");
 	return true;
 }
 
@@ -113,7 +154,7 @@ static bool check(struct writer *w, const struct yaml_node *n)
 	struct buf path;
 	size_t at = 0;
 
-	if (w->fill->pattern(buf_str(&w->json), &at, &inner))
+	if (w->check(buf_str(&w->json), &at, &inner))
 		return true;
 	buf_init(&path, 0);
 	yaml_path(n, &path);
@@ -125,7 +166,7 @@ static bool check(struct writer *w, const struct yaml_node *n)
 
 static const char *pattern_fill(struct fill *f, const struct yaml_node *n)
 {
-	struct writer w = { .fill = f };
+	struct writer w = { .fill = f, .check = f->pattern };
 	const char *text = NULL;
 
 	buf_init(&w.json, 0);
@@ -164,6 +205,51 @@ bool patterns_fill(struct fill *f, struct option_list *list, const struct yaml_n
 		if (!text)
 			return false;
 		list->texts[list->count++] = text;
+	}
+	return true;
+}
+
+/* As JSON in *text, and as it is printed in *shown. */
+static bool transform_fill(struct fill *f, const struct yaml_node *n, const char **text,
+			   const char **shown, size_t *left)
+{
+	struct writer w = { .fill = f, .check = f->transform, .transform = true };
+	bool ok;
+
+	buf_init(&w.json, 0);
+	buf_init(&w.shown, 0);
+	ok = write_node(&w, n) && check(&w, n);
+	if (ok && w.json.size > *left)
+		ok = fill_fail(f, n, NULL, "expected transforms of at most %zu bytes, together",
+			       OPTION_TRANSFORMS_BYTES_MAX);
+	if (ok) {
+		*left -= w.json.size;
+		*text = arena_printf(f->arena, "%s", w.json.data);
+		*shown = arena_printf(f->arena, "%s", w.shown.data);
+	}
+	buf_release(&w.json);
+	buf_release(&w.shown);
+	free(w.origins);
+	return ok;
+}
+
+bool transforms_fill(struct fill *f, struct option_list *list, const struct yaml_node *n)
+{
+	size_t left = OPTION_TRANSFORMS_BYTES_MAX;
+
+	if (n->kind != YAML_LIST)
+		return fill_fail(f, n, NULL,
+				 "expected a list of transforms, such as [{ drop: [password] }]");
+	if (n->count > OPTION_PATTERNS_MAX)
+		return fill_fail(f, n, NULL, "expected at most %d transforms, not %zu",
+				 OPTION_PATTERNS_MAX, n->count);
+	list->texts = arena_alloc(f->arena, (n->count + 1) * sizeof(list->texts[0]));
+	list->shown = arena_alloc(f->arena, (n->count + 1) * sizeof(list->shown[0]));
+	for (const struct yaml_node *c = n->first; c; c = c->next) {
+		if (!transform_fill(f, c, &list->texts[list->count], &list->shown[list->count],
+				    &left))
+			return false;
+		list->count++;
 	}
 	return true;
 }

@@ -96,6 +96,17 @@ static void patterns_print(struct buf *out, const struct option_list *list, int 
 	}
 }
 
+static void transforms_print(struct buf *out, const struct option_list *list, int indent)
+{
+	if (list->count == 0)
+		buf_text(out, " []");
+	buf_text(out, "\n");
+	for (size_t i = 0; i < list->count; i++) {
+		indent_print(out, indent + 2);
+		buf_printf(out, "- %s\n", list->shown[i]);
+	}
+}
+
 static void value_print(struct buf *out, const struct option *o, const char *value)
 {
 	char *masked;
@@ -136,6 +147,10 @@ static void row_print(void *arg, const struct option *o, const char *key)
 		indent_print(p->out, p->indent);
 		buf_printf(p->out, "%s:", key);
 		patterns_print(p->out, field, p->indent);
+	} else if (o->type == OPTION_TRANSFORMS) {
+		indent_print(p->out, p->indent);
+		buf_printf(p->out, "%s:", key);
+		transforms_print(p->out, field, p->indent);
 	} else if (option_text(o, p->base, &value)) {
 		indent_print(p->out, p->indent);
 		buf_printf(p->out, "%s: ", key);

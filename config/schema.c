@@ -97,7 +97,7 @@ static json_t *map_schema(void)
 	return o;
 }
 
-/* What may stand in a pattern is said where it is read. */
+/* What may stand in a pattern or a transform is said where it is read. */
 static json_t *patterns_schema(void)
 {
 	json_t *list = typed("array");
@@ -151,6 +151,7 @@ static json_t *value_schema(const struct option *o)
 	case OPTION_MAP:
 		return map_schema();
 	case OPTION_PATTERNS:
+	case OPTION_TRANSFORMS:
 		return patterns_schema();
 	}
 	return NULL;

@@ -151,6 +151,10 @@ static const struct option stream_options[] = {
 	ROW(config_stream, "filter", OPTION_PATTERNS, filter,
 	    .help = "Event patterns as Lambda has them, each a map or JSON text; a record that one "
 		    "of them matches is wanted. None: all are."),
+	ROW(config_stream, "transform", OPTION_TRANSFORMS, transform,
+	    .help = "What is changed in items before any of its sinks gets them, in this order; "
+		    "see "
+		    "docs/transforms.md."),
 	ROW(config_stream, "poll.min", OPTION_MS, poll_min_ms, .def = "100ms", .min = 10,
 	    .max = 60 * MINUTE, .help = "The shortest pause between two reads of a shard."),
 	ROW(config_stream, "poll.max", OPTION_MS, poll_max_ms, .def = "5s", .min = 10,
@@ -168,6 +172,8 @@ static const struct option stream_sink_options[] = {
 	ROW(config_stream_sink, "filter", OPTION_PATTERNS, filter,
 	    .help = "What of the stream's records this sink gets; in the stream's own `filter`, "
 		    "what all of its sinks get."),
+	ROW(config_stream_sink, "transform", OPTION_TRANSFORMS, transform,
+	    .help = "What is changed for this sink alone, after the stream's own `transform`."),
 	{ 0 },
 };
 

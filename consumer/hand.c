@@ -76,21 +76,27 @@ static void hand_all(struct reader *r, struct lane *l)
 	lane_release_pages(l);
 }
 
-/* Sends the page's next bad record to the dead letters; the page waits for it. */
+/* Sends the page's next bad record to the dead letters; the page waits for it. One that is bad for
+ * several sinks, as their transforms fail, is a letter from each of them. */
 static bool letter_next(struct reader *r, struct lane *l, uint64_t page)
 {
 	struct lane_page *p = lane_page_at(l, page);
 
 	for (; p->next_letter < p->count; p->next_letter++) {
 		const struct event *e = &p->batch->events[p->next_letter];
+		const struct lane_fault *fault = NULL;
+		struct letter *letter;
 
-		if (!e->bad)
+		if (p->next_fault < p->fault_count &&
+		    p->faults[p->next_fault].record == p->next_letter)
+			fault = &p->faults[p->next_fault];
+		if (!e->bad && !fault)
 			continue;
-
-		struct letter *letter =
-			letter_new(l, LETTER_PAGE, p->batch, e, "undecodable", e->bad, p->attempts,
-				   clock_aws_ms(r->settings.clock));
-
+		letter = letter_new(l, fault ? fault->slot : LETTER_PAGE, p->batch, e,
+				    fault ? "transform" : "undecodable",
+				    fault ? fault->error : e->bad, p->attempts,
+				    clock_aws_ms(r->settings.clock));
+		letter->of_page = true;
 		letter->page = page;
 		r->settings.letter(r->settings.arg, letter);
 		return true;
@@ -243,8 +249,13 @@ void hand_lettered(struct reader *r, struct letter *letter, bool stored)
 	metric_add(metrics_cell(r->settings.metrics, METRIC_DEAD_LETTERS, letter->row.sink,
 				letter->row.reason),
 		   1);
-	if (slot == LETTER_PAGE) {
-		lane_page_at(l, letter->page)->next_letter++;
+	if (letter->of_page) {
+		struct lane_page *p = lane_page_at(l, letter->page);
+
+		if (slot == LETTER_PAGE)
+			p->next_letter++;
+		else
+			p->next_fault++;
 		if (!letter_next(r, l, letter->page))
 			hand_all(r, l);
 	} else {

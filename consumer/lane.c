@@ -210,31 +210,80 @@ static const struct str *payloads_for(struct lane *l, struct batch *b, uint32_t 
 	return some ? some : all;
 }
 
-/* With on_error: stop the lane stands still before its first bad record. */
-static size_t usable(const struct lane *l, const struct batch *b)
+/* Faults of records that a slot would get, in *out, which is the batch's. */
+static size_t faults_of(struct lane *l, struct batch *b, int64_t threshold,
+			const struct lane_fault **out)
 {
-	if (l->stream->on_error == ON_ERROR_STOP)
-		for (size_t i = 0; b->bad_count > 0 && i < b->count; i++)
-			if (b->events[i].bad)
-				return i;
-	return b->count;
+	const struct lane_stream *s = l->stream;
+	struct lane_fault *faults;
+	size_t count = 0;
+
+	if (b->fault_count == 0)
+		return 0;
+	*out = faults = arena_alloc(&b->arena, b->fault_count * s->sink_count * sizeof(*faults));
+	for (size_t i = 0; i < b->fault_count; i++) {
+		const struct batch_fault *f = &b->faults[i];
+		const struct event *e = &b->events[f->event];
+
+		for (uint32_t slot = 0; slot < s->sink_count; slot++) {
+			const struct sequence *have = &l->slots[slot].have;
+
+			if (s->outputs[slot].encoding != f->encoding || is_filtered(e, slot) ||
+			    e->time_ms < threshold ||
+			    (!sequence_is_none(have) && against(l, b, f->event, have) <= 0))
+				continue;
+			faults[count++] = (struct lane_fault){ f->event, slot, f->error };
+		}
+	}
+	return count;
+}
+
+/* With on_error: stop the lane stands still before its first bad record. */
+static size_t usable(const struct lane *l, const struct batch *b, const struct lane_fault *faults,
+		     size_t fault_count)
+{
+	size_t count = b->count;
+
+	if (l->stream->on_error != ON_ERROR_STOP)
+		return count;
+	if (fault_count > 0)
+		count = faults[0].record;
+	for (size_t i = 0; b->bad_count > 0 && i < count; i++)
+		if (b->events[i].bad)
+			return i;
+	return count;
+}
+
+const char *lane_stopped_by(const struct batch *b, size_t record, bool *decoded)
+{
+	*decoded = !b->events[record].bad;
+	for (size_t i = 0; *decoded && i < b->fault_count; i++)
+		if (b->faults[i].event == record)
+			return b->faults[i].error;
+	return b->events[record].bad;
 }
 
 struct lane_page *lane_add_page(struct lane *l, struct batch *b)
 {
-	size_t count = usable(l, b);
+	int64_t threshold = start_threshold(l, b);
+	const struct lane_fault *faults = NULL;
+	size_t fault_count = faults_of(l, b, threshold, &faults);
+	size_t count = usable(l, b, faults, fault_count);
 
 	assert(l->pages_read - l->pages_released < CORE_PAGES);
 	if (count == 0)
 		return NULL;
 
 	struct lane_page *p = lane_page_at(l, l->pages_read++);
-	int64_t threshold = start_threshold(l, b);
 
-	*p = (struct lane_page){ .batch = b, .count = count, .attempts = l->bad_pages + 1 };
+	*p = (struct lane_page){ .batch = b,
+				 .count = count,
+				 .attempts = l->bad_pages + 1,
+				 .faults = faults,
+				 .fault_count = fault_count };
 	for (uint32_t slot = 0; slot < l->stream->sink_count; slot++)
 		p->payloads[slot] = payloads_for(l, b, slot, threshold, count);
-	if (b->bad_count == 0 || l->stream->on_error != ON_ERROR_DEAD_LETTER)
+	if ((b->bad_count == 0 && fault_count == 0) || l->stream->on_error != ON_ERROR_DEAD_LETTER)
 		p->next_letter = count;
 	return p;
 }

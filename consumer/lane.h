@@ -65,6 +65,13 @@ struct lane_stream {
 	_Atomic unsigned ill; /* shards that can not */
 };
 
+/* A record that a sink's transform cannot do with: a letter from this sink. */
+struct lane_fault {
+	size_t record;
+	uint32_t slot;
+	const char *error;
+};
+
 /* A page between decoding and the last sink's answer. */
 struct lane_page {
 	struct batch *batch;
@@ -72,6 +79,9 @@ struct lane_page {
 	size_t count;       /* records that are handed over: fewer where the lane stops inside */
 	unsigned attempts;  /* how often it was fetched until it could be used */
 	size_t next_letter; /* bad records before it are in the dead letters; count: all are */
+	const struct lane_fault *faults; /* of its records, in their order */
+	size_t fault_count;
+	size_t next_fault; /* those before it are in the dead letters */
 };
 
 /* One delivery on its way, and the answer to it. */
@@ -181,6 +191,8 @@ void lane_set_positions(struct lane *l, const struct frontier_move *at);
  * cuts the page where a bad record stops the lane. The batch is the lane's then. NULL: the lane
  * stops before the page's first record, the batch is still the caller's. */
 struct lane_page *lane_add_page(struct lane *l, struct batch *b);
+/* Why a lane stops before a record of the batch (on_error: stop). */
+const char *lane_stopped_by(const struct batch *b, size_t record, bool *decoded);
 struct lane_page *lane_page_at(struct lane *l, uint64_t number);
 /* The position behind record i of a page; none: a bad record of which it could not be read. */
 struct sequence lane_position(const struct lane *l, const struct batch *b, size_t i);

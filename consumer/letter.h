@@ -6,15 +6,16 @@
 #include "checkpoint/store.h"
 #include "consumer/lane.h"
 
-/* A record that could not be decoded or that a sink refused, on its way to the dead letters: whole,
- * with reason and position. Made by a reader, stored by the saver, answered to the reader, which
- * frees it. */
+/* A record that could not be decoded, that a sink refused or whose transform failed, on its way to
+ * the dead letters: whole, with reason and position. Made by a reader, stored by the saver,
+ * answered to the reader, which frees it. */
 enum { LETTER_PAGE = CORE_SINKS_MAX }; /* slot of a record that is bad for every sink */
 
 struct letter {
 	struct lane *lane;
 	uint32_t slot; /* the sink's, or LETTER_PAGE */
-	uint64_t page; /* LETTER_PAGE: which of the lane's pages waits for it */
+	bool of_page;  /* a page waits for it before any sink gets that, and not the sink alone: */
+	uint64_t page; /* which of the lane's */
 	struct buf json;
 	char identity[SEQUENCE_TEXT_SIZE]; /* its sequence, or what stands for it */
 	struct store_letter row;           /* looks into this letter and its lane */

@@ -75,22 +75,34 @@ static void count_page(const struct lane *l, const struct batch *b)
 	metric_add(l->stream->file_bytes, (int64_t)b->body.size);
 }
 
-static void drop_bad(struct reader *r, const struct lane *l, const struct batch *b)
+static void drop_bad(struct reader *r, const struct lane *l, const struct lane_page *p)
 {
-	if (b->bad_count > 0 && l->stream->on_error == ON_ERROR_DROP)
-		metric_add(metrics_cell(r->settings.metrics, METRIC_DROPPED, "undecodable", NULL),
-			   (int64_t)b->bad_count);
+	struct metrics *m = r->settings.metrics;
+
+	if (!p || l->stream->on_error != ON_ERROR_DROP)
+		return;
+	if (p->batch->bad_count > 0)
+		metric_add(metrics_cell(m, METRIC_DROPPED, "undecodable", NULL),
+			   (int64_t)p->batch->bad_count);
+	if (p->fault_count > 0)
+		metric_add(metrics_cell(m, METRIC_DROPPED, "transform", NULL),
+			   (int64_t)p->fault_count);
 }
 
-static void stands_still(struct reader *r, struct lane *l, const char *bad)
+static void stands_still(struct reader *r, struct lane *l, const char *bad, bool decoded)
 {
 	struct error err = { 0 };
 
 	error_set(&err, ERROR_INVALID, "shard %s stands still (on_error: stop): %s", l->shard, bad);
 	lane_ill(r, l, err.message);
-	log_error("shard stands still: a record cannot be decoded (on_error: stop)",
-		  log_text("stream", l->stream->source.stream), log_text("shard", l->shard),
-		  log_text("error", bad));
+	if (decoded)
+		log_error("shard stands still: a transform of a record failed (on_error: stop)",
+			  log_text("stream", l->stream->source.stream), log_text("shard", l->shard),
+			  log_text("error", bad));
+	else
+		log_error("shard stands still: a record cannot be decoded (on_error: stop)",
+			  log_text("stream", l->stream->source.stream), log_text("shard", l->shard),
+			  log_text("error", bad));
 }
 
 struct batch *page_batch(struct reader *r, const struct lane *l, struct buf *answer)
@@ -109,6 +121,9 @@ struct batch *page_batch(struct reader *r, const struct lane *l, struct buf *ans
 static void cut(struct reader *r, struct lane *l, const struct batch *b, size_t count,
 		struct core_event *e)
 {
+	bool decoded;
+	const char *bad = lane_stopped_by(b, count, &decoded);
+
 	e->end = SEQUENCE_NONE;
 	page_end(l, b, count, e);
 	e->closed = false;
@@ -116,13 +131,13 @@ static void cut(struct reader *r, struct lane *l, const struct batch *b, size_t 
 		char what[80];
 
 		snprintf(what, sizeof(what),
-			 "the row at place %" PRIu64 " cannot be decoded (on_error: stop)",
-			 lane_row_place(b, &b->events[count]));
-		reader_stop_file(r, l, what, b->events[count].bad);
+			 "the row at place %" PRIu64 " cannot be %s (on_error: stop)",
+			 lane_row_place(b, &b->events[count]), decoded ? "transformed" : "decoded");
+		reader_stop_file(r, l, what, bad);
 		e->leaves = true;
 	} else {
 		e->stopped = true;
-		stands_still(r, l, b->events[count].bad);
+		stands_still(r, l, bad, decoded);
 	}
 }
 
@@ -141,11 +156,11 @@ void page_deliver(struct reader *r, struct lane *l, struct batch *b, struct core
 	struct lane_page *p = NULL;
 
 	count_page(l, b);
-	drop_bad(r, l, b);
 	if (b->count > 0) {
 		size_t all = b->count;
 
 		p = lane_add_page(l, b);
+		drop_bad(r, l, p);
 		if (!p || p->count < all)
 			cut(r, l, b, p ? p->count : 0, e);
 	}

@@ -45,6 +45,7 @@ static bool has_stream(struct worker_load *l, const struct config_stream *c)
 	if (strcmp(c->name, l->name) != 0)
 		return false;
 	l->uses = (struct worker_uses){ .filter = &c->filter,
+					.transform = &c->transform,
 					.sinks = c->sinks,
 					.sink_count = c->sink_count };
 	l->lanes.on_error = (enum config_on_error)c->on_error;

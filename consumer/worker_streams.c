@@ -53,7 +53,8 @@ static unsigned encoding_of(struct lane_stream *l, struct encoding e)
 {
 	for (unsigned i = 0; i < l->encoding_count; i++)
 		if (l->encodings[i].format == e.format &&
-		    l->encodings[i].numbers_as_strings == e.numbers_as_strings)
+		    l->encodings[i].numbers_as_strings == e.numbers_as_strings &&
+		    l->encodings[i].transform == e.transform)
 			return i;
 	l->encodings[l->encoding_count] = e;
 	return (unsigned)l->encoding_count++;
@@ -77,6 +78,45 @@ static struct filter *make_filter(const struct option_list *patterns)
 	return f;
 }
 
+static bool same_list(const struct option_list *a, const struct option_list *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (size_t i = 0; i < a->count; i++)
+		if (strcmp(a->texts[i], b->texts[i]) != 0)
+			return false;
+	return true;
+}
+
+/* The stream's transforms and then the sink's own. Sinks with the same ones share what is made of a
+ * record. NULL: there are none. */
+static const struct transform *transform_of(const struct lane_stream *l,
+					    const struct worker_uses *uses, uint32_t slot,
+					    struct worker_attached *out)
+{
+	static const struct option_list none;
+	const struct option_list *first = uses->transform ? uses->transform : &none;
+	const struct option_list *own = &uses->sinks[slot].transform;
+	struct error err = { 0 };
+	struct str *texts;
+
+	if (first->count + own->count == 0)
+		return NULL;
+	for (uint32_t i = 0; i < slot; i++)
+		if (same_list(own, &uses->sinks[i].transform))
+			return l->encodings[l->outputs[i].encoding].transform;
+	texts = memory_array(first->count + own->count, sizeof(*texts));
+	for (size_t i = 0; i < first->count; i++)
+		texts[i] = str_of(first->texts[i]);
+	for (size_t i = 0; i < own->count; i++)
+		texts[first->count + i] = str_of(own->texts[i]);
+	out->transforms[slot] = transform_new(texts, first->count + own->count, &err);
+	/* The configuration's check took each of them. */
+	assert(out->transforms[slot]);
+	free(texts);
+	return out->transforms[slot];
+}
+
 void worker_attach_sinks(struct worker *w, struct lane_stream *l, const struct worker_uses *uses,
 			 struct worker_attached *out)
 {
@@ -85,7 +125,9 @@ void worker_attach_sinks(struct worker *w, struct lane_stream *l, const struct w
 	for (uint32_t slot = 0; slot < l->sink_count; slot++) {
 		const struct config_stream_sink *use = &uses->sinks[slot];
 		struct worker_sink *k = &w->sinks[use->sink];
+		struct encoding encoding = k->ops->encoding(k->config->settings);
 
+		encoding.transform = transform_of(l, uses, slot, out);
 		out->sink_filters[slot] = make_filter(&use->filter);
 		l->sinks[slot] = (struct lane_sink){
 			.index = k->host.index,
@@ -96,7 +138,7 @@ void worker_attach_sinks(struct worker *w, struct lane_stream *l, const struct w
 		};
 		l->outputs[slot] = (struct decode_output){
 			.filter = out->sink_filters[slot],
-			.encoding = encoding_of(l, k->ops->encoding(k->config->settings)),
+			.encoding = encoding_of(l, encoding),
 		};
 		if (out->filter || out->sink_filters[slot])
 			l->sinks[slot].filtered = metrics_cell(w->settings.metrics, METRIC_FILTERED,
@@ -108,8 +150,10 @@ void worker_attach_sinks(struct worker *w, struct lane_stream *l, const struct w
 void worker_detach_sinks(struct worker_attached *a)
 {
 	filter_free(a->filter);
-	for (size_t slot = 0; slot < CORE_SINKS_MAX; slot++)
+	for (size_t slot = 0; slot < CORE_SINKS_MAX; slot++) {
 		filter_free(a->sink_filters[slot]);
+		transform_free(a->transforms[slot]);
+	}
 }
 
 /* --- opening --- */
@@ -249,6 +293,7 @@ void worker_open_stream(struct worker *w, struct worker_table *t, const struct r
 	stream_cells(w, s);
 	worker_attach_sinks(w, &s->lanes,
 			    &(struct worker_uses){ .filter = &t->config.filter,
+						   .transform = &t->config.transform,
 						   .sinks = t->config.sinks,
 						   .sink_count = t->config.sink_count },
 			    &s->attached);

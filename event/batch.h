@@ -15,6 +15,12 @@
  * the payloads of one encoding stand in the arena one behind the other, so that a file sink may
  * take many at once. p NULL: no payload (a bad record, or one that no output of it wants). */
 #define BATCH_ENCODINGS_MAX 8
+/* An event that is good, but not for this encoding, whose transform cannot do with it. */
+struct batch_fault {
+	size_t event;
+	unsigned encoding;
+	const char *error;
+};
 struct batch {
 	struct arena arena;
 	struct buf body;
@@ -28,6 +34,8 @@ struct batch {
 	struct str next_iterator; /* n 0: the shard is closed */
 	bool closed;
 	size_t bad_count;
+	struct batch_fault *faults; /* by event; it has no payload of that encoding */
+	size_t fault_count;
 };
 
 struct batch *batch_new(void);

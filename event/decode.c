@@ -22,14 +22,17 @@ struct page {
 	struct record_reader reader;
 	struct key_shape key_shape;
 	struct encoder encoders[BATCH_ENCODINGS_MAX];
+	struct transformer *transformers[BATCH_ENCODINGS_MAX]; /* NULL: it has no transform */
+	struct value_seen kept[2][VALUE_MEMORY_MAX];           /* for them */
 	struct run payloads[BATCH_ENCODINGS_MAX];
 	struct run keys;
 	size_t key_bytes; /* of all keys so far */
 	size_t capacity;  /* of events and payloads */
-	const char *end;  /* of the body */
-	char *scratch;    /* of the reader */
-	bool filtered;    /* some record may be unwanted */
-	struct str arn;   /* of the stream, for filters */
+	size_t fault_capacity;
+	const char *end; /* of the body */
+	char *scratch;   /* of the reader */
+	bool filtered;   /* some record may be unwanted */
+	struct str arn;  /* of the stream, for filters */
 	/* Filters ask a row's `dynamodb` form, which is made for them. */
 	struct encoder form;
 	char *form_text;
@@ -51,6 +54,14 @@ static void pad(struct buf *body)
 	body->limit = limit;
 }
 
+static void page_release(struct page *page)
+{
+	for (size_t i = 0; i < BATCH_ENCODINGS_MAX; i++)
+		transformer_free(page->transformers[i]);
+	free(page->scratch);
+	free(page->form_text);
+}
+
 /* rows: of lines; NULL: a page of records. */
 static void page_init(struct page *page, struct batch *b, const struct decode_options *o,
 		      const struct rows *rows)
@@ -62,10 +73,11 @@ static void page_init(struct page *page, struct batch *b, const struct decode_op
 	page->end = b->body.data + b->body.size;
 	page->reader.scan = (struct scan){ 0 };
 	page->scratch = page->form_text = NULL;
-	page->form_capacity = 0;
+	page->form_capacity = page->fault_capacity = 0;
+	memset(page->transformers, 0, sizeof(page->transformers));
 	page->records_seen = page->iterator_seen = page->filtered = false;
 	b->encoding_count = o->encoding_count;
-	b->count = b->bad_count = 0;
+	b->count = b->bad_count = b->fault_count = 0;
 	b->closed = true;
 	b->next_iterator = STR("");
 }
@@ -83,6 +95,22 @@ static void filters_init(struct page *page)
 	if (page->filtered && page->rows)
 		encoder_init(&page->form, lambda, b->source, b->shard, page->rows, o->now_ms,
 			     &b->arena);
+}
+
+static void transformers_init(struct page *page, struct value_style style)
+{
+	const struct decode_options *o = page->options;
+
+	for (size_t i = 0; i < o->encoding_count; i++) {
+		const struct encoding *e = &o->encodings[i];
+
+		if (!e->transform)
+			continue;
+		page->transformers[i] =
+			transformer_new(e->transform, page->batch->source, e->format, style,
+					encoder_style(&page->encoders[i]));
+		page->reader.kept = page->kept;
+	}
 }
 
 /* What is needed for records only: most pages of most shards have none, and cost nothing then. */
@@ -114,6 +142,7 @@ static void records_init(struct page *page)
 	page->scratch =
 		memory_resize(NULL, (page->rows ? 3 : 1) * b->body.size + 4 * (size_t)SCAN_PADDING);
 	record_reader_init(&page->reader, style, b->body.data, page->scratch);
+	transformers_init(page, style);
 }
 
 /* What n for the part of the page before p makes for all of it, and a little more. */
@@ -149,17 +178,18 @@ static void reserve_event(struct page *page, const char *p)
 
 /* Payloads of one encoding stand one behind the other, so all of them move when their run is full.
  */
-static void reserve_payload(struct page *page, size_t encoding, const struct record *r)
+static void reserve_payload(struct page *page, size_t encoding, const struct record *r,
+			    const struct transformed *made)
 {
 	struct encoder *encoder = &page->encoders[encoding];
 	struct run *run = &page->payloads[encoding];
 	struct batch *b = page->batch;
-	size_t n = encoder_bound(encoder, r), used = (size_t)(run->at - run->begin), size;
+	size_t n = encoder_bound(encoder, r, made), used = (size_t)(run->at - run->begin), size;
 	char *begin;
 
 	if (LIKELY((size_t)(run->end - run->at) >= n))
 		return;
-	size = extrapolate(page, r->raw.p + r->raw.n, used + encoder_guess(encoder, r)) + n;
+	size = extrapolate(page, r->raw.p + r->raw.n, used + encoder_guess(encoder, r, made)) + n;
 	begin = regrow(&b->arena, run->begin, used, size, 1);
 	for (size_t i = 0; i < b->count; i++)
 		if (b->payloads[encoding][i].p)
@@ -190,12 +220,12 @@ static const char *lambda_form(struct page *page, const struct record *r)
 
 	if (!page->rows)
 		return r->raw.p;
-	size = encoder_bound(&page->form, r) + SCAN_PADDING;
+	size = encoder_bound(&page->form, r, NULL) + SCAN_PADDING;
 	if (size > page->form_capacity) {
 		page->form_capacity = 2 * size;
 		page->form_text = memory_resize(page->form_text, page->form_capacity);
 	}
-	encoder_write(&page->form, r, page->reader.style, page->form_text);
+	encoder_write(&page->form, r, NULL, page->reader.style, page->form_text);
 	return page->form_text;
 }
 
@@ -223,6 +253,41 @@ static uint32_t wanted_encodings(const struct decode_options *o, uint32_t unwant
 		if (!(unwanted >> i & 1))
 			bits |= (uint32_t)1 << o->outputs[i].encoding;
 	return bits;
+}
+
+static void add_fault(struct page *page, size_t encoding, const char *error)
+{
+	struct batch *b = page->batch;
+
+	if (b->fault_count == page->fault_capacity) {
+		page->fault_capacity = 2 * page->fault_capacity + 16;
+		b->faults = regrow(&b->arena, b->faults, b->fault_count, page->fault_capacity,
+				   sizeof(b->faults[0]));
+	}
+	b->faults[b->fault_count++] =
+		(struct batch_fault){ .event = b->count,
+				      .encoding = (unsigned)encoding,
+				      .error = arena_printf(&b->arena, "%s", error) };
+}
+
+/* The payload of an encoding that has a transform. */
+static void transform_record(struct page *page, size_t encoding, const struct record *r)
+{
+	struct str *payload = &page->batch->payloads[encoding][page->batch->count];
+	struct run *run = &page->payloads[encoding];
+	struct transformed made;
+	const char *fault = transformer_apply(page->transformers[encoding], r, &made);
+
+	if (fault) {
+		*payload = (struct str){ 0 };
+		add_fault(page, encoding, fault);
+		return;
+	}
+	reserve_payload(page, encoding, r, &made);
+	payload->p = run->at;
+	run->at = encoder_write(&page->encoders[encoding], r, &made, page->reader.style, run->at);
+	payload->n = (size_t)(run->at - payload->p);
+	*run->at++ = '\n';
 }
 
 /* False: a fault was noted. */
@@ -267,9 +332,13 @@ static bool add_record(struct page *page, const struct record *r)
 			*payload = (struct str){ 0 };
 			continue;
 		}
-		reserve_payload(page, i, r);
+		if (UNLIKELY(page->transformers[i])) {
+			transform_record(page, i, r);
+			continue;
+		}
+		reserve_payload(page, i, r, NULL);
 		payload->p = run->at;
-		run->at = encoder_write(&page->encoders[i], r, page->reader.style, run->at);
+		run->at = encoder_write(&page->encoders[i], r, NULL, page->reader.style, run->at);
 		payload->n = (size_t)(run->at - payload->p);
 		*run->at++ = '\n';
 	}
@@ -449,8 +518,7 @@ bool decode_page(struct batch *b, const struct decode_options *o, struct error *
 
 	page_init(&page, b, o, NULL);
 	ok = whole_page(&page);
-	free(page.scratch);
-	free(page.form_text);
+	page_release(&page);
 	if (ok)
 		return true;
 	return error_set(err, o->lenient ? ERROR_INVALID : ERROR_RETRY,
@@ -508,9 +576,8 @@ void decode_lines(struct batch *b, const struct decode_options *o, const struct 
 		add_bad(&page, (struct str){ p, (size_t)(end - p) });
 		/* It may have been read on into the next line, of which nothing may be remembered.
 		 */
-		value_memory_init(&page.reader.images, b->body.data);
-		value_memory_init(&page.reader.keys, b->body.data);
+		value_memory_forget(&page.reader.images, b->body.data);
+		value_memory_forget(&page.reader.keys, b->body.data);
 	}
-	free(page.scratch);
-	free(page.form_text);
+	page_release(&page);
 }

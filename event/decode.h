@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "event/batch.h"
 #include "event/filter.h"
+#include "event/transform.h"
 
 /* Decodes the GetRecords answer in b->body into b->events and b->payloads in one strict pass:
  * UTF-8, escapes, number syntax, 38 digits, depth, every byte of the page. Output goes straight to
@@ -31,7 +32,12 @@
  * outputs: who gets the payloads, at most DECODE_OUTPUTS_MAX. A record that does not pass `filter`
  * is for none of them, one that does not pass an output's is not for that one: event.unwanted says
  * so. It was checked as strictly as others (a bad record passes no filter by), but is encoded only
- * for outputs that want it. Without outputs every record is encoded in every way. */
+ * for outputs that want it. Without outputs every record is encoded in every way.
+ *
+ * An encoding's transform is applied to what a payload shows of the record's items: its images, or
+ * the keys where they stand in for one, and the keys of the `dynamodb` form, to which nothing is
+ * set. Where it fails, the event has no payload of that encoding, and batch.faults says why. Keys,
+ * filters and event.raw are of the record as it came. */
 #define DECODE_OUTPUTS_MAX 32
 struct decode_output {
 	const struct filter *filter; /* NULL: all */

@@ -118,11 +118,17 @@ struct value_style encoder_style(const struct encoder *e)
 	};
 }
 
-size_t encoder_bound(const struct encoder *e, const struct record *r)
+static size_t made_bytes(const struct transformed *made)
+{
+	return made ? made->keys.n + made->new_image.n + made->old_image.n : 0;
+}
+
+size_t encoder_bound(const struct encoder *e, const struct record *r,
+		     const struct transformed *made)
 {
 	/* Images, keys and id are parts of the record, and none is written twice. Only a row's keys
 	 * may be parts of its image. */
-	return e->fixed + r->raw.n + (e->rows ? r->keys.raw.n : 0);
+	return e->fixed + r->raw.n + (e->rows ? r->keys.raw.n : 0) + made_bytes(made);
 }
 
 /* What the item is like after the change; its keys are all that some streams tell. */
@@ -131,10 +137,14 @@ static const struct item *after(const struct record *r)
 	return r->new_image.raw.p ? &r->new_image : &r->keys;
 }
 
-size_t encoder_guess(const struct encoder *e, const struct record *r)
+size_t encoder_guess(const struct encoder *e, const struct record *r,
+		     const struct transformed *made)
 {
 	size_t texts = e->fixed - VARIABLE_MAX / 2 - SCAN_PADDING;
 
+	if (made)
+		return texts + made_bytes(made) +
+		       (e->encoding.format == FORMAT_DYNAMODB ? VARIABLE_MAX : 0);
 	if (e->encoding.format == FORMAT_DYNAMODB)
 		return texts + r->raw.n;
 	if (e->encoding.format == FORMAT_PLAIN || !r->old_image.raw.p)
@@ -175,12 +185,23 @@ static bool serves(const struct item *item, struct value_style have, struct valu
 		!memchr(item->text.p, '\\', item->text.n));
 }
 
-static char *put_item(const struct encoder *e, const struct record *r, const struct item *item,
+static struct str made_of(const struct record *r, const struct transformed *made,
+			  const struct item *item)
+{
+	return item == &r->keys        ? made->keys
+	       : item == &r->new_image ? made->new_image
+				       : made->old_image;
+}
+
+static char *put_item(const struct encoder *e, const struct record *r,
+		      const struct transformed *made, const struct item *item,
 		      struct value_style have, char *o)
 {
 	struct value_style want = encoder_style(e);
 	struct scan scan; /* no fault can come up: it was read before */
 
+	if (UNLIKELY(made))
+		return put(o, made_of(r, made, item));
 	if (item == &r->keys)
 		have = (struct value_style){ 0 };
 	if (LIKELY(serves(item, have, want)))
@@ -188,16 +209,17 @@ static char *put_item(const struct encoder *e, const struct record *r, const str
 	return value_item(&scan, want, NULL, item->raw.p, o).out;
 }
 
-static char *debezium(struct encoder *e, const struct record *r, struct value_style style, char *o)
+static char *debezium(struct encoder *e, const struct record *r, const struct transformed *made,
+		      struct value_style style, char *o)
 {
 	const struct item *before = NULL;
 
 	if (r->op == EVENT_UPDATE || r->op == EVENT_DELETE)
 		before = r->old_image.raw.p ? &r->old_image : &r->keys;
 	o = PUT(o, "{\"before\":");
-	o = before ? put_item(e, r, before, style, o) : PUT(o, "null");
+	o = before ? put_item(e, r, made, before, style, o) : PUT(o, "null");
 	o = PUT(o, ",\"after\":");
-	o = r->op != EVENT_DELETE ? put_item(e, r, after(r), style, o) : PUT(o, "null");
+	o = r->op != EVENT_DELETE ? put_item(e, r, made, after(r), style, o) : PUT(o, "null");
 	o = put_short(o, e->texts[DEBEZIUM_SOURCE]);
 	o = put_time(e, r->time_ms, o);
 	o = put_short(o, e->texts[DEBEZIUM_PLACE]);
@@ -215,9 +237,10 @@ static char *debezium(struct encoder *e, const struct record *r, struct value_st
 	return put_short(o, e->texts[DEBEZIUM_END]);
 }
 
-static char *plain(struct encoder *e, const struct record *r, struct value_style style, char *o)
+static char *plain(struct encoder *e, const struct record *r, const struct transformed *made,
+		   struct value_style style, char *o)
 {
-	o = put_item(e, r, r->op == EVENT_DELETE ? &r->keys : after(r), style, o) - 1;
+	o = put_item(e, r, made, r->op == EVENT_DELETE ? &r->keys : after(r), style, o) - 1;
 	if (o[-1] != '{')
 		*o++ = ',';
 	o = PUT(o, "\"_op\":\"");
@@ -268,15 +291,40 @@ static char *put_identity(const struct record *r, char *o)
 	return o;
 }
 
-static char *dynamodb(const struct encoder *e, const struct record *r, char *o)
+/* From p to the next of the record's items, with what was made of it; and so on. *p: behind it. */
+static char *put_made(const struct record *r, const struct transformed *made, const char **p,
+		      const char *end, char *o)
+{
+	const struct item *items[] = { &r->keys, &r->new_image, &r->old_image };
+
+	for (;;) {
+		const struct item *next = NULL;
+
+		for (unsigned i = 0; i < 3; i++)
+			if (items[i]->raw.p && items[i]->raw.p >= *p && items[i]->raw.p < end &&
+			    (!next || items[i]->raw.p < next->raw.p))
+				next = items[i];
+		if (!next)
+			return o;
+		o = put(put_raw(r, *p, next->raw.p, o), made_of(r, made, next));
+		*p = next->raw.p + next->raw.n;
+	}
+}
+
+static char *dynamodb(const struct encoder *e, const struct record *r,
+		      const struct transformed *made, char *o)
 {
 	const char *p = r->raw.p, *end = p + r->raw.n - 1; /* without the last '}' */
 
 	if (r->identity.p) {
+		if (made)
+			o = put_made(r, made, &p, r->identity.p, o);
 		o = put_raw(r, p, r->identity.p, o);
 		o = put_identity(r, o);
 		p = r->identity.p + r->identity.n;
 	}
+	if (made)
+		o = put_made(r, made, &p, end, o);
 	o = put_raw(r, p, end, o);
 	if (!r->has_source_arn && e->texts[DYNAMODB_ARN].n > 0) {
 		if (o[-1] != '{')
@@ -287,23 +335,27 @@ static char *dynamodb(const struct encoder *e, const struct record *r, char *o)
 	return o;
 }
 
-static char *put_member(const struct record *r, struct str head, const struct item *item, char *o)
+static char *put_member(const struct record *r, const struct transformed *made, struct str head,
+			const struct item *item, char *o)
 {
 	if (!item->raw.p)
 		return o;
+	if (made)
+		return put(put(o, head), made_of(r, made, item));
 	return put_raw(r, item->raw.p, item->raw.p + item->raw.n, put(o, head));
 }
 
 /* What a stream would have told of it. */
-static char *dynamodb_row(struct encoder *e, const struct record *r, char *o)
+static char *dynamodb_row(struct encoder *e, const struct record *r, const struct transformed *made,
+			  char *o)
 {
 	o = PUT(o, "{\"eventName\":\"");
 	o = r->op == EVENT_DELETE ? PUT(o, "REMOVE") : PUT(o, "INSERT");
 	o = put(o, e->texts[DYNAMODB_HEAD]);
 	o = put_time(e, r->time_ms / 1000, o);
-	o = put_member(r, STR(",\"Keys\":"), &r->keys, o);
-	o = put_member(r, STR(",\"NewImage\":"), &r->new_image, o);
-	o = put_member(r, STR(",\"OldImage\":"), &r->old_image, o);
+	o = put_member(r, made, STR(",\"Keys\":"), &r->keys, o);
+	o = put_member(r, made, STR(",\"NewImage\":"), &r->new_image, o);
+	o = put_member(r, made, STR(",\"OldImage\":"), &r->old_image, o);
 	o = PUT(o, ",\"SequenceNumber\":\"");
 	o = put_sequence(&r->sequence, o);
 	o = put(o, e->texts[DYNAMODB_OP]);
@@ -316,15 +368,16 @@ static char *dynamodb_row(struct encoder *e, const struct record *r, char *o)
 	return o;
 }
 
-char *encoder_write(struct encoder *e, const struct record *r, struct value_style style, char *o)
+char *encoder_write(struct encoder *e, const struct record *r, const struct transformed *made,
+		    struct value_style style, char *o)
 {
 	switch (e->encoding.format) {
 	case FORMAT_DEBEZIUM:
-		return debezium(e, r, style, o);
+		return debezium(e, r, made, style, o);
 	case FORMAT_PLAIN:
-		return plain(e, r, style, o);
+		return plain(e, r, made, style, o);
 	case FORMAT_DYNAMODB:
 	default:
-		return e->rows ? dynamodb_row(e, r, o) : dynamodb(e, r, o);
+		return e->rows ? dynamodb_row(e, r, made, o) : dynamodb(e, r, made, o);
 	}
 }

@@ -43,12 +43,14 @@ struct event {
 	uint32_t unwanted; /* bits: outputs whose filters it does not pass (decode.h) */
 };
 
+struct transform;
 enum event_format { FORMAT_DEBEZIUM, FORMAT_PLAIN, FORMAT_DYNAMODB };
 
 /* What a sink wants the payload to be. Equal ones are encoded once. */
 struct encoding {
 	enum event_format format;
-	bool numbers_as_strings; /* `numbers: string` */
+	bool numbers_as_strings;           /* `numbers: string` */
+	const struct transform *transform; /* of its items; NULL: as they came */
 };
 
 /* Generation and sequence as text that sorts as they do: 10 digits, '-', 40 digits. Returns out. */

@@ -63,8 +63,8 @@ void decode_letter_record(const struct source *source, struct str raw, struct bu
 	}
 	arena_init(&arena);
 	encoder_init(&encoder, lambda, source, "", NULL, 0, &arena);
-	text = arena_alloc(&arena, encoder_bound(&encoder, &record));
-	end = encoder_write(&encoder, &record, reader.style, text);
+	text = arena_alloc(&arena, encoder_bound(&encoder, &record, NULL));
+	end = encoder_write(&encoder, &record, NULL, reader.style, text);
 	add(out, text, (size_t)(end - text));
 	arena_release(&arena);
 	free(padded);

@@ -76,6 +76,18 @@ static const char *item(struct line_reader *l, struct value_style style,
 	return span.in;
 }
 
+/* which: the new image or the old one. */
+static const char *image(struct line_reader *l, struct texts *t, const char *p, struct item *out,
+			 unsigned which)
+{
+	struct record_reader *r = l->records;
+
+	p = item(l, r->style, &r->images, t, p, out);
+	if (p && r->kept)
+		record_keep(r, out, which);
+	return p;
+}
+
 /* ---- a key out of an item ---- */
 
 /* The attribute as it stands in the line, name and value; the item was read before. */
@@ -184,8 +196,7 @@ static const char *full(struct line_reader *l, struct texts *t, const char *p, s
 		p = member(&r->scan, p, first, &name);
 		if (!p || !name.p)
 			break;
-		p = IS(name, "Item") ? item(l, r->style, &r->images, t, p, &out->new_image)
-				     : scan_skip(&r->scan, p);
+		p = IS(name, "Item") ? image(l, t, p, &out->new_image, 0) : scan_skip(&r->scan, p);
 		if (!p)
 			return NULL;
 	}
@@ -257,9 +268,9 @@ static const char *window_member(struct line_reader *l, struct texts *t, struct 
 	if (IS(name, "Keys"))
 		return item(l, exact, &r->keys, t, p, &out->keys);
 	if (IS(name, "NewImage"))
-		return item(l, r->style, &r->images, t, p, &out->new_image);
+		return image(l, t, p, &out->new_image, 0);
 	if (IS(name, "OldImage"))
-		return item(l, r->style, &r->images, t, p, &out->old_image);
+		return image(l, t, p, &out->old_image, 1);
 	return scan_skip(&r->scan, p);
 }
 

@@ -75,6 +75,26 @@ static const char *item(struct reading *r, struct value_style style, struct valu
 	return t.in;
 }
 
+void record_keep(struct record_reader *r, struct item *image, unsigned which)
+{
+	uint32_t n = r->images.count;
+
+	image->seen = r->kept[which];
+	image->seen_n = n < VALUE_MEMORY_MAX - 1 ? n : 0;
+	image->changes = r->images.changes;
+	memcpy(r->kept[which], r->images.seen, image->seen_n * sizeof(image->seen[0]));
+}
+
+static const char *image(struct reading *r, const char *p, struct item *out, unsigned which)
+{
+	struct record_reader *reader = r->reader;
+
+	p = item(r, reader->style, &reader->images, p, out);
+	if (UNLIKELY(reader->kept) && p && out->raw.p)
+		record_keep(reader, out, which);
+	return p;
+}
+
 static const char *time_read(struct reading *r, const char *p)
 {
 	struct record_reader *reader = r->reader;
@@ -314,9 +334,9 @@ static inline const char *value_read(struct reading *r, enum member m, const cha
 	case MEMBER_KEYS:
 		return item(r, exact, &reader->keys, p, &r->record->keys);
 	case MEMBER_NEW:
-		return item(r, reader->style, &reader->images, p, &r->record->new_image);
+		return image(r, p, &r->record->new_image, 0);
 	case MEMBER_OLD:
-		return item(r, reader->style, &reader->images, p, &r->record->old_image);
+		return image(r, p, &r->record->old_image, 1);
 	case MEMBER_SEQUENCE:
 		return sequence_read(r, p);
 	default:
@@ -367,6 +387,7 @@ void record_reader_init(struct record_reader *r, struct value_style style, const
 	r->scan = (struct scan){ 0 };
 	r->style = style;
 	r->scratch = scratch;
+	r->kept = NULL;
 	value_memory_init(&r->images, page);
 	value_memory_init(&r->keys, page);
 	for (unsigned i = 0; i < RECORD_STEPS_MAX; i++)

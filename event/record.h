@@ -11,6 +11,10 @@
 struct item {
 	struct str raw;  /* in the page; p NULL: the record has none */
 	struct str text; /* as plain JSON, in the reader's style; of Keys in the plain one */
+	/* Of an image, where the reader keeps them: its attributes; 0: only the whole is known. */
+	const struct value_seen *seen;
+	uint32_t seen_n;
+	uint32_t changes; /* of the memory, then */
 };
 struct record {
 	struct str raw;
@@ -46,14 +50,18 @@ struct record_reader {
 	int64_t time_ms; /* and what it says */
 	/* Holds the items' texts of one record. */
 	char *scratch;
+	/* NULL, or room for the attributes of one record's new and old image. */
+	struct value_seen (*kept)[VALUE_MEMORY_MAX];
 };
 
 /* For one page, padded, which begins before its first record. scratch: of the caller, as many bytes
- * as the page and 2 * SCAN_PADDING. */
+ * as the page and 2 * SCAN_PADDING. Attributes are not kept unless `kept` is set then. */
 void record_reader_init(struct record_reader *r, struct value_style style, const char *page,
 			char *scratch);
 /* p at the record's '{'; the place behind it, or NULL: see scan.fault. */
 const char *record_read(struct record_reader *r, const char *p, struct record *out);
+/* An image was read just now, the new or the old one (0, 1): its attributes are kept. */
+void record_keep(struct record_reader *r, struct item *image, unsigned which);
 /* Only what the `dynamodb` form changes (raw, identity, has_source_arn, spaced), of any valid JSON
  * object; scratch is not used. */
 const char *record_outline(struct record_reader *r, const char *p, struct record *out);

@@ -315,6 +315,12 @@ static struct span map(struct pass *pass, const char *p, char *o, unsigned depth
 
 void value_memory_init(struct value_memory *m, const char *page)
 {
+	m->count = m->changes = 0;
+	value_memory_forget(m, page);
+}
+
+void value_memory_forget(struct value_memory *m, const char *page)
+{
 	for (unsigned i = 0; i < VALUE_MEMORY_MAX; i++)
 		m->seen[i] = (struct value_seen){ .in = page, .head_n = UINT32_MAX };
 	m->since = page + 1;
@@ -381,6 +387,7 @@ static __attribute__((noinline)) struct span unexpected(struct pass *pass, struc
 {
 	struct value_seen *end = m->seen + VALUE_MEMORY_MAX;
 
+	m->changes++;
 	if (seen + 1 < end && scan_common(p, seen[1].in) >= seen[1].head_n) {
 		memmove(seen, seen + 1, (size_t)(end - seen - 1) * sizeof(*seen));
 		return like(pass, seen, p, o);
@@ -397,6 +404,7 @@ static struct span item(struct pass *pass, struct value_memory *m, const char *p
 	*o++ = '{';
 	p = scan_space(pass->scan, p + 1);
 	if (UNLIKELY(*p == '}')) {
+		m->count = 0;
 		*o++ = '}';
 		return (struct span){ p + 1, o };
 	}
@@ -423,8 +431,10 @@ static struct span item(struct pass *pass, struct value_memory *m, const char *p
 		p = scan_space(pass->scan, t.in);
 		o = t.out;
 		*o++ = *p;
-		if (*p == '}')
+		if (*p == '}') {
+			m->count = (uint32_t)(seen - m->seen);
 			return (struct span){ p + 1, o };
+		}
 		if (UNLIKELY(*p != ','))
 			return span_fail(pass->scan, p, "',' or '}'");
 		p = scan_space(pass->scan, p + 1);
@@ -439,6 +449,13 @@ struct span value_item(struct scan *s, struct value_style style, struct value_me
 	if (*p != '{')
 		return span_fail(s, p, "an item, '{'");
 	return memory ? item(&pass, memory, p, o) : map(&pass, p, o, 0);
+}
+
+struct span value_plain(struct scan *s, struct value_style style, const char *p, char *o)
+{
+	struct pass pass = { .scan = s, .style = style };
+
+	return value(&pass, p, o, 0);
 }
 
 bool value_name_reserved(struct str name)

@@ -34,12 +34,22 @@ struct value_memory {
 	/* What was seen from here on has its `out` still: set to where a record begins, whose items
 	 * are written behind each other. */
 	const char *since;
+	/* Attributes of the last item, which are the first in `seen`; from VALUE_MEMORY_MAX - 1 on
+	 * it may have more. */
+	uint32_t count;
+	/* Grows with each attribute that was not expected: while it stays, attributes at one place
+	 * have one name. */
+	uint32_t changes;
 };
 /* For one page, which begins before any item of it, and for one style. */
 void value_memory_init(struct value_memory *m, const char *page);
+/* What was seen so far is not to be used. */
+void value_memory_forget(struct value_memory *m, const char *page);
 
 /* p at the item's '{'. memory may be NULL. */
 struct span value_item(struct scan *s, struct value_style style, struct value_memory *memory,
 		       const char *p, char *o);
+/* One attribute value, p at its '{', as part of an item. */
+struct span value_plain(struct scan *s, struct value_style style, const char *p, char *o);
 /* Whether `name`, as it stands in the JSON, is one that escape_names is about. */
 bool value_name_reserved(struct str name);

@@ -230,7 +230,8 @@ static struct encoding kafka_encoding(const void *settings)
 {
 	const struct kafka_settings *s = settings;
 
-	return (struct encoding){ (enum event_format)s->format, s->numbers != 0 };
+	return (struct encoding){ .format = (enum event_format)s->format,
+				  .numbers_as_strings = s->numbers != 0 };
 }
 
 const struct sink_ops sink_kafka = {

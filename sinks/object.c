@@ -470,7 +470,8 @@ struct encoding object_encoding(const void *settings)
 {
 	const struct object_settings *o = settings;
 
-	return (struct encoding){ (enum event_format)o->format, o->numbers != 0 };
+	return (struct encoding){ .format = (enum event_format)o->format,
+				  .numbers_as_strings = o->numbers != 0 };
 }
 
 bool object_validate(const void *settings, struct error *err)

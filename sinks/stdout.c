@@ -297,7 +297,8 @@ static struct encoding stdout_encoding(const void *settings)
 {
 	const struct stdout_settings *s = settings;
 
-	return (struct encoding){ (enum event_format)s->format, s->numbers != 0 };
+	return (struct encoding){ .format = (enum event_format)s->format,
+				  .numbers_as_strings = s->numbers != 0 };
 }
 
 const struct sink_ops sink_stdout = {

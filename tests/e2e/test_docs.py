@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 
 import pytest
+import yaml
 
 from emulator import Emulator
 from process import free_port
@@ -18,6 +19,7 @@ from stack import REGION, ROOT
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 DELIVERY = ROOT / "docs/delivery.md"
 YAML = re.compile(r"```yaml\n(.*?)```", re.S)
+TRANSFORMS = re.compile(r"<!-- transforms -->\n(.*?)<!-- end -->", re.S)
 FILTERS = re.compile(r"<!-- filters -->\n(.*?)<!-- end -->", re.S)
 EXAMPLE = re.compile(r"(<!-- example (\w+) -->\n```json\n)(.*?)(```\n<!-- end -->)", re.S)
 
@@ -59,6 +61,7 @@ def documents():
 def test_configurations_are_taken(tmp_path, text):
     secret = tmp_path / "postgres-password"
     secret.write_text("secret")
+    (tmp_path / "hash-key").write_text("a secret of 16 bytes")
     file = tmp_path / "sluice.yaml"
     file.write_text(text.replace("/run/secrets/", f"{tmp_path}/"))
     done = subprocess.run(
@@ -180,3 +183,34 @@ def test_table_of_filters(emulator, tmp_path):
             got = {json.loads(line)["_op"] for file in (folder / name).rglob("*.ndjson")
                    for line in file.read_text().splitlines()}
             assert ["yes" if op in got else "no" for op in "cud"] == told, pattern
+
+
+def test_table_of_transforms(emulator, tmp_path):
+    (table,) = TRANSFORMS.findall((ROOT / "docs/transforms.md").read_text())
+    rows = [[cell.strip().strip("`") for cell in line.strip("|").split(" | ")]
+            for line in table.splitlines()[2:]]
+    assert len({row[0].strip("{").split(":")[0] for row in rows}) == 13
+    for number, (_, item, _) in enumerate(rows):
+        emulator.control("put", table="orders", item={
+            "pk": {"S": "row"}, "sk": {"N": str(number)}, **json.loads(item)})
+    for first in range(0, len(rows), 8):
+        some = rows[first:first + 8]
+        folder = tmp_path / str(first)
+        names = [f"row{i}" for i in range(first, first + len(some))]
+        worker = Sluice(folder, {
+            "checkpoint": {"store": f"sqlite:{folder}/state.db"},
+            "aws": {"endpoint": {"dynamodb": emulator.endpoint, "streams": emulator.endpoint}},
+            "streams": [{"table": "orders", "start": "oldest", "sinks": [
+                {"name": name, "transform": [yaml.safe_load(row[0])]}
+                for name, row in zip(names, some)]}],
+            "sinks": {name: {"type": "directory", "path": f"{folder}/{name}/", "compression": "none",
+                             "format": "dynamodb"} for name in names},
+            "http": {"listen": f"127.0.0.1:{free_port()}"}})
+        assert worker.drain() == 0
+        for name, (transform, _, told) in zip(names, some):
+            changes = [json.loads(line)["dynamodb"] for file in (folder / name).rglob("*.ndjson")
+                       for line in file.read_text().splitlines()]
+            (image,) = [change["NewImage"] for change in changes
+                        if change["Keys"]["sk"]["N"] == name[3:]]
+            wanted = {"pk": {"S": "row"}, "sk": {"N": name[3:]}, **json.loads(told)}
+            assert image == wanted, transform

@@ -6,6 +6,7 @@
 
 #include "config/config.h"
 #include "event/filter.h"
+#include "event/transform.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -39,7 +40,7 @@ static const struct config_sink_type sink_types[] = {
 	{ "file", options, sizeof(struct settings), NULL },
 	{ 0 },
 };
-static const struct config_types types = { sink_types, filter_check };
+static const struct config_types types = { sink_types, filter_check, transform_check };
 
 static void check(bool ok, const char *what, const char *text)
 {
@@ -69,6 +70,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_init(&first, 0);
 	buf_init(&second, 0);
 	config_print(c, &first);
+	/* The key of a hash is not shown, and three stars are too few for one. */
+	if (strstr(first.data, "\"key\":\"***\"")) {
+		buf_release(&first);
+		config_free(c);
+		return 0;
+	}
 	again = config_parse(buf_str(&first), "f", &types, &err);
 	check(again != NULL, err.message, first.data);
 	config_print(again, &second);

@@ -22,10 +22,10 @@ static const struct source source = {
 };
 
 static const struct encoding encodings[] = {
-	{ FORMAT_DEBEZIUM, false },
-	{ FORMAT_PLAIN, true },
-	{ FORMAT_DYNAMODB, false },
-	{ FORMAT_PLAIN, false },
+	{ .format = FORMAT_DEBEZIUM },
+	{ .format = FORMAT_PLAIN, .numbers_as_strings = true },
+	{ .format = FORMAT_DYNAMODB },
+	{ .format = FORMAT_PLAIN },
 };
 #define ENCODINGS (sizeof(encodings) / sizeof(encodings[0]))
 

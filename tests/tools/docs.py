@@ -28,7 +28,7 @@ LOG = re.compile(rf"\blog_(?:warn|error)\((?=[^;]*?\")((?:{STRING}|[^\"();])*)"
 FOLDERS = ("base", "config", "aws", "event", "checkpoint", "sinks", "consumer", "ops")
 # Metrics and fields are told as code, too.
 NO_MESSAGE = re.compile(r"sluice_\w+.*|kind=\w+|[A-Z]\w+Exception|/\w+|\w+=|on_error: \w+|"
-                        r"(?:undecodable|refused)")
+                        r"(?:undecodable|refused|transform)")
 
 
 def literals(text):

@@ -206,6 +206,37 @@ class Files(loading.Loading):
         self.assertEqual(worker.stop(60), 0)
         self.check_once([made])
 
+    def test_rows_are_transformed(self):
+        """What a transform of the exports' sink cannot do with is a letter of it; a baseline has
+        the stream's transforms, and stops at such a row where the stream does."""
+        good = [loading.row(f"good-{n}", n, "7") for n in range(300)]
+        transform = [{"cast": {"v": "number"}}, {"set": {"from": "${op} ${attribute:n}"}}]
+        made = self.data_file([*good[:100], loading.row("bad", 1, "seven"), *good[100:]])
+        export = self.loading([made])
+        self.drain(self.loader({"sinks": [{"name": "files", "transform": transform}]}),
+                   idle="200ms")
+        self.assertEqual(self.status(export), "complete")
+        made.lines = good
+        self.check_once([made])
+        for event in self.delivered():
+            self.assertEqual((event.value["after"]["v"], event.value["after"]["from"]),
+                             (7, f"r {event.n}"))
+        letters = [json.loads(text) for (text,) in
+                   self.ask("SELECT json FROM sluice.letter ORDER BY id")]
+        self.assertEqual([(x["reason"], x["sink"], x["record"]["dynamodb"]["NewImage"]["v"])
+                          for x in letters], [("transform", "files", {"S": "seven"})])
+
+        made = self.data_file([loading.row("stops", 1, "seven")])
+        export = self.loading([made], kind="baseline", name="shop")
+        worker = self.loader()
+        worker.config["streams"] = [{"table": "orders", "name": "shop", "sinks": ["files"],
+                                     "on_error": "stop", "transform": transform}]
+        worker.start()
+        self.wait_status(worker, export, "failed")
+        self.assertEqual(worker.stop(60), 0)
+        self.assertIn("the row at place 0 cannot be transformed (on_error: stop)",
+                      self.file_rows(export)[made.name]["error"])
+
     # --- what may be loaded ---
 
     def test_windows_and_loads(self):

@@ -72,6 +72,33 @@ static void what_is_larger_than_a_chunk_gets_its_own(void **state)
 	arena_release(&a);
 }
 
+static void clear_keeps_memory_in_one_chunk(void **state)
+{
+	struct arena a;
+	char *p;
+
+	(void)state;
+	arena_init(&a);
+	arena_clear(&a); /* nothing is there */
+	p = arena_alloc(&a, 100);
+	for (unsigned i = 0; i < 100; i++) {
+		arena_clear(&a);
+		assert_ptr_equal(arena_alloc(&a, 100), p);
+	}
+	/* What was in two chunks is in one from then on. */
+	arena_alloc(&a, 1u << 20);
+	arena_clear(&a);
+	assert_in_range(a.bytes, 1u << 20, (1u << 20) + (1u << 17));
+	p = arena_alloc(&a, 1u << 20);
+	arena_clear(&a);
+	assert_ptr_equal(arena_alloc(&a, 1u << 20), p);
+	/* Not more than that. */
+	arena_alloc(&a, 20u << 20);
+	arena_clear(&a);
+	assert_in_range(a.bytes, 4u << 20, (4u << 20) + 64);
+	arena_release(&a);
+}
+
 static void reserve_takes_nothing_until_take(void **state)
 {
 	struct arena a;
@@ -142,6 +169,7 @@ int main(void)
 		cmocka_unit_test(allocations_are_aligned_and_do_not_overlap),
 		cmocka_unit_test(chunks_double_up_to_four_mebibytes),
 		cmocka_unit_test(what_is_larger_than_a_chunk_gets_its_own),
+		cmocka_unit_test(clear_keeps_memory_in_one_chunk),
 		cmocka_unit_test(reserve_takes_nothing_until_take),
 		cmocka_unit_test(copies_and_prints),
 		cmocka_unit_test(small_allocations_are_zeroed_and_never_null),

@@ -128,6 +128,37 @@ static void patterns_become_json(void **state)
 	assert_int_equal(c->streams[0].sinks[0].filter.count, 0);
 }
 
+/* What `set` has are templates of the event; the key of a hash is a text, whatever it looks like,
+ * and is not shown. */
+static void transforms_become_json(void **state)
+{
+	AUTO(config)
+	struct config *c = parse(
+		"streams:\n"
+		"  - table: orders\n"
+		"    transform:\n"
+		"      - set: { a: '${attribute:b} ${T_ONE:-1} ${env:T_ONE:-x} $$', n: 1.50 }\n"
+		"      - hash: { paths: ['${T_ONE:-p}', '$$'], key: 1234567890123456 }\n"
+		"      - strip_replication\n"
+		"    sinks: [{ name: screen, transform: [{ cast: { a: number }, on_fail: null "
+		"}] }]\n"
+		"sinks: {screen: {type: screen}}\n");
+	const struct option_list *l = &c->streams[0].transform;
+
+	(void)state;
+	assert_int_equal(l->count, 3);
+	assert_string_equal(l->texts[0],
+			    "{\"set\":{\"a\":\"${attribute:b} ${T_ONE:-1} x $$\",\"n\":1.50}}");
+	assert_string_equal(l->texts[1],
+			    "{\"hash\":{\"paths\":[\"p\",\"$\"],\"key\":\"1234567890123456\"}}");
+	assert_string_equal(l->texts[2], "\"strip_replication\"");
+	assert_string_equal(l->shown[0], l->texts[0]);
+	assert_string_equal(l->shown[1], "{\"hash\":{\"paths\":[\"p\",\"$$\"],\"key\":\"***\"}}");
+	l = &c->streams[0].sinks[0].transform;
+	assert_int_equal(l->count, 1);
+	assert_string_equal(l->texts[0], "{\"cast\":{\"a\":\"number\"},\"on_fail\":null}");
+}
+
 static void exports_arrive(void **state)
 {
 	AUTO(config)
@@ -509,6 +540,7 @@ int main(void)
 		cmocka_unit_test(a_pattern_names_its_streams),
 		cmocka_unit_test(everything_given_arrives),
 		cmocka_unit_test(patterns_become_json),
+		cmocka_unit_test(transforms_become_json),
 		cmocka_unit_test(exports_arrive),
 		cmocka_unit_test(a_stream_begins_with_a_baseline),
 		cmocka_unit_test(what_others_read_is_checked_by_them),

@@ -165,7 +165,20 @@ static const struct {
 	  "f:7: streams[0].poll.min: expected at most poll.max (50ms), not 60ms" },
 	{ LAKE STREAM "    poll: { mix: 1s }\n",
 	  "f:6: streams[0].poll.mix: no such setting; did you mean 'min'?" },
-	{ LAKE STREAM "    transform: []\n", "f:6: streams[0].transform: no such setting" },
+	/* Transforms, as patterns. */
+	{ LAKE STREAM "    transform: { drop: [a] }\n",
+	  "f:6: streams[0].transform: expected a list of transforms, such as [{ drop: [password] "
+	  "}]" },
+	{ LAKE STREAM "    transform:\n      - drop: [a]\n      - keep:\n          - wrong\n",
+	  "f:9: streams[0].transform[1]: eventName: that is wrong" },
+	{ LAKE STREAM "    transform: [wrong]\n",
+	  "f:6: streams[0].transform[0]: eventName: that is wrong" },
+	{ LAKE STREAM "    transform:\n      - hash: { key: \"${T_UNSET}\" }\n",
+	  "f:7: streams[0].transform[0].hash.key: the environment variable T_UNSET is not set; set "
+	  "it or write a default: ${T_UNSET:-…}" },
+	{ LAKE "streams:\n  - table: orders\n    sinks:\n      - name: lake\n"
+	       "        transform: [{ a: wrong }]\n",
+	  "f:7: streams[0].sinks[0].transform[0]: eventName: that is wrong" },
 	/* Patterns: the line is the one of the key that the message is about. */
 	{ LAKE STREAM "    filter: { eventName: [INSERT] }\n",
 	  "f:6: streams[0].filter: expected a list of patterns, such as [{ eventName: [INSERT] "
@@ -267,8 +280,6 @@ static const struct {
 	  "f:6: streams[0].sinks[0].name: is required: A sink of `sinks`." },
 	{ LAKE "streams:\n  - table: orders\n    sinks:\n      - { name: lake, start: now }\n",
 	  "f:6: streams[0].sinks[0].start: no such setting" },
-	{ LAKE "streams:\n  - table: orders\n    sinks:\n      - { name: lake, transform: [] }\n",
-	  "f:6: streams[0].sinks[0].transform: no such setting" },
 	{ "streams: [ { table: orders, sinks: [lake] } ]\n",
 	  "f:1: streams[0].sinks[0]: there is no sink 'lake' in sinks" },
 	/* Sinks. */

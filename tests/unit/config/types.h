@@ -83,7 +83,8 @@ static const struct config_sink_type sink_types[] = {
 	{ 0 },
 };
 
-/* What a pattern may be is not the configuration's affair: here it may not hold "wrong". */
+/* What a pattern or a transform may be is not the configuration's affair: here it may not hold
+ * "wrong". */
 static bool pattern_check(struct str pattern, size_t *at, struct error *err)
 {
 	const char *p = memmem(pattern.p, pattern.n, "wrong", 5);
@@ -94,4 +95,4 @@ static bool pattern_check(struct str pattern, size_t *at, struct error *err)
 	return error_set(err, ERROR_INVALID, "eventName: that is wrong");
 }
 
-static const struct config_types types = { sink_types, pattern_check };
+static const struct config_types types = { sink_types, pattern_check, pattern_check };

@@ -208,6 +208,73 @@ static void letters_come_before_the_page(void **state)
 	assert_int_equal(lane_page_left(p, 0, 0), 3);
 }
 
+/* A transform's fault is a letter of each sink that would have got the record. */
+static void faults_are_letters_of_the_sinks_that_want_the_record(void **state)
+{
+	struct metric_cell cell = { 0 };
+	AUTO(lane) struct lane *l = lane_at(4, (int[]){ 0, 2, 0, 0 });
+	struct batch *b = lanes_page(1, 4);
+	struct lane_page *p;
+
+	(void)state;
+	lanes_stream.outputs[3].encoding = 1;
+	lanes_stream.sinks[2].filtered = &cell;
+	b->encoding_count = 2;
+	b->payloads[1] = arena_alloc(&b->arena, 4 * sizeof(**b->payloads));
+	memcpy(b->payloads[1], b->payloads[0], 4 * sizeof(**b->payloads));
+	lanes_fault(b, 1);
+	lanes_fault(b, 2);
+	b->events[2].unwanted = 1u << 2;
+	p = lane_add_page(l, b);
+	assert_int_equal(p->next_letter, 0);
+	assert_int_equal(p->fault_count, 4);
+	assert_int_equal(p->faults[0].record, 1);
+	assert_int_equal(p->faults[0].slot, 0);
+	assert_int_equal(p->faults[1].record, 1);
+	assert_int_equal(p->faults[1].slot, 2); /* slot 1 has it already */
+	assert_int_equal(p->faults[2].record, 2);
+	assert_int_equal(p->faults[2].slot, 0);
+	assert_int_equal(p->faults[3].slot, 1); /* and slot 2 does not want this one */
+	assert_string_equal(p->faults[3].error, "cast: a: no number");
+	assert_string_equal(marks(p, 0), "1001");
+	assert_string_equal(marks(p, 1), "0001");
+	assert_string_equal(marks(p, 3), "1111"); /* another encoding */
+}
+
+static void faults_that_no_sink_sees_hold_nothing_up(void **state)
+{
+	AUTO(lane) struct lane *l = lane_at(1, (int[]){ 2 });
+	struct batch *b = lanes_page(1, 3);
+	struct lane_page *p;
+
+	(void)state;
+	lanes_stream.on_error = ON_ERROR_STOP;
+	lanes_fault(b, 1);
+	p = lane_add_page(l, b);
+	assert_int_equal(p->count, 3);
+	assert_int_equal(p->next_letter, 3);
+	assert_string_equal(marks(p, 0), "001");
+}
+
+static void stop_cuts_the_page_before_a_fault(void **state)
+{
+	AUTO(lane) struct lane *l = lane_at(1, NULL);
+	struct batch *b = lanes_page(1, 4);
+	struct lane_page *p;
+	bool decoded;
+
+	(void)state;
+	lanes_stream.on_error = ON_ERROR_STOP;
+	lanes_fault(b, 1);
+	lanes_spoil(b, 2);
+	p = lane_add_page(l, b);
+	assert_int_equal(p->count, 1);
+	assert_string_equal(lane_stopped_by(b, 1, &decoded), "cast: a: no number");
+	assert_true(decoded);
+	assert_string_equal(lane_stopped_by(b, 2, &decoded), "a number that is none");
+	assert_false(decoded);
+}
+
 static void drop_passes_bad_records_over(void **state)
 {
 	AUTO(lane) struct lane *l = lane_at(1, NULL);
@@ -286,6 +353,9 @@ int main(void)
 		cmocka_unit_test(where_times_are_whole_minutes_a_minute_is_allowed),
 		cmocka_unit_test(a_bad_record_is_never_too_old),
 		cmocka_unit_test(letters_come_before_the_page),
+		cmocka_unit_test(faults_are_letters_of_the_sinks_that_want_the_record),
+		cmocka_unit_test(faults_that_no_sink_sees_hold_nothing_up),
+		cmocka_unit_test(stop_cuts_the_page_before_a_fault),
 		cmocka_unit_test(drop_passes_bad_records_over),
 		cmocka_unit_test(stop_cuts_the_page_before_its_first_bad_record),
 		cmocka_unit_test(stop_at_the_first_record_leaves_no_page),

@@ -5,9 +5,10 @@
 #include "tests/bench/page.h"
 
 /* Allocations of decoding one page; bytes: of the arena, for each byte of the page. */
-static size_t decode_count(enum page_shape shape, size_t page_bytes, double *bytes)
+static size_t transform_count(const struct transform *transform, enum page_shape shape,
+			      size_t page_bytes, double *bytes)
 {
-	const struct encoding encoding = { .format = FORMAT_DEBEZIUM };
+	const struct encoding encoding = { .format = FORMAT_DEBEZIUM, .transform = transform };
 	struct decode_options o = {
 		.encodings = &encoding, .encoding_count = 1, .lenient = false, .now_ms = 1
 	};
@@ -22,9 +23,15 @@ static size_t decode_count(enum page_shape shape, size_t page_bytes, double *byt
 	assert_true(decode_page(b, &o, &err));
 	n = allocations;
 	assert_true(b->count > 0);
+	assert_int_equal(b->fault_count, 0);
 	*bytes = (double)b->arena.bytes / (double)b->body.size;
 	batch_free(b);
 	return n;
+}
+
+static size_t decode_count(enum page_shape shape, size_t page_bytes, double *bytes)
+{
+	return transform_count(NULL, shape, page_bytes, bytes);
 }
 
 static void allocations_do_not_grow_with_records(void **state)
@@ -39,6 +46,28 @@ static void allocations_do_not_grow_with_records(void **state)
 		 * take a few more. */
 		assert_in_range(few, 1, 16);
 		assert_in_range(many, 1, 24);
+	}
+}
+
+/* Nor do they with transforms, whose memory is used again for each item. */
+static void transforms_allocate_nothing_for_a_record(void **state)
+{
+	const struct str definitions[] = {
+		STR("{\"drop\":[\"token\",\"address.zip\",\"branch_0\"]}"),
+		STR("{\"hash\":{\"paths\":[\"name\",\"branch_1\"],\"key\":\"0123456789abcdef\"}}"),
+		STR("{\"set\":{\"label\":\"${attribute:pk} ${attribute:branch_2:-none}\"}}"),
+		STR("{\"flatten\":[\"address\",\"branch_1\"]}"),
+	};
+	struct error err;
+	AUTO(transform) struct transform *t = transform_new(definitions, 4, &err);
+
+	(void)state;
+	assert_non_null(t);
+	for (enum page_shape shape = 0; shape < PAGE_SHAPES; shape++) {
+		double bytes;
+
+		assert_in_range(transform_count(t, shape, 1000, &bytes), 1, 40);
+		assert_in_range(transform_count(t, shape, 1 << 20, &bytes), 1, 48);
 	}
 }
 
@@ -124,6 +153,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(allocations_do_not_grow_with_records),
+		cmocka_unit_test(transforms_allocate_nothing_for_a_record),
 		cmocka_unit_test(a_page_without_records_takes_no_memory),
 		cmocka_unit_test(an_arena_is_at_most_three_times_its_page),
 		cmocka_unit_test(lines_cost_no_more_than_pages),

@@ -26,11 +26,11 @@ static const struct {
 	struct encoding encoding;
 	const char *file;
 } formats[] = {
-	{ { FORMAT_DEBEZIUM, false }, "debezium.ndjson" },
-	{ { FORMAT_PLAIN, false }, "plain.ndjson" },
-	{ { FORMAT_DYNAMODB, false }, "dynamodb.ndjson" },
-	{ { FORMAT_DEBEZIUM, true }, "debezium_strings.ndjson" },
-	{ { FORMAT_PLAIN, true }, "plain_strings.ndjson" },
+	{ { .format = FORMAT_DEBEZIUM }, "debezium.ndjson" },
+	{ { .format = FORMAT_PLAIN }, "plain.ndjson" },
+	{ { .format = FORMAT_DYNAMODB }, "dynamodb.ndjson" },
+	{ { .format = FORMAT_DEBEZIUM, .numbers_as_strings = true }, "debezium_strings.ndjson" },
+	{ { .format = FORMAT_PLAIN, .numbers_as_strings = true }, "plain_strings.ndjson" },
 };
 #define FORMATS (sizeof(formats) / sizeof(formats[0]))
 

@@ -297,9 +297,10 @@ static void assert_images(const struct batch *b, size_t i, json_t *record)
 
 static void random_documents_agree(void **state)
 {
-	const struct encoding encodings[] = { { FORMAT_DEBEZIUM, false },
-					      { FORMAT_DEBEZIUM, true },
-					      { FORMAT_DYNAMODB, false } };
+	const struct encoding encodings[] = { { .format = FORMAT_DEBEZIUM },
+					      { .format = FORMAT_DEBEZIUM,
+						.numbers_as_strings = true },
+					      { .format = FORMAT_DYNAMODB } };
 	struct decode_options o = {
 		.encodings = encodings, .encoding_count = 3, .lenient = false, .now_ms = 1
 	};

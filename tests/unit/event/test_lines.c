@@ -36,15 +36,27 @@ static const struct {
 	struct encoding encoding;
 	const char *file;
 } golden[] = {
-	{ "full_lines.json", &full_export, { FORMAT_DEBEZIUM, false }, "full_debezium.ndjson" },
-	{ "full_lines.json", &full_export, { FORMAT_PLAIN, true }, "full_plain.ndjson" },
-	{ "full_lines.json", &full_export, { FORMAT_DYNAMODB, false }, "full_dynamodb.ndjson" },
-	{ "window_lines.json", &window_old, { FORMAT_DEBEZIUM, false }, "window_debezium.ndjson" },
-	{ "window_lines.json", &window_old, { FORMAT_PLAIN, true }, "window_plain.ndjson" },
-	{ "window_lines.json", &window_old, { FORMAT_DYNAMODB, false }, "window_dynamodb.ndjson" },
-	{ "window_lines.json", &window_new, { FORMAT_DEBEZIUM, false }, "new_debezium.ndjson" },
-	{ "window_lines.json", &window_new, { FORMAT_PLAIN, false }, "new_plain.ndjson" },
-	{ "window_lines.json", &window_new, { FORMAT_DYNAMODB, false }, "new_dynamodb.ndjson" },
+	{ "full_lines.json", &full_export, { .format = FORMAT_DEBEZIUM }, "full_debezium.ndjson" },
+	{ "full_lines.json",
+	  &full_export,
+	  { .format = FORMAT_PLAIN, .numbers_as_strings = true },
+	  "full_plain.ndjson" },
+	{ "full_lines.json", &full_export, { .format = FORMAT_DYNAMODB }, "full_dynamodb.ndjson" },
+	{ "window_lines.json",
+	  &window_old,
+	  { .format = FORMAT_DEBEZIUM },
+	  "window_debezium.ndjson" },
+	{ "window_lines.json",
+	  &window_old,
+	  { .format = FORMAT_PLAIN, .numbers_as_strings = true },
+	  "window_plain.ndjson" },
+	{ "window_lines.json",
+	  &window_old,
+	  { .format = FORMAT_DYNAMODB },
+	  "window_dynamodb.ndjson" },
+	{ "window_lines.json", &window_new, { .format = FORMAT_DEBEZIUM }, "new_debezium.ndjson" },
+	{ "window_lines.json", &window_new, { .format = FORMAT_PLAIN }, "new_plain.ndjson" },
+	{ "window_lines.json", &window_new, { .format = FORMAT_DYNAMODB }, "new_dynamodb.ndjson" },
 };
 #define GOLDEN (sizeof(golden) / sizeof(golden[0]))
 
@@ -338,8 +350,8 @@ static void keyed_item(struct rng *r, struct buf *out)
 
 static void random_items_agree_with_records(void **state)
 {
-	static const struct encoding encodings[] = { { FORMAT_DEBEZIUM, false },
-						     { FORMAT_PLAIN, false } };
+	static const struct encoding encodings[] = { { .format = FORMAT_DEBEZIUM },
+						     { .format = FORMAT_PLAIN } };
 
 	(void)state;
 	for (uint64_t seed = 0; seed < 3000; seed++) {

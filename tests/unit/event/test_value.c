@@ -1,8 +1,8 @@
 /* Attribute values: each type, numbers to the digit, depth, and what is refused. */
 #include "tests/unit/event/decoding.h"
 
-static const struct encoding exact = { FORMAT_DEBEZIUM, false };
-static const struct encoding strings = { FORMAT_DEBEZIUM, true };
+static const struct encoding exact = { .format = FORMAT_DEBEZIUM };
+static const struct encoding strings = { .format = FORMAT_DEBEZIUM, .numbers_as_strings = true };
 
 /* v as it stands in the payload: {"before":null,"after":{"v":…},"source":… */
 static void assert_value(const char *value, struct encoding encoding, const char *want)
@@ -277,7 +277,7 @@ static void plain_sets_its_own_names_apart(void **state)
 		"\"__order\":{\"_order\":\"6\"},\"_\":\"7\",\"_op\":\"c\",\"_ts\":1000,\"_seq\":"
 		"\"9\","
 		"\"_gen\":7,\"_order\":\"0000000007-0000000000000000000000000000000000000009\"}";
-	struct encoding encodings[] = { { FORMAT_PLAIN, false }, { FORMAT_DEBEZIUM, false } };
+	struct encoding encodings[] = { { .format = FORMAT_PLAIN }, { .format = FORMAT_DEBEZIUM } };
 
 	(void)state;
 	/* Read for plain, and read for another first. */

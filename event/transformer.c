@@ -1,0 +1,324 @@
+#include "event/transformer.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "event/transformer_internal.h"
+
+bool transformer_room(struct transformer *x, const void *p)
+{
+	if (LIKELY(p))
+		return true;
+	if (!x->fault)
+		x->fault = "transforms make more of it than fits in 32 MiB";
+	return false;
+}
+
+bool transformer_fail(struct transformer *x, const struct transform_step *s, struct tree *parent,
+		      struct tree *t, const char *why)
+{
+	switch (s->fail) {
+	case FAIL_KEEP:
+		return false;
+	case FAIL_NULL:
+		tree_replace(t, TREE_NULL, TRANSFORM_PADDED("{\"NULL\":true}"));
+		return true;
+	case FAIL_DROP:
+		transformer_remove(x, parent, t);
+		return true;
+	case FAIL_ERROR:
+	default:
+		if (!x->fault) {
+			snprintf(x->message, sizeof(x->message), "%s: %.60s: %s", s->name,
+				 s->path.text, why);
+			x->fault = x->message;
+		}
+		return false;
+	}
+}
+
+/* ---- attributes ---- */
+
+uint32_t transformer_id(const struct transformer *x, struct str name)
+{
+	for (uint32_t id = 1; id <= x->name_count; id++)
+		if (str_equal(x->names[id], name))
+			return id;
+	return 0;
+}
+
+bool transformer_settle_seen(struct transformer *x, struct tree *t)
+{
+	return tree_settle(&x->memory, t) || transformer_room(x, NULL);
+}
+
+struct tree *transformer_child(struct transformer *x, const struct tree *parent,
+			       const struct transform_part *part)
+{
+	struct tree *t;
+	size_t i = 0;
+
+	if (part->kind == PART_NAME && parent == &x->root)
+		t = x->by_id[part->id];
+	else if (part->kind == PART_NAME)
+		t = tree_find(parent, part->name);
+	else
+		for (t = parent->first; t; t = t->next)
+			if (!t->gone && i++ == part->index)
+				break;
+	return t && transformer_settle(x, t) ? t : NULL;
+}
+
+bool transformer_enter(struct transformer *x, struct tree *t, enum tree_type type)
+{
+	return tree_type(t) == type && (tree_open(&x->memory, t) || transformer_room(x, NULL));
+}
+
+void transformer_remove(struct transformer *x, struct tree *parent, struct tree *t)
+{
+	t->gone = true;
+	if (parent == &x->root && x->by_id[t->id] == t)
+		x->by_id[t->id] = NULL;
+}
+
+struct tree *transformer_namesake(struct transformer *x, const struct tree *parent, struct str name,
+				  uint32_t id)
+{
+	if (parent != &x->root)
+		return tree_find(parent, name);
+	if (id)
+		return x->by_id[id];
+	for (struct tree *t = parent->first; t; t = t->next) {
+		if (t->gone || t->id)
+			continue;
+		if (t->name.n == 0 && !transformer_settle(x, t))
+			return NULL;
+		if (str_equal(t->name, name))
+			return t;
+	}
+	return NULL;
+}
+
+void transformer_name(struct transformer *x, struct tree *parent, struct tree *t, struct str name,
+		      uint32_t id)
+{
+	struct tree *other = transformer_namesake(x, parent, name, id);
+
+	if (other && other != t)
+		transformer_remove(x, parent, other);
+	if (parent == &x->root) {
+		if (x->by_id[t->id] == t)
+			x->by_id[t->id] = NULL;
+		t->id = id;
+		if (id)
+			x->by_id[id] = t;
+	}
+	t->name = name;
+	t->renamed = true;
+}
+
+/* ---- items ---- */
+
+/* A new layout, from an item that is the first of its kind. */
+static void learn(struct transformer *x, struct transform_layout *l, const struct item *item)
+{
+	l->n = item->seen_n;
+	l->changes = item->changes;
+	for (uint32_t i = 0; i < l->n; i++) {
+		struct tree *t = &l->work[i], settled = { .seen = &item->seen[i] };
+
+		*t = (struct tree){ .seen = settled.seen, .next = t + 1 };
+		if (!transformer_settle(x, &settled))
+			return;
+		t->id = transformer_id(x, settled.name);
+		x->by_id[t->id] = t;
+		/* What was respelled does not outlive the item. */
+		if (settled.name.p == t->seen->in + 1)
+			t->name = settled.name;
+	}
+	l->work[l->n - 1].next = NULL;
+	x->root.first = l->work;
+	x->root.last = &l->work[l->n - 1];
+	x->by_id[0] = NULL;
+	for (const struct transform_step *s = x->transform->steps; s != x->rest; s = s->next)
+		transformer_step(x, s);
+	l->first = x->root.first;
+	l->last = x->root.last;
+	memcpy(l->nodes, l->work, l->n * sizeof(l->nodes[0]));
+	memcpy(l->by_id, x->by_id, (x->name_count + 1) * sizeof(l->by_id[0]));
+}
+
+static bool add_members(struct transformer *x, const char *raw)
+{
+	if (!tree_members(&x->memory, &x->root, raw))
+		return false;
+	for (struct tree *t = x->root.first; t; t = t->next) {
+		t->id = transformer_id(x, t->name);
+		x->by_id[t->id] = t;
+	}
+	x->by_id[0] = NULL;
+	return true;
+}
+
+/* True: the steps that ask for names alone are done. */
+static bool item_begin(struct transformer *x, const struct item *item, struct transform_layout *l)
+{
+	tree_memory_clear(&x->memory);
+	x->root = (struct tree){ .type = TREE_M, .open = true };
+	if (LIKELY(l && item->seen_n && l->n == item->seen_n && l->changes == item->changes)) {
+		memcpy(l->work, l->nodes, l->n * sizeof(l->nodes[0]));
+		memcpy(x->by_id, l->by_id, (x->name_count + 1) * sizeof(l->by_id[0]));
+		x->root.first = l->first;
+		x->root.last = l->last;
+		return true;
+	}
+	memset(x->by_id, 0, (x->name_count + 1) * sizeof(x->by_id[0]));
+	if (l && item->seen_n) {
+		learn(x, l, item);
+		return true;
+	}
+	if (!add_members(x, item->raw.p))
+		transformer_room(x, NULL);
+	return false;
+}
+
+/* Its place in x->out; p NULL after a fault. keys: it is the record's Keys in the `dynamodb` form,
+ * to which nothing is added. */
+static struct str item_make(struct transformer *x, const struct record *r, const struct item *item,
+			    struct transform_layout *l, const char *which)
+{
+	bool raw = x->format == FORMAT_DYNAMODB, bare = raw && item == &r->keys;
+	size_t begin = (size_t)(x->out.at - x->out.begin);
+	const struct transform_step *s;
+
+	if (x->fault)
+		return (struct str){ 0 };
+	s = item_begin(x, item, l) ? x->rest : x->transform->steps;
+	for (; s && !x->fault; s = s->next)
+		if (!bare || s->kind != TRANSFORM_SET)
+			transformer_step(x, s);
+	if (raw)
+		tree_write_item(&x->out, &x->root, r->spaced);
+	else
+		tree_write_item_plain(&x->out, &x->root, x->have, x->want);
+	if (x->out.full && !x->fault)
+		x->fault = "transforms make it longer than 8 MiB";
+	if (x->fault) {
+		char message[sizeof(x->message)];
+
+		snprintf(message, sizeof(message), "%s: %s", which, x->fault);
+		memcpy(x->message, message, sizeof(message));
+		x->fault = x->message;
+	}
+	/* Where it is is said when all are made: the memory may move. */
+	return (struct str){ NULL, (size_t)(x->out.at - x->out.begin) - begin };
+}
+
+static const char *place(const struct item *item, struct str *s, const char *p)
+{
+	if (!item)
+		return p;
+	s->p = p;
+	return p + s->n;
+}
+
+const char *transformer_apply(struct transformer *x, const struct record *r,
+			      struct transformed *out)
+{
+	const struct item *keys = NULL, *new_image = NULL, *old_image = NULL;
+	const char *p;
+
+	if (x->format == FORMAT_DYNAMODB || (x->format == FORMAT_PLAIN && r->op == EVENT_DELETE))
+		keys = &r->keys;
+	if (r->new_image.raw.p && (x->format == FORMAT_DYNAMODB || r->op != EVENT_DELETE))
+		new_image = &r->new_image;
+	else if (r->op != EVENT_DELETE)
+		keys = &r->keys;
+	if (x->format != FORMAT_PLAIN && r->old_image.raw.p &&
+	    (x->format == FORMAT_DYNAMODB || r->op == EVENT_UPDATE || r->op == EVENT_DELETE))
+		old_image = &r->old_image;
+	else if (x->format == FORMAT_DEBEZIUM && (r->op == EVENT_UPDATE || r->op == EVENT_DELETE))
+		keys = &r->keys;
+	x->op = r->op;
+	x->fault = NULL;
+	x->out.at = x->out.begin;
+	x->out.full = false;
+	*out = (struct transformed){ 0 };
+	if (keys)
+		out->keys = item_make(x, r, keys, NULL, "Keys");
+	if (new_image)
+		out->new_image = item_make(x, r, new_image, &x->layouts[0], "NewImage");
+	if (old_image)
+		out->old_image = item_make(x, r, old_image, &x->layouts[1], "OldImage");
+	p = place(keys, &out->keys, x->out.begin);
+	p = place(new_image, &out->new_image, p);
+	place(old_image, &out->old_image, p);
+	return x->fault;
+}
+
+/* ---- life ---- */
+
+static uint32_t key_id(struct transformer *x, const char *name)
+{
+	struct str plain = str_of(name), spelled;
+	char *o = memory_resize(NULL, TREE_ESCAPE * plain.n + 1);
+	uint32_t id;
+
+	spelled = (struct str){ o, (size_t)(tree_escape(plain, o) - o) };
+	id = transformer_id(x, spelled);
+	if (id || plain.n == 0) {
+		free(o);
+		return id;
+	}
+	id = ++x->name_count;
+	x->names[id] = spelled;
+	return id;
+}
+
+struct transformer *transformer_new(const struct transform *t, const struct source *source,
+				    enum event_format format, struct value_style have,
+				    struct value_style want)
+{
+	struct transformer *x = memory_new(sizeof(*x));
+
+	x->transform = t;
+	x->source = source;
+	x->format = format;
+	x->have = have;
+	x->want = want;
+	arena_init(&x->memory.arena);
+	x->memory.left = TREE_BYTES_MAX;
+	x->names = memory_array(t->name_count + 3, sizeof(x->names[0]));
+	x->by_id = memory_array(t->name_count + 3, sizeof(struct tree *));
+	x->memos = memory_array(t->hash_count + 1, sizeof(x->memos[0]));
+	if (t->name_count)
+		memcpy(x->names + 1, t->names, t->name_count * sizeof(x->names[0]));
+	x->name_count = t->name_count;
+	x->key_ids[0] = key_id(x, source->key_hash);
+	x->key_ids[1] = key_id(x, source->key_range);
+	for (unsigned i = 0; i < 2; i++)
+		x->layouts[i].by_id = memory_array(t->name_count + 3, sizeof(struct tree *));
+	for (x->rest = t->steps; x->rest && transformer_names_alone(x->rest);)
+		x->rest = x->rest->next;
+	return x;
+}
+
+void transformer_free(struct transformer *x)
+{
+	if (!x)
+		return;
+	for (uint32_t id = x->transform->name_count + 1; id <= x->name_count; id++)
+		free((char *)(uintptr_t)x->names[id].p);
+	arena_release(&x->memory.arena);
+	tree_out_release(&x->out);
+	tree_out_release(&x->text);
+	free(x->names);
+	free(x->by_id);
+	free(x->layouts[0].by_id);
+	free(x->layouts[1].by_id);
+	free(x->memos);
+	free(x);
+}

@@ -1,0 +1,22 @@
+#pragma once
+#include "event/record.h"
+#include "event/transform.h"
+
+/* A transform at work, for one page and one encoding: applies its steps to the items of one record
+ * after the other. Not thread safe. */
+struct transformer;
+
+/* A record's items as the encoding has them: plain JSON, or DynamoDB's for the `dynamodb` form.
+ * Those that the form does not show are left out: p NULL. They live until the next record. */
+struct transformed {
+	struct str keys, new_image, old_image;
+};
+
+/* have: the style that records are read with. */
+struct transformer *transformer_new(const struct transform *t, const struct source *source,
+				    enum event_format format, struct value_style have,
+				    struct value_style want);
+void transformer_free(struct transformer *x);
+/* NULL, or why the record cannot be delivered: text that lives until the next record. */
+const char *transformer_apply(struct transformer *x, const struct record *r,
+			      struct transformed *out);

@@ -1,0 +1,101 @@
+#pragma once
+#include "event/transform_internal.h"
+#include "event/transformer.h"
+#include "event/tree.h"
+
+/* Between transformer.c (items and their attributes), transform_apply.c (what a step does) and
+ * transform_value.c (to one value). */
+
+/* The attributes of an item as they are when the steps that ask for names alone are done, kept for
+ * all items that have the same names in the same order. One for new images, one for old ones. */
+struct transform_layout {
+	uint32_t n, changes; /* of which items: see struct item */
+	struct tree nodes[VALUE_MEMORY_MAX], work[VALUE_MEMORY_MAX];
+	struct tree *first, *last; /* of `work` */
+	struct tree **by_id;       /* the same */
+};
+
+/* A constant as values have it: with what may be read behind. */
+#define TRANSFORM_PADDED(json)                                                                     \
+	((struct str){ json "                                "                                     \
+			    "                                ",                                    \
+		       sizeof(json) - 1 })
+
+/* The last value that a step hashed: mostly the other image has the same. */
+#define TRANSFORM_MEMO_MAX 128
+struct transform_memo {
+	size_t n;
+	enum tree_type type;
+	char raw[TRANSFORM_MEMO_MAX];
+	struct str text; /* of the digest; in `digits` */
+	char digits[2 * HMAC_BYTES + SCAN_PADDING];
+};
+
+struct transformer {
+	const struct transform *transform;
+	const struct source *source;
+	enum event_format format;
+	struct value_style have, want;
+	struct tree_memory memory;
+	struct tree_out out;  /* of items that are done */
+	struct tree_out text; /* of texts that are made of values */
+	struct str *names;    /* the transform's, and those of the key; from id 1 on */
+	uint32_t name_count, key_ids[2];
+	struct tree **by_id; /* attributes of the item; [0] is not used */
+	struct transform_layout layouts[2];
+	const struct transform_step *rest; /* the first step that asks for more than names */
+	struct transform_memo *memos;
+
+	/* The item in work. */
+	enum event_op op;
+	struct tree root;
+	const char *fault; /* NULL: there is none */
+	char message[160];
+};
+
+/* False: too much memory, which is the fault. */
+bool transformer_room(struct transformer *x, const void *p);
+/* The step cannot do it: the value becomes what `on_fail` says. Returns whether it changed. */
+bool transformer_fail(struct transformer *x, const struct transform_step *s, struct tree *parent,
+		      struct tree *t, const char *why);
+
+/* --- attributes --- */
+/* A part's attribute or element of `parent`, settled; NULL: there is none. */
+struct tree *transformer_child(struct transformer *x, const struct tree *parent,
+			       const struct transform_part *part);
+bool transformer_settle_seen(struct transformer *x, struct tree *t);
+static inline bool transformer_settle(struct transformer *x, struct tree *t)
+{
+	return LIKELY(!t->seen || t->settled) || transformer_settle_seen(x, t);
+}
+/* Ready to have its children looked at; false: it is no map (M) or list (L). */
+bool transformer_enter(struct transformer *x, struct tree *t, enum tree_type type);
+void transformer_remove(struct transformer *x, struct tree *parent, struct tree *t);
+/* The attribute of that name; id 0: no step speaks of the name. */
+struct tree *transformer_namesake(struct transformer *x, const struct tree *parent, struct str name,
+				  uint32_t id);
+/* The place of `t` in parent is taken by its name; another one of that name goes. */
+void transformer_name(struct transformer *x, struct tree *parent, struct tree *t, struct str name,
+		      uint32_t id);
+/* 0: no step speaks of it. */
+uint32_t transformer_id(const struct transformer *x, struct str name);
+
+/* --- steps --- */
+/* Whether it can be done to an item whose attributes are not settled, as it asks for names alone.
+ */
+bool transformer_names_alone(const struct transform_step *s);
+void transformer_step(struct transformer *x, const struct transform_step *s);
+
+/* --- values; true: it is another now --- */
+bool transform_cast(struct transformer *x, const struct transform_step *s, struct tree *parent,
+		    struct tree *t);
+bool transform_mask(struct transformer *x, const struct transform_step *s, struct tree *t);
+bool transform_hash(struct transformer *x, const struct transform_step *s, struct tree *t);
+bool transform_truncate(struct transformer *x, const struct transform_step *s, struct tree *t);
+bool transform_parse(struct transformer *x, const struct transform_step *s, struct tree *parent,
+		     struct tree *t);
+/* x->text is empty again. */
+void transform_text_begin(struct transformer *x);
+/* A value as text between JSON's quotes, behind x->text: what S says, N's digits, true, null, the
+ * base64 of B, others as JSON. */
+void transform_text(struct transformer *x, struct tree *t);
