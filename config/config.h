@@ -100,6 +100,9 @@ struct config_types {
 	const struct config_sink_type *sinks; /* ends with a row whose type is NULL */
 	/* Whether an event pattern, JSON, may be used. *at: the byte that the message is about. */
 	bool (*pattern)(struct str pattern, size_t *at, struct error *err);
+	/* Whether exports may have this schedule, this time zone. */
+	bool (*schedule)(const char *text, struct error *err);
+	bool (*timezone)(const char *text, struct error *err);
 };
 
 /* Exports of a table on a schedule. */
@@ -118,7 +121,7 @@ struct config_export {
 	long poll_ms;
 	struct config_stream_sink *sinks;
 	size_t sink_count;
-	int line, full_line, timezone_line;
+	int line;
 };
 
 struct config_dead_letter {
@@ -159,14 +162,6 @@ struct config *config_load(const char *path, const struct config_types *types, s
 struct config *config_parse(struct str bytes, const char *name, const struct config_types *types,
 			    struct error *err);
 void config_free(struct config *c);
-/* For texts that the folders above can read and this one cannot. */
-struct config_export_checks {
-	bool (*schedule)(const char *text, struct error *err);
-	bool (*timezone)(const char *text, struct error *err);
-};
-/* Checks all exports with these, and adds file, line and key to the first error. */
-bool config_exports_check(const struct config *c, const struct config_export_checks *checks,
-			  struct error *err);
 DEFINE_AUTO(config)
 /* The effective configuration as YAML, defaults filled in, secrets as ***. */
 void config_print(const struct config *c, struct buf *out);
