@@ -67,14 +67,15 @@ static bool list(struct store *store, const struct store_exports_of *of, store_e
 			       "  OR e.status = 'complete' AND e.published_ms > 0)) "
 			       "AND (NOT ?7 "
 			       "  OR e.status IN ('loading', 'failed') AND e.exported_ms > 0) "
+			       "AND (?8 IS NULL OR e.kind = ?8) "
 			       "GROUP BY e.id ORDER BY e.id DESC LIMIT ?6",
 		err);
 	struct store_export e;
 	bool row;
 
 	if (st)
-		sqlite_bind(st, "ittiiii", of->id, of->table_arn, of->name, of->stream,
-			    (int64_t)of->open, (int64_t)of->max, (int64_t)of->loading);
+		sqlite_bind(st, "ittiiiit", of->id, of->table_arn, of->name, of->stream,
+			    (int64_t)of->open, (int64_t)of->max, (int64_t)of->loading, of->kind);
 	while (st && sqlite_step(s, st, &row, err)) {
 		if (!row)
 			return true;
@@ -197,7 +198,7 @@ static bool begin_inside(struct sqlite *s, const char *session, struct store_exp
 	bool found, fits;
 
 	e->id = 0;
-	if (!sqlite_session_live(s, session, &saves, err) ||
+	if ((session && !sqlite_session_live(s, session, &saves, err)) ||
 	    !find_window(s, session, e, at_ms, &found, created, err) ||
 	    (!found && e->stream && !sqlite_stream_known(s, e->stream, err)))
 		return false;

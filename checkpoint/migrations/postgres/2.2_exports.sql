@@ -117,7 +117,9 @@ DECLARE
 	last_number bigint;
 	e sluice.export;
 BEGIN
-	PERFORM sluice.session_hold(p_session);
+	IF p_session IS NOT NULL THEN -- else a person
+		PERFORM sluice.session_hold(p_session);
+	END IF;
 	-- One at a time of a chain: two workers whose windows are not the same must see each other.
 	PERFORM pg_advisory_xact_lock(hashtextextended(format('sluice export %s %s %s %s', p_stream,
 		p_kind = 'load', p_table_arn, p_name), 0));
@@ -127,7 +129,7 @@ BEGIN
 	IF FOUND THEN
 		-- Said again where the reply was lost.
 		RETURN QUERY SELECT e.id, e.generation, e.number, e.status, e.attempt,
-			e.begun_ms = p_at_ms AND e.driver = p_session;
+			e.begun_ms = p_at_ms AND e.driver IS NOT DISTINCT FROM p_session;
 		RETURN;
 	END IF;
 	IF whose IS NOT NULL THEN
@@ -527,9 +529,11 @@ BEGIN
 	WHERE f.export = p_export AND (p_lane = 0 OR f.lane = p_lane)
 	AND (f.failed OR f.retry_at_ms > 0) ORDER BY f.lane FOR NO KEY UPDATE;
 	e := sluice.export_hold(p_export);
-	IF e.status = 'failed' AND e.exported_ms = 0 AND p_lane = 0 THEN
+	IF p_lane = 0 AND e.exported_ms = 0 AND (e.status = 'failed'
+		OR e.status IN ('waiting', 'running') AND e.retry_at_ms > p_at_ms)
+	THEN
 		UPDATE sluice.export SET status = CASE WHEN kind = 'load' THEN 'running' ELSE 'waiting' END,
-			retry_at_ms = 0
+			retry_at_ms = p_at_ms
 		WHERE id = p_export;
 		RETURN 1;
 	END IF;
