@@ -213,6 +213,7 @@ static void stepped_back(struct worker *w, struct worker_task *task)
 	struct worker_export *x = s->export;
 	const struct error *err = &task->saver.error;
 
+	(void)w;
 	x->busy = false;
 	if (!task->saver.ok) {
 		if (err->kind == ERROR_CANCELLED || err->kind == ERROR_FENCED)
@@ -230,7 +231,7 @@ static void stepped_back(struct worker *w, struct worker_task *task)
 	}
 	if (s->done)
 		stepped(x, s);
-	worker_exports_look(w);
+	worker_export_changed(x);
 }
 
 static struct step *step_new(struct worker_export *x, enum export_step what, const char *text)

@@ -25,6 +25,13 @@ void worker_exports_look(struct worker *w)
 	w->exports->look_again = w->exports->looking;
 }
 
+void worker_export_changed(struct worker_export *x)
+{
+	x->stale = true;
+	x->after = x->worker->exports->looks;
+	worker_exports_look(x->worker);
+}
+
 void worker_target_health(struct worker_target *t, const char *trouble, const char *detail)
 {
 	struct health *h = t->worker->settings.health;
@@ -197,8 +204,9 @@ static void take_rows(struct worker *w)
 		if (!x)
 			x = export_new(w, k->rows[i].id);
 		x->seen = true;
-		if (x->busy)
+		if (x->busy || (x->stale && w->exports->looks == x->after))
 			continue;
+		x->stale = false;
 		refresh(x, &k->rows[i]);
 		if (!x->target)
 			x->target = worker_target_of(w, &x->row);
@@ -258,7 +266,7 @@ static void looked(struct worker *w, struct worker_task *task)
 	x->looked = true;
 	take_rows(w);
 	for (size_t i = 0; i < x->look.chain_count; i++)
-		if (!x->look.chains[i].target->beginning)
+		if (x->looks != x->look.chains[i].target->after)
 			take_chain(&x->look.chains[i]);
 	worker_expect(w);
 	loop_timer_arm(x->timer, 0);
@@ -282,6 +290,7 @@ static void look(struct worker *w)
 		memcpy(k->chains[k->chain_count++].arn, g->arn, sizeof(g->arn));
 	}
 	x->looking = true;
+	x->looks++;
 	x->look_again = false;
 	x->look_at_ms = loop_now_ms(w->loop) + LOOK_MS * 3 / 4 +
 			(int64_t)rng_below(&x->rng, LOOK_MS / 2 + 1);
@@ -320,7 +329,7 @@ static void step_rows(struct worker *w)
 		struct drive_place place;
 		struct drive_next next;
 
-		if (x->busy || !x->target || now_ms < x->due_ms)
+		if (x->busy || x->stale || !x->target || now_ms < x->due_ms)
 			continue;
 		if (!mine && !all->looking && may_be_taken(&all->look, x))
 			worker_export_take(x);

@@ -43,7 +43,8 @@ struct worker_target {
 	int64_t ask_at_ms; /* boot time before which it is not asked again */
 	unsigned asked_in_vain;
 
-	bool chain_known; /* by the last look */
+	bool chain_known; /* by a look later than … */
+	unsigned after;
 	struct chain chain;
 	uint64_t newest;     /* generation of the newest full export */
 	uint64_t generation; /* of the chain; 0: nothing was begun */
@@ -64,6 +65,8 @@ struct worker_export {
 	struct arena texts; /* of `row` */
 	bool seen;          /* in the last look */
 	bool busy;          /* a call is out */
+	bool stale;         /* until a look later than `after` */
+	unsigned after;
 	struct drive_known known;
 	int64_t due_ms; /* AWS time: nothing is to be done before */
 	struct buf manifest; /* s3://BUCKET/KEY, once AWS has finished it */
@@ -95,6 +98,7 @@ struct worker_exports {
 	struct rng rng;
 	struct worker_look look; /* the saver's while `looking` */
 	bool looking, look_again;
+	unsigned looks; /* begun */
 	bool looked; /* once, at least */
 	int64_t look_at_ms;
 	unsigned answers; /* of AWS, to these calls */
@@ -111,6 +115,8 @@ uint32_t worker_exports_expected(const struct worker *w);
 /* --- between these files --- */
 /* The store may have something new. */
 void worker_exports_look(struct worker *w);
+/* The same: it has, and until it was looked at nothing more is done about the export. */
+void worker_export_changed(struct worker_export *x);
 /* AWS's time is known. */
 bool worker_exports_timed(const struct worker *w);
 /* What a person may have to do, in /readyz; NULL: nothing. */

@@ -323,6 +323,7 @@ static void begun(struct worker *w, struct worker_task *task)
 			 log_int("id", b->row.id));
 	/* Another look at the chain, before anything else is begun. */
 	b->target->chain_known = false;
+	b->target->after = w->exports->looks;
 	worker_exports_look(w);
 }
 
@@ -347,6 +348,7 @@ static void begin(struct worker_target *t, const struct chain_next *next)
 		.view = full ? "" : t->view,
 	};
 	t->beginning = true;
+	t->chain_known = false;
 	saver_work(t->worker->saver, &b->task.saver);
 }
 
