@@ -6,6 +6,26 @@
 #define RETRY_BASE_MS ((int64_t)60 * 1000)
 #define RETRY_MAX_MS  ((int64_t)60 * 60 * 1000)
 
+static bool is_over(const struct store_export *e)
+{
+	return e->status == STORE_EXPORT_COMPLETE || e->status == STORE_EXPORT_ABANDONED;
+}
+
+struct chain drive_chain(const struct store_export *full, const struct store_export *window)
+{
+	bool follows = window->id != 0 && window->generation >= full->generation;
+	bool full_open = full->id != 0 && !is_over(full);
+	struct chain c = {
+		.full_ms = full->id ? full->to_ms : 0,
+		.end_ms = follows ? window->to_ms : 0,
+		.full_open = full_open && full->status != STORE_EXPORT_FAILED,
+		.window_undone = follows && !is_over(window),
+	};
+
+	c.open = full_open || c.window_undone;
+	return c;
+}
+
 bool drive_in_flight(const struct store_export *e)
 {
 	return e->status == STORE_EXPORT_WAITING && e->attempt > 0 && e->retry_at_ms == 0;
@@ -23,11 +43,6 @@ static bool same_chain(const struct store_export *a, const struct store_export *
 	return a->stream == b->stream &&
 	       (a->kind == STORE_EXPORT_LOAD) == (b->kind == STORE_EXPORT_LOAD) &&
 	       strcmp(a->table_arn, b->table_arn) == 0 && strcmp(a->name, b->name) == 0;
-}
-
-static bool is_over(const struct store_export *e)
-{
-	return e->status == STORE_EXPORT_COMPLETE || e->status == STORE_EXPORT_ABANDONED;
 }
 
 /* `o` has to be done before `e`. */

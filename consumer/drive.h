@@ -48,6 +48,10 @@ struct drive_next {
 	int64_t at_ms; /* WAIT; INT64_MAX: for the row to change */
 };
 
+/* The chain of a table's periodic exports, by its newest full export and its newest window; id 0:
+ * there is none. Windows of an older generation are no part of it. */
+struct chain drive_chain(const struct store_export *full, const struct store_export *window);
+
 /* Its attempt is written down and may have reached AWS: the same token is sent until AWS answers.
  */
 bool drive_in_flight(const struct store_export *e);

@@ -62,7 +62,7 @@ static struct listing *open(struct worker_export *x, const char *location, struc
 		error_set(err, ERROR_INVALID, "\"%.300s\" is no place of a manifest", location);
 		return NULL;
 	}
-	snprintf(bucket, sizeof(bucket), "%.*s", (int)n, location + (key - 1 - location) - n);
+	snprintf(bucket, sizeof(bucket), "%.*s", (int)n, key - 1 - n);
 	place.key = key;
 	return listing_new(x->worker->client, &place);
 }

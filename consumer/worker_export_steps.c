@@ -64,8 +64,8 @@ void worker_export_trouble(struct worker_export *x, const struct error *err)
 	uint64_t repeated;
 
 	x->busy = false;
-	x->known.again_ms = aws_ms(x) + rng_backoff_ms(&all->rng, x->failures++, AGAIN_BASE_MS,
-						       AGAIN_MAX_MS);
+	x->known.again_ms =
+		aws_ms(x) + rng_backoff_ms(&all->rng, x->failures++, AGAIN_BASE_MS, AGAIN_MAX_MS);
 	x->due_ms = 0;
 	worker_target_health(x->target, "an export cannot go on", err->message);
 	if (log_limit_pass(&all->log, loop_now_ms(x->worker->loop), LOG_EVERY_MS, &repeated))
@@ -390,8 +390,8 @@ static void submit(struct worker_export *x)
 
 static void poll_later(struct worker_export *x)
 {
-	x->known.again_ms = drive_poll_at(x->target->drive.poll_ms, aws_ms(x),
-					  &x->worker->exports->rng);
+	x->known.again_ms =
+		drive_poll_at(x->target->drive.poll_ms, aws_ms(x), &x->worker->exports->rng);
 	x->due_ms = 0;
 }
 

@@ -223,32 +223,18 @@ static void take_rows(struct worker *w)
 	}
 }
 
-static bool is_open(enum store_export_status status)
-{
-	return status != STORE_EXPORT_COMPLETE && status != STORE_EXPORT_ABANDONED;
-}
-
 static void take_chain(const struct worker_chain *found)
 {
 	struct worker_target *t = found->target;
 	const struct store_export *full = &found->full, *last = &found->window;
-	/* Windows of an older generation are no part of the chain. */
-	bool follows = last->id != 0 && last->generation >= full->generation;
-	bool full_open = full->id != 0 && is_open(full->status);
 
+	t->chain = drive_chain(full, last);
 	t->newest = full->generation;
-	t->generation = follows ? last->generation : full->generation;
-	t->chain = (struct chain){
-		.full_ms = full->to_ms,
-		.end_ms = follows ? last->to_ms : 0,
-		.full_open = full_open && full->status != STORE_EXPORT_FAILED,
-		.window_undone = follows && is_open(last->status),
-	};
-	t->chain.open = full_open || t->chain.window_undone;
+	t->generation = t->chain.end_ms ? last->generation : full->generation;
 	t->chain_known = true;
-	if (follows && !full_open)
-		t->complete_to_ms = is_open(last->status) ? last->from_ms : last->to_ms;
-	else if (full->id != 0 && !full_open)
+	if (t->chain.end_ms && !t->chain.full_open)
+		t->complete_to_ms = t->chain.window_undone ? last->from_ms : last->to_ms;
+	else if (full->id != 0 && !t->chain.open)
 		t->complete_to_ms = full->to_ms;
 }
 
@@ -302,8 +288,7 @@ static void look(struct worker *w)
 static bool is_live(const struct worker_look *k, const char *session)
 {
 	for (size_t i = 0; i < k->session_count; i++)
-		if (k->sessions[i].state == SESSION_LIVE &&
-		    strcmp(k->sessions[i].id, session) == 0)
+		if (k->sessions[i].state == SESSION_LIVE && strcmp(k->sessions[i].id, session) == 0)
 			return true;
 	return false;
 }

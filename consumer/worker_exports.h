@@ -23,7 +23,8 @@ struct worker_target {
 	const struct config_export *entry; /* NULL: it has no schedule */
 	const char *table;                 /* of the entry */
 	char name[STORE_NAME_MAX + 1];
-	enum store_export_kind kind; /* FULL stands for both kinds of an entry, BASELINE for REPAIR */
+	enum store_export_kind
+		kind; /* FULL stands for both kinds of an entry, BASELINE for REPAIR */
 	const char *bucket, *bucket_owner, *prefix;
 	const char *view; /* of an entry's windows */
 	bool enable_pitr;
@@ -68,7 +69,7 @@ struct worker_export {
 	bool stale;         /* until a look later than `after` */
 	unsigned after;
 	struct drive_known known;
-	int64_t due_ms; /* AWS time: nothing is to be done before */
+	int64_t due_ms;      /* AWS time: nothing is to be done before */
 	struct buf manifest; /* s3://BUCKET/KEY, once AWS has finished it */
 	int64_t missing_ms;  /* since when its manifest is not there; 0: it is not looked for */
 	struct listing *listing;
@@ -99,7 +100,7 @@ struct worker_exports {
 	struct worker_look look; /* the saver's while `looking` */
 	bool looking, look_again;
 	unsigned looks; /* begun */
-	bool looked; /* once, at least */
+	bool looked;    /* once, at least */
 	int64_t look_at_ms;
 	unsigned answers; /* of AWS, to these calls */
 	struct log_limit log;

@@ -127,8 +127,9 @@ static bool came(struct listing *l, const struct error *err, const struct s3_ran
 	}
 	/* Pieces are for what can be large: a piece of a small one is the fault of a moment. */
 	if (r->offset == 0 && r->total != r->body->size) {
-		error_set(&part, r->total > MANIFEST_SUMMARY_BYTES_MAX ? ERROR_INVALID : ERROR_RETRY,
-			  "%zu of its %llu bytes came", r->body->size, (unsigned long long)r->total);
+		error_set(
+			&part, r->total > MANIFEST_SUMMARY_BYTES_MAX ? ERROR_INVALID : ERROR_RETRY,
+			"%zu of its %llu bytes came", r->body->size, (unsigned long long)r->total);
 		fail(l, &part);
 		return false;
 	}
@@ -185,8 +186,8 @@ static bool on_file(void *arg, const struct manifest_file *f, struct error *err)
 	if (f->items == 0)
 		return true;
 	if (!*name || strlen(name) >= LISTING_NAME_SIZE)
-		return error_set(err, ERROR_INVALID, "the file %.300s has a name that AWS gives none",
-				 f->key);
+		return error_set(err, ERROR_INVALID,
+				 "the file %.300s has a name that AWS gives none", f->key);
 	l->files = memory_room(l->files, l->count, sizeof(*l->files));
 	out = &l->files[l->count];
 	*out = (struct listing_file){ .items = f->items };

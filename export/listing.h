@@ -20,7 +20,8 @@ struct listing_place {
 
 #define LISTING_NAME_SIZE 64
 struct listing_file {
-	char name[LISTING_NAME_SIZE]; /* the last part of its key: of one export no two are the same */
+	char name[LISTING_NAME_SIZE]; /* the last part of its key: of one export no two are the same
+				       */
 	const char *location;         /* s3://BUCKET/KEY, where it lies now */
 	char md5[MANIFEST_MD5_SIZE];
 	uint64_t items; /* at least one: files without need not be read, and are left out */

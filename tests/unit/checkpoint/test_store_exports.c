@@ -188,7 +188,8 @@ static void a_person_begins_one(void **state)
 	struct world *w = *state;
 	struct store_export e = window(STORE_EXPORT_FULL, 0, T),
 			    again = window(STORE_EXPORT_FULL, 0, T),
-			    next = window(STORE_EXPORT_INCREMENTAL, T - 13 * MINUTE, T + 2 * MINUTE);
+			    next = window(STORE_EXPORT_INCREMENTAL, T - 13 * MINUTE,
+					  T + 2 * MINUTE);
 	struct store_exports_of full = { .table_arn = TABLE, .kind = "full", .max = 9 };
 	bool mine;
 
