@@ -26,6 +26,15 @@ struct chain drive_chain(const struct store_export *full, const struct store_exp
 	return c;
 }
 
+uint64_t drive_generation(const struct store_export *full, const struct store_export *window)
+{
+	uint64_t newest = full->id ? full->generation : 0;
+
+	if (window->id && window->generation > newest)
+		newest = window->generation;
+	return newest ? newest : DRIVE_BESIDE_WINDOWS - 1;
+}
+
 bool drive_in_flight(const struct store_export *e)
 {
 	return e->status == STORE_EXPORT_WAITING && e->attempt > 0 && e->retry_at_ms == 0;

@@ -52,6 +52,12 @@ struct drive_next {
  * there is none. Windows of an older generation are no part of it. */
 struct chain drive_chain(const struct store_export *full, const struct store_export *window);
 
+/* The generation of its next window: never the store's newest, as a full export may be begun in the
+ * same moment. A full export that a person begins before anything else takes DRIVE_BESIDE_WINDOWS
+ * where windows begin by themselves, for the same reason. */
+uint64_t drive_generation(const struct store_export *full, const struct store_export *window);
+#define DRIVE_BESIDE_WINDOWS 2
+
 /* Its attempt is written down and may have reached AWS: the same token is sent until AWS answers.
  */
 bool drive_in_flight(const struct store_export *e);

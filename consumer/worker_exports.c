@@ -230,7 +230,7 @@ static void take_chain(const struct worker_chain *found)
 
 	t->chain = drive_chain(full, last);
 	t->newest = full->generation;
-	t->generation = t->chain.end_ms ? last->generation : full->generation;
+	t->generation = drive_generation(full, last);
 	t->chain_known = true;
 	if (t->chain.end_ms && !t->chain.full_open)
 		t->complete_to_ms = t->chain.window_undone ? last->from_ms : last->to_ms;

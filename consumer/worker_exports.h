@@ -48,7 +48,7 @@ struct worker_target {
 	unsigned after;
 	struct chain chain;
 	uint64_t newest;     /* generation of the newest full export */
-	uint64_t generation; /* of the chain; 0: nothing was begun */
+	uint64_t generation; /* of its next window */
 	int64_t due_ms;      /* what is due and was not begun: since when */
 	bool beginning;
 	int64_t left_out_ms;    /* told of */

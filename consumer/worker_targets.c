@@ -343,7 +343,6 @@ static void begin(struct worker_target *t, const struct chain_next *next)
 		.kind = full ? STORE_EXPORT_FULL : STORE_EXPORT_INCREMENTAL,
 		.from_ms = next->window.from_ms,
 		.to_ms = next->window.to_ms,
-		/* Not the newest: a full export may be begun in this moment. */
 		.generation = full ? 0 : t->generation,
 		.view = full ? "" : t->view,
 	};

@@ -141,6 +141,8 @@ static bool choose(struct export_context *x, struct begun *b, enum store_export_
 	struct recovery pitr = { .state = b->pitr.enabled ? RECOVERY_ON : RECOVERY_OFF,
 				 .earliest_ms = b->pitr.earliest_ms,
 				 .latest_ms = b->pitr.latest_ms };
+	bool none = b->full.id == 0 && b->window.id == 0;
+	uint64_t beside = none && length_ms && !b->entry->full ? DRIVE_BESIDE_WINDOWS : 0;
 	struct window w = { 0 };
 
 	if (kind == STORE_EXPORT_FULL)
@@ -154,9 +156,8 @@ static bool choose(struct export_context *x, struct begun *b, enum store_export_
 		.kind = kind,
 		.from_ms = w.from_ms,
 		.to_ms = w.to_ms,
-		.generation = kind == STORE_EXPORT_FULL ? 0
-			      : chain.end_ms            ? b->window.generation
-							: b->full.generation,
+		.generation = kind == STORE_EXPORT_FULL ? beside
+							: drive_generation(&b->full, &b->window),
 		.view = kind == STORE_EXPORT_FULL ? "" : b->entry->view,
 	};
 	return true;

@@ -1,6 +1,7 @@
 """Exports of the emulator into the real S3 server, and workers on a Postgres database that drive
 them. AWS's time is the emulator's, which a test moves."""
 
+import base64
 import hashlib
 import hmac
 import json
@@ -49,8 +50,9 @@ class Exports(workers.Workers):
     def move(emulator, seconds):
         emulator.control("advance", seconds=seconds, date=True)
 
-    def moving(self, emulator, seconds, every=0.25):
-        """AWS's time goes `seconds` further each moment, until stand_still."""
+    def moving(self, emulator, seconds, every=2.5):
+        """AWS's time goes `seconds` further every now and then, until stand_still: not faster than
+        a worker believes its clock, which takes two answers that agree."""
         stop = threading.Event()
 
         def run():
@@ -60,6 +62,21 @@ class Exports(workers.Workers):
         thread = threading.Thread(target=run)
         thread.start()
         self.running = stop, thread
+
+    def recovery(self, emulator, table="orders"):
+        """A function that turns it on or off."""
+        def turn(on):
+            body = json.dumps({"TableName": table, "PointInTimeRecoverySpecification":
+                               {"PointInTimeRecoveryEnabled": on}}).encode()
+            scope = "AKID/20230101/eu-west-1/dynamodb/aws4_request"
+            request = urllib.request.Request(emulator.endpoint + "/", data=body, headers={
+                "X-Amz-Target": "DynamoDB_20120810.UpdateContinuousBackups",
+                "Content-Type": "application/x-amz-json-1.0", "X-Amz-Date": "20230101T000000Z",
+                "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, "
+                                 "SignedHeaders=host;x-amz-date, Signature=" + 64 * "0"})
+            with urllib.request.urlopen(request) as answer:
+                return json.loads(answer.read())
+        return turn
 
     def stand_still(self):
         if self.running:
@@ -83,7 +100,7 @@ class Exports(workers.Workers):
         config["exports"] = [{"table": "orders", "bucket": self.bucket, "prefix": self.prefix,
                               "load": False, "poll": "5s", **entry}]
         if not streams:
-            del config["streams"]
+            del config["streams"]  # the only one
         return worker
 
     def rows(self, what="kind || ' ' || status", where="true"):
@@ -153,6 +170,11 @@ class Exports(workers.Workers):
 
     def status_json(self, worker, *arguments):
         return json.loads(worker.run("export", "status", "--json", *arguments).stdout)
+
+
+def md5_of(body):
+    """As the files beside manifests have it."""
+    return base64.b64encode(hashlib.md5(body).digest())
 
 
 def stamp(seconds):
