@@ -153,11 +153,11 @@ static void tell_failed(struct worker_export *x, const struct step *s)
 		if (x->target->gaps)
 			metric_add(x->target->gaps, 1);
 		log_error("changes can never be exported: the table's exports stand still until "
-			  "the next full one, see `sluice export full`",
+			  "the next full one (sluice export full)",
 			  name_field(x), what, error);
 	} else if (s->retry_at_ms == 0) {
-		log_error("an export failed for good: nothing is exported behind it until `sluice "
-			  "export retry`",
+		log_error("an export failed for good: nothing is exported behind it until sluice "
+			  "export retry",
 			  name_field(x), what, number, error);
 	} else {
 		log_warn("an export failed, it is tried again", name_field(x), what, number,

@@ -156,8 +156,8 @@ static bool choose(struct export_context *x, struct begun *b, enum store_export_
 		.kind = kind,
 		.from_ms = w.from_ms,
 		.to_ms = w.to_ms,
-		.generation = kind == STORE_EXPORT_FULL ? beside
-							: drive_generation(&b->full, &b->window),
+		.generation =
+			kind == STORE_EXPORT_FULL ? beside : drive_generation(&b->full, &b->window),
 		.view = kind == STORE_EXPORT_FULL ? "" : b->entry->view,
 	};
 	return true;

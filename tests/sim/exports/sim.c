@@ -11,7 +11,7 @@
 #include "world.h"
 
 #define START_MS ((int64_t)1700006400000)
-#define TELLING  40  /* seeds from which on every kind of fault has to be among them */
+#define TELLING  40 /* seeds from which on every kind of fault has to be among them */
 
 static uint64_t running; /* the seed, for the last words of an assertion */
 
@@ -82,8 +82,7 @@ static void others(struct world *w)
 		w->pitr_since_ms = w->now_ms;
 	/* A full export by hand. */
 	if (chance(w, 1500))
-		(void)store_begin(w, "",
-				  (struct window){ 0, w->now_ms - w->now_ms % MINUTE_MS },
+		(void)store_begin(w, "", (struct window){ 0, w->now_ms - w->now_ms % MINUTE_MS },
 				  w->count == 0 && !w->full_scheduled ? DRIVE_BESIDE_WINDOWS : 0);
 }
 
@@ -178,7 +177,8 @@ int main(int argc, char **argv)
 		repeated += w.seen.repeated;
 		windows += w.seen.windows;
 	}
-	printf("sim: %" PRIu64 " seeds: %u windows, %u crashes, %u failed attempts, %u lost windows, "
+	printf("sim: %" PRIu64
+	       " seeds: %u windows, %u crashes, %u failed attempts, %u lost windows, "
 	       "%u given up, %u tokens sent again\n",
 	       seeds, windows, crashes, failures, lost, abandoned, repeated);
 	assert(seeds < TELLING || (crashes && failures && lost && abandoned && repeated));

@@ -1,5 +1,5 @@
-/* A worker as worker_exports.c and its neighbours are: it looks, decides by the pure parts, does one
- * thing at AWS and then one in the store. */
+/* A worker as worker_exports.c and its neighbours are: it looks, decides by the pure parts, does
+ * one thing at AWS and then one in the store. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -233,9 +233,9 @@ static void in_store(struct world *w, struct worker *k)
 
 static bool is_at_aws(const struct doing *d)
 {
-	return d->what == STEP && (d->step == DRIVE_SUBMIT || d->step == DRIVE_POLL ||
-				   d->step == DRIVE_MANIFEST || d->step == DRIVE_LOST ||
-				   d->step == DRIVE_PUBLISH);
+	return d->what == STEP &&
+	       (d->step == DRIVE_SUBMIT || d->step == DRIVE_POLL || d->step == DRIVE_MANIFEST ||
+		d->step == DRIVE_LOST || d->step == DRIVE_PUBLISH);
 }
 
 void worker_turn(struct world *w, struct worker *k)

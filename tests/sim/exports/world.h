@@ -2,9 +2,10 @@
 #include "base/rng.h"
 #include "consumer/drive.h"
 
-/* One table that is exported, in virtual time: AWS with point-in-time recovery that may be off for a
- * while, a store that keeps what checkpoint/exports.h promises, and workers that do one thing after
- * another, each of which may be late, done twice, cut off by a crash, or answered by nobody. */
+/* One table that is exported, in virtual time: AWS with point-in-time recovery that may be off for
+ * a while, a store that keeps what checkpoint/exports.h promises, and workers that do one thing
+ * after another, each of which may be late, done twice, cut off by a crash, or answered by nobody.
+ */
 
 #define ROWS_MAX  4000
 #define WORKERS   2
@@ -96,7 +97,8 @@ bool chance(struct world *w, unsigned in);
 bool is_live(const struct world *w, const char *session);
 
 /* --- the store --- */
-int64_t store_begin(struct world *w, const char *session, struct window window, uint64_t generation);
+int64_t store_begin(struct world *w, const char *session, struct window window,
+		    uint64_t generation);
 void store_take(struct world *w, const char *session, int64_t id);
 void store_attempt(struct world *w, int64_t id, uint32_t attempt);
 void store_submitted(struct world *w, int64_t id, uint32_t attempt, int aws);
