@@ -390,8 +390,8 @@ static bool failed_inside(struct sqlite *s, const struct failure *f, bool *done,
 
 	if (!sqlite_export_of_live(s, f->session, f->export, err) ||
 	    !sqlite_asks(s, done, err,
-			 "SELECT 1 FROM export WHERE id = ? AND attempt = ? AND exported_ms = 0 "
-			 "AND error = ? AND retry_at_ms = ? "
+			 "SELECT 1 FROM export WHERE id = ?1 AND attempt = ?2 AND exported_ms = 0 "
+			 "AND error = ?3 AND retry_at_ms = ?4 AND (status = 'failed') = (?4 = 0) "
 			 "AND status IN ('waiting', 'running', 'failed')",
 			 "iiti", f->export, f->number, f->error, f->retry_at_ms))
 		return false;

@@ -253,8 +253,10 @@ DECLARE
 BEGIN
 	PERFORM sluice.session_hold(p_session);
 	e := sluice.export_hold(p_export);
+	-- Said again where the reply was lost; not what an earlier attempt failed with.
 	IF e.attempt = p_attempt AND e.exported_ms = 0 AND e.error = p_error
-	AND e.retry_at_ms = p_retry_at_ms AND e.status IN ('waiting', 'running', 'failed') THEN
+	AND e.retry_at_ms = p_retry_at_ms AND (e.status = 'failed') = (p_retry_at_ms = 0)
+	AND e.status IN ('waiting', 'running', 'failed') THEN
 		RETURN true;
 	END IF;
 	IF e.status NOT IN ('waiting', 'running', 'exported') OR e.attempt <> p_attempt THEN

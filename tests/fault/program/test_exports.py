@@ -71,7 +71,8 @@ class Life(exporting.Exports):
             some[turn % 3].start(wait=False)
         self.wait_published(some[0], 12)
         windows = [tuple(map(int, row.split("|"))) for row in self.column(
-            "from_ms / 1000 || '|' || to_ms / 1000", "kind = 'incremental' AND number > 0")]
+            "from_ms / 1000 || '|' || to_ms / 1000",
+            "from_ms > 0 AND generation = (SELECT max(generation) FROM sluice.export)")]
         at = full - 13 * MINUTE
         for begin, end in windows:
             self.assertEqual(begin, at)
@@ -211,8 +212,8 @@ class Life(exporting.Exports):
         self.ends(worker)
 
     def test_the_driver_dies_in_each_phase(self):
-        """Killed while AWS is asked, while it exports, before the manifest is there, before the mark:
-        another worker goes on, and AWS is asked for one export."""
+        """Killed while AWS is asked, while it exports, before the manifest is there: another worker
+        goes on, and AWS is asked for one export."""
         emulator = self.exporting(TABLE + ":export_ms=60000")
         some = [self.exporter(emulator, full="7 * * * *") for _ in range(2)]
 
@@ -236,7 +237,7 @@ class Life(exporting.Exports):
         emulator.fault("manifest_late", table="orders", ms=4000)
         self.move(emulator, 61)
         self.moving(emulator, 2)
-        dies(lambda: "ANSWER" or True, "its manifest is awaited")
+        dies(lambda: self.asked(emulator)[0]["status"] == "COMPLETED", "its manifest is awaited")
         self.wait_published(some[0])
         self.stand_still()
         self.assertEqual(len(self.asked(emulator)), 1)

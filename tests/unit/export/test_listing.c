@@ -277,8 +277,12 @@ static void places(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(a_list_in_parts), TEST(only_empty_files), TEST(a_copy_is_found_where_it_lies),
-		TEST(a_connection_that_breaks), TEST(what_is_no_good), TEST(left_alone),
+		TEST(a_list_in_parts),
+		TEST(only_empty_files),
+		TEST(a_copy_is_found_where_it_lies),
+		TEST(a_connection_that_breaks),
+		TEST(what_is_no_good),
+		TEST(left_alone),
 		TEST(places),
 	};
 
