@@ -69,10 +69,11 @@ struct store_export {
 
 /* Begins it, or finds it, whatever the view: *created says which (a call sent again says the same);
  * gives back id, generation, number, status and attempt. The session drives it first; NULL: a
- * person begins it, and nobody drives it yet. NULL for view or manifest: "". A generation of 0 is:
- * for `stream`, that stream's, raised by one; else of exports of the same table and name, for
- * windows the newest, for a full export the one after it. Windows of a generation are contiguous:
- * where the last one does not end at from_ms, id is 0, and the caller looks at the chain again. */
+ * person begins it, and nobody drives it yet. NULL for view or manifest: "". The same window of
+ * another generation is another export. A generation of 0 finds it in any; else it is: for
+ * `stream`, that stream's, raised by one; else of exports of the same table and name, for windows
+ * the newest, for a full export the one after it. Windows of a generation are contiguous: where the
+ * last one does not end at from_ms, id is 0, and the caller looks at the chain again. */
 bool store_export_begin(struct store *s, const char *session, struct store_export *e, int64_t at_ms,
 			bool *created, struct error *err) MUST_CHECK;
 /* *mine: the session drives it, now or already; else a live session does. */

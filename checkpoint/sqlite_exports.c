@@ -116,13 +116,14 @@ static bool find_window(struct sqlite *s, const char *session, struct store_expo
 		sqlite_prepare(s,
 			       "SELECT id, generation, number, status, attempt, "
 			       "begun_ms = ?7 AND driver IS ?8 FROM export WHERE " SAME_TABLE
-			       "AND kind = ?4 AND from_ms = ?5 AND to_ms = ?6",
+			       "AND kind = ?4 AND from_ms = ?5 AND to_ms = ?6 "
+			       "AND (?9 = 0 OR generation = ?9) ORDER BY id DESC LIMIT 1",
 			       err);
 
 	if (!st)
 		return false;
-	sqlite_bind(st, "itttiiit", e->stream, e->table_arn, e->name, kind, e->from_ms, e->to_ms,
-		    at_ms, session);
+	sqlite_bind(st, "itttiiiti", e->stream, e->table_arn, e->name, kind, e->from_ms, e->to_ms,
+		    at_ms, session, (int64_t)e->generation);
 	if (!sqlite_step(s, st, found, err))
 		return false;
 	if (!*found)

@@ -42,7 +42,7 @@ CREATE TABLE sluice.export (
 	bytes        bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 CREATE UNIQUE INDEX export_window ON sluice.export ((coalesce(stream, 0)), table_arn, name, kind,
-	from_ms, to_ms);
+	from_ms, to_ms, generation);
 CREATE UNIQUE INDEX export_lanes ON sluice.export (lanes) WHERE lanes IS NOT NULL;
 CREATE INDEX export_loading ON sluice.export (id) WHERE status IN ('loading', 'failed');
 
@@ -125,7 +125,9 @@ BEGIN
 		p_kind = 'load', p_table_arn, p_name), 0));
 	SELECT x.* INTO e FROM sluice.export x
 	WHERE coalesce(x.stream, 0) = p_stream AND x.table_arn = p_table_arn AND x.name = p_name
-	AND x.kind = p_kind AND x.from_ms = p_from AND x.to_ms = p_to;
+	AND x.kind = p_kind AND x.from_ms = p_from AND x.to_ms = p_to
+	AND (p_generation = 0 OR x.generation = p_generation)
+	ORDER BY x.id DESC LIMIT 1;
 	IF FOUND THEN
 		-- Said again where the reply was lost.
 		RETURN QUERY SELECT e.id, e.generation, e.number, e.status, e.attempt,

@@ -18,9 +18,9 @@ import workers
 import world
 
 KEY = "sluicetest", "sluicetestsecret"
+TABLE = "orders:pitr=1:records=100:keys=20:bytes=300"
 MINUTE = 60
 HOUR = 3600
-DAY = 24 * HOUR
 
 
 class Exports(workers.Workers):
@@ -77,6 +77,11 @@ class Exports(workers.Workers):
             with urllib.request.urlopen(request) as answer:
                 return json.loads(answer.read())
         return turn
+
+    def ends(self, *some):
+        for worker in some:
+            self.assertEqual(worker.stop(), 0, worker.process.tail())
+            self.assertNotIn(" ERROR ", self.log(worker))
 
     def stand_still(self):
         if self.running:

@@ -20,7 +20,8 @@ int64_t store_begin(struct world *w, const char *session, struct window window, 
 	for (size_t i = 0; i < w->count; i++) {
 		const struct store_export *e = &w->rows[i].e;
 
-		if (e->from_ms == window.from_ms && e->to_ms == window.to_ms)
+		if (e->from_ms == window.from_ms && e->to_ms == window.to_ms &&
+		    (generation == 0 || e->generation == generation))
 			return e->id;
 		newest = e->generation > newest ? e->generation : newest;
 	}
@@ -222,7 +223,9 @@ int aws_start(struct world *w, const struct row *row)
 	assert(e->attempt > 0);
 	for (size_t i = 0; i < w->export_count; i++)
 		if (w->exports[i].window.from_ms == e->from_ms &&
-		    w->exports[i].window.to_ms == e->to_ms && w->exports[i].attempt == e->attempt) {
+		    w->exports[i].window.to_ms == e->to_ms &&
+		    w->exports[i].generation == e->generation &&
+		    w->exports[i].attempt == e->attempt) {
 			w->seen.repeated++;
 			return (int)i; /* the same token */
 		}
@@ -235,8 +238,8 @@ int aws_start(struct world *w, const struct row *row)
 		 * moment as this one, by another worker: it is useless, and does no harm. */
 		assert(x->given_up || x->due_ms <= w->now_ms || x->generation < e->generation);
 		/* And each window once. */
-		assert(x->window.from_ms != e->from_ms || x->window.to_ms != e->to_ms || x->fails ||
-		       x->bad);
+		assert(x->window.from_ms != e->from_ms || x->window.to_ms != e->to_ms ||
+		       x->generation != e->generation || x->fails || x->bad);
 	}
 	assert(w->export_count < ROWS_MAX);
 	x = &w->exports[w->export_count++];

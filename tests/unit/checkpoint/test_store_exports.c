@@ -185,6 +185,27 @@ static void a_person_tries_an_export_again(void **state)
 	assert_kind(ERROR_NOT_FOUND, store_export_retry(w->s, 4711, 0, T, &retried, err));
 }
 
+static void the_same_window_of_another_generation_is_another_one(void **state)
+{
+	struct world *w = *state;
+	struct store_export full = window(STORE_EXPORT_FULL, 0, T),
+			    old = window(STORE_EXPORT_INCREMENTAL, T - 13 * MINUTE, T + 2 * MINUTE),
+			    again = old, any = old;
+
+	old.generation = 1;
+	assert_true(begin_as(w, SESSION_A, &old, T));
+	full.generation = 2;
+	assert_true(begin_as(w, SESSION_A, &full, T + 1));
+	again.generation = 2;
+	assert_true(begin_as(w, SESSION_A, &again, T + 2));
+	assert_int_not_equal(again.id, old.id);
+	assert_int_equal(again.number, 1);
+	assert_false(begin_as(w, SESSION_A, &again, T + 3));
+	assert_false(begin_as(w, SESSION_A, &any, T + 4));
+	assert_int_equal(any.id, again.id);
+	assert_int_equal(any.generation, 2);
+}
+
 static void a_person_begins_one(void **state)
 {
 	struct world *w = *state;
@@ -307,6 +328,7 @@ static int run(const char *name)
 		TEST(an_attempt_is_saved_before_the_call),
 		TEST(a_person_tries_an_export_again),
 		TEST(a_person_begins_one),
+		TEST(the_same_window_of_another_generation_is_another_one),
 		TEST(what_is_not_loaded_is_finished_and_published_once),
 		TEST(a_load_begins_at_its_manifest),
 		TEST(a_window_has_a_view),
