@@ -500,7 +500,7 @@ void worker_export_step(struct worker_export *x, const struct drive_next *next)
 	case DRIVE_WAIT:
 		break;
 	case DRIVE_ASK:
-		worker_target_ask(x->target, x->row.table_arn);
+		worker_target_ask(x->target);
 		break;
 	case DRIVE_ATTEMPT:
 		attempt(x);

@@ -128,7 +128,7 @@ void worker_targets_release(struct worker *w);
 struct worker_target *worker_target_of(struct worker *w, const struct store_export *e);
 void worker_target_step(struct worker_target *t);
 /* How far its point-in-time recovery reaches; not more often than makes sense. */
-void worker_target_ask(struct worker_target *t, const char *table_arn);
+void worker_target_ask(struct worker_target *t);
 void worker_target_metrics(struct worker_target *t);
 
 void worker_export_step(struct worker_export *x, const struct drive_next *next);

@@ -82,16 +82,17 @@ static void target_of_entry(struct worker *w, const struct config_export *entry)
 	cells(t);
 }
 
-static struct worker_target *target_of_stream(struct worker *w, const char *name)
+static struct worker_target *target_of_stream(struct worker *w, const struct store_export *e)
 {
 	struct worker_target *t;
 
 	for (const struct worker_table *k = w->tables; k; k = k->next) {
 		const struct config_baseline *b = &k->config.baseline;
 
-		if (strcmp(k->config.name, name) != 0 || !b->bucket)
+		if (strcmp(k->config.name, e->name) != 0 || !b->bucket)
 			continue;
-		t = target_new(w, name, STORE_EXPORT_BASELINE);
+		t = target_new(w, e->name, STORE_EXPORT_BASELINE);
+		snprintf(t->arn, sizeof(t->arn), "%s", e->table_arn);
 		t->bucket = b->bucket;
 		t->bucket_owner = b->bucket_owner;
 		t->prefix = b->prefix;
@@ -134,7 +135,7 @@ struct worker_target *worker_target_of(struct worker *w, const struct store_expo
 			return !t->entry || strcmp(t->arn, e->table_arn) == 0 ? t : NULL;
 	if (kind == STORE_EXPORT_LOAD)
 		return target_of_load(w, e->name);
-	return kind == STORE_EXPORT_BASELINE ? target_of_stream(w, e->name) : NULL;
+	return kind == STORE_EXPORT_BASELINE ? target_of_stream(w, e) : NULL;
 }
 
 /* --- the table --- */
@@ -276,13 +277,11 @@ static void recovery(void *arg, const struct error *err, const struct exports_re
 		off(t);
 }
 
-void worker_target_ask(struct worker_target *t, const char *table_arn)
+void worker_target_ask(struct worker_target *t)
 {
-	if (t->asking || !*table_arn || loop_now_ms(t->worker->loop) < t->ask_at_ms)
+	if (t->asking || !*t->arn || loop_now_ms(t->worker->loop) < t->ask_at_ms)
 		return;
 	t->asking = true;
-	if (!*t->arn)
-		snprintf(t->arn, sizeof(t->arn), "%s", table_arn);
 	exports_recovery_get(t->worker->client, t->arn, recovery, t);
 }
 
@@ -376,7 +375,7 @@ static void step_chain(struct worker_target *t)
 	case CHAIN_NOTHING:
 		break;
 	case CHAIN_ASK:
-		worker_target_ask(t, t->arn);
+		worker_target_ask(t);
 		break;
 	case CHAIN_FULL:
 	case CHAIN_WINDOW:
@@ -397,7 +396,7 @@ void worker_target_step(struct worker_target *t)
 	}
 	/* Once at the start: that it is off is better known before anything is due. */
 	if (t->pitr.state == RECOVERY_UNKNOWN)
-		worker_target_ask(t, t->arn);
+		worker_target_ask(t);
 	if (t->pitr.state != RECOVERY_UNKNOWN && worker_exports_timed(w) && t->chain_known &&
 	    !t->beginning)
 		step_chain(t);
