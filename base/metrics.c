@@ -78,10 +78,6 @@ static const struct metric_row rows[METRIC_COUNT] = {
 	[METRIC_LOSS_WARNINGS] = { "sluice_loss_warnings_total", METRIC_COUNTER, "stream", NULL,
 				   "Times that sluice_time_to_loss_seconds fell under warn_loss.",
 				   false },
-	[METRIC_EXPORT_FILES] = { "sluice_export_files", METRIC_GAUGE, "table", "status",
-				  "Data files of the exports that are not over, by status: "
-				  "pending, in_progress, completed, failed.",
-				  false },
 	[METRIC_EXPORT_WINDOWS_BEHIND] = { "sluice_export_windows_behind", METRIC_GAUGE, "table",
 					   NULL,
 					   "Windows of incremental exports that are over and not "

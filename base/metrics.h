@@ -31,7 +31,6 @@ enum metric {
 	METRIC_LAG,                   /* stream: seconds */
 	METRIC_TIME_TO_LOSS,          /* stream: seconds */
 	METRIC_LOSS_WARNINGS,         /* stream */
-	METRIC_EXPORT_FILES,          /* table, status */
 	METRIC_EXPORT_WINDOWS_BEHIND, /* table */
 	METRIC_EXPORT_AGE,            /* table: seconds */
 	METRIC_EXPORTS_LATE,          /* table */

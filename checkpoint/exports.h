@@ -187,9 +187,9 @@ bool store_files_claim(struct store *s, const char *session, int64_t export, con
  * not the session's. */
 bool store_file_failed(struct store *s, const char *session, int64_t lane, const char *error,
 		       int64_t retry_at_ms, bool anew, int64_t at_ms, struct error *err) MUST_CHECK;
-/* A person says: again, at once. The file, or with lane 0 all that failed or wait for their time, or
- * an export that is out of attempts or waits for its next one, which then has a retry_at_ms that is
- * over; *retried: how many. */
+/* A person says: again, at once. The file, or with lane 0 all that failed or wait for their time,
+ * or an export that is out of attempts or waits for its next one, which then has a retry_at_ms that
+ * is over; *retried: how many. */
 bool store_export_retry(struct store *s, int64_t export, int64_t lane, int64_t at_ms,
 			uint32_t *retried, struct error *err) MUST_CHECK;
 /* All files of an export, oldest first. */

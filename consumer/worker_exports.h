@@ -54,7 +54,7 @@ struct worker_target {
 	int64_t left_out_ms;    /* told of */
 	int64_t complete_to_ms; /* all up to here is exported and loaded; 0: not known */
 	const char *trouble;    /* what the health says; a literal, NULL: nothing */
-	struct metric_cell *files[4], *behind, *age, *late, *completed, *failed, *gaps, *billed;
+	struct metric_cell *behind, *age, *late, *completed, *failed, *gaps, *billed;
 };
 
 /* An export that is not over. */

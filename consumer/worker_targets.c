@@ -22,11 +22,8 @@
 
 static void cells(struct worker_target *t)
 {
-	static const char *const statuses[] = { "pending", "in_progress", "completed", "failed" };
 	struct metrics *m = t->worker->settings.metrics;
 
-	for (int i = 0; i < 4; i++)
-		t->files[i] = metrics_cell(m, METRIC_EXPORT_FILES, t->name, statuses[i]);
 	t->completed = metrics_cell(m, METRIC_EXPORT_ATTEMPTS, t->name, "completed");
 	t->failed = metrics_cell(m, METRIC_EXPORT_ATTEMPTS, t->name, "failed");
 	t->billed = metrics_cell(m, METRIC_EXPORT_BILLED_BYTES, t->name, NULL);
@@ -404,24 +401,6 @@ void worker_target_step(struct worker_target *t)
 
 /* --- what is told --- */
 
-static void count_files(struct worker_target *t)
-{
-	int64_t n[4] = { 0 };
-
-	for (const struct worker_export *x = t->worker->exports->exports; x; x = x->next) {
-		const struct store_export *e = &x->row;
-
-		if (x->target != t)
-			continue;
-		n[0] += (int64_t)(e->files - e->files_done - e->files_failed - e->files_held);
-		n[1] += (int64_t)e->files_held;
-		n[2] += (int64_t)e->files_done;
-		n[3] += (int64_t)e->files_failed;
-	}
-	for (int i = 0; i < 4; i++)
-		metric_set(t->files[i], n[i]);
-}
-
 static void tell_late(struct worker_export *x)
 {
 	char window[WORKER_EXPORT_WINDOW_SIZE];
@@ -454,7 +433,6 @@ void worker_target_metrics(struct worker_target *t)
 	struct metrics *m = t->worker->settings.metrics;
 	int64_t now_ms = clock_aws_ms(t->worker->settings.clock);
 
-	count_files(t);
 	if (!t->entry || !t->chain_known || !worker_exports_timed(t->worker))
 		return;
 	count_late(t, now_ms);

@@ -456,23 +456,6 @@ static inline void s3_do_get(struct s3_server *s, int fd, struct s3_request *r, 
 		(void)!s3_write(fd, o->body.data + first, n);
 }
 
-static inline void s3_do_put(struct s3_server *s, int fd, struct s3_request *r, const char *key)
-{
-	struct s3_server_object *o = s3_object_find(s, key);
-	bool ok;
-
-	if (!o) {
-		assert(s->object_count < 32);
-		o = &s->objects[s->object_count++];
-		o->key = memory_text(key);
-	}
-	buf_clear(&o->body);
-	ok = buf_add(&o->body, r->body.p, r->body.n);
-	assert(ok);
-	o->versions++;
-	s3_send(fd, 200, "ETag: \"whole\"\r\n", (struct str){ "", 0 }, false);
-}
-
 static inline void s3_do(struct s3_server *s, int fd, struct s3_request *r)
 {
 	size_t n = strlen("/" S3_BUCKET);

@@ -191,17 +191,18 @@ static void test_upload(void **state)
 /* Written again it is the same. */
 static void test_put(void **state)
 {
+	const struct s3_options plain = { 0 };
 	struct told t = { 0 };
 
 	(void)state;
 	for (int twice = 0; twice < 2; twice++) {
-		s3_put(client, &at, STR(""), told_done, &t);
+		s3_put(client, &at, &plain, STR(""), told_done, &t);
 		wait_told(&t, ERROR_NONE);
 		s3_head(client, &at, told_head, &t);
 		wait_told(&t, ERROR_NONE);
 		assert_int_equal(t.object.size, 0);
 	}
-	s3_put(client, &at, STR("123456789"), told_done, &t);
+	s3_put(client, &at, &plain, STR("123456789"), told_done, &t);
 	wait_told(&t, ERROR_NONE);
 	s3_get(client, &at, NULL, 0, 100, told_range, &t);
 	wait_told(&t, ERROR_NONE);
