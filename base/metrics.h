@@ -31,6 +31,12 @@ enum metric {
 	METRIC_LAG,                   /* stream: seconds */
 	METRIC_TIME_TO_LOSS,          /* stream: seconds */
 	METRIC_LOSS_WARNINGS,         /* stream */
+	METRIC_EXPORT_WINDOWS_BEHIND, /* table */
+	METRIC_EXPORT_AGE,            /* table: seconds */
+	METRIC_EXPORTS_LATE,          /* table */
+	METRIC_EXPORT_ATTEMPTS,       /* table, result */
+	METRIC_EXPORT_GAPS,           /* table */
+	METRIC_EXPORT_BILLED_BYTES,   /* table */
 	METRIC_INFLIGHT_BYTES,        /* */
 	METRIC_CREDIT_WAITS,          /* */
 	METRIC_AWS_CALLS,             /* operation, result */

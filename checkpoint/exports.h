@@ -25,7 +25,9 @@ enum store_export_kind {
 	STORE_EXPORT_LOAD,     /* one that is there already */
 };
 enum store_export_status {
-	STORE_EXPORT_WAITING,  /* to be submitted, not before retry_at_ms */
+	/* To be submitted, not before retry_at_ms. 0: no attempt was made, or the last one is under
+	 * way; its token is sent until AWS has answered. */
+	STORE_EXPORT_WAITING,
 	STORE_EXPORT_RUNNING,  /* AWS is at it; a load: its manifest is to be read */
 	STORE_EXPORT_EXPORTED, /* waits to be loaded, or for store_export_finish */
 	STORE_EXPORT_LOADING,
@@ -66,11 +68,12 @@ struct store_export {
 };
 
 /* Begins it, or finds it, whatever the view: *created says which (a call sent again says the same);
- * gives back id, generation, number, status and attempt. The session drives it first. NULL for view
- * or manifest: "". A generation of 0 is: for
+ * gives back id, generation, number, status and attempt. The session drives it first; NULL: a
+ * person begins it, and nobody drives it yet. NULL for view or manifest: "". The same window of
+ * another generation is another export. A generation of 0 finds it in any; else it is: for
  * `stream`, that stream's, raised by one; else of exports of the same table and name, for windows
- * the newest, for a full export the one after it. Windows of a generation are contiguous: where
- * the last one does not end at from_ms, id is 0, and the caller looks at the chain again. */
+ * the newest, for a full export the one after it. Windows of a generation are contiguous: where the
+ * last one does not end at from_ms, id is 0, and the caller looks at the chain again. */
 bool store_export_begin(struct store *s, const char *session, struct store_export *e, int64_t at_ms,
 			bool *created, struct error *err) MUST_CHECK;
 /* *mine: the session drives it, now or already; else a live session does. */
@@ -121,6 +124,7 @@ struct store_exports_of {
 	int64_t id;
 	const char *table_arn, *name;
 	int64_t stream;
+	const char *kind; /* its name */
 	bool open; /* those that want something done: not abandoned, not complete and published */
 	/* Those whose files are being loaded, or that failed at some of them, without what is
 	 * summed over files (files_held, and records and bytes of those in progress): cheap, for
@@ -183,8 +187,9 @@ bool store_files_claim(struct store *s, const char *session, int64_t export, con
  * not the session's. */
 bool store_file_failed(struct store *s, const char *session, int64_t lane, const char *error,
 		       int64_t retry_at_ms, bool anew, int64_t at_ms, struct error *err) MUST_CHECK;
-/* A person says: again. The file, or with lane 0 all that failed or wait for their time, or an
- * export that was out of attempts; *retried: how many. */
+/* A person says: again, at once. The file, or with lane 0 all that failed or wait for their time,
+ * or an export that is out of attempts or waits for its next one, which then has a retry_at_ms that
+ * is over; *retried: how many. */
 bool store_export_retry(struct store *s, int64_t export, int64_t lane, int64_t at_ms,
 			uint32_t *retried, struct error *err) MUST_CHECK;
 /* All files of an export, oldest first. */

@@ -214,9 +214,10 @@ static bool list(struct store *s, const struct store_exports_of *of, store_expor
 		"AND (NOT $5::boolean OR NOT (e.status = 'abandoned' "
 		"  OR e.status = 'complete' AND e.published_ms > 0)) "
 		"AND (NOT $7::boolean OR e.status IN ('loading', 'failed') AND e.exported_ms > 0) "
+		"AND ($8::text IS NULL OR e.kind = $8) "
 		"ORDER BY e.id DESC LIMIT $6",
-		"ittitit", of->id, of->table_arn, of->name, of->stream, of->open ? "t" : "f",
-		(int64_t)of->max, of->loading ? "t" : "f");
+		"ittititt", of->id, of->table_arn, of->name, of->stream, of->open ? "t" : "f",
+		(int64_t)of->max, of->loading ? "t" : "f", of->kind);
 
 	for (int i = 0; i < PQntuples(res); i++)
 		if (!tell_export(res, i, fn, arg, err))

@@ -67,14 +67,15 @@ static bool list(struct store *store, const struct store_exports_of *of, store_e
 			       "  OR e.status = 'complete' AND e.published_ms > 0)) "
 			       "AND (NOT ?7 "
 			       "  OR e.status IN ('loading', 'failed') AND e.exported_ms > 0) "
+			       "AND (?8 IS NULL OR e.kind = ?8) "
 			       "GROUP BY e.id ORDER BY e.id DESC LIMIT ?6",
 		err);
 	struct store_export e;
 	bool row;
 
 	if (st)
-		sqlite_bind(st, "ittiiii", of->id, of->table_arn, of->name, of->stream,
-			    (int64_t)of->open, (int64_t)of->max, (int64_t)of->loading);
+		sqlite_bind(st, "ittiiiit", of->id, of->table_arn, of->name, of->stream,
+			    (int64_t)of->open, (int64_t)of->max, (int64_t)of->loading, of->kind);
 	while (st && sqlite_step(s, st, &row, err)) {
 		if (!row)
 			return true;
@@ -115,13 +116,14 @@ static bool find_window(struct sqlite *s, const char *session, struct store_expo
 		sqlite_prepare(s,
 			       "SELECT id, generation, number, status, attempt, "
 			       "begun_ms = ?7 AND driver IS ?8 FROM export WHERE " SAME_TABLE
-			       "AND kind = ?4 AND from_ms = ?5 AND to_ms = ?6",
+			       "AND kind = ?4 AND from_ms = ?5 AND to_ms = ?6 "
+			       "AND (?9 = 0 OR generation = ?9) ORDER BY id DESC LIMIT 1",
 			       err);
 
 	if (!st)
 		return false;
-	sqlite_bind(st, "itttiiit", e->stream, e->table_arn, e->name, kind, e->from_ms, e->to_ms,
-		    at_ms, session);
+	sqlite_bind(st, "itttiiiti", e->stream, e->table_arn, e->name, kind, e->from_ms, e->to_ms,
+		    at_ms, session, (int64_t)e->generation);
 	if (!sqlite_step(s, st, found, err))
 		return false;
 	if (!*found)
@@ -197,7 +199,7 @@ static bool begin_inside(struct sqlite *s, const char *session, struct store_exp
 	bool found, fits;
 
 	e->id = 0;
-	if (!sqlite_session_live(s, session, &saves, err) ||
+	if ((session && !sqlite_session_live(s, session, &saves, err)) ||
 	    !find_window(s, session, e, at_ms, &found, created, err) ||
 	    (!found && e->stream && !sqlite_stream_known(s, e->stream, err)))
 		return false;
@@ -389,8 +391,8 @@ static bool failed_inside(struct sqlite *s, const struct failure *f, bool *done,
 
 	if (!sqlite_export_of_live(s, f->session, f->export, err) ||
 	    !sqlite_asks(s, done, err,
-			 "SELECT 1 FROM export WHERE id = ? AND attempt = ? AND exported_ms = 0 "
-			 "AND error = ? AND retry_at_ms = ? "
+			 "SELECT 1 FROM export WHERE id = ?1 AND attempt = ?2 AND exported_ms = 0 "
+			 "AND error = ?3 AND retry_at_ms = ?4 AND (status = 'failed') = (?4 = 0) "
 			 "AND status IN ('waiting', 'running', 'failed')",
 			 "iiti", f->export, f->number, f->error, f->retry_at_ms))
 		return false;

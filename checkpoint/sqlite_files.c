@@ -359,10 +359,11 @@ static bool retry(struct sqlite *s, int64_t export, int64_t lane, int64_t at_ms,
 
 	if (!sqlite_export_known(s, export, err) ||
 	    !sqlite_run(s, &whole, err,
-			"UPDATE export SET retry_at_ms = 0, "
+			"UPDATE export SET retry_at_ms = ?3, "
 			"status = CASE WHEN kind = 'load' THEN 'running' ELSE 'waiting' END "
-			"WHERE id = ? AND status = 'failed' AND exported_ms = 0 AND ? = 0",
-			"ii", export, lane))
+			"WHERE id = ?1 AND ?2 = 0 AND exported_ms = 0 AND (status = 'failed' "
+			"OR status IN ('waiting', 'running') AND retry_at_ms > ?3)",
+			"iii", export, lane, at_ms))
 		return false;
 	/* One that waits for its next attempt need not wait any longer. */
 	if (!whole &&

@@ -208,11 +208,12 @@ static bool load_stream(struct loader *l, const struct yaml_node *n, struct conf
 }
 
 /* --- exports --- */
-static int line_of(const struct yaml_node *map, const char *key)
+static bool check_text(struct loader *l, const struct yaml_node *map, const char *key,
+		       const char *text, bool (*check)(const char *text, struct error *err))
 {
-	const struct yaml_node *n = yaml_find(map, key);
+	struct error inner = { 0 };
 
-	return n ? n->line : map->line;
+	return !text || check(text, &inner) || fill_fail(&l->fill, map, key, "%s", inner.message);
 }
 
 static bool load_export(struct loader *l, const struct yaml_node *n, struct config_export *x)
@@ -226,11 +227,11 @@ static bool load_export(struct loader *l, const struct yaml_node *n, struct conf
 	if (n->kind != YAML_MAP)
 		return fill_fail(&l->fill, n, NULL, "expected a map with a table and a bucket");
 	if (!fill_table(&l->fill, section->options, x, n, "sinks") ||
-	    !fill_check(&l->fill, section->options, x, section->check, n))
+	    !fill_check(&l->fill, section->options, x, section->check, n) ||
+	    !check_text(l, n, "full", x->full, l->types->schedule) ||
+	    !check_text(l, n, "timezone", x->timezone, l->types->timezone))
 		return false;
 	x->line = n->line;
-	x->full_line = line_of(n, "full");
-	x->timezone_line = line_of(n, "timezone");
 	sinks = yaml_find(n, "sinks");
 	if (!x->load && sinks && !yaml_is_null(sinks))
 		return fill_fail(&l->fill, n, "sinks", "has no meaning with load: false");

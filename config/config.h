@@ -104,6 +104,9 @@ struct config_types {
 	bool (*pattern)(struct str pattern, size_t *at, struct error *err);
 	/* The same of a transform. */
 	bool (*transform)(struct str definition, size_t *at, struct error *err);
+	/* Whether exports may have this schedule, this time zone. */
+	bool (*schedule)(const char *text, struct error *err);
+	bool (*timezone)(const char *text, struct error *err);
 };
 
 /* Exports of a table on a schedule. */
@@ -122,7 +125,7 @@ struct config_export {
 	long poll_ms;
 	struct config_stream_sink *sinks;
 	size_t sink_count;
-	int line, full_line, timezone_line;
+	int line;
 };
 
 struct config_dead_letter {
@@ -163,14 +166,6 @@ struct config *config_load(const char *path, const struct config_types *types, s
 struct config *config_parse(struct str bytes, const char *name, const struct config_types *types,
 			    struct error *err);
 void config_free(struct config *c);
-/* For texts that the folders above can read and this one cannot. */
-struct config_export_checks {
-	bool (*schedule)(const char *text, struct error *err);
-	bool (*timezone)(const char *text, struct error *err);
-};
-/* Checks all exports with these, and adds file, line and key to the first error. */
-bool config_exports_check(const struct config *c, const struct config_export_checks *checks,
-			  struct error *err);
 DEFINE_AUTO(config)
 /* The effective configuration as YAML, defaults filled in, secrets as ***. */
 void config_print(const struct config *c, struct buf *out);

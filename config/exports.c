@@ -124,28 +124,3 @@ const struct section config_export_section = {
 	export_check,
 	"Exports of tables, in full on a schedule and in windows: a list, one entry a table.",
 };
-
-static bool check_text(const struct config *c, size_t entry, int line, const char *key,
-		       const char *text, bool (*check)(const char *text, struct error *err),
-		       struct error *err)
-{
-	struct error inner = { 0 };
-
-	return !text || check(text, &inner) ||
-	       error_set(err, ERROR_INVALID, "%.300s:%d: exports[%zu].%s: %s", c->path, line, entry,
-			 key, inner.message);
-}
-
-bool config_exports_check(const struct config *c, const struct config_export_checks *checks,
-			  struct error *err)
-{
-	for (size_t i = 0; i < c->export_count; i++) {
-		const struct config_export *x = &c->exports[i];
-
-		if (!check_text(c, i, x->full_line, "full", x->full, checks->schedule, err) ||
-		    !check_text(c, i, x->timezone_line, "timezone", x->timezone, checks->timezone,
-				err))
-			return false;
-	}
-	return true;
-}

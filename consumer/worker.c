@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "consumer/standby.h"
+#include "consumer/worker_exports.h"
 #include "consumer/worker_internal.h"
 
 /* A pool of this many connections serves ten thousand shards (limits, 4). */
@@ -35,6 +36,7 @@ static void on_stop(void *arg, int fd, uint32_t events)
 	log_info("stopping: what is in flight is delivered and saved");
 	w->end = WORKER_STOPPED;
 	worker_follow_stop(w);
+	worker_exports_stop(w);
 	if (w->steward)
 		steward_quiet(w->steward);
 	loop_timer_arm(w->deadline, shutdown_ms);
@@ -300,6 +302,7 @@ static void serve(struct worker *w)
 	worker_follow(w);
 	worker_control_start(w);
 	worker_load(w);
+	worker_exports_start(w);
 	worker_watch(w);
 	first.now_ms = loop_now_ms(w->loop);
 	worker_feed(w, &first);
@@ -328,6 +331,7 @@ static void end(struct worker *w)
 
 	atomic_store(&w->settings.pulse->active, false);
 	worker_follow_stop(w);
+	worker_exports_stop(w);
 	for (unsigned i = 0; i < w->reader_count; i++)
 		if (w->readers[i])
 			reader_stop(w->readers[i]);
@@ -362,6 +366,7 @@ static void release(struct worker *w)
 	free(w->moves);
 	free(w->reads);
 	worker_release_streams(w);
+	worker_exports_release(w);
 	worker_release_loads(w);
 	free(w->files);
 	worker_follow_release(w);

@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "config/sections.h"
+#include "consumer/worker_exports.h"
 #include "consumer/worker_internal.h"
 
 #define TICK_MS       500
@@ -46,6 +47,7 @@ void worker_expect(struct worker *w)
 		n += !t->answered || t->beginning || t->unsettled;
 	for (uint32_t i = 0; i < w->stream_count; i++)
 		n += w->streams[i] && w->streams[i]->unclaimed > 0;
+	n += worker_exports_expected(w);
 	core_expect(&w->core, n);
 }
 

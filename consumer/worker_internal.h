@@ -26,7 +26,8 @@
  * worker_change.c (a table's next stream), worker_lanes.c (shards found), worker_share.c (lanes
  * shared with other workers), worker_core.c (events and actions), worker_gaps.c and
  * worker_severed.c (records that were lost), worker_loads.c and worker_files.c (exports that are
- * loaded), worker_control.c (control events, partitions), worker_watch.c (metrics and health). */
+ * loaded), worker_control.c (control events, partitions), worker_watch.c (metrics and health),
+ * worker_exports.h (exports at AWS). */
 
 /* What is known of how a stream ends: everything of it is done in the store, AWS says that nothing
  * comes any more, and no listing shows a shard that the store does not have. */
@@ -305,6 +306,7 @@ struct worker {
 	bool late;         /* worker.shutdown is over */
 	bool settle_later; /* some lane's children were known when it closed */
 	struct error error;
+	struct worker_exports *exports; /* worker_exports.h; NULL before it serves */
 };
 
 /* worker_follow.c: tables come and go, their streams are turned off and on. */

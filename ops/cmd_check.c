@@ -3,9 +3,13 @@
 #include <string.h>
 
 #include "aws/credentials.h"
+#include "aws/dynamodb.h"
+#include "aws/exports.h"
+#include "aws/s3.h"
 #include "base/loop.h"
 #include "base/memory.h"
 #include "checkpoint/store.h"
+#include "config/sections.h"
 #include "consumer/follow.h"
 #include "consumer/resolve.h"
 #include "ops/arguments.h"
@@ -223,6 +227,112 @@ static void check_patterns(struct check *k, struct aws_client *c)
 	free(n);
 }
 
+/* --- exports --- */
+
+struct told {
+	bool done;
+	struct error err;
+	char arn[1025];
+	struct exports_recovery pitr;
+};
+
+static void on_export_table(void *arg, const struct error *err, const struct dynamodb_table *t)
+{
+	struct told *a = arg;
+
+	a->err = *err;
+	a->done = true;
+	if (t)
+		snprintf(a->arn, sizeof(a->arn), "%s", t->arn);
+}
+
+static void on_recovery(void *arg, const struct error *err, const struct exports_recovery *r)
+{
+	struct told *a = arg;
+
+	a->err = *err;
+	a->done = true;
+	if (r)
+		a->pitr = *r;
+}
+
+static void on_bucket(void *arg, const struct error *err)
+{
+	struct told *a = arg;
+
+	a->err = *err;
+	a->done = true;
+}
+
+static bool table_of(struct aws_client *c, const char *table, struct told *a)
+{
+	*a = (struct told){ 0 };
+	dynamodb_describe_table(c, table, on_export_table, a);
+	aws_wait(c, &a->done);
+	a->done = false;
+	return a->err.kind == ERROR_NONE;
+}
+
+/* Nothing is turned on here. */
+static void check_recovery(struct check *k, struct aws_client *c, const char *table,
+			   const char *name, bool enable)
+{
+	char text[200], earliest[CLOCK_TEXT_SIZE];
+	struct told a;
+	bool ok = table_of(c, table, &a);
+
+	if (ok) {
+		exports_recovery_get(c, a.arn, on_recovery, &a);
+		aws_wait(c, &a.done);
+		ok = a.err.kind == ERROR_NONE;
+	}
+	if (ok && a.pitr.enabled)
+		snprintf(text, sizeof(text), "point-in-time recovery reaches back to %s",
+			 clock_text(a.pitr.earliest_ms, earliest));
+	else if (ok && enable)
+		snprintf(text, sizeof(text), "point-in-time recovery is off; run turns it on");
+	else if (ok)
+		snprintf(text, sizeof(text),
+			 "point-in-time recovery is off: turn it on, or set enable_pitr");
+	say(k, ok && (a.pitr.enabled || enable), "export", name, ok ? text : a.err.message);
+}
+
+static void check_bucket(struct check *k, struct aws_client *c, const char *bucket,
+			 const char *owner, const char *name)
+{
+	struct told a = { 0 };
+	char text[120];
+
+	s3_bucket_check(c, bucket, owner, on_bucket, &a);
+	aws_wait(c, &a.done);
+	snprintf(text, sizeof(text), "the bucket %s answers", bucket);
+	say(k, a.err.kind == ERROR_NONE, "export", name,
+	    a.err.kind == ERROR_NONE ? text : a.err.message);
+}
+
+/* Whether AWS may write there shows only with the first export. */
+static void check_exports(struct check *k, struct aws_client *c)
+{
+	for (size_t i = 0; i < k->config->export_count; i++) {
+		const struct config_export *x = &k->config->exports[i];
+
+		check_recovery(k, c, x->table, x->table, x->enable_pitr);
+		check_bucket(k, c, x->bucket, x->bucket_owner, x->table);
+	}
+	for (size_t i = 0; i < k->config->stream_count; i++) {
+		const struct config_stream *s = &k->config->streams[i];
+		struct str table;
+		char name[256];
+
+		if (!s->baseline.bucket || s->is_pattern)
+			continue;
+		table = config_table_name(s->table);
+		snprintf(name, sizeof(name), "%.*s", STR_ARG(table));
+		check_recovery(k, c, name, s->name, s->baseline.enable_pitr);
+		check_bucket(k, c, s->baseline.bucket, s->baseline.bucket_owner, s->name);
+	}
+}
+
 static void check_streams(struct check *k)
 {
 	struct loop *loop = loop_new(&k->clock);
@@ -242,6 +352,8 @@ static void check_streams(struct check *k)
 	}
 	if (patterns)
 		check_patterns(k, c);
+	if (c)
+		check_exports(k, c);
 	aws_client_free(c);
 	loop_free(loop);
 }

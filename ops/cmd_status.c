@@ -10,6 +10,7 @@
 #include "consumer/loss.h"
 #include "ops/arguments.h"
 #include "ops/command.h"
+#include "ops/exports.h"
 #include "sinks/sink.h"
 
 /* What the store knows: it works beside running workers, and when there are none. */
@@ -18,7 +19,8 @@
 #define SESSIONS_MAX     256
 #define WATCH_MS         2000
 /* Of those that are over; the newest. */
-#define CLOSED_GAPS_SHOWN 5
+#define CLOSED_GAPS_SHOWN    5
+#define CLOSED_EXPORTS_SHOWN 5
 
 static const struct flag flags[] = {
 	{ .name = "config",
@@ -56,6 +58,7 @@ struct status {
 	size_t stream_count;
 	struct stream_row *filling;
 	uint64_t letters;
+	struct exports_shown exports;
 	int64_t now_ms;
 };
 
@@ -146,7 +149,8 @@ static bool collect(struct status *t, struct error *err)
 	t->now_ms = clock_aws_ms(&clock);
 	if (!store_sessions(t->store, t->sessions, SESSIONS_MAX, &t->session_count, err) ||
 	    !store_streams(t->store, on_stream, t, err) ||
-	    !store_letters(t->store, on_letter, t, err))
+	    !store_letters(t->store, on_letter, t, err) ||
+	    !exports_collect(t->store, NULL, CLOSED_EXPORTS_SHOWN, &t->exports, err))
 		return false;
 	for (size_t i = 0; i < t->stream_count; i++) {
 		t->filling = &t->streams[i];
@@ -244,6 +248,18 @@ static void print_gaps(const struct stream_row *s)
 		       open, s->name);
 }
 
+static void print_exports(const struct status *t)
+{
+	struct buf text = { 0 };
+
+	for (size_t i = 0; i < t->exports.count; i++) {
+		buf_clear(&text);
+		exports_text(&t->exports.rows[i], t->now_ms, &text);
+		puts(text.data);
+	}
+	buf_release(&text);
+}
+
 static void print_text(const struct status *t)
 {
 	char time[CLOCK_TEXT_SIZE], sequence[SEQUENCE_TEXT_SIZE];
@@ -275,6 +291,7 @@ static void print_text(const struct status *t)
 			       l->event_ms ? clock_text(l->event_ms, time) : "");
 		}
 	}
+	print_exports(t);
 	printf("dead letters %" PRIu64 "\n", t->letters);
 }
 
@@ -374,6 +391,12 @@ static void print_json(const struct status *t)
 		buf_text(&b, i ? "," : "");
 		json_stream(&b, &t->streams[i], t->now_ms);
 	}
+	buf_text(&b, "],\"exports\":[");
+	for (size_t i = 0; i < t->exports.count; i++) {
+		buf_text(&b, i ? ",{" : "{");
+		exports_json(&t->exports.rows[i], t->now_ms, &b);
+		buf_text(&b, "}");
+	}
 	buf_printf(&b, "],\"dead_letters\":%" PRIu64 "}", t->letters);
 	puts(b.data);
 	buf_release(&b);
@@ -394,6 +417,7 @@ static bool show(const struct arguments *a, struct store *store, struct error *e
 		free(t.streams[i].gaps);
 	}
 	free(t.streams);
+	exports_release(&t.exports);
 	return ok;
 }
 
@@ -421,8 +445,8 @@ static int run(const struct arguments *a)
 const struct command command_status = {
 	.name = "status",
 	.usage = "-c FILE [--json|--watch]",
-	.help = "Streams, shards and where they are, gaps, workers, dead letters: out of the "
-		"store.",
+	.help = "Streams, shards and where they are, gaps, exports, workers, dead letters: out of "
+		"the store.",
 	.flags = flags,
 	.run = run,
 };

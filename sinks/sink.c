@@ -4,6 +4,7 @@
 
 #include "event/filter.h"
 #include "event/transform.h"
+#include "export/schedule.h"
 
 const char *const sink_formats[] = { "debezium", "plain", "dynamodb", NULL };
 const char *const sink_numbers[] = { "exact", "string", NULL };
@@ -15,9 +16,26 @@ static const struct sink_ops *const kinds[] = { &sink_kafka, &sink_s3, &sink_dir
 /* A type's row stands in its own file, and C cannot gather them at compile time: filled once, then
  * constant. */
 static struct config_sink_type types[KINDS + 1];
+static bool schedule_check(const char *text, struct error *err)
+{
+	struct schedule s;
+
+	return schedule_parse(&s, text, err);
+}
+
+static bool timezone_check(const char *text, struct error *err)
+{
+	struct zone *z = zone_open(text, err);
+
+	zone_close(z);
+	return z != NULL;
+}
+
 static const struct config_types all = { .sinks = types,
 					 .pattern = filter_check,
-					 .transform = transform_check };
+					 .transform = transform_check,
+					 .schedule = schedule_check,
+					 .timezone = timezone_check };
 static pthread_once_t types_once = PTHREAD_ONCE_INIT;
 
 static void types_fill(void)

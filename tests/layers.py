@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """A folder of the program includes only folders below it, and never a test.
 
-    base <- config, aws, event <- checkpoint, sinks, export <- consumer <- ops <- main.c
+    base <- config, aws, event <- export <- checkpoint, sinks <- consumer <- ops <- main.c
 
 Folders of one level know nothing of each other.
 """
@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-LEVELS = [["base"], ["config", "aws", "event"], ["checkpoint", "sinks", "export"], ["consumer"],
+LEVELS = [["base"], ["config", "aws", "event"], ["export"], ["checkpoint", "sinks"], ["consumer"],
           ["ops"], ["main.c"]]
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"')
 

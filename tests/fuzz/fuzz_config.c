@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "event/filter.h"
 #include "event/transform.h"
+#include "export/schedule.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -40,7 +41,21 @@ static const struct config_sink_type sink_types[] = {
 	{ "file", options, sizeof(struct settings), NULL },
 	{ 0 },
 };
-static const struct config_types types = { sink_types, filter_check, transform_check };
+static bool schedule_check(const char *text, struct error *err)
+{
+	struct schedule s;
+
+	return schedule_parse(&s, text, err);
+}
+
+/* Which ones there are depends on the machine. */
+static bool timezone_check(const char *text, struct error *err)
+{
+	return *text == 'U' || error_set(err, ERROR_INVALID, "there is none");
+}
+
+static const struct config_types types = { sink_types, filter_check, transform_check,
+					   schedule_check, timezone_check };
 
 static void check(bool ok, const char *what, const char *text)
 {

@@ -533,6 +533,7 @@ GLUE_MUTANTS = [
 ]
 
 
+LIBRARIES: list[str] = []
 CC = ["cc", "-std=gnu17", "-O1", "-w", "-D_GNU_SOURCE", f"-I{ROOT}", f"-I{ROOT}/tests/sim"]
 
 
@@ -556,7 +557,7 @@ def run(folder: pathlib.Path, objects: dict[str, str], file: str, text: str, see
     source, program = folder / pathlib.Path(file).name, folder / "sim"
     source.write_text(text)
     rest = [o for name, o in objects.items() if name != file]
-    subprocess.run(CC + [str(source)] + rest + ["-o", str(program)], check=True)
+    subprocess.run(CC + [str(source)] + rest + LIBRARIES + ["-o", str(program)], check=True)
     try:
         done = subprocess.run(
             [str(program), "--seeds", str(seeds)],

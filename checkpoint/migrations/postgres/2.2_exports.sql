@@ -42,7 +42,7 @@ CREATE TABLE sluice.export (
 	bytes        bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 CREATE UNIQUE INDEX export_window ON sluice.export ((coalesce(stream, 0)), table_arn, name, kind,
-	from_ms, to_ms);
+	from_ms, to_ms, generation);
 CREATE UNIQUE INDEX export_lanes ON sluice.export (lanes) WHERE lanes IS NOT NULL;
 CREATE INDEX export_loading ON sluice.export (id) WHERE status IN ('loading', 'failed');
 
@@ -117,17 +117,21 @@ DECLARE
 	last_number bigint;
 	e sluice.export;
 BEGIN
-	PERFORM sluice.session_hold(p_session);
+	IF p_session IS NOT NULL THEN -- else a person
+		PERFORM sluice.session_hold(p_session);
+	END IF;
 	-- One at a time of a chain: two workers whose windows are not the same must see each other.
 	PERFORM pg_advisory_xact_lock(hashtextextended(format('sluice export %s %s %s %s', p_stream,
 		p_kind = 'load', p_table_arn, p_name), 0));
 	SELECT x.* INTO e FROM sluice.export x
 	WHERE coalesce(x.stream, 0) = p_stream AND x.table_arn = p_table_arn AND x.name = p_name
-	AND x.kind = p_kind AND x.from_ms = p_from AND x.to_ms = p_to;
+	AND x.kind = p_kind AND x.from_ms = p_from AND x.to_ms = p_to
+	AND (p_generation = 0 OR x.generation = p_generation)
+	ORDER BY x.id DESC LIMIT 1;
 	IF FOUND THEN
 		-- Said again where the reply was lost.
 		RETURN QUERY SELECT e.id, e.generation, e.number, e.status, e.attempt,
-			e.begun_ms = p_at_ms AND e.driver = p_session;
+			e.begun_ms = p_at_ms AND e.driver IS NOT DISTINCT FROM p_session;
 		RETURN;
 	END IF;
 	IF whose IS NOT NULL THEN
@@ -251,8 +255,10 @@ DECLARE
 BEGIN
 	PERFORM sluice.session_hold(p_session);
 	e := sluice.export_hold(p_export);
+	-- Said again where the reply was lost; not what an earlier attempt failed with.
 	IF e.attempt = p_attempt AND e.exported_ms = 0 AND e.error = p_error
-	AND e.retry_at_ms = p_retry_at_ms AND e.status IN ('waiting', 'running', 'failed') THEN
+	AND e.retry_at_ms = p_retry_at_ms AND (e.status = 'failed') = (p_retry_at_ms = 0)
+	AND e.status IN ('waiting', 'running', 'failed') THEN
 		RETURN true;
 	END IF;
 	IF e.status NOT IN ('waiting', 'running', 'exported') OR e.attempt <> p_attempt THEN
@@ -527,9 +533,11 @@ BEGIN
 	WHERE f.export = p_export AND (p_lane = 0 OR f.lane = p_lane)
 	AND (f.failed OR f.retry_at_ms > 0) ORDER BY f.lane FOR NO KEY UPDATE;
 	e := sluice.export_hold(p_export);
-	IF e.status = 'failed' AND e.exported_ms = 0 AND p_lane = 0 THEN
+	IF p_lane = 0 AND e.exported_ms = 0 AND (e.status = 'failed'
+		OR e.status IN ('waiting', 'running') AND e.retry_at_ms > p_at_ms)
+	THEN
 		UPDATE sluice.export SET status = CASE WHEN kind = 'load' THEN 'running' ELSE 'waiting' END,
-			retry_at_ms = 0
+			retry_at_ms = p_at_ms
 		WHERE id = p_export;
 		RETURN 1;
 	END IF;

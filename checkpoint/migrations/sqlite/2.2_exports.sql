@@ -34,7 +34,7 @@ CREATE TABLE export (
 	bytes        INTEGER NOT NULL DEFAULT 0
 );
 CREATE UNIQUE INDEX export_window ON export (coalesce(stream, 0), table_arn, name, kind, from_ms,
-	to_ms);
+	to_ms, generation);
 CREATE UNIQUE INDEX export_lanes ON export (lanes) WHERE lanes IS NOT NULL;
 CREATE INDEX export_loading ON export (id) WHERE status IN ('loading', 'failed');
 

@@ -188,6 +188,28 @@ static void test_upload(void **state)
 	wait_told(&t, ERROR_NONE);
 }
 
+/* Written again it is the same. */
+static void test_put(void **state)
+{
+	const struct s3_options plain = { 0 };
+	struct told t = { 0 };
+
+	(void)state;
+	for (int twice = 0; twice < 2; twice++) {
+		s3_put(client, &at, &plain, STR(""), told_done, &t);
+		wait_told(&t, ERROR_NONE);
+		s3_head(client, &at, told_head, &t);
+		wait_told(&t, ERROR_NONE);
+		assert_int_equal(t.object.size, 0);
+	}
+	s3_put(client, &at, &plain, STR("123456789"), told_done, &t);
+	wait_told(&t, ERROR_NONE);
+	s3_get(client, &at, NULL, 0, 100, told_range, &t);
+	wait_told(&t, ERROR_NONE);
+	assert_string_equal(t.body, "123456789");
+	assert_non_null(strstr(buf_str(&server.heads).p, "x-amz-checksum-crc32c: 4waSgw=="));
+}
+
 static void test_pages(void **state)
 {
 	struct told t = { 0 };
@@ -366,6 +388,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_upload),
+		TEST(test_put),
 		TEST(test_pages),
 		TEST(test_invalid_part),
 		TEST(test_no_bucket_is_not_no_upload),

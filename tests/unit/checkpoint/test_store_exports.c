@@ -149,7 +149,9 @@ static void an_attempt_is_saved_before_the_call(void **state)
 	assert_done(false, store_export_failed, w->s, SESSION_B, id, 1, "late", 0, T + 5);
 	assert_string_equal(export_of(w->s, id).arn, "");
 
-	assert_done(true, store_export_failed, w->s, SESSION_A, id, 2, "again", 0, T + 6);
+	/* For the same reason as the one before, and for good: under way it is no failure yet. */
+	assert_done(true, store_export_submitted, w->s, SESSION_A, id, 2, "arn:2", T + 6);
+	assert_done(true, store_export_failed, w->s, SESSION_A, id, 2, "S3NoSuchBucket", 0, T + 6);
 	assert_int_equal(status_of(w->s, id), STORE_EXPORT_FAILED);
 	late.attempt = 3;
 	assert_done(false, store_export_attempt, w->s, SESSION_B, id, &late, T + 7);
@@ -167,10 +169,65 @@ static void a_person_tries_an_export_again(void **state)
 	assert_ok(store_export_retry(w->s, id, 0, T + 5, &retried, err));
 	assert_int_equal(retried, 1);
 	assert_int_equal(status_of(w->s, id), STORE_EXPORT_WAITING);
+	/* Not 0: the failed attempt is not under way. */
+	assert_int_equal(export_of(w->s, id).e.retry_at_ms, T + 5);
 	assert_ok(store_export_retry(w->s, id, 0, T + 5, &retried, err));
 	assert_int_equal(retried, 0);
 	attempt_as(w, SESSION_A, id, 2, "token-2", 2, "token-2");
+	assert_int_equal(export_of(w->s, id).e.retry_at_ms, 0);
+	assert_ok(store_export_retry(w->s, id, 0, T + 6, &retried, err));
+	assert_int_equal(retried, 0);
+	/* One that waits need not. */
+	assert_done(true, store_export_failed, w->s, SESSION_A, id, 2, "no", T + 90, T + 7);
+	assert_ok(store_export_retry(w->s, id, 0, T + 8, &retried, err));
+	assert_int_equal(retried, 1);
+	assert_int_equal(export_of(w->s, id).e.retry_at_ms, T + 8);
 	assert_kind(ERROR_NOT_FOUND, store_export_retry(w->s, 4711, 0, T, &retried, err));
+}
+
+static void the_same_window_of_another_generation_is_another_one(void **state)
+{
+	struct world *w = *state;
+	struct store_export full = window(STORE_EXPORT_FULL, 0, T),
+			    old = window(STORE_EXPORT_INCREMENTAL, T - 13 * MINUTE, T + 2 * MINUTE),
+			    again = old, any = old;
+
+	old.generation = 1;
+	assert_true(begin_as(w, SESSION_A, &old, T));
+	full.generation = 2;
+	assert_true(begin_as(w, SESSION_A, &full, T + 1));
+	again.generation = 2;
+	assert_true(begin_as(w, SESSION_A, &again, T + 2));
+	assert_int_not_equal(again.id, old.id);
+	assert_int_equal(again.number, 1);
+	assert_false(begin_as(w, SESSION_A, &again, T + 3));
+	assert_false(begin_as(w, SESSION_A, &any, T + 4));
+	assert_int_equal(any.id, again.id);
+	assert_int_equal(any.generation, 2);
+}
+
+static void a_person_begins_one(void **state)
+{
+	struct world *w = *state;
+	struct store_export e = window(STORE_EXPORT_FULL, 0, T),
+			    again = window(STORE_EXPORT_FULL, 0, T),
+			    next = window(STORE_EXPORT_INCREMENTAL, T - 13 * MINUTE,
+					  T + 2 * MINUTE);
+	struct store_exports_of full = { .table_arn = TABLE, .kind = "full", .max = 9 };
+	bool mine;
+
+	assert_true(begin_as(w, NULL, &e, T + 1));
+	assert_true(begin_as(w, NULL, &again, T + 1));
+	assert_int_equal(again.id, e.id);
+	assert_false(begin_as(w, SESSION_A, &again, T + 2));
+	assert_string_equal(export_of(w->s, e.id).e.driver, "");
+	assert_ok(store_export_take(w->s, SESSION_A, e.id, &mine, err));
+	assert_true(mine);
+	assert_string_equal(export_of(w->s, e.id).e.driver, SESSION_A);
+	assert_true(begin_as(w, NULL, &next, T + 3));
+	assert_int_equal(exports_of(w->s, full).e.id, e.id);
+	full.kind = "load";
+	assert_int_equal(exports_of(w->s, full).count, 0);
 }
 
 static void what_is_not_loaded_is_finished_and_published_once(void **state)
@@ -270,6 +327,8 @@ static int run(const char *name)
 		TEST(one_live_session_drives),
 		TEST(an_attempt_is_saved_before_the_call),
 		TEST(a_person_tries_an_export_again),
+		TEST(a_person_begins_one),
+		TEST(the_same_window_of_another_generation_is_another_one),
 		TEST(what_is_not_loaded_is_finished_and_published_once),
 		TEST(a_load_begins_at_its_manifest),
 		TEST(a_window_has_a_view),

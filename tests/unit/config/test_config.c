@@ -238,42 +238,6 @@ static void a_stream_begins_with_a_baseline(void **state)
 	assert_null(s[1].baseline.bucket);
 }
 
-static bool no_weekends(const char *text, struct error *err)
-{
-	return !strstr(text, "SAT") || error_set(err, ERROR_INVALID, "not on a weekend");
-}
-
-static bool only_utc(const char *text, struct error *err)
-{
-	return !strcmp(text, "UTC") || error_set(err, ERROR_INVALID, "there is no %s", text);
-}
-
-static void what_others_read_is_checked_by_them(void **state)
-{
-	static const struct config_export_checks checks = { no_weekends, only_utc };
-	AUTO(config)
-	struct config *c = parse("exports:\n"
-				 "  - { table: orders, bucket: abc, load: false }\n"
-				 "  - table: users\n"
-				 "    bucket: abc\n"
-				 "    load: false\n"
-				 "    timezone: Mars/Crater\n"
-				 "    full: 0 4 * * SUN\n");
-	struct error err = { 0 };
-
-	(void)state;
-	assert_false(config_exports_check(c, &checks, &err));
-	assert_int_equal(err.kind, ERROR_INVALID);
-	assert_string_equal(err.message,
-			    "sluice.yaml:6: exports[1].timezone: there is no Mars/Crater");
-	c->exports[1].full = "0 4 * * SAT";
-	assert_false(config_exports_check(c, &checks, &err));
-	assert_string_equal(err.message, "sluice.yaml:7: exports[1].full: not on a weekend");
-	c->exports[1].full = NULL;
-	c->exports[1].timezone = "UTC";
-	assert_true(config_exports_check(c, &checks, &err));
-}
-
 static void everything_given_arrives(void **state)
 {
 	AUTO(config)
@@ -543,7 +507,6 @@ int main(void)
 		cmocka_unit_test(transforms_become_json),
 		cmocka_unit_test(exports_arrive),
 		cmocka_unit_test(a_stream_begins_with_a_baseline),
-		cmocka_unit_test(what_others_read_is_checked_by_them),
 		cmocka_unit_test(json_is_yaml),
 		cmocka_unit_test(starts_are_read),
 		cmocka_unit_test_setup_teardown(version_2_limits_hold_at_every_level, machine_setup,

@@ -239,6 +239,11 @@ static const struct {
 	  "f:8: exports[0].view: expected NEW_AND_OLD_IMAGES or NEW_IMAGE, not 'OLD_IMAGE'" },
 	{ GOOD EXPORT("load_every: 4"),
 	  "f:8: exports[0].load_every: has no meaning without incremental and load" },
+	{ GOOD
+	  "exports:\n  - table: orders\n    bucket: abc\n    full: 0 4 * * SUN\n    load: false\n",
+	  "f:10: exports[0].full: not on a weekend" },
+	{ GOOD EXPORT("timezone: Mars/Crater"),
+	  "f:8: exports[0].timezone: there is no Mars/Crater" },
 	{ GOOD EXPORT("load: false"), "f:8: exports[0].sinks: has no meaning with load: false" },
 	{ GOOD EXPORT("bucket_owner: 12"),
 	  "f:8: exports[0].bucket_owner: expected the 12 digits of an account, not '12'" },

@@ -95,4 +95,16 @@ static bool pattern_check(struct str pattern, size_t *at, struct error *err)
 	return error_set(err, ERROR_INVALID, "eventName: that is wrong");
 }
 
-static const struct config_types types = { sink_types, pattern_check, pattern_check };
+/* The same of schedules and time zones. */
+static bool no_weekends(const char *text, struct error *err)
+{
+	return !strstr(text, "SUN") || error_set(err, ERROR_INVALID, "not on a weekend");
+}
+
+static bool not_on_mars(const char *text, struct error *err)
+{
+	return !strstr(text, "Mars") || error_set(err, ERROR_INVALID, "there is no %s", text);
+}
+
+static const struct config_types types = { sink_types, pattern_check, pattern_check, no_weekends,
+					   not_on_mars };

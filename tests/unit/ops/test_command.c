@@ -33,9 +33,8 @@ static int run(int argc, char **argv)
 	run(sizeof((char *[]){ "sluice", __VA_ARGS__ }) / sizeof(char *),                          \
 	    (char *[]){ "sluice", __VA_ARGS__, NULL })
 
-static const char *const names[] = {
-	"run", "check", "tail", "status", "config", "health", "version"
-};
+static const char *const names[] = { "run",    "check",  "tail",   "status",
+				     "export", "config", "health", "version" };
 
 /* With a word in it, so that its line of a file is known. */
 static void write_file(const char *name, const char *text)

@@ -37,6 +37,19 @@ static void test_config_types(void **state)
 	assert_ptr_equal(types, sink_config_types()->sinks);
 }
 
+static void test_schedules(void **state)
+{
+	const struct config_types *t = sink_config_types();
+	struct error err = { 0 };
+
+	(void)state;
+	assert_true(t->schedule("0 4 * * SAT", &err) && t->timezone("UTC", &err));
+	assert_false(t->schedule("0 24 * * *", &err));
+	assert_int_equal(err.kind, ERROR_INVALID);
+	assert_false(t->timezone("Mars/Crater", &err));
+	assert_int_equal(err.kind, ERROR_INVALID);
+}
+
 /* What the contract asks of every kind, and of those that have rolls. */
 static void test_every_function_is_there(void **state)
 {
@@ -73,9 +86,8 @@ static void test_options(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_find),
-		cmocka_unit_test(test_config_types),
-		cmocka_unit_test(test_every_function_is_there),
+		cmocka_unit_test(test_find),      cmocka_unit_test(test_config_types),
+		cmocka_unit_test(test_schedules), cmocka_unit_test(test_every_function_is_there),
 		cmocka_unit_test(test_options),
 	};
 

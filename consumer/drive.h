@@ -1,0 +1,77 @@
+#pragma once
+#include "base/rng.h"
+#include "checkpoint/exports.h"
+#include "export/chain.h"
+
+/* What is to be done next with an export that was begun: from its row in the store, from what this
+ * session heard of AWS, and from AWS's time. Pure. Each step may be done twice, or by two workers,
+ * and be cut off at any point: what counts is in the row. */
+enum drive_what {
+	DRIVE_WAIT,     /* nothing before at_ms, unless the row changes */
+	DRIVE_ASK,      /* how far point-in-time recovery reaches; or that it is off */
+	DRIVE_ATTEMPT,  /* the next attempt is written down: number and token … */
+	DRIVE_SUBMIT,   /* … and sent, as often as it takes */
+	DRIVE_POLL,     /* AWS is asked how far it is */
+	DRIVE_MANIFEST, /* its manifest is read, and what it says written down */
+	DRIVE_FILES,    /* its data files become rows, and are loaded */
+	DRIVE_FINISH,   /* nothing of it is to be loaded: it is complete */
+	DRIVE_PUBLISH,
+	DRIVE_LOST,    /* PITR does not reach back to its beginning: it can never be exported */
+	DRIVE_ABANDON, /* a newer full export has made it useless */
+};
+
+struct drive_rules {
+	bool load;      /* its files are loaded; false: it ends with the manifest */
+	bool publishes; /* its end is told by us */
+	int64_t poll_ms;
+	uint32_t retries; /* attempts after the first */
+};
+
+/* What this session knows beyond the row. All zero at first; again when the row has another status
+ * or attempt. */
+struct drive_known {
+	int64_t again_ms; /* what was tried is not tried again before */
+	bool exported;    /* AWS has finished it */
+};
+
+/* Where it stands among others. Periodic exports of a table are made one at a time, and so are
+ * loads into a sink; those of a stream's baseline or repair are submitted at once and loaded in
+ * their order. */
+struct drive_place {
+	bool held;      /* it is not submitted: another one comes first */
+	bool held_load; /* it is not loaded, likewise */
+	bool useless;   /* a newer generation was begun */
+};
+
+struct drive_next {
+	enum drive_what what;
+	int64_t at_ms; /* WAIT; INT64_MAX: for the row to change */
+};
+
+/* The chain of a table's periodic exports, by its newest full export and its newest window; id 0:
+ * there is none. Windows of an older generation are no part of it. */
+struct chain drive_chain(const struct store_export *full, const struct store_export *window);
+
+/* The generation of its next window: never the store's newest, as a full export may be begun in the
+ * same moment. A full export that a person begins before anything else takes DRIVE_BESIDE_WINDOWS
+ * where windows begin by themselves, for the same reason. */
+uint64_t drive_generation(const struct store_export *full, const struct store_export *window);
+#define DRIVE_BESIDE_WINDOWS 2
+
+/* Its attempt is written down and may have reached AWS: the same token is sent until AWS answers.
+ */
+bool drive_in_flight(const struct store_export *e);
+/* `others` in any order, maybe with itself; newest: the generation of the newest full export of the
+ * same chain. */
+struct drive_place drive_place(const struct store_export *e,
+			       const struct store_export *const *others, size_t count,
+			       uint64_t newest);
+struct drive_next drive_next(const struct store_export *e, const struct drive_place *place,
+			     const struct drive_known *known, const struct recovery *pitr,
+			     const struct drive_rules *rules, int64_t now_ms);
+/* For the attempt that has failed: when the next one may be made; 0: there is none. */
+int64_t drive_retry_at(uint32_t attempt, uint32_t retries, int64_t now_ms, struct rng *rng);
+/* About poll_ms later. */
+int64_t drive_poll_at(int64_t poll_ms, int64_t now_ms, struct rng *rng);
+/* It should be complete by now. */
+bool drive_is_late(const struct store_export *e, int64_t deadline_ms, int64_t now_ms);
