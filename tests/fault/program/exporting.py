@@ -40,7 +40,10 @@ class Exports(workers.Workers):
     # --- the emulator ---
 
     def exporting(self, *tables):
-        return self.emulator(*tables, options=("--s3", self.s3, "--s3-key", ":".join(KEY)))
+        """What the tables have they had an hour ago."""
+        server = self.emulator(*tables, options=("--s3", self.s3, "--s3-key", ":".join(KEY)))
+        self.move(server, HOUR)
+        return server
 
     @staticmethod
     def now(emulator):

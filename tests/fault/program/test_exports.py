@@ -77,6 +77,25 @@ class Life(exporting.Exports):
         self.assertEqual(sorted(export["token"] for export in self.asked(emulator)), sorted(mine))
         self.assertEqual(len(self.marks()), len(set(self.marks())))
 
+    def test_a_chain_is_loaded(self):
+        """Followed by --wait to its end: the table is in the sink, and _SUCCESS comes behind it."""
+        emulator = self.exporting(TABLE)
+        some = [self.exporter(emulator, load=True, sinks=["files"]) for _ in range(2)]
+        for worker in some:
+            worker.start()
+        self.moving(emulator, 2 * MINUTE)
+        said = some[0].run("export", "full", "--yes", "--wait", deadline=120).stdout
+        self.assertIn("complete  items 20", said)
+        self.assertEqual(len(self.marks()), 1)
+        got = {event.key: event.n for event in self.delivered()}
+        self.assertEqual({event.op for event in self.delivered()}, {"r"})
+        self.assertEqual(got, {key: entry["n"] for key, entry in
+                               emulator.truth("orders")["keys"].items() if entry["exists"]})
+        files = self.status_json(some[0])["exports"][0]
+        self.assertEqual((files["files"], files["records"]), (files["files_completed"], 20))
+        self.stand_still()
+        self.ends(*some)
+
     def test_the_driver_dies_in_each_phase(self):
         """Killed while AWS is asked, while it exports, before the manifest is there: another worker
         goes on, and AWS is asked for one export."""
@@ -138,9 +157,11 @@ class Life(exporting.Exports):
                                   code=1))
         self.assertIn("is begun", load("--from", manifest, "--table", "orders"))
         self.assertIn("was begun before", load("--from", manifest, "--table", "orders"))
-        self.wait_rows(worker, lambda rows: any(row.split()[:2] in (["load", "loading"],
-                       ["load", "complete"]) for row in rows), "its files are there")
-        self.assertEqual(worker.stop(), 0)
+        self.wait_rows(worker, lambda rows: "load complete true" in rows, "it is loaded")
+        self.assertEqual({event.key: event.n for event in self.delivered()},
+                         {key: entry["n"] for key, entry in
+                          emulator.truth("orders")["keys"].items() if entry["exists"]})
+        self.ends(worker)
 
 
 if __name__ == "__main__":
