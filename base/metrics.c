@@ -42,8 +42,8 @@ static const struct metric_row rows[METRIC_COUNT] = {
 			  "Gaps: records that left the stream before they were read.", false },
 	[METRIC_EXPORT_FILES] = { "sluice_export_files", METRIC_GAUGE, "table", "status",
 				  "Data files of exports that are loaded or failed, by status "
-				  "(pending, in_progress, completed, failed): those of all "
-				  "workers, a quarter of a minute old at most.",
+				  "(pending, in_progress, completed, failed), of all workers, as "
+				  "the store had them lately.",
 				  false },
 	[METRIC_EXPORT_RECORDS] = { "sluice_export_records_total", METRIC_COUNTER, "table", NULL,
 				    "Rows read from data files of exports.", false },

@@ -17,11 +17,12 @@
  * much of worker.memory is for these ranges, which are no pages yet. */
 #define FILES_A_READER 4
 #define RANGES_PART    16
-#define COUNT_EVERY_MS 15000
 #define ASK_AGAIN_MS   5000
 #define LOG_EVERY_MS   60000
-/* Another worker may have it in its configuration. */
-#define UNKNOWN_MS 60000
+/* Leases. What all workers have of the files is counted less often than looked at; another worker
+ * may have in its configuration what this one does not know. */
+#define COUNT_EVERY(lease_ms) ((lease_ms)*3 / 2)
+#define UNKNOWN(lease_ms)     ((lease_ms)*6)
 /* Where the configuration does not say. */
 #define RETRIES 5
 
@@ -97,7 +98,9 @@ static bool find_config(struct worker *w, struct worker_load *l)
 /* Is anybody at it? `files_held` is fresh here. */
 static void see_unknown(struct worker *w, struct worker_load *l)
 {
-	if (l->told || loop_now_ms(w->loop) < l->since_ms + UNKNOWN_MS || l->counted_ms == 0)
+	int64_t lease_ms = w->settings.config->checkpoint.lease_ms;
+
+	if (l->told || loop_now_ms(w->loop) < l->since_ms + UNKNOWN(lease_ms) || l->counted_ms == 0)
 		return;
 	if (l->files_held > 0 || l->files_done + l->files_failed > l->moved) {
 		l->since_ms = loop_now_ms(w->loop);
@@ -412,10 +415,11 @@ static void greet(struct worker *w)
 static void on_look(void *arg)
 {
 	struct worker *w = arg;
+	int64_t lease_ms = w->settings.config->checkpoint.lease_ms;
 	struct worker_loads *s = w->loads;
 	struct look *k;
 
-	loop_timer_arm(s->look, w->settings.config->checkpoint.lease_ms / WATCH_LOOKS);
+	loop_timer_arm(s->look, lease_ms / WATCH_LOOKS);
 	if (w->core.stopping)
 		return;
 	greet(w);
@@ -426,7 +430,7 @@ static void on_look(void *arg)
 			    .loads = s,
 			    .count = loop_now_ms(w->loop) >= s->count_at_ms };
 	if (k->count)
-		s->count_at_ms = loop_now_ms(w->loop) + COUNT_EVERY_MS;
+		s->count_at_ms = loop_now_ms(w->loop) + COUNT_EVERY(lease_ms);
 	s->looking = true;
 	saver_work(w->saver, &k->task.saver);
 }
@@ -441,6 +445,9 @@ static uint32_t reading_max(const struct worker *w)
 
 	if (by_memory < most)
 		most = (uint32_t)by_memory;
+	/* Their fetches may take long, and shards shall not wait for them. */
+	if (most > w->core.settings.fetches_max / 2)
+		most = w->core.settings.fetches_max / 2;
 	return most > w->reader_count ? most : w->reader_count;
 }
 

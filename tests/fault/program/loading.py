@@ -10,6 +10,7 @@ import json
 import os
 import random
 import socket
+import subprocess
 import threading
 import time
 import urllib.parse
@@ -193,9 +194,8 @@ class Loading(workers.Workers):
 
     def ask(self, statement):
         """Rows of text fields."""
-        done = workers.subprocess.run(
-            ["psql", "-X", "-A", "-t", "-q", "-F", "\x1f", "-c", statement, self.database],
-            check=True, capture_output=True, text=True)
+        done = subprocess.run(["psql", "-X", "-A", "-t", "-q", "-F", "\x1f", self.database],
+                              input=statement, check=True, capture_output=True, text=True)
         return [line.split("\x1f") for line in done.stdout.splitlines()]
 
     def schema(self):

@@ -255,6 +255,10 @@ class Files(loading.Loading):
         self.drain(worker, idle="200ms")
         self.assertEqual([self.status(export) for export in (window, load, strange)],
                          ["complete", "complete", "loading"])
+        worker.start()
+        said = "an export waits to be loaded, and no worker's configuration has it"
+        worker.wait_for(lambda: said in self.log(worker), "it is told", 60)
+        self.assertEqual(worker.stop(60), 0)
         self.check_once(files, out="other")
         got = [(event.op, event.sequence, event.value["source"]["snapshot"])
                for event in self.delivered()]
