@@ -1,6 +1,9 @@
 #include "consumer/drive.h"
 
+#include <stdio.h>
 #include <string.h>
+
+#include "base/clock.h"
 
 /* Between an attempt that failed and the next one. */
 #define RETRY_BASE_MS ((int64_t)60 * 1000)
@@ -175,4 +178,16 @@ int64_t drive_poll_at(int64_t poll_ms, int64_t now_ms, struct rng *rng)
 bool drive_is_late(const struct store_export *e, int64_t deadline_ms, int64_t now_ms)
 {
 	return !is_over(e) && now_ms > e->to_ms + deadline_ms;
+}
+
+char *drive_window(const struct store_export *e, char out[DRIVE_WINDOW_SIZE])
+{
+	char from[CLOCK_TEXT_SIZE], to[CLOCK_TEXT_SIZE];
+
+	if (e->from_ms == 0)
+		snprintf(out, DRIVE_WINDOW_SIZE, "full at %s", clock_text(e->to_ms, to));
+	else
+		snprintf(out, DRIVE_WINDOW_SIZE, "%s to %s", clock_text(e->from_ms, from),
+			 clock_text(e->to_ms, to));
+	return out;
 }

@@ -75,3 +75,6 @@ int64_t drive_retry_at(uint32_t attempt, uint32_t retries, int64_t now_ms, struc
 int64_t drive_poll_at(int64_t poll_ms, int64_t now_ms, struct rng *rng);
 /* It should be complete by now. */
 bool drive_is_late(const struct store_export *e, int64_t deadline_ms, int64_t now_ms);
+/* "full at 2026-11-25T04:00:00.000Z", "2026-… to 2026-…", for people. Returns out. */
+#define DRIVE_WINDOW_SIZE 80
+char *drive_window(const struct store_export *e, char out[DRIVE_WINDOW_SIZE]);

@@ -36,14 +36,14 @@ static bool is_same_export(const struct worker_export *x, const struct manifest 
 			   struct error *err)
 {
 	const struct store_export *e = &x->row;
-	char wanted[WORKER_EXPORT_WINDOW_SIZE], found[WORKER_EXPORT_WINDOW_SIZE];
+	char wanted[DRIVE_WINDOW_SIZE], found[DRIVE_WINDOW_SIZE];
 	struct store_export of = { .from_ms = m->window.from_ms, .to_ms = m->window.to_ms };
 	bool old_images = strcmp(e->view, "NEW_AND_OLD_IMAGES") == 0;
 
 	if (m->full != (e->from_ms == 0) || m->window.from_ms / 1000 != e->from_ms / 1000 ||
 	    m->window.to_ms / 1000 != e->to_ms / 1000)
 		return error_set(err, ERROR_INVALID, "it is the export %s, not %s",
-				 worker_export_window(&of, found), worker_export_window(e, wanted));
+				 drive_window(&of, found), drive_window(e, wanted));
 	if (!m->full && (m->view == MANIFEST_NEW_AND_OLD_IMAGES) != old_images)
 		return error_set(err, ERROR_INVALID, "it has another view than %s", e->view);
 	return true;

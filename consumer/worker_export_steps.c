@@ -38,18 +38,6 @@ static int64_t aws_ms(const struct worker_export *x)
 	return clock_aws_ms(x->worker->settings.clock);
 }
 
-char *worker_export_window(const struct store_export *e, char out[WORKER_EXPORT_WINDOW_SIZE])
-{
-	char from[CLOCK_TEXT_SIZE], to[CLOCK_TEXT_SIZE];
-
-	if (e->from_ms == 0)
-		snprintf(out, WORKER_EXPORT_WINDOW_SIZE, "full at %s", clock_text(e->to_ms, to));
-	else
-		snprintf(out, WORKER_EXPORT_WINDOW_SIZE, "%s to %s", clock_text(e->from_ms, from),
-			 clock_text(e->to_ms, to));
-	return out;
-}
-
 static struct log_field name_field(const struct worker_export *x)
 {
 	return log_text("table", x->target->name);
@@ -60,7 +48,7 @@ static struct log_field name_field(const struct worker_export *x)
 void worker_export_trouble(struct worker_export *x, const struct error *err)
 {
 	struct worker_exports *all = x->worker->exports;
-	char window[WORKER_EXPORT_WINDOW_SIZE];
+	char window[DRIVE_WINDOW_SIZE];
 	uint64_t repeated;
 
 	x->busy = false;
@@ -70,7 +58,7 @@ void worker_export_trouble(struct worker_export *x, const struct error *err)
 	worker_target_health(x->target, "an export cannot go on", err->message);
 	if (log_limit_pass(&all->log, loop_now_ms(x->worker->loop), LOG_EVERY_MS, &repeated))
 		log_warn("an export cannot go on, it is tried again", name_field(x),
-			 log_text("export", worker_export_window(&x->row, window)),
+			 log_text("export", drive_window(&x->row, window)),
 			 log_text("error", err->message), log_int("repeated", (int64_t)repeated));
 }
 
@@ -143,8 +131,8 @@ static bool work(struct saver_task *task, struct store *store, struct error *err
 
 static void tell_failed(struct worker_export *x, const struct step *s)
 {
-	char window[WORKER_EXPORT_WINDOW_SIZE], again[CLOCK_TEXT_SIZE];
-	const struct log_field what = log_text("export", worker_export_window(&x->row, window)),
+	char window[DRIVE_WINDOW_SIZE], again[CLOCK_TEXT_SIZE];
+	const struct log_field what = log_text("export", drive_window(&x->row, window)),
 			       error = log_text("error", s->text),
 			       number = log_int("attempt", s->attempt);
 
@@ -169,8 +157,8 @@ static void tell_failed(struct worker_export *x, const struct step *s)
 /* It is in the store, by this call. */
 static void stepped(struct worker_export *x, const struct step *s)
 {
-	char window[WORKER_EXPORT_WINDOW_SIZE];
-	const struct log_field what = log_text("export", worker_export_window(&x->row, window));
+	char window[DRIVE_WINDOW_SIZE];
+	const struct log_field what = log_text("export", drive_window(&x->row, window));
 
 	switch (s->what) {
 	case STEP_TAKE:

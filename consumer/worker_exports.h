@@ -138,9 +138,6 @@ void worker_export_take(struct worker_export *x);
 void worker_export_trouble(struct worker_export *x, const struct error *err);
 /* The attempt failed; `lost`: and no other can be made. */
 void worker_export_fail(struct worker_export *x, const char *error, bool lost);
-/* "full export of T", "[FROM, TO)" for the log. */
-#define WORKER_EXPORT_WINDOW_SIZE 80
-char *worker_export_window(const struct store_export *e, char out[WORKER_EXPORT_WINDOW_SIZE]);
 
 /* A step of an export in the store. One allocation, as tasks may be freed by others. */
 enum export_step {

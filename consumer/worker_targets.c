@@ -304,7 +304,7 @@ static bool begin_work(struct saver_task *task, struct store *store, struct erro
 static void begun(struct worker *w, struct worker_task *task)
 {
 	struct begin_task *b = (struct begin_task *)task;
-	char window[WORKER_EXPORT_WINDOW_SIZE];
+	char window[DRIVE_WINDOW_SIZE];
 
 	b->target->beginning = false;
 	if (!task->saver.ok) {
@@ -315,7 +315,7 @@ static void begun(struct worker *w, struct worker_task *task)
 	}
 	if (b->created)
 		log_info("an export is due", log_text("table", b->target->name),
-			 log_text("export", worker_export_window(&b->row, window)),
+			 log_text("export", drive_window(&b->row, window)),
 			 log_int("id", b->row.id));
 	/* Another look at the chain, before anything else is begun. */
 	b->target->chain_known = false;
@@ -403,14 +403,14 @@ void worker_target_step(struct worker_target *t)
 
 static void tell_late(struct worker_export *x)
 {
-	char window[WORKER_EXPORT_WINDOW_SIZE];
+	char window[DRIVE_WINDOW_SIZE];
 
 	if (x->late_told)
 		return;
 	x->late_told = true;
 	log_error("an export is late: it is not complete within its deadline",
 		  log_text("table", x->target->name),
-		  log_text("export", worker_export_window(&x->row, window)),
+		  log_text("export", drive_window(&x->row, window)),
 		  log_text("status", store_export_status_name(x->row.status)),
 		  log_text("error", x->row.error));
 }

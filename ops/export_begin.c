@@ -165,9 +165,9 @@ static bool choose(struct export_context *x, struct begun *b, enum store_export_
 
 static void show(const struct begun *b)
 {
-	char window[EXPORTS_WINDOW_SIZE];
+	char window[DRIVE_WINDOW_SIZE];
 
-	printf("%s  %s  into s3://%s/%s%s", b->name, exports_window(&b->row, window),
+	printf("%s  %s  into s3://%s/%s%s", b->name, drive_window(&b->row, window),
 	       b->entry->bucket, b->entry->prefix, b->entry->load ? ", then loaded into" : "");
 	for (size_t i = 0; b->entry->load && i < b->entry->sink_count; i++)
 		printf(" %s", b->entry->sinks[i].name);
@@ -182,7 +182,7 @@ static bool put(struct export_context *x, struct begun *all, size_t count, int64
 {
 	AUTO(store)
 	struct store *store = store_open(x->config->checkpoint.store, EXPORT_STORE_TIMEOUT_MS, err);
-	char window[EXPORTS_WINDOW_SIZE];
+	char window[DRIVE_WINDOW_SIZE];
 
 	for (size_t i = 0; store && i < count; i++) {
 		struct begun *b = &all[i];
@@ -197,7 +197,7 @@ static bool put(struct export_context *x, struct begun *all, size_t count, int64
 					 "at `sluice export status`, and try again",
 					 b->name);
 		printf("export %lld  %s  %s  %s\n", (long long)b->row.id, b->name,
-		       exports_window(&b->row, window), created ? "is begun" : "was begun before");
+		       drive_window(&b->row, window), created ? "is begun" : "was begun before");
 		ids[i] = b->row.id;
 	}
 	return store && (arguments_get(x->arguments, "wait") || export_say_workers(store, err));

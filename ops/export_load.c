@@ -1,7 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "config/sections.h"
+#include "consumer/drive.h"
 #include "export/listing.h"
 #include "ops/command.h"
 #include "ops/export_command.h"
@@ -108,7 +108,7 @@ int export_load(struct export_context *x)
 {
 	const char *from = arguments_get(x->arguments, "from"),
 		   *sink = arguments_get(x->arguments, "into");
-	char window[EXPORTS_WINDOW_SIZE];
+	char window[DRIVE_WINDOW_SIZE];
 	struct read r = { 0 };
 	struct store_export e;
 	struct error err = { 0 };
@@ -121,7 +121,7 @@ int export_load(struct export_context *x)
 	    !is_of_table(&r.manifest, arguments_get(x->arguments, "table"), &err))
 		return export_failed(&err);
 	e = row_of(&r.manifest, from, sink);
-	printf("%s  %s  %llu items  into %s\n", r.manifest.table_arn, exports_window(&e, window),
+	printf("%s  %s  %llu items  into %s\n", r.manifest.table_arn, drive_window(&e, window),
 	       (unsigned long long)r.manifest.items, sink);
 	if (!export_sure(x, "Load it?"))
 		return EXIT_USAGE;

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "config/sections.h"
+#include "consumer/drive.h"
 
 #define OPEN_MAX 1000
 #define LOOK_MAX 10000 /* of closed ones, where a table is asked for */
@@ -94,18 +95,6 @@ struct exports_progress exports_progress(const struct store_export *e, int64_t n
 	return p;
 }
 
-char *exports_window(const struct store_export *e, char out[EXPORTS_WINDOW_SIZE])
-{
-	char from[CLOCK_TEXT_SIZE], to[CLOCK_TEXT_SIZE];
-
-	if (e->from_ms == 0)
-		snprintf(out, EXPORTS_WINDOW_SIZE, "full at %s", clock_text(e->to_ms, to));
-	else
-		snprintf(out, EXPORTS_WINDOW_SIZE, "%s to %s", clock_text(e->from_ms, from),
-			 clock_text(e->to_ms, to));
-	return out;
-}
-
 static void text_of_load(const struct store_export *e, int64_t now_ms, struct buf *out)
 {
 	struct exports_progress p = exports_progress(e, now_ms);
@@ -124,10 +113,10 @@ static void text_of_load(const struct store_export *e, int64_t now_ms, struct bu
 void exports_text(const struct store_export *e, int64_t now_ms, struct buf *out)
 {
 	struct str table = config_table_name(e->table_arn);
-	char window[EXPORTS_WINDOW_SIZE], time[CLOCK_TEXT_SIZE];
+	char window[DRIVE_WINDOW_SIZE], time[CLOCK_TEXT_SIZE];
 
 	buf_printf(out, "export   %" PRId64 "  %.*s  %s  %s  generation %" PRIu64 "  %s", e->id,
-		   STR_ARG(table), store_export_kind_name(e->kind), exports_window(e, window),
+		   STR_ARG(table), store_export_kind_name(e->kind), drive_window(e, window),
 		   e->generation, store_export_status_name(e->status));
 	if (e->attempt > 1)
 		buf_printf(out, "  attempt %u", e->attempt);

@@ -24,9 +24,6 @@ struct exports_progress {
 };
 struct exports_progress exports_progress(const struct store_export *e, int64_t now_ms);
 
-/* "full at 2026-…", "2026-… to 2026-…" */
-#define EXPORTS_WINDOW_SIZE 80
-char *exports_window(const struct store_export *e, char out[EXPORTS_WINDOW_SIZE]);
 /* A line, without its end; more of them where there is an error. */
 void exports_text(const struct store_export *e, int64_t now_ms, struct buf *out);
 /* The members of an object, without its braces. */
