@@ -49,6 +49,10 @@ static const struct metric_row rows[METRIC_COUNT] = {
 				    "Rows read from data files of exports.", false },
 	[METRIC_EXPORT_BYTES] = { "sluice_export_bytes_total", METRIC_COUNTER, "table", NULL,
 				  "Bytes of these rows, inflated.", false },
+	[METRIC_STREAM_HELD] = { "sluice_stream_held", METRIC_GAUGE, "stream", NULL,
+				 "1 while nothing of the stream is read, as it is held: paused, or "
+				 "until a baseline, a repair or a rewind is done.",
+				 false },
 	[METRIC_POLLS] = { "sluice_polls_total", METRIC_COUNTER, "stream", "result",
 			   "Reads of shards, by result: records, empty, or as AWS's answers "
 			   "are counted (below).",

@@ -22,6 +22,7 @@ enum metric {
 	METRIC_EXPORT_FILES,          /* table, status */
 	METRIC_EXPORT_RECORDS,        /* table */
 	METRIC_EXPORT_BYTES,          /* table */
+	METRIC_STREAM_HELD,           /* stream: 0 or 1 */
 	METRIC_POLLS,                 /* stream, result */
 	METRIC_POLL_LIMIT,            /* stream: calls a second, thousandths */
 	METRIC_POLL_UNITS_MONTH,      /* stream */

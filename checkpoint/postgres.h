@@ -42,13 +42,13 @@ static inline struct postgres *postgres_of(struct store *s)
 	})
 
 /* Of struct store_ops, in postgres_lanes.c. */
-bool postgres_join(struct store *s, const char *session, int64_t stream, const int32_t *sinks,
-		   size_t count, struct error *err);
+bool postgres_join(struct store *s, const char *session, int64_t stream, uint64_t generation,
+		   const int32_t *sinks, size_t count, struct error *err);
 bool postgres_leave(struct store *s, const char *session, int64_t stream, struct error *err);
 bool postgres_round(struct store *s, const char *session, const struct store_round_fns *fns,
 		    void *arg, struct error *err);
-bool postgres_lanes_add(struct store *s, const char *session, int64_t stream, bool own,
-			struct store_lane *lanes, size_t count, const int32_t *sinks,
+bool postgres_lanes_add(struct store *s, const char *session, int64_t stream, uint64_t generation,
+			bool own, struct store_lane *lanes, size_t count, const int32_t *sinks,
 			size_t sink_count, struct error *err);
 bool postgres_lanes_claim(struct store *s, const char *session, int64_t stream,
 			  const int32_t *sinks, size_t sink_count, uint32_t max, int64_t *claim,

@@ -7,14 +7,14 @@
 #define SHARDS_PAGE 10000
 
 /* --- members --- */
-bool postgres_join(struct store *s, const char *session, int64_t stream, const int32_t *sinks,
-		   size_t count, struct error *err)
+bool postgres_join(struct store *s, const char *session, int64_t stream, uint64_t generation,
+		   const int32_t *sinks, size_t count, struct error *err)
 {
 	POSTGRES_ARRAY(sink_ids);
 
 	array_sinks(&sink_ids, sinks, count);
-	return postgres_did(postgres_of(s), err, "SELECT sluice.stream_join($1, $2, $3)", "tit",
-			    session, stream, array_end(&sink_ids));
+	return postgres_did(postgres_of(s), err, "SELECT sluice.stream_join_at($1, $2, $3, $4)",
+			    "tiit", session, stream, (int64_t)generation, array_end(&sink_ids));
 }
 
 bool postgres_leave(struct store *s, const char *session, int64_t stream, struct error *err)
@@ -175,8 +175,8 @@ static bool lane_ids(struct postgres *p, int64_t stream, const char *shards,
 	return true;
 }
 
-bool postgres_lanes_add(struct store *s, const char *session, int64_t stream, bool own,
-			struct store_lane *lanes, size_t count, const int32_t *sinks,
+bool postgres_lanes_add(struct store *s, const char *session, int64_t stream, uint64_t generation,
+			bool own, struct store_lane *lanes, size_t count, const int32_t *sinks,
 			size_t sink_count, struct error *err)
 {
 	struct postgres *p = postgres_of(s);
@@ -198,9 +198,10 @@ bool postgres_lanes_add(struct store *s, const char *session, int64_t stream, bo
 
 	AUTO(pg_result)
 	PGresult *res = postgres_call(
-		p, err, "SELECT sluice.lanes_put($1, $2, $3, $4, $5, $6, $7, $8, $9)", "tittttttt",
-		session, stream, own ? "t" : "f", array_end(&shards), array_end(&parents),
-		array_end(&startings), array_end(&roots), array_end(&done), array_end(&sink_ids));
+		p, err, "SELECT sluice.lanes_put($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+		"tiittttttt", session, stream, (int64_t)generation, own ? "t" : "f",
+		array_end(&shards), array_end(&parents), array_end(&startings), array_end(&roots),
+		array_end(&done), array_end(&sink_ids));
 
 	if (!res)
 		return false;

@@ -28,6 +28,7 @@ bool sqlite_stream_known(struct sqlite *s, int64_t stream, struct error *err)
 struct addition {
 	const char *session;
 	int64_t stream;
+	uint64_t generation;
 	bool own;
 	const int32_t *sinks;
 	size_t sink_count;
@@ -62,14 +63,11 @@ static bool add_lane(struct sqlite *s, const struct addition *a, struct store_la
 	return true;
 }
 
-/* Not to a stream that is held, nor for a member of another generation. */
 static bool may_add(struct sqlite *s, const struct addition *a, bool *may, struct error *err)
 {
 	return sqlite_asks(s, may, err,
-			   "SELECT 1 FROM stream s WHERE s.id = ?1 AND s.hold IS NULL "
-			   "AND NOT EXISTS (SELECT 1 FROM member m WHERE m.stream = ?1 "
-			   "AND m.session = ?2 AND m.generation <> s.generation)",
-			   "it", a->stream, a->session);
+			   "SELECT 1 FROM stream WHERE id = ? AND hold IS NULL AND generation = ?",
+			   "ii", a->stream, (int64_t)a->generation);
 }
 
 static bool add(struct sqlite *s, struct addition *a, struct store_lane *lanes, size_t count,
@@ -115,13 +113,14 @@ static bool add(struct sqlite *s, struct addition *a, struct store_lane *lanes, 
 			  a->stream);
 }
 
-bool sqlite_lanes_add(struct store *store, const char *session, int64_t stream, bool own,
-		      struct store_lane *lanes, size_t count, const int32_t *sinks,
+bool sqlite_lanes_add(struct store *store, const char *session, int64_t stream, uint64_t generation,
+		      bool own, struct store_lane *lanes, size_t count, const int32_t *sinks,
 		      size_t sink_count, struct error *err)
 {
 	struct sqlite *s = sqlite_of(store);
 	struct addition a = { .session = session,
 			      .stream = stream,
+			      .generation = generation,
 			      .own = own,
 			      .sinks = sinks,
 			      .sink_count = sink_count };

@@ -63,8 +63,8 @@ static bool settle(struct sqlite *s, const char *session, int64_t stream, struct
 		"it", stream, session);
 }
 
-static bool join(struct sqlite *s, const char *session, int64_t stream, const char *sinks,
-		 struct error *err)
+static bool join(struct sqlite *s, const char *session, int64_t stream, uint64_t generation,
+		 const char *sinks, struct error *err)
 {
 	uint64_t saves;
 
@@ -72,21 +72,22 @@ static bool join(struct sqlite *s, const char *session, int64_t stream, const ch
 	       sqlite_stream_known(s, stream, err) &&
 	       sqlite_run(s, NULL, err,
 			  "INSERT INTO member (stream, session, sinks, generation) "
-			  "SELECT id, ?2, ?3, iif(hold IS NULL, generation, 0) "
+			  "SELECT id, ?2, ?3, iif(hold IS NULL AND generation = ?4, ?4, 0) "
 			  "FROM stream WHERE id = ?1 ON CONFLICT DO UPDATE "
 			  "SET sinks = excluded.sinks, generation = excluded.generation",
-			  "itt", stream, session, sinks) &&
+			  "itti", stream, session, sinks, (int64_t)generation) &&
 	       settle(s, session, stream, err);
 }
 
-bool sqlite_join(struct store *store, const char *session, int64_t stream, const int32_t *sinks,
-		 size_t count, struct error *err)
+bool sqlite_join(struct store *store, const char *session, int64_t stream, uint64_t generation,
+		 const int32_t *sinks, size_t count, struct error *err)
 {
 	struct sqlite *s = sqlite_of(store);
 	__attribute__((cleanup(buf_release))) struct buf set = { 0 };
 
 	sqlite_set_text(&set, sinks, count);
-	return sqlite_begin(s, err) && sqlite_end(s, join(s, session, stream, set.data, err), err);
+	return sqlite_begin(s, err) &&
+	       sqlite_end(s, join(s, session, stream, generation, set.data, err), err);
 }
 
 bool sqlite_leave(struct store *store, const char *session, int64_t stream, struct error *err)

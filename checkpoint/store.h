@@ -138,13 +138,13 @@ bool store_streams(struct store *s, store_stream_fn *fn, void *arg, struct error
  * anew. One live, served member is the stream's lister: the first that joins or makes a round where
  * the place is empty.
  *
- * A member reads one generation of the stream, the one that it joined, and none where the stream
- * was held then. Of any other, and of a held one, it claims, wishes and adds nothing until it has
- * left and joined again. It remains a member, so that it buries those who die meanwhile. */
-/* The session serves the stream with these sinks. Again is fine. What store_stream says after it is
- * what was joined, or the next round shows the stream as `stale`. */
-bool store_join(struct store *s, const char *session, int64_t stream, const int32_t *sinks,
-		size_t count, struct error *err) MUST_CHECK;
+ * A member reads one generation of the stream, which it knows from store_stream and joins; none
+ * where the stream is held then, or another generation has begun. Of any other, and of a held one,
+ * it claims, wishes and adds nothing until it joins again. It remains a member, so that it buries
+ * those who die meanwhile. */
+/* The session serves this generation of the stream with these sinks. Again is fine. */
+bool store_join(struct store *s, const char *session, int64_t stream, uint64_t generation,
+		const int32_t *sinks, size_t count, struct error *err) MUST_CHECK;
 
 /* It serves it no longer: its lanes there are released first. Again is fine. */
 bool store_leave(struct store *s, const char *session, int64_t stream,
@@ -160,7 +160,7 @@ struct store_round_stream { /* of one stream that the session joined */
 	bool rooted;  /* its first listing is in the table */
 	bool served;  /* the stored set of sinks is the session's: it may claim */
 	bool lister;  /* the session is the one that lists it */
-	bool stale;   /* it joined another generation, or while the stream was held */
+	bool stale;   /* it serves another generation of it, or none */
 	int64_t hold; /* the id of its hold; 0: it is not held */
 	enum store_hold_why hold_why;
 	uint32_t claimable; /* heads that a claim would take now; 0 where it may not claim */
@@ -216,11 +216,11 @@ struct store_position {
 /* Adds lanes and their positions for `sinks` (a lane that is already there is left alone), marks
  * the stream rooted, and gives back id, root, owner, done, waits and begun of each, as of one
  * moment. With `own` the new lanes are the session's; without, only those that descend from a lane
- * of the session, and the others are free. Parents come before their children. Of a stream that is
- * held, or for a member of another generation, nothing is added, and lanes[].id is 0. May be called
- * again after RETRY. */
-bool store_lanes_add(struct store *s, const char *session, int64_t stream, bool own,
-		     struct store_lane *lanes, size_t count, const int32_t *sinks,
+ * of the session, and the others are free. Parents come before their children. To a stream that is
+ * held or of another generation nothing is added, and lanes[].id is 0. May be called again after
+ * RETRY. */
+bool store_lanes_add(struct store *s, const char *session, int64_t stream, uint64_t generation,
+		     bool own, struct store_lane *lanes, size_t count, const int32_t *sinks,
 		     size_t sink_count, struct error *err) MUST_CHECK;
 typedef void store_lane_fn(void *arg, const struct store_lane *lane);
 typedef void store_position_fn(void *arg, const struct store_position *p);
@@ -407,7 +407,8 @@ struct store_reset {
 /* Its lanes go, its gaps are closed, and the next complete listing is its first: read from
  * start_ms, under a generation of its own (the hold's + 1, which exports may have raised it to
  * already). *done: it is, by this call or by one that said the same. False, and nothing changed:
- * lanes are owned, or (owned 0) it is not held by this hold, or of another generation. */
+ * lanes are owned, or (owned 0) it is not held by this hold, or of another generation. Until it is
+ * done it is asked for with the same words again: a call that was given up may still come. */
 bool store_stream_reset(struct store *s, int64_t stream, struct store_reset *reset, bool *done,
 			struct error *err) MUST_CHECK;
 /* The hold is over. *ended: by this call or one that said the same; it had ended before else. */

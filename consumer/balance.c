@@ -6,6 +6,7 @@
 struct load {
 	const char *session;
 	uint32_t held, leaving, coming;
+	uint32_t parting; /* of streams that are held: nobody's soon, and nobody's share */
 };
 
 static uint32_t least(uint32_t a, uint32_t b)
@@ -22,6 +23,10 @@ static struct load load_of(const struct balance_round *r, uint32_t *at, bool *se
 	for (; *at < r->member_count && strcmp(r->members[*at].session, l.session) == 0; ++*at) {
 		const struct store_round_member *m = &r->members[*at];
 
+		if (m->stream_held) {
+			l.parting += m->held;
+			continue;
+		}
 		*served = *served || m->served;
 		l.held += m->held;
 		l.leaving += m->leaving;
@@ -66,7 +71,8 @@ static void wish(const struct balance_round *r, const struct load *rich, uint32_
 		const struct store_round_member *m = &r->members[i];
 		uint32_t there = m->held - least(m->leaving, m->held);
 
-		if (!m->served || strcmp(m->session, rich->session) != 0 || there <= most)
+		if (!m->served || m->stream_held || strcmp(m->session, rich->session) != 0 ||
+		    there <= most)
 			continue;
 		most = there;
 		plan->wish_stream = m->stream;
@@ -78,7 +84,7 @@ static void wish(const struct balance_round *r, const struct load *rich, uint32_
 void balance_decide(const struct balance_round *r, struct balance_plan *plan)
 {
 	struct load mine = { .session = r->session }, rich = { 0 };
-	uint32_t total = 0, free = 0, peers = 0, low, have;
+	uint32_t total = 0, free = 0, peers = 0, low, have, held_max;
 
 	if (r->stream_count > 0)
 		memset(plan->claims, 0, r->stream_count * sizeof(*plan->claims));
@@ -104,12 +110,13 @@ void balance_decide(const struct balance_round *r, struct balance_plan *plan)
 	plan->share = (total + peers - 1) / peers;
 	low = total / peers;
 	have = stays(&mine);
+	held_max = r->held_max - least(mine.parting, r->held_max);
 	if (free > 0) {
-		uint32_t room = least(plan->share, r->held_max);
+		uint32_t room = least(plan->share, held_max);
 
 		room -= least(room, have);
-		if (room == 0 && r->patience >= BALANCE_PATIENCE && mine.held < r->held_max)
-			room = least((free + peers - 1) / peers, r->held_max - mine.held);
+		if (room == 0 && r->patience >= BALANCE_PATIENCE && mine.held < held_max)
+			room = least((free + peers - 1) / peers, held_max - mine.held);
 		/* What it asked for waits for nobody else. */
 		if (room < mine.coming)
 			room = least(mine.coming, free);
@@ -117,7 +124,7 @@ void balance_decide(const struct balance_round *r, struct balance_plan *plan)
 	} else if (rich.session && strcmp(rich.session, r->session) != 0) {
 		/* Up to the share rounded down; to the one more only from who has too many. */
 		uint32_t aim = stays(&rich) > plan->share ? plan->share : low;
-		uint32_t want = least(aim, r->held_max), will_have = have + mine.coming;
+		uint32_t want = least(aim, held_max), will_have = have + mine.coming;
 
 		if (will_have < want && stays(&rich) > aim)
 			wish(r, &rich, least(want - will_have, stays(&rich) - aim), plan);

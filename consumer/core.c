@@ -202,6 +202,9 @@ static size_t on_event(struct core *c, const struct core_event *e, struct core_a
 	case CORE_HURRY:
 		core_hurry(c, e->stream);
 		break;
+	case CORE_HOLD:
+		core_lanes_hold(c, e->stream, e->now_ms);
+		break;
 	case CORE_STOP:
 		c->stopping = true;
 		break;

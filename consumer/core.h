@@ -59,6 +59,8 @@ enum core_event_type {
 			 CORE_RELEASED. Nothing happens where it is closed or stands still:
 			 a lane that gets there on its way out stays as well */
 	CORE_HURRY,   /* stream: what sinks have of its closed lanes shall be visible soon */
+	CORE_HOLD,    /* stream: all of it leaves, what comes yet as well; also what stands still,
+			 once it is known of its gap whether it is accepted. What is closed ends */
 	CORE_STOP,    /* fetch nothing more, bring what is in flight home, then CORE_DRAINED */
 };
 
@@ -154,6 +156,7 @@ struct core_stream {
 	uint32_t sink_count;            /* 0: this index is not in use */
 	uint32_t lane_count;            /* its lanes in the core */
 	bool files;                     /* its lanes are data files: they have no children */
+	bool held;                      /* all of them leave: until it is removed */
 	uint32_t discovering; /* closed shards whose children are not known yet; first listing */
 };
 

@@ -33,6 +33,7 @@ void core_lane_move(struct core_lane *l, enum lane_state to);
 /* Where the lane goes after a page was read, failed or was released. */
 void core_lane_settle(struct core *c, uint32_t lane, int64_t now_ms, int64_t delay_ms);
 void core_lane_leave(struct core *c, uint32_t lane);
+void core_lanes_hold(struct core *c, uint32_t stream, int64_t now_ms);
 void core_lane_gap(struct core *c, uint32_t lane, bool accepted, int64_t now_ms);
 /* The open rolls that took of a lane on its way out cannot wait for their size or age. */
 void core_lane_hurry(struct core *c, const struct core_lane *l);

@@ -16,7 +16,7 @@ static const unsigned allowed[LANE_STATES] = {
 	[LANE_FULL] = TO(DUE) | TO(DRAINING) | TO(STOPPED),
 	[LANE_DRAINING] = TO(ENDED) | TO(STOPPED) | TO(RELEASED),
 	[LANE_ENDED] = 0,
-	[LANE_STOPPED] = TO(DUE) | TO(FULL),
+	[LANE_STOPPED] = TO(DUE) | TO(FULL) | TO(DRAINING) | TO(RELEASED),
 	[LANE_RELEASED] = 0,
 };
 
@@ -108,12 +108,25 @@ static int64_t due_together_ms(int64_t now_ms, int64_t delay_ms)
 	return (now_ms + delay_ms) & ~(grid_ms - 1);
 }
 
+/* Of a stream that is held: all leaves, but what is closed ends. */
+static void leave_held(struct core *c, uint32_t lane)
+{
+	struct core_lane *l = &c->lanes[lane];
+
+	l->leaving = core_stands(l) || !l->closed;
+	if (l->leaving)
+		part_later(c, lane);
+	c->parting_check = true;
+}
+
 /* Where the lane goes after a page was read, failed or was released. */
 void core_lane_settle(struct core *c, uint32_t lane, int64_t now_ms, int64_t delay_ms)
 {
 	struct core_lane *l = &c->lanes[lane];
 
-	if (l->leaving && (core_stands(l) || l->closed))
+	if (core_stream_of(c, l)->held)
+		leave_held(c, lane);
+	else if (l->leaving && (core_stands(l) || l->closed))
 		stay(c, lane);
 	if (core_stands(l)) {
 		if (l->state == LANE_DUE)
@@ -218,6 +231,8 @@ uint32_t core_add_lane(struct core *c, const struct core_lane_start *start, int6
 		l->closed = l->children_known = true;
 		part_later(c, lane);
 		c->parting_check = true;
+	} else if (c->streams[start->stream].held) {
+		leave_held(c, lane);
 	} else if (goes_with_parent(c, l)) {
 		core_lane_leave(c, lane);
 	} else if (parent_ended(c, l)) {
@@ -291,6 +306,22 @@ void core_lane_leave(struct core *c, uint32_t lane)
 	c->parting_check = true;
 }
 
+void core_lanes_hold(struct core *c, uint32_t stream, int64_t now_ms)
+{
+	c->streams[stream].held = true;
+	for (uint32_t i = 0; i < c->lane_count; i++) {
+		struct core_lane *l = &c->lanes[i];
+
+		if (l->stream != stream || l->state == LANE_ENDED || l->state == LANE_RELEASED)
+			continue;
+		core_lane_hurry(c, l);
+		if (l->state == LANE_WAITING || l->state == LANE_FETCHING)
+			leave_held(c, i);
+		else
+			core_lane_settle(c, i, now_ms, 0);
+	}
+}
+
 void core_lane_gap(struct core *c, uint32_t lane, bool accepted, int64_t now_ms)
 {
 	struct core_lane *l = &c->lanes[lane];
@@ -298,6 +329,7 @@ void core_lane_gap(struct core *c, uint32_t lane, bool accepted, int64_t now_ms)
 	if (!l->at_gap)
 		return;
 	l->gap_open = !accepted;
+	c->parting_check = c->parting_check || l->leaving;
 	if (!accepted)
 		return;
 	l->at_gap = false;
@@ -325,14 +357,22 @@ void core_lane_children_known(struct core *c, uint32_t lane)
 	c->parting_check = c->parting_check || settled(c, l);
 }
 
+/* Nothing of it is under way, nor what is about to be said of it. */
+static bool is_quiet(const struct core_lane *l)
+{
+	if (l->state == LANE_STOPPED && l->at_gap && !l->gap_open)
+		return false;
+	return l->state == LANE_WAITING ||
+	       ((l->state == LANE_DRAINING || l->state == LANE_STOPPED) &&
+		core_outstanding(l) == 0);
+}
+
 static bool ready_to_part(struct core *c, const struct core_lane *l)
 {
-	bool quiet =
-		l->state == LANE_WAITING || (l->state == LANE_DRAINING && core_outstanding(l) == 0);
-
 	if (!l->leaving)
 		return l->state != LANE_ENDED || (l->children_known && settled(c, l));
-	return quiet && settled(c, l) && (l->parent == CORE_NONE || !c->lanes[l->parent].leaving);
+	return is_quiet(l) && settled(c, l) &&
+	       (l->parent == CORE_NONE || !c->lanes[l->parent].leaving);
 }
 
 /* Takes the lane out of the list; a lane that neither leaves any more nor has ended has nothing to

@@ -228,13 +228,15 @@ static void diff_prepare(struct diff *d)
 	}
 }
 
-/* Only what certainly ended before the start is done unread. */
+/* Only what certainly ended before the start is done unread. What is closed ended before now; but a
+ * child that was made after the start says that now is not where this machine takes it to be. */
 static bool unread(const struct diff *d, size_t i)
 {
 	if (d->start_ms == 0 || !d->sorted[i]->closed)
 		return false;
 	if (d->start_ms >= d->now_ms - NOW_SLACK_MS)
-		return true;
+		return d->newest_child[i] <= d->start_ms + NOW_SLACK_MS ||
+		       d->newest_child[i] == INT64_MAX;
 	return d->newest_child[i] >= 0 && d->newest_child[i] < d->start_ms - CREATED_SLACK_MS;
 }
 

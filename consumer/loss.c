@@ -17,6 +17,15 @@ int64_t loss_place_ms(const char *shard, int64_t event_ms, int64_t start_ms, int
 	return from_ms > 0 ? from_ms : read_at_ms;
 }
 
+void loss_unheld(void *arg, const char *shard, int64_t event_ms, int64_t read_at_ms)
+{
+	struct loss_unheld *u = arg;
+	int64_t place_ms = loss_place_ms(shard, event_ms, u->start_ms, read_at_ms);
+
+	if (place_ms > 0 && (u->place_ms == 0 || place_ms < u->place_ms))
+		u->place_ms = place_ms;
+}
+
 int64_t loss_left_ms(int64_t age_ms)
 {
 	return age_ms >= LOSS_RETENTION_MS ? 0 : LOSS_RETENTION_MS - age_ms;

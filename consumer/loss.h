@@ -10,6 +10,12 @@
  * the last record delivered (0: none), else the time of its creation, which is in its id, or of the
  * stream's start (0: none), else when it was last read (0: never). 0: nothing is known. */
 int64_t loss_place_ms(const char *shard, int64_t event_ms, int64_t start_ms, int64_t read_at_ms);
+/* The oldest such place of lanes that nobody has; begins with 0. A store_unheld_fn. */
+struct loss_unheld {
+	int64_t start_ms; /* the stream's */
+	int64_t place_ms; /* 0: none */
+};
+void loss_unheld(void *arg, const char *shard, int64_t event_ms, int64_t read_at_ms);
 /* Time to loss of what may be so old; never below 0. */
 int64_t loss_left_ms(int64_t age_ms);
 

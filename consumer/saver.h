@@ -17,7 +17,8 @@ struct saver;
 /* New lanes of one stream, asked for by the worker and given back with their ids. */
 struct saver_lanes {
 	int64_t stream; /* the store's */
-	bool own;       /* store_lanes_add */
+	uint64_t generation;
+	bool own; /* store_lanes_add */
 	struct store_lane *lanes;
 	size_t count;
 	const int32_t *sinks;

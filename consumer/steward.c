@@ -24,7 +24,7 @@
 #define RETRY_MAX_MS  5000
 #define LOG_EVERY_MS  10000
 
-enum job_type { JOB_RELEASE, JOB_HELD, JOB_ADD, JOB_REMOVE };
+enum job_type { JOB_RELEASE, JOB_HELD, JOB_ADD, JOB_HOLD, JOB_REMOVE };
 struct job {
 	enum job_type type;
 	uint32_t stream;
@@ -63,7 +63,6 @@ struct steward {
 	uint32_t member_count, member_capacity;
 	uint32_t *claims;
 	uint64_t rounds;
-	uint32_t asked; /* stream: store_unheld */
 };
 
 static int64_t now(const struct steward *s)
@@ -143,8 +142,12 @@ static void saw_stream(void *arg, const struct store_round_stream *r)
 	struct steward *s = arg;
 	uint32_t i = stream_index(s, r->stream);
 
-	if (i != UINT32_MAX)
-		s->view->streams[i] = *r;
+	if (i == UINT32_MAX)
+		return;
+	s->view->streams[i] = *r;
+	s->streams[i].held = s->streams[i].held || r->hold != 0 || r->stale;
+	if (s->streams[i].held)
+		s->view->streams[i].claimable = 0;
 }
 
 static void saw_member(void *arg, const struct store_round_member *m)
@@ -298,16 +301,6 @@ static bool watch_others(struct steward *s, struct error *err)
 
 /* --- what is lost, or may be --- */
 
-static void saw_unheld(void *arg, const char *shard, int64_t event_ms, int64_t read_at_ms)
-{
-	struct steward *s = arg;
-	struct steward_stream *t = &s->streams[s->asked];
-	int64_t place_ms = loss_place_ms(shard, event_ms, t->start_ms, read_at_ms);
-
-	if (place_ms > 0 && (t->unheld_ms == 0 || place_ms < t->unheld_ms))
-		t->unheld_ms = place_ms;
-}
-
 static void saw_gap(void *arg, const struct store_gap *gap)
 {
 	struct steward_view *v = arg;
@@ -318,10 +311,14 @@ static void saw_gap(void *arg, const struct store_gap *gap)
 
 static bool ask_unheld(struct steward *s, uint32_t stream, struct error *err)
 {
-	s->asked = stream;
-	s->streams[stream].unheld_ms = 0;
-	return !s->view->streams[stream].lister ||
-	       store_unheld(store_of(s), s->streams[stream].id, saw_unheld, s, err);
+	struct steward_stream *t = &s->streams[stream];
+	struct loss_unheld unheld = { .start_ms = t->start_ms };
+
+	if (s->view->streams[stream].lister &&
+	    !store_unheld(store_of(s), t->id, loss_unheld, &unheld, err))
+		return false;
+	t->unheld_ms = unheld.place_ms;
+	return true;
 }
 
 /* Lanes on their way from one session to the next are nobody's for a moment: not each round asks
@@ -586,6 +583,9 @@ static void do_job(struct steward *s, const struct job *job)
 	case JOB_ADD:
 		add_stream(s, job->stream, job->add);
 		break;
+	case JOB_HOLD:
+		s->streams[job->stream].held = true;
+		break;
 	case JOB_REMOVE:
 		remove_stream(s, job->stream);
 		break;
@@ -682,6 +682,11 @@ void steward_add_stream(struct steward *s, uint32_t stream, const struct steward
 void steward_remove_stream(struct steward *s, uint32_t stream)
 {
 	push(s, (struct job){ .type = JOB_REMOVE, .stream = stream });
+}
+
+void steward_hold_stream(struct steward *s, uint32_t stream)
+{
+	push(s, (struct job){ .type = JOB_HOLD, .stream = stream });
 }
 
 void steward_let_go(struct steward *s, struct steward_release *job)

@@ -50,6 +50,7 @@ void steward_release_free(struct steward_release *r);
 struct steward_stream {
 	int64_t id; /* the store's; 0: none */
 	int64_t start_ms;
+	bool held; /* or reset since: nothing of it is claimed until it is added again */
 	int32_t sinks[CONFIG_SINKS_MAX];
 	size_t sink_count;
 	int64_t unheld_ms; /* the steward's: as of the last time that it asked */
@@ -79,6 +80,8 @@ void steward_stop(struct steward *s);
 void steward_add_stream(struct steward *s, uint32_t stream, const struct steward_stream *what);
 /* Nothing of it is claimed any more, and the session leaves it. */
 void steward_remove_stream(struct steward *s, uint32_t stream);
+/* Nothing of it is claimed until it is added again. */
+void steward_hold_stream(struct steward *s, uint32_t stream);
 void steward_let_go(struct steward *s, struct steward_release *job);
 /* Asks what the session holds of the stream: comes as `taken` with `all`. */
 void steward_ask_held(struct steward *s, uint32_t stream);

@@ -328,7 +328,7 @@ static void on_status(void *arg, const struct error *err, const struct streams_d
 		return;
 	if (err->kind == ERROR_NOT_FOUND) {
 		check_over(w, t); /* nothing can come of it any more */
-	} else if (err->kind == ERROR_NONE && d->status == STREAM_DISABLED) {
+	} else if (err->kind == ERROR_NONE && d->status == STREAM_DISABLED && !t->stream->held) {
 		t->check = CHECK_LISTINGS;
 		t->listed = t->stream->listings;
 		discover_list(w->discover, t->stream->lanes.index);
@@ -360,7 +360,7 @@ static void asked(struct worker *w, struct worker_task *task)
 	if (q->stream == 0) {
 		t->check_at_ms = loop_now_ms(w->loop) + WAITS_MS;
 		worker_change(w, t);
-	} else if (q->undone) {
+	} else if (q->undone || t->stream->held) {
 		check_again(w, t);
 	} else if (again) {
 		check_over(w, t);
@@ -415,10 +415,18 @@ static void leave(struct worker *w, struct worker_table *t)
 	worker_remove_stream(w, s);
 }
 
+void worker_follow_held(struct worker *w, struct worker_stream *s)
+{
+	if (s->table->check == CHECK_LISTINGS)
+		check_again(w, s->table);
+}
+
 void worker_change(struct worker *w, struct worker_table *t)
 {
 	bool due = t->check == CHECK_NONE && loop_now_ms(w->loop) >= t->check_at_ms;
 
+	if (t->stream && t->stream->held)
+		return;
 	if (t->over && t->stream) {
 		leave(w, t);
 	} else if (t->over && *t->next_arn && t->next_id != 0 && !t->beginning) {

@@ -46,8 +46,10 @@ void worker_expect(struct worker *w)
 	for (const struct worker_table *t = w->tables; t; t = t->next)
 		n += !t->answered || t->beginning || t->unsettled;
 	for (uint32_t i = 0; i < w->stream_count; i++)
-		n += w->streams[i] && w->streams[i]->unclaimed > 0;
+		n += w->streams[i] && (w->streams[i]->unclaimed > 0 ||
+				       (w->streams[i]->held && w->streams[i]->hold == 0));
 	n += worker_exports_expected(w);
+
 	core_expect(&w->core, n);
 }
 
@@ -529,7 +531,8 @@ bool worker_follow_idle(struct worker *w)
 	bool idle = true;
 
 	for (struct worker_table *t = w->tables; t; t = t->next) {
-		if (!*t->next_arn || (t->waits && t->over) || others_have(w, t))
+		if (!*t->next_arn || (t->waits && t->over) || others_have(w, t) ||
+		    (t->stream && t->stream->hold != 0))
 			continue;
 		idle = false;
 		t->unsettled = true;

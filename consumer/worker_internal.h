@@ -24,10 +24,10 @@
 /* Between the worker's files: worker.c (its life), worker_start.c (what streams are, sinks),
  * worker_streams.c (streams opened and left), worker_follow.c (tables that come and go),
  * worker_change.c (a table's next stream), worker_lanes.c (shards found), worker_share.c (lanes
- * shared with other workers), worker_core.c (events and actions), worker_gaps.c and
- * worker_severed.c (records that were lost), worker_loads.c and worker_files.c (exports that are
- * loaded), worker_control.c (control events, partitions), worker_watch.c (metrics and health),
- * worker_exports.h (exports at AWS). */
+ * shared with other workers), worker_hold.c (streams that nobody reads for a while), worker_core.c
+ * (events and actions), worker_gaps.c and worker_severed.c (records that were lost), worker_loads.c
+ * and worker_files.c (exports that are loaded), worker_control.c (control events, partitions),
+ * worker_watch.c (metrics and health), worker_exports.h (exports at AWS). */
 
 /* What is known of how a stream ends: everything of it is done in the store, AWS says that nothing
  * comes any more, and no listing shows a shard that the store does not have. */
@@ -145,6 +145,7 @@ struct worker_stream {
 	int64_t unheld_ms; /* place of the oldest lane that nobody has, epoch; 0: none */
 	struct metric_cell *lag, *time_to_loss, *loss_warnings, *shards[LANE_STATES], *behind,
 		*poll_limit;
+	struct metric_cell *held_cell;
 	struct metric_cell *units_month, *cost_month; /* NULL until there is something to say */
 	struct bill bill;
 	bool braking;                /* as the log has it */
@@ -152,6 +153,12 @@ struct worker_stream {
 	bool removing;               /* the steward was told; nothing of it is added any more */
 	struct worker_topic *topics; /* how many partitions were told to the store */
 	size_t topic_count;
+	/* It is held, or was since it was opened, or was reset: all of it leaves, and it is opened
+	 * again once it goes on. */
+	bool held;
+	int64_t hold; /* the store's; 0: none (any more) */
+	enum store_hold_why hold_why;
+	bool again; /* removed to be opened again */
 	struct worker_stream *next;
 };
 
@@ -305,6 +312,7 @@ struct worker {
 	enum worker_end end;
 	bool late;         /* worker.shutdown is over */
 	bool settle_later; /* some lane's children were known when it closed */
+	bool looking;      /* for holds */
 	struct error error;
 	struct worker_exports *exports; /* worker_exports.h; NULL before it serves */
 };
@@ -325,6 +333,8 @@ void worker_follow_left(struct worker *w, struct worker_stream *s);
 void worker_follow_freed(struct worker *w, struct worker_table *t);
 /* A lane of it has left the core. */
 void worker_follow_lane(struct worker *w, struct worker_stream *s);
+/* It is held: what is asked about its end is asked again later. */
+void worker_follow_held(struct worker *w, struct worker_stream *s);
 /* Is all said that is to be said of tables? Else it is seen to, and the core asks again. */
 bool worker_follow_idle(struct worker *w);
 /* Tells the core how much is still to come. */
@@ -484,6 +494,8 @@ void worker_take(struct worker *w, struct taken *t);
 void worker_viewed(struct worker *w, struct steward_view *v);
 /* The lane leaves: collected during a step, then sent. */
 void worker_let_go(struct worker *w, uint32_t index);
+/* The same for one that is not in the core. */
+void worker_let_go_unread(struct worker *w, int64_t store_id);
 void worker_let_go_send(struct worker *w);
 void worker_released(struct worker *w, struct steward_release *r);
 /* The lane has left the core: its reader frees it. */
@@ -515,6 +527,16 @@ void worker_file_event(struct worker *w, struct lane *l, const struct core_event
 /* CORE_RELEASED and CORE_ENDED. */
 void worker_file_left(struct worker *w, struct lane *l);
 void worker_file_ended(struct worker *w, struct lane *l);
+
+/* worker_hold.c */
+/* The stream was found in the store; true: it is held, and this session waits for its end. */
+bool worker_hold_opened(struct worker *w, struct worker_stream *s);
+/* It was held or reset: shards that were found are not in the store. */
+void worker_hold_refused(struct worker *w, struct worker_stream *s);
+/* What a round shows of the stream; true: this session takes no part in it now. */
+bool worker_hold_see(struct worker *w, struct worker_stream *s, const struct store_round_stream *r);
+/* Now and then, where no steward does: asks the store. */
+void worker_hold_look(struct worker *w);
 
 /* worker_core.c */
 void worker_feed(struct worker *w, const struct core_event *event);

@@ -122,6 +122,7 @@ void worker_add_found(struct worker *w, struct worker_stream *s, const struct li
 		fill(&job->lanes[job->count++], &found[i]);
 	}
 	job->stream = s->stored.id;
+	job->generation = s->stored.generation;
 	job->own = own || store_exclusive(w->settings.store);
 	job->sinks = s->attached.sink_ids;
 	job->sink_count = s->lanes.sink_count;
@@ -271,11 +272,11 @@ static void look_through(struct worker *w, struct worker_stream *s,
 	worker_add_listed(w, s, found, n);
 	free(found);
 	s->listings += sound;
-	if (!s->listed && sound) {
-		s->listed = true;
-		/* Where lanes are shared, what was found is taken first. */
-		if (!w->steward)
-			worker_settle(w, s, CORE_NONE);
+	s->listed = s->listed || sound;
+	/* Where lanes are shared, what was found is taken first. */
+	if (s->listed && !s->settled_first && !w->steward) {
+		s->settled_first = true;
+		worker_settle(w, s, CORE_NONE);
 	}
 }
 
@@ -366,7 +367,9 @@ void worker_shards_known(struct worker *w, struct saver_shards *job)
 	if (job->ok) {
 		struct streams_shard *listing = MOVE(s->listing);
 
-		look_through(w, s, listing, s->listing_count);
+		/* Of one that is held, or was reset, it is looked at anew: no gap is told of it. */
+		if (!s->held)
+			look_through(w, s, listing, s->listing_count);
 		free(listing);
 	} else if (job->error.kind != ERROR_CANCELLED && job->error.kind != ERROR_FENCED) {
 		worker_end_with(w, WORKER_FAILED, &job->error);
@@ -384,7 +387,7 @@ void worker_found(void *arg, uint32_t stream, const struct discover_listing *l)
 		worker_look_for_missing(w, s, l);
 	if (l->complete)
 		keep_listing(w, s, l->shards, l->count);
-	else if (s->stored.rooted)
+	else if (s->stored.rooted && !s->held)
 		look_at_news(w, s, l->shards, l->count);
 }
 
@@ -442,12 +445,20 @@ static void take_lanes(struct worker *w, struct worker_stream *s, const struct s
 	for (size_t i = 0; i < job->count; i++) {
 		struct frontier_move at[CORE_SINKS_MAX] = { 0 };
 
+		if (job->lanes[i].id == 0) { /* what is known of the stream's shards is not so */
+			worker_hold_refused(w, s);
+			return;
+		}
 		if (strcmp(job->lanes[i].owner, w->session) != 0) {
 			free_ones = free_ones || (!*job->lanes[i].owner && !job->lanes[i].done);
 			continue;
 		}
 		if (s->core_lanes[a->in_lineage[i]] != CORE_NONE)
 			continue; /* it was taken over meanwhile */
+		if (s->held) {
+			worker_let_go_unread(w, job->lanes[i].id);
+			continue;
+		}
 		if (!is_fresh(w, s, &job->lanes[i], a)) {
 			worker_ask_held(w, s);
 			continue;

@@ -41,6 +41,9 @@ static void drop(struct worker *w, uint32_t index, uint32_t then)
 
 	uint32_t in_lineage = lineage_find(&s->lineage, l->shard);
 
+	for (uint32_t i = 0; i < s->settled_count; i++)
+		if (s->settled[i] == index)
+			s->settled[i] = CORE_NONE;
 	s->core_lanes[in_lineage] = then;
 	s->lineage.shards[in_lineage].seen_ms = loop_now_ms(w->loop);
 	core_drop_lane(&w->core, index);
@@ -90,15 +93,55 @@ static void let_go(struct worker *w, int64_t store_id, uint32_t index)
 	w->let_go++;
 }
 
+void worker_let_go_unread(struct worker *w, int64_t store_id)
+{
+	let_go(w, store_id, CORE_NONE);
+}
+
 void worker_let_go(struct worker *w, uint32_t index)
 {
 	let_go(w, w->core.lanes[index].store_id, index);
 }
 
+/* Where there is no steward, as nobody else can have the lanes, but the stream is held. */
+struct releasing {
+	struct worker_task task; /* first */
+	struct steward_release *job;
+	const char *session;
+};
+
+static bool release_work(struct saver_task *task, struct store *store, struct error *err)
+{
+	const struct releasing *r = (struct releasing *)task;
+
+	return store_lanes_release(store, r->session, r->job->lanes, r->job->count, err);
+}
+
+static void release_done(struct worker *w, struct worker_task *task)
+{
+	struct steward_release *job = ((struct releasing *)task)->job;
+
+	if (task->saver.ok)
+		worker_released(w, job);
+	else
+		steward_release_free(job);
+}
+
 void worker_let_go_send(struct worker *w)
 {
-	if (w->letting_go)
+	struct releasing *r;
+
+	if (!w->letting_go)
+		return;
+	if (w->steward) {
 		steward_let_go(w->steward, MOVE(w->letting_go));
+		return;
+	}
+	r = memory_new(sizeof(*r));
+	*r = (struct releasing){ .task = { .saver.work = release_work, .done = release_done },
+				 .job = MOVE(w->letting_go),
+				 .session = w->session };
+	saver_work(w->saver, &r->task.saver);
 }
 
 void worker_released(struct worker *w, struct steward_release *r)
@@ -106,7 +149,7 @@ void worker_released(struct worker *w, struct steward_release *r)
 	for (size_t i = 0; i < r->count; i++)
 		if (r->indices[i] != CORE_NONE)
 			drop(w, r->indices[i], CORE_NONE);
-	log_info("shards given to other workers", log_int("shards", (int64_t)r->count));
+	log_info("shards released", log_int("shards", (int64_t)r->count));
 	steward_release_free(r);
 }
 
@@ -120,7 +163,7 @@ static bool take_one(struct worker *w, struct worker_stream *s, const struct tak
 
 	if (s->core_lanes[in_lineage] != CORE_NONE)
 		return false;
-	if (s->removing) {
+	if (s->removing || s->held) {
 		let_go(w, lane->id, CORE_NONE);
 		return false;
 	}
@@ -303,10 +346,15 @@ void worker_viewed(struct worker *w, struct steward_view *v)
 
 		if (!s || s->removing)
 			continue;
+		s->unheld_ms = v->unheld_ms[i];
+		if (worker_hold_see(w, s, r)) {
+			if (!s->removing && !v->claimed)
+				reconcile(w, s, r, &held[i]);
+			continue;
+		}
 		s->stored.rooted = s->stored.rooted || r->rooted;
 		see_lister(w, s, r->lister);
 		see_served(s, r->served);
-		s->unheld_ms = v->unheld_ms[i];
 		if (v->parts)
 			see_part(w, s, &v->parts[i]);
 		/* A round that claimed tells of lanes that are on their way. */

@@ -186,8 +186,8 @@ static bool find(struct saver_task *task, struct store *store, struct error *err
 
 	return (store_stream(store, s->config->name, s->resolved.arn, s->start_ms, &s->stored,
 			     err) &&
-		store_join(store, o->session, s->stored.id, s->attached.sink_ids,
-			   s->lanes.sink_count, err) &&
+		store_join(store, o->session, s->stored.id, s->stored.generation,
+			   s->attached.sink_ids, s->lanes.sink_count, err) &&
 		store_shards(store, s->stored.id, 0, worker_know_shard, s, err) &&
 		take_all(o, store, err)) ||
 	       error_wrap(err, "stream %s", s->config->name);
@@ -230,6 +230,7 @@ static void begin_sharing(struct worker *w, struct worker_stream *s)
 {
 	struct steward_stream what = { .id = s->stored.id,
 				       .start_ms = s->stored.start_ms,
+				       .held = s->stored.hold.id != 0,
 				       .sink_count = s->lanes.sink_count };
 	struct taken *claimed = MOVE(s->claimed);
 
@@ -265,7 +266,7 @@ static void opened(struct worker *w, struct worker_task *task)
 	discover_add(w->discover, s->lanes.index, s->resolved.arn, s->config->name);
 	begin_sharing(w, s);
 	/* Where there are other workers, the store says who lists. */
-	if (!w->steward)
+	if (!worker_hold_opened(w, s) && !w->steward)
 		discover_set_lister(w->discover, s->lanes.index, true);
 	worker_follow_opened(w, s);
 }
@@ -314,7 +315,13 @@ void worker_stream_removed(struct worker *w, uint32_t stream)
 	w->streams[stream] = NULL;
 	s->next = w->parted;
 	w->parted = s;
-	worker_follow_left(w, s);
+	if (!s->again) {
+		worker_follow_left(w, s);
+		return;
+	}
+	s->table->stream = NULL;
+	if (w->serving)
+		worker_open_stream(w, s->table, &s->resolved, s->start_ms);
 }
 
 void worker_remove_stream(struct worker *w, struct worker_stream *s)

@@ -68,6 +68,7 @@ static void watch_cells(struct worker *w, struct worker_stream *s)
 	s->time_to_loss = metrics_cell(m, METRIC_TIME_TO_LOSS, s->config->name, NULL);
 	s->behind = metrics_cell(m, METRIC_SHARDS_BEHIND, s->config->name, NULL);
 	s->poll_limit = metrics_cell(m, METRIC_POLL_LIMIT, s->config->name, NULL);
+	s->held_cell = metrics_cell(m, METRIC_STREAM_HELD, s->config->name, NULL);
 	s->loss_warnings = metrics_cell(m, METRIC_LOSS_WARNINGS, s->config->name, NULL);
 	for (int state = 0; state < LANE_STATES; state++)
 		s->shards[state] = metrics_cell(m, METRIC_SHARDS, s->config->name,
@@ -108,6 +109,17 @@ static int64_t unsaved_age_ms(const struct worker *w, const struct worker_stream
 			oldest_ms = epoch_ms - place_ms;
 	}
 	return oldest_ms;
+}
+
+/* Of a stream that is held nobody has anything: what is saved is what is delivered. */
+static int64_t undelivered_age_ms(const struct worker *w, const struct worker_stream *s,
+				  const struct core_ages *ages)
+{
+	int64_t age_ms = clock_aws_ms(w->settings.clock) - s->unheld_ms;
+
+	return s->hold != 0 && s->unheld_ms > 0 && age_ms > ages->undelivered_ms
+		       ? age_ms
+		       : ages->undelivered_ms;
 }
 
 static void watch_loss(struct worker *w, struct worker_stream *s, int64_t left_ms)
@@ -194,7 +206,8 @@ static void watch_stream(struct worker *w, struct worker_stream *s, struct core_
 	if (!s->lag)
 		watch_cells(w, s);
 	add_severed(w, s, view);
-	metric_set(s->lag, ages->undelivered_ms);
+	metric_set(s->lag, undelivered_age_ms(w, s, ages));
+	metric_set(s->held_cell, s->hold != 0);
 	metric_set(s->time_to_loss, left_ms);
 	for (int state = 0; state < LANE_STATES; state++)
 		metric_set(s->shards[state], view->shards[state]);
@@ -289,6 +302,7 @@ void worker_watch(void *arg)
 	note_pulse(w);
 	metric_set(w->inflight, w->core.charged);
 	metric_set(w->credit_waits, (int64_t)w->core.credit_waits);
+	worker_hold_look(w);
 	worker_drop_rest(w);
 	worker_reap_streams(w);
 	loop_timer_arm(w->tick, WATCH_EVERY_MS);
@@ -321,6 +335,7 @@ void worker_name_standing(const struct worker *w, struct error *err)
 {
 	uint32_t standing = 0, named = 0;
 	const char *waits = NULL;
+	const struct worker_stream *held = NULL;
 	char names[NAMED_MAX * (STREAMS_SHARD_MAX + 2) + 8] = "";
 
 	for (const struct worker_table *t = w->tables; t; t = t->next)
@@ -335,6 +350,7 @@ void worker_name_standing(const struct worker *w, struct error *err)
 
 		if (!s)
 			continue;
+		held = s->hold != 0 ? s : held;
 		core_view(&w->core, i, &view);
 		add_severed(w, s, &view);
 		standing += view.standing;
@@ -349,6 +365,11 @@ void worker_name_standing(const struct worker *w, struct error *err)
 			  "sluice resume",
 			  waits);
 	worker_name_failed_files(w, err);
+	if (held)
+		error_set(err, ERROR_INVALID,
+			  "stream %s is held (%s): nothing of it is read, everything else is "
+			  "delivered",
+			  held->config->name, store_hold_why_name(held->hold_why));
 	if (standing == 0)
 		return;
 	error_set(

@@ -1,15 +1,15 @@
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "checkpoint/store.h"
 #include "ops/arguments.h"
 #include "ops/command.h"
+#include "ops/operator.h"
 #include "sinks/sink.h"
 
-/* Accepts the open gaps of a stream: what stands still behind them goes on. Beside running workers,
- * or when there are none. */
+/* What stands still of a stream goes on: its pause ends, and its open gaps are accepted. Beside
+ * running workers, or when there are none. */
 
 #define STORE_TIMEOUT_MS 10000
 #define STREAMS_MAX      64 /* a stream's name may have had several ARNs */
@@ -27,8 +27,8 @@ static const struct flag flags[] = {
 
 struct plan {
 	const char *name;
-	int64_t streams[STREAMS_MAX];
-	size_t stream_count, open;
+	struct store_stream streams[STREAMS_MAX];
+	size_t stream_count, paused, open;
 	int64_t newest; /* of the gaps shown */
 };
 
@@ -38,7 +38,7 @@ static void on_stream(void *arg, const char *name, const char *arn, const struct
 
 	(void)arn;
 	if (strcmp(name, p->name) == 0 && p->stream_count < STREAMS_MAX)
-		p->streams[p->stream_count++] = s->id;
+		p->streams[p->stream_count++] = *s;
 }
 
 static void on_gap(void *arg, const struct store_gap *g)
@@ -59,6 +59,33 @@ static void on_gap(void *arg, const struct store_gap *g)
 	       g->worker);
 }
 
+/* A pause ends here; what else holds a stream does so for a reason that is not over. */
+static bool show_holds(struct plan *p, struct error *err)
+{
+	char since[CLOCK_TEXT_SIZE];
+
+	for (size_t i = 0; i < p->stream_count; i++) {
+		const struct store_hold *h = &p->streams[i].hold;
+
+		if (h->id == 0)
+			continue;
+		if (h->why != STORE_HOLD_PAUSE)
+			return error_set(
+				err, ERROR_REFUSED,
+				"%s is held until its %s is done (since %s, by %s), and goes on by "
+				"itself then; to read it before would mix what is older with what "
+				"is loaded. `sluice status -c FILE` shows what it waits for",
+				p->name, store_hold_why_name(h->why),
+				clock_text(h->since_ms, since), h->who);
+		if (p->paused++ == 0)
+			printf("%s is paused since %s by %s%s%s: its shards are read again from "
+			       "where they were.\n",
+			       p->name, clock_text(h->since_ms, since), h->who,
+			       *h->said ? ", " : "", h->said);
+	}
+	return true;
+}
+
 static bool show_plan(struct store *store, struct plan *p, struct error *err)
 {
 	if (!store_streams(store, on_stream, p, err))
@@ -66,46 +93,27 @@ static bool show_plan(struct store *store, struct plan *p, struct error *err)
 	if (p->stream_count == 0)
 		return error_set(err, ERROR_NOT_FOUND,
 				 "the store has no stream %s; `sluice status` lists them", p->name);
+	if (!show_holds(p, err))
+		return false;
 	for (size_t i = 0; i < p->stream_count; i++)
-		if (!store_gaps(store, p->streams[i], on_gap, p, err))
+		if (!store_gaps(store, p->streams[i].id, on_gap, p, err))
 			return false;
 	if (p->open > 0)
 		puts("What stands still behind them goes on at the oldest record that is left. "
 		     "What "
 		     "is lost\nhas to be fetched from the table.");
-	else
-		printf("%s has no open gap: nothing to do\n", p->name);
+	else if (p->paused == 0)
+		printf("%s is not paused and has no open gap: nothing to do\n", p->name);
 	return true;
 }
 
-static bool sure(const struct arguments *a)
+static bool accept_gaps(struct store *store, const struct plan *p, int64_t now_ms,
+			struct error *err)
 {
-	char answer[8] = "";
-
-	if (arguments_get(a, "yes"))
-		return true;
-	fflush(stdout);
-	if (!isatty(STDIN_FILENO)) {
-		fputs("sluice resume: without a terminal it needs --yes\n", stderr);
-		return false;
-	}
-	fputs("Accept the loss and go on? [y/N] ", stdout);
-	fflush(stdout);
-	return fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y');
-}
-
-static bool accept_all(const char *url, const struct plan *p, struct error *err)
-{
-	AUTO(store) struct store *store = store_open(url, STORE_TIMEOUT_MS, err);
-	struct clock clock;
 	uint32_t accepted, all = 0;
 
-	if (!store)
-		return false;
-	clock_init(&clock);
 	for (size_t i = 0; i < p->stream_count; i++) {
-		if (!store_gaps_accept(store, p->streams[i], p->newest, clock_aws_ms(&clock),
-				       &accepted, err))
+		if (!store_gaps_accept(store, p->streams[i].id, p->newest, now_ms, &accepted, err))
 			return false;
 		all += accepted;
 	}
@@ -113,6 +121,36 @@ static bool accept_all(const char *url, const struct plan *p, struct error *err)
 	       store_exclusive(store) ? "reading goes on with the next start of the worker"
 				      : "running workers go on within seconds");
 	return true;
+}
+
+static bool end_pause(struct store *store, const struct plan *p, int64_t now_ms, struct error *err)
+{
+	char who[STORE_NAME_MAX + 1];
+	bool ended;
+
+	operator_name(who, sizeof(who));
+	for (size_t i = 0; i < p->stream_count; i++)
+		if (p->streams[i].hold.id != 0 &&
+		    !store_stream_go_on(store, p->streams[i].id, p->streams[i].hold.id, who, now_ms,
+					&ended, err))
+			return false;
+	printf("%s is not paused any more: %s\n", p->name,
+	       store_exclusive(store) ? "reading goes on with the next start of the worker"
+				      : "running workers read it again within seconds");
+	return true;
+}
+
+/* The gaps first: what stands at one is then read on at once. */
+static bool go_on(const char *url, const struct plan *p, struct error *err)
+{
+	AUTO(store) struct store *store = store_open(url, STORE_TIMEOUT_MS, err);
+	struct clock clock;
+
+	if (!store)
+		return false;
+	clock_init(&clock);
+	return (p->open == 0 || accept_gaps(store, p, clock_aws_ms(&clock), err)) &&
+	       (p->paused == 0 || end_pause(store, p, clock_aws_ms(&clock), err));
 }
 
 static int run(const struct arguments *a)
@@ -129,11 +167,12 @@ static int run(const struct arguments *a)
 	}
 	store = store_open_reader(c->checkpoint.store, STORE_TIMEOUT_MS, &err);
 	if (store && show_plan(store, &plan, &err)) {
-		if (plan.open == 0)
+		if (plan.open == 0 && plan.paused == 0)
 			return EXIT_DONE;
-		if (!sure(a))
+		if (!operator_sure("resume", plan.open ? "Accept the loss and go on?" : "Go on?",
+				   arguments_get(a, "yes")))
 			return EXIT_USAGE;
-		if (accept_all(c->checkpoint.store, &plan, &err))
+		if (go_on(c->checkpoint.store, &plan, &err))
 			return EXIT_DONE;
 	}
 	fprintf(stderr, "sluice resume: %s\n", err.message);
@@ -143,7 +182,7 @@ static int run(const struct arguments *a)
 const struct command command_resume = {
 	.name = "resume",
 	.usage = "-c FILE --stream S [--yes]",
-	.help = "Accept a stream's gaps: what stands still behind them goes on.",
+	.help = "End a stream's pause, and accept its gaps: what stands still goes on.",
 	.more = "It works beside running workers; on a sqlite store only while no worker has it.",
 	.flags = flags,
 	.run = run,

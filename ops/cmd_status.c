@@ -21,6 +21,8 @@
 /* Of those that are over; the newest. */
 #define CLOSED_GAPS_SHOWN    5
 #define CLOSED_EXPORTS_SHOWN 5
+/* Of what was done to a stream; the newest. */
+#define AUDIT_SHOWN 5
 
 static const struct flag flags[] = {
 	{ .name = "config",
@@ -48,6 +50,13 @@ struct stream_row {
 	size_t lane_count;
 	struct store_gap *gaps;
 	size_t gap_count;
+	struct audit_row *audit;
+	size_t audit_count;
+};
+
+struct audit_row {
+	struct store_audit audit;
+	char who[STORE_NAME_MAX + 1], said[STORE_NAME_MAX + 1];
 };
 
 struct status {
@@ -141,6 +150,18 @@ static void on_gap(void *arg, const struct store_gap *gap)
 	later(t, gap->found_ms);
 }
 
+static void on_audit(void *arg, const struct store_audit *a)
+{
+	struct stream_row *row = arg;
+	struct audit_row *r;
+
+	row->audit = memory_room(row->audit, row->audit_count, sizeof(*row->audit));
+	r = &row->audit[row->audit_count++];
+	r->audit = *a;
+	snprintf(r->who, sizeof(r->who), "%s", a->who);
+	snprintf(r->said, sizeof(r->said), "%s", a->said);
+}
+
 static bool collect(struct status *t, struct error *err)
 {
 	struct clock clock;
@@ -156,8 +177,11 @@ static bool collect(struct status *t, struct error *err)
 		t->filling = &t->streams[i];
 		if (!store_lanes_list(t->store, t->streams[i].stream.id, on_lane, on_position, t,
 				      err) ||
-		    !store_gaps(t->store, t->streams[i].stream.id, on_gap, t, err))
+		    !store_gaps(t->store, t->streams[i].stream.id, on_gap, t, err) ||
+		    !store_audit(t->store, t->streams[i].stream.id, AUDIT_SHOWN, on_audit,
+				 &t->streams[i], err))
 			return false;
+		later(t, t->streams[i].stream.hold.since_ms);
 	}
 	return true;
 }
@@ -248,6 +272,49 @@ static void print_gaps(const struct stream_row *s)
 		       open, s->name);
 }
 
+static size_t owned_lanes(const struct stream_row *s)
+{
+	size_t owned = 0;
+
+	for (size_t i = 0; i < s->lane_count; i++)
+		owned += *s->lanes[i].lane.owner != 0;
+	return owned;
+}
+
+static void print_hold(const struct stream_row *s)
+{
+	const struct store_hold *h = &s->stream.hold;
+	char since[CLOCK_TEXT_SIZE];
+
+	if (h->id == 0)
+		return;
+	printf("  held   %s  since %s by %s%s%s: nothing of it is read, %zu shards are still to be "
+	       "let go of\n",
+	       store_hold_why_name(h->why), clock_text(h->since_ms, since), h->who,
+	       *h->said ? ", " : "", h->said, owned_lanes(s));
+	if (h->why == STORE_HOLD_PAUSE)
+		printf("         until `sluice resume -c FILE --stream %s`\n", s->name);
+}
+
+static void print_audit(const struct stream_row *s)
+{
+	char at[CLOCK_TEXT_SIZE], from[CLOCK_TEXT_SIZE], to[CLOCK_TEXT_SIZE];
+
+	for (size_t i = 0; i < s->audit_count; i++) {
+		const struct store_audit *a = &s->audit[i].audit;
+
+		printf("  audit  %s  %s for %s  by %s%s%s", clock_text(a->at_ms, at),
+		       store_audit_what_name(a->what), store_hold_why_name(a->why), s->audit[i].who,
+		       *s->audit[i].said ? ", " : "", s->audit[i].said);
+		if (a->what == STORE_AUDIT_RESET)
+			printf("  from %s to %s, generation %" PRIu64 " to %" PRIu64,
+			       a->from_ms > 0 ? clock_text(a->from_ms, from) : "its beginning",
+			       a->to_ms > 0 ? clock_text(a->to_ms, to) : "its oldest record",
+			       a->from_generation, a->to_generation);
+		puts("");
+	}
+}
+
 static void print_exports(const struct status *t)
 {
 	struct buf text = { 0 };
@@ -280,7 +347,9 @@ static void print_text(const struct status *t)
 		       oldest ? clock_text(oldest, time) : "none yet", left / 3600000,
 		       (int)(left / 60000 % 60));
 		printf("         %s\n", s->arn);
+		print_hold(s);
 		print_gaps(s);
+		print_audit(s);
 		for (size_t n = 0; n < s->lane_count; n++) {
 			const struct lane_row *l = &s->lanes[n];
 
@@ -344,6 +413,42 @@ static void json_gap(struct buf *b, const struct store_gap *g)
 	buf_text(b, "}");
 }
 
+static void json_hold(struct buf *b, const struct stream_row *s)
+{
+	const struct store_hold *h = &s->stream.hold;
+
+	if (h->id == 0) {
+		buf_text(b, "\"hold\":null");
+		return;
+	}
+	buf_text(b, "\"hold\":{");
+	json_member(b, "why", store_hold_why_name(h->why));
+	buf_text(b, ",");
+	json_member(b, "who", h->who);
+	buf_text(b, ",");
+	json_member(b, "said", h->said);
+	buf_printf(b, ",\"since_ms\":%" PRId64 ",\"shards_owned\":%zu}", h->since_ms,
+		   owned_lanes(s));
+}
+
+static void json_audit(struct buf *b, const struct audit_row *r)
+{
+	buf_text(b, "{");
+	json_member(b, "what", store_audit_what_name(r->audit.what));
+	buf_text(b, ",");
+	json_member(b, "why", store_hold_why_name(r->audit.why));
+	buf_text(b, ",");
+	json_member(b, "who", r->who);
+	buf_text(b, ",");
+	json_member(b, "said", r->said);
+	buf_printf(b,
+		   ",\"at_ms\":%" PRId64 ",\"from_generation\":%" PRIu64
+		   ",\"to_generation\":%" PRIu64 ",\"from_ms\":%" PRId64 ",\"to_ms\":%" PRId64
+		   ",\"shards\":%u}",
+		   r->audit.at_ms, r->audit.from_generation, r->audit.to_generation,
+		   r->audit.from_ms, r->audit.to_ms, r->audit.lanes);
+}
+
 static void json_stream(struct buf *b, const struct stream_row *s, int64_t now_ms)
 {
 	int64_t oldest = oldest_ms(s);
@@ -356,8 +461,14 @@ static void json_stream(struct buf *b, const struct stream_row *s, int64_t now_m
 		   s->stream.generation, oldest);
 	buf_printf(b, ",\"age_of_last_event_seconds\":%" PRId64 ",\"retention_seconds\":%d",
 		   oldest ? (now_ms - oldest) / 1000 : 0, (int)(LOSS_RETENTION_MS / 1000));
-	buf_printf(b, ",\"time_to_loss_seconds\":%" PRId64 ",\"gaps\":[",
-		   left_ms(s, now_ms) / 1000);
+	buf_printf(b, ",\"time_to_loss_seconds\":%" PRId64 ",", left_ms(s, now_ms) / 1000);
+	json_hold(b, s);
+	buf_text(b, ",\"audit\":[");
+	for (size_t i = 0; i < s->audit_count; i++) {
+		buf_text(b, i ? "," : "");
+		json_audit(b, &s->audit[i]);
+	}
+	buf_text(b, "],\"gaps\":[");
 	for (size_t i = 0; i < s->gap_count; i++) {
 		buf_text(b, i ? "," : "");
 		json_gap(b, &s->gaps[i]);
@@ -415,6 +526,7 @@ static bool show(const struct arguments *a, struct store *store, struct error *e
 	for (size_t i = 0; i < t.stream_count; i++) {
 		free(t.streams[i].lanes);
 		free(t.streams[i].gaps);
+		free(t.streams[i].audit);
 	}
 	free(t.streams);
 	exports_release(&t.exports);

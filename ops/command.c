@@ -7,8 +7,9 @@
 #include "ops/arguments.h"
 
 static const struct command *const commands[] = {
-	&command_run,    &command_check,      &command_tail,   &command_status, &command_resume,
-	&command_export, &command_deadletter, &command_config, &command_health, &command_version,
+	&command_run,    &command_check,  &command_tail,    &command_status,
+	&command_pause,  &command_resume, &command_export,  &command_deadletter,
+	&command_config, &command_health, &command_version,
 };
 #define COMMANDS (sizeof(commands) / sizeof(*commands))
 

@@ -17,7 +17,7 @@ struct command {
 	int (*run)(const struct arguments *a);
 };
 
-extern const struct command command_run, command_check, command_tail, command_status,
+extern const struct command command_run, command_check, command_tail, command_status, command_pause,
 	command_resume, command_export, command_deadletter, command_config, command_health,
 	command_version;
 

@@ -32,7 +32,13 @@ bool database_served(const struct database *d, uint64_t session)
 {
 	const struct session *s = &d->sessions[session];
 
-	return s->sinks && s->sinks == d->sinks && s->generation == d->generation;
+	return s->sinks && s->sinks == d->sinks;
+}
+
+bool database_may(const struct database *d, uint64_t session)
+{
+	return database_served(d, session) && !d->hold &&
+	       d->sessions[session].generation == d->generation;
 }
 
 int database_row(const struct database *d, int shard)
@@ -46,7 +52,7 @@ int database_row(const struct database *d, int shard)
 bool database_knows(const struct world *w, int shard)
 {
 	for (int i = 0; i < w->database->row_count; i++)
-		if (w->database->rows[i].shard == shard)
+		if (w->database->rows[i].shard == shard && !w->database->rows[i].forgotten)
 			return true;
 	return false;
 }
@@ -175,7 +181,8 @@ static void join(struct world *w, struct request *r)
 		return;
 	}
 	w->database->sessions[r->session].sinks = r->sinks;
-	w->database->sessions[r->session].generation = w->database->generation;
+	w->database->sessions[r->session].generation =
+		!w->database->hold && r->generation == w->database->generation ? r->generation : 0;
 	database_settle(w, r->session);
 }
 
@@ -292,6 +299,8 @@ void database_execute(struct world *w, struct request *r)
 	case CALL_BEGIN:
 		begin(w, r);
 		break;
+	case CALL_STREAM:
+		break;
 	case CALL_JOIN:
 		join(w, r);
 		break;
@@ -342,6 +351,8 @@ void database_execute(struct world *w, struct request *r)
 		break;
 	}
 	r->reply.generation = w->database->generation;
+	r->reply.start_ms = w->database->start_ms;
+	r->reply.hold = w->database->hold;
 }
 
 /* --- what must hold --- */
@@ -421,7 +432,7 @@ bool database_balanced(const struct world *w)
 		least = held[id] < least ? held[id] : least;
 		most = held[id] > most ? held[id] : most;
 	}
-	if (d->paused || live != w->workers || d->sinks != w->worker[0].sinks)
+	if (d->hold || live != w->workers || d->sinks != w->worker[0].sinks)
 		return false;
 	/* What stands still cannot move. */
 	for (int i = 0; i < w->shard_count; i++)
@@ -434,41 +445,10 @@ void database_check_end(struct world *w)
 {
 	const struct database *d = w->database;
 
-	assert(!d->paused);
+	assert(!d->hold);
 	for (uint64_t id = 1; id <= d->session_count; id++)
 		assert(d->sessions[id].state != MEMBER_LIVE &&
 		       d->sessions[id].state != MEMBER_DEAD);
 	for (int i = 0; i < d->row_count; i++)
 		assert(d->rows[i].owner == 0);
-}
-
-/* --- an operator --- */
-
-bool database_rewind(struct world *w, int shard)
-{
-	struct database *d = w->database;
-
-	if (!d->paused) {
-		d->paused = true;
-		return false;
-	}
-	for (int i = 0; i < d->row_count; i++)
-		if (d->rows[i].owner != 0)
-			return false;
-	d->paused = false;
-	if (!world_kept(w, shard))
-		return true; /* it is too late */
-	for (int i = 0; i < d->row_count; i++) {
-		struct row *row = &d->rows[i];
-
-		if (!world_descends(w, row->shard, shard))
-			continue;
-		row->done = false;
-		for (uint32_t sink = 0; sink < w->sink_count; sink++)
-			row->at[sink] = (struct position){ .there = row->at[sink].there };
-	}
-	d->generation++;
-	count_fault(w, FAULT_REWIND);
-	world_rewind(w, shard);
-	return true;
 }

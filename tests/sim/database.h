@@ -8,6 +8,8 @@
 #define SESSIONS_MAX 500
 #define MOVES_MAX    (SHARDS_MAX * SINKS_MAX)
 #define MEMBERS_MAX  64
+#define ROWS_MAX     (6 * SHARDS_MAX)
+#define HOLDS_MAX    8
 
 enum session_state { MEMBER_NONE, MEMBER_LIVE, MEMBER_DEAD, MEMBER_BURIED };
 
@@ -17,7 +19,7 @@ struct session {
 	int64_t beat, saves, lease_ms;
 	int64_t beaten_ms;   /* of the world: when its last beat was executed */
 	int64_t began_ms;    /* by the database's clock; nothing is decided by it */
-	uint64_t generation; /* of the stream when it joined */
+	uint64_t generation; /* of the stream, that it joined; 0: none */
 	unsigned sinks;      /* of the stream's member; 0: it has not joined */
 };
 
@@ -29,7 +31,8 @@ struct position {
 
 /* A row of `lane`, with its positions. */
 struct row {
-	bool removed; /* by a tidying */
+	bool removed;   /* by a tidying, or a reset */
+	bool forgotten; /* by a reset */
 	int shard;
 	bool root, done;
 	uint64_t owner, wanted_by;
@@ -37,15 +40,24 @@ struct row {
 	struct position at[SINKS_MAX];
 };
 
+struct hold {
+	int said; /* whose it is */
+	uint64_t generation, reset_from;
+	bool reset;
+	int64_t start_ms;
+};
+
 struct database {
 	struct session sessions[SESSIONS_MAX + 1]; /* by id */
 	uint64_t session_count;
-	struct row rows[SHARDS_MAX]; /* by id - 1 */
+	struct row rows[ROWS_MAX]; /* by id - 1 */
 	int row_count;
 	bool rooted;
 	unsigned sinks; /* the stored set; 0: none yet */
 	uint64_t lister, generation;
-	bool paused; /* everything is released, and nothing is claimed */
+	struct hold holds[HOLDS_MAX + 1]; /* by id */
+	int hold_count, hold;             /* 0: it is not held */
+	int64_t start_ms;                 /* of the world */
 	int64_t clock_offset_ms;
 	/* Until when it does not answer; and when it last left for long, and came back. */
 	int64_t away_until_ms, left_ms, back_ms;
@@ -53,6 +65,7 @@ struct database {
 
 enum call {
 	CALL_BEGIN,
+	CALL_STREAM,
 	CALL_JOIN,
 	CALL_SHARDS, /* after a tidying */
 	CALL_BEAT,
@@ -103,8 +116,11 @@ enum how { HOW_OK, HOW_RETRY, HOW_FENCED, HOW_INVALID };
 
 struct reply {
 	enum how how;
-	bool done;           /* KILL: it is dead. SHARDS: the stream is rooted */
-	uint64_t generation; /* of the stream */
+	bool done; /* KILL: it is dead. SHARDS: the stream is rooted. ADD: they are there */
+	/* of the stream */
+	uint64_t generation;
+	int64_t start_ms;
+	int hold;
 	struct given lanes[SHARDS_MAX];
 	size_t lane_count; /* ADD, CLAIM, HELD, SHARDS */
 	struct {
@@ -119,7 +135,7 @@ struct reply {
 	} rolls[2 * SINKS_MAX];
 	size_t roll_count; /* ROLLS */
 	/* ROUND */
-	bool rooted, served, lister, paused;
+	bool rooted, served, lister, stale;
 	uint32_t claimable, held;
 	uint64_t held_sum;
 	struct {
@@ -128,7 +144,7 @@ struct reply {
 		uint32_t held, leaving, coming;
 	} members[MEMBERS_MAX];
 	size_t member_count;
-	int wanted[SHARDS_MAX]; /* rows */
+	int wanted[ROWS_MAX]; /* rows */
 	size_t wanted_count;
 };
 
@@ -145,13 +161,14 @@ struct request {
 	uint64_t number;
 	int shard, index;
 	unsigned sinks;
+	uint64_t generation; /* JOIN, ADD */
 	bool own;
 	struct {
 		int shard;
-		bool root;
+		bool root, done;
 	} found[SHARDS_MAX];
 	size_t found_count;
-	int rows[SHARDS_MAX];
+	int rows[ROWS_MAX];
 	size_t row_count;
 	int after;
 	int64_t tidy_before_ms;
@@ -176,8 +193,13 @@ bool database_balanced(const struct world *w);
 /* What lands was sent by the shard's owner, while nobody else could have it. */
 void database_check_landing(struct world *w, const struct event *e);
 void database_check_end(struct world *w);
-/* An operator's steps: false where it has to wait. */
-bool database_rewind(struct world *w, int shard);
+
+/* database_holds.c: for an operator, who says each hold by a number */
+int database_hold(struct world *w, int said); /* its id; 0: it is over, or somebody else's */
+int database_owned(const struct world *w);
+/* shard -1: all of it. False: it is owned, held by another, or of another generation. */
+bool database_reset(struct world *w, int hold, uint64_t generation, int64_t start_ms, int shard);
+void database_go_on(struct world *w, int hold);
 
 /* database_lanes.c */
 void database_claim(struct world *w, struct request *r);
@@ -191,4 +213,6 @@ void database_settle(struct world *w, uint64_t session);
 int database_row(const struct database *d, int shard);
 bool database_live(const struct database *d, uint64_t session);
 bool database_served(const struct database *d, uint64_t session);
+/* And reads the generation that there is, which is not held. */
+bool database_may(const struct database *d, uint64_t session);
 void database_check_visible(struct world *w, int row);

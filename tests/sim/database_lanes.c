@@ -110,7 +110,7 @@ static bool is_head(const struct world *w, const struct row *row, uint64_t sessi
 	const struct database *d = w->database;
 	const struct row *parent = parent_of(w, row);
 
-	if (row->removed || row->owner != 0 || row->done || d->paused)
+	if (row->removed || row->owner != 0 || row->done)
 		return false;
 	if (row->wanted_by && row->wanted_by != session && database_live(d, row->wanted_by))
 		return false;
@@ -148,18 +148,18 @@ void database_round(struct world *w, struct request *r)
 	out->rooted = d->rooted;
 	out->served = database_served(d, r->session);
 	out->lister = d->lister == r->session;
-	out->paused = d->paused;
+	out->stale = d->sessions[r->session].generation != d->generation;
 	out->claimable = out->held = 0;
 	out->held_sum = 0;
 	for (int i = 0; i < d->row_count; i++) {
 		const struct row *row = &d->rows[i];
 
-		out->claimable += out->served && is_head(w, row, r->session);
+		out->claimable += database_may(d, r->session) && is_head(w, row, r->session);
 		if (row->owner != r->session)
 			continue;
 		out->held++;
 		out->held_sum += (uint64_t)i + 1;
-		if (d->paused || database_live(d, row->wanted_by))
+		if (database_live(d, row->wanted_by))
 			out->wanted[out->wanted_count++] = i;
 	}
 	for (uint64_t id = 1; id <= d->session_count; id++)
@@ -173,8 +173,20 @@ void database_add(struct world *w, struct request *r)
 {
 	struct database *d = w->database;
 
-	if (fenced(w, r))
+	if (fenced(w, r) || d->hold || r->generation != d->generation)
 		return;
+	r->reply.done = true;
+	for (size_t i = 0; i < r->found_count && !d->rooted; i++)
+		w->shards[r->found[i].shard].first = true;
+	/* What was lost before the first listing is not missed: reading begins there. But after a
+	 * reset what came again before is cut short. */
+	for (int i = 0; i < w->shard_count && !d->rooted; i++) {
+		int kept = world_first_kept(w, &w->shards[i]);
+
+		world_tell(w, i, kept);
+		w->shards[i].gap = w->shards[i].gap || (d->generation > 1 && kept > 0);
+	}
+	d->rooted = true;
 	for (size_t i = 0; i < r->found_count; i++) {
 		int shard = r->found[i].shard, at = database_row(d, shard);
 
@@ -183,25 +195,24 @@ void database_add(struct world *w, struct request *r)
 			struct row *row;
 
 			at = d->row_count++;
-			assert(at < SHARDS_MAX);
+			assert(at < ROWS_MAX);
 			row = &d->rows[at];
-			*row = (struct row){ .shard = shard, .root = r->found[i].root };
+			*row = (struct row){ .shard = shard,
+					     .root = r->found[i].root,
+					     .done = r->found[i].done };
 			parent = parent_of(w, row);
-			/* Of an older generation it may not know that its parent is read again. */
-			if (d->sessions[r->session].generation == d->generation &&
-			    (r->own || (parent && parent->owner == r->session)))
+			if (!row->done && (r->own || (parent && parent->owner == r->session)))
 				row->owner = r->session;
-			for (uint32_t sink = 0; sink < w->sink_count; sink++)
+			assert(!row->owner || !d->hold);
+			for (uint32_t sink = 0; sink < w->sink_count; sink++) {
 				row->at[sink].there = r->sinks & (1u << sink);
+				row->at[sink].done = row->done && row->at[sink].there;
+				if (row->at[sink].done) /* nothing of it is wanted */
+					world_must_cover(w, sink, shard, w->shards[shard].count);
+			}
 		}
 		give(w, at, &r->reply.lanes[r->reply.lane_count++]);
 	}
-	for (size_t i = 0; i < r->found_count && !d->rooted; i++)
-		w->shards[r->found[i].shard].first = true;
-	/* What was lost before the first listing is not missed: reading begins there. */
-	for (int i = 0; i < w->shard_count && !d->rooted; i++)
-		world_tell(w, i, world_first_kept(w, &w->shards[i]));
-	d->rooted = true;
 }
 
 /* Where the lane's furthest position is. */
@@ -233,6 +244,7 @@ static void take(struct world *w, struct request *r, int at)
 	struct database *d = w->database;
 	struct row *row = &d->rows[at], *parent = parent_of(w, row);
 
+	assert(!d->hold && d->sessions[r->session].generation == d->generation);
 	database_check_visible(w, at);
 	if (parent && parent->done)
 		database_check_visible(w, (int)(parent - d->rows));
@@ -268,10 +280,10 @@ static void check_claim(const struct world *w, uint64_t session, const bool *tak
 void database_claim(struct world *w, struct request *r)
 {
 	struct database *d = w->database;
-	bool taken[SHARDS_MAX] = { false }, more = true;
+	bool taken[ROWS_MAX] = { false }, more = true;
 	uint32_t heads = 0;
 
-	if (fenced(w, r) || !database_served(d, r->session))
+	if (fenced(w, r) || !database_may(d, r->session))
 		return;
 	for (int wished = 1; wished >= 0; wished--)
 		for (int i = 0; i < d->row_count && heads < r->max; i++) {
@@ -318,7 +330,7 @@ void database_wish(struct world *w, struct request *r)
 	uint32_t wished = 0;
 
 	if (fenced(w, r) || r->other == r->session || !database_live(d, r->other) ||
-	    !database_served(d, r->session))
+	    !database_may(d, r->session))
 		return;
 	for (int i = d->row_count; i-- > 0 && wished < r->max;) {
 		struct row *row = &d->rows[i];

@@ -186,7 +186,7 @@ MUTANTS = [
     ),
     (
         "a lane that was closed on its way out leaves",
-        "	if (l->leaving && (core_stands(l) || l->closed))\n		stay(c, lane);",
+        "	else if (l->leaving && (core_stands(l) || l->closed))\n		stay(c, lane);",
         "",
     ),
     (
@@ -226,8 +226,8 @@ MUTANTS = [
     ),
     (
         "a lane leaves before its pages are answered",
-        "(l->state == LANE_DRAINING && core_outstanding(l) == 0);",
-        "l->state == LANE_DRAINING;",
+        "l->state == LANE_STOPPED) &&\n		core_outstanding(l) == 0);",
+        "l->state == LANE_STOPPED) &&\n		core_outstanding(l) >= 0);",
     ),
     (
         "an end is saved before its parent's",
@@ -271,8 +271,8 @@ MUTANTS = [
     ),
     (
         "a child leaves before its parent",
-        "	return quiet && settled(c, l) && (l->parent == CORE_NONE || !c->lanes[l->parent].leaving);",
-        "	return quiet && settled(c, l);",
+        "	return is_quiet(l) && settled(c, l) &&\n	       (l->parent == CORE_NONE || !c->lanes[l->parent].leaving);",
+        "	return is_quiet(l) && settled(c, l);",
     ),
     (
         "a session emits beyond its lease",
@@ -334,6 +334,31 @@ MUTANTS = [
         "	if (parent_known)\n		return LINEAGE_CHILD;\n	return d->first || late",
         "	if (parent_known && d->parents[i] != SIZE_MAX)\n		return LINEAGE_CHILD;\n	return d->first || parent_known || late",
     ),
+    (
+        "what stands still stays when the stream is held",
+        "	l->leaving = core_stands(l) || !l->closed;",
+        "	l->leaving = !core_stands(l) && !l->closed;",
+    ),
+    (
+        "what closes on its way out has its children read",
+        "	if (core_stream_of(c, l)->held)\n		leave_held(c, lane);\n	else if (l->leaving && (core_stands(l) || l->closed))",
+        "	if (l->leaving && (core_stands(l) || l->closed))",
+    ),
+    (
+        "the rolls of a held stream are not asked for",
+        "		core_lane_hurry(c, l);\n		if (l->state == LANE_WAITING || l->state == LANE_FETCHING)",
+        "		if (l->state == LANE_WAITING || l->state == LANE_FETCHING)",
+    ),
+    (
+        "a shard leaves before it is known of its gap whether it is accepted",
+        "	if (l->state == LANE_STOPPED && l->at_gap && !l->gap_open)\n		return false;\n",
+        "",
+    ),
+    (
+        "a shard that was open at the start is not read",
+        "d->newest_child[i] < d->start_ms - CREATED_SLACK_MS;",
+        "d->newest_child[i] < d->start_ms + CREATED_SLACK_MS;",
+    ),
 ]
 
 # Rules that stand in SQL (2.0_workers.sql) or between threads and neighbours: the simulator has its
@@ -391,30 +416,6 @@ GLUE_MUTANTS = [
         "",
     ),
     (
-        "a rewind leaves the descendants where they are",
-        "database.c",
-        "if (!world_descends(w, row->shard, shard))",
-        "if (row->shard != shard)",
-    ),
-    (
-        "a rewind does not wait for the shards' release",
-        "database.c",
-        "\t\tif (d->rows[i].owner != 0)\n\t\t\treturn false;\n",
-        "",
-    ),
-    (
-        "while everything is to be released, free shards are claimed",
-        "database_lanes.c",
-        "row->owner != 0 || row->done || d->paused",
-        "row->owner != 0 || row->done",
-    ),
-    (
-        "a session goes on in another generation",
-        "process_lanes.c",
-        "	if (view->generation != p->generation) {",
-        "	if (false) {",
-    ),
-    (
         "a dead session's wishes are honoured",
         "database_lanes.c",
         "row->wanted_by != session && database_live(d, row->wanted_by)",
@@ -423,8 +424,8 @@ GLUE_MUTANTS = [
     (
         "a shard is stolen from a living session",
         "database_lanes.c",
-        "row->removed || row->owner != 0 || row->done || d->paused",
-        "row->removed || (row->owner != 0 && row->wanted_by != session) || row->done || d->paused",
+        "row->removed || row->owner != 0 || row->done",
+        "row->removed || (row->owner != 0 && row->wanted_by != session) || row->done",
     ),
     (
         "a child is claimed while its parent is not done",
@@ -447,10 +448,12 @@ GLUE_MUTANTS = [
     (
         "a worker with other sinks claims",
         "database_lanes.c",
-        "if (fenced(w, r) || !database_served(d, r->session))\n\t\treturn;\n\tfor (int wished",
-        "if (fenced(w, r))\n\t\treturn;\n\tfor (int wished",
+        "if (fenced(w, r) || !database_may(d, r->session))\n\t\treturn;\n\tfor (int wished",
+        "if (fenced(w, r) || d->hold || d->sessions[r->session].generation != d->generation)\n\t\treturn;\n\tfor (int wished",
         "	out->served = database_served(d, r->session);",
         "	out->served = true;",
+        "		out->claimable += database_may(d, r->session) &&",
+        "		out->claimable += !d->hold && !out->stale &&",
     ),
     (
         "a claim whose reply was lost is never found",
@@ -528,6 +531,84 @@ GLUE_MUTANTS = [
         "an ended session's messages are left in the sink's queue",
         "process_life.c",
         "\tif (p->again) /* nothing more may be sent, whatever else takes its time */\n\t\tsinks_cut(w, p->life, true);\n",
+        "",
+    ),
+    (
+        "a stream is reset before all of it is released",
+        "database_holds.c",
+        "d->generation != generation || database_owned(w) > 0)",
+        "d->generation != generation)",
+    ),
+    (
+        "a held stream's lanes are claimed",
+        "database.c",
+        "return database_served(d, session) && !d->hold &&",
+        "return database_served(d, session) &&",
+    ),
+    (
+        "what is found is added to a held stream",
+        "database_lanes.c",
+        "if (fenced(w, r) || d->hold || r->generation != d->generation)",
+        "if (fenced(w, r) || r->generation != d->generation)",
+    ),
+    (
+        "what was found under an older generation is added",
+        "database_lanes.c",
+        "if (fenced(w, r) || d->hold || r->generation != d->generation)",
+        "if (fenced(w, r) || d->hold)",
+    ),
+    (
+        "a join that comes late joins what there is",
+        "database.c",
+        "!w->database->hold && r->generation == w->database->generation ? r->generation : 0;",
+        "!w->database->hold ? w->database->generation : 0;",
+    ),
+    (
+        "a reset does not wait for a dead session's burial",
+        "database_holds.c",
+        "owned += d->rows[i].owner != 0;",
+        "owned += database_live(d, d->rows[i].owner);",
+    ),
+    (
+        "a reset raises no generation",
+        "database_holds.c",
+        "		d->generation = h->generation + 1;",
+        "		d->generation = h->generation;",
+    ),
+    (
+        "a rewind leaves the descendants as they are",
+        "database_holds.c",
+        "if (row->removed || !world_descends(w, row->shard, shard))",
+        "if (row->removed || row->shard != shard)",
+    ),
+    (
+        "a reset that is said again is made again",
+        "database_holds.c",
+        "if (h->reset && h->reset_from == generation && h->start_ms == start_ms)\n		return true;",
+        "if (h->reset && h->reset_from == generation && h->start_ms == start_ms) {\n		reset_all(w, start_ms);\n		return true;\n	}",
+    ),
+    (
+        "a hold that is said again after its end holds",
+        "database_holds.c",
+        "return d->hold == i ? i : 0;",
+        "return d->hold = i;",
+    ),
+    (
+        "the end of an older hold ends the next one",
+        "database_holds.c",
+        "	if (w->database->hold == hold)\n		w->database->hold = 0;",
+        "	w->database->hold = 0;",
+    ),
+    (
+        "a hold that was over before it was seen is overlooked",
+        "process_lanes.c",
+        "if (!r->done && !p->held) {",
+        "if (false) {",
+    ),
+    (
+        "a stream is opened again with what was known of its shards",
+        "process_hold.c",
+        "	lineage_release(&p->lineage);\n	lineage_init(&p->lineage);\n",
         "",
     ),
 ]

@@ -83,12 +83,12 @@ static int64_t time_of(struct world *w, int64_t length_ms)
 
 static void plan_some(struct world *w)
 {
-	static const enum fault kinds[] = { FAULT_CRASH,     FAULT_CRASH,     FAULT_CRASH,
-					    FAULT_STOP,      FAULT_STOP,      FAULT_PAUSE,
-					    FAULT_PAUSE,     FAULT_HANG,      FAULT_CUT,
-					    FAULT_CUT,       FAULT_AWAY,      FAULT_STORE_CLOCK,
-					    FAULT_AWS_CLOCK, FAULT_RELEASED,  FAULT_RELEASED,
-					    FAULT_RELEASED,  FAULT_SINK_FATAL };
+	static const enum fault kinds[] = { FAULT_CRASH,     FAULT_CRASH,      FAULT_CRASH,
+					    FAULT_STOP,      FAULT_STOP,       FAULT_PAUSE,
+					    FAULT_PAUSE,     FAULT_HANG,       FAULT_CUT,
+					    FAULT_CUT,       FAULT_AWAY,       FAULT_STORE_CLOCK,
+					    FAULT_AWS_CLOCK, FAULT_RELEASED,   FAULT_RELEASED,
+					    FAULT_RELEASED,  FAULT_SINK_FATAL, FAULT_CUT };
 
 	for (uint64_t n = 3 + roll(w, 7); n > 0; n--) {
 		enum fault f = kinds[roll(w, sizeof(kinds) / sizeof(*kinds))];
@@ -99,6 +99,12 @@ static void plan_some(struct world *w)
 	}
 	if (!w->stop_on_error && !(w->outage_ms && !w->gap_oldest) && one_in(w, 5))
 		plan_add(w, FAULT_REWIND, time_of(w, 0), 0, 0);
+	if (one_in(w, 3))
+		plan_add(w, FAULT_HELD, time_of(w, 0), soon(w, 3 * w->lease_ms), 0);
+	if (one_in(w, 3))
+		plan_add(w, FAULT_RESET, time_of(w, 0), 0, 0);
+	if (one_in(w, 6))
+		plan_add(w, FAULT_RESET, time_of(w, 0), 0, 0);
 }
 
 /* The workers come back one after the other, with another set of sinks. A sink whose rolls somebody
@@ -174,13 +180,14 @@ static void outage(struct world *w)
 				     w->outage_until_ms - w->now_ms + soon(w, 5000));
 }
 
-static void begin_rewind(struct world *w)
+/* False: an operator is at work. */
+static bool begin_hold(struct world *w, const struct planned *f)
 {
 	int shard = (int)roll(w, (uint64_t)w->shard_count);
 
-	if (!database_knows(w, shard) || !world_kept(w, shard))
-		return;
-	pend(w, (struct event){ .type = EVENT_REWIND, .shard = shard }, 0);
+	if (f->fault == FAULT_REWIND && (!database_knows(w, shard) || !world_kept(w, shard)))
+		return true;
+	return holder_begin(w, f->fault, f->fault == FAULT_REWIND ? shard : -1, f->length_ms);
 }
 
 /* A fault of one process, where there is one. */
@@ -230,7 +237,8 @@ static void happen(struct world *w, struct planned *f)
 		if (w->now_ms < w->database->away_until_ms)
 			return;
 		w->database->away_until_ms = w->now_ms + f->length_ms;
-		if (f->length_ms > w->lease_ms / 2) { /* long enough to be noticed */
+		/* Long enough to be noticed, also by who tries to bury another meanwhile. */
+		if (f->length_ms > w->lease_ms) {
 			w->database->left_ms = w->now_ms;
 			w->database->back_ms = w->database->away_until_ms;
 		}
@@ -242,8 +250,10 @@ static void happen(struct world *w, struct planned *f)
 		k->aws_offset_ms = (int64_t)roll(w, 40 * 60000) - 20 * 60000;
 		break;
 	case FAULT_REWIND:
-		begin_rewind(w);
-		return;
+	case FAULT_HELD:
+	case FAULT_RESET:
+		f->done = begin_hold(w, f);
+		return; /* counted when it goes on */
 	case FAULT_DEPLOYED:
 		k->sinks = (unsigned)f->length_ms;
 		if (k->process)
@@ -264,7 +274,7 @@ void plan_happen(struct world *w, const struct event *e)
 	int64_t again_ms = soon(w, 1500);
 
 	happen(w, f);
-	if (f->fault == FAULT_REWIND || (f->done && !(again && f->length_ms > 0)))
+	if (f->done && !(again && f->length_ms > 0))
 		return;
 	/* Nobody was there, or it happens again: to somebody else, a little later. */
 	f->worker = (f->worker + 1) % w->workers;

@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-#define ACTIONS      64
-#define AWS_EPOCH_MS 1700000000000 /* when the world begins */
+#define ACTIONS 64
 
 int64_t process_now(const struct world *w, const struct process *p)
 {
@@ -101,10 +100,6 @@ void process_core(struct world *w, struct process *p)
 					  .fetches_max = 4,
 					  .lanes_max = 1 + (uint32_t)roll(w, 6),
 					  .seed = roll(w, 1 << 30) };
-	struct pacing_limits limits = { .min_ms = w->poll_min_ms,
-					.max_ms = w->poll_max_ms,
-					.budget = w->budget };
-	uint32_t of_core[SINKS_MAX];
 
 	core_init(&p->core, &settings);
 	lineage_init(&p->lineage);
@@ -113,16 +108,30 @@ void process_core(struct world *w, struct process *p)
 			continue;
 		p->sinks[p->sink_count] = sink;
 		p->open[p->sink_count].number = 1;
-		of_core[p->sink_count++] = core_add_sink(&p->core, w->sinks[sink].rolls);
+		core_add_sink(&p->core, w->sinks[sink].rolls);
+		p->sink_count++;
 	}
+	process_core_stream(w, p);
+}
+
+void process_core_stream(struct world *w, struct process *p)
+{
+	struct pacing_limits limits = { .min_ms = w->poll_min_ms,
+					.max_ms = w->poll_max_ms,
+					.budget = w->budget };
+	uint32_t of_core[SINKS_MAX];
+
+	for (uint32_t sink = 0; sink < p->sink_count; sink++)
+		of_core[sink] = sink;
 	core_add_stream(&p->core, &limits, of_core, p->sink_count);
 }
 
-/* A second's worth may have been put by. */
+/* A second's worth may have been put by, each time that the stream was opened. */
 static void fetch(struct world *w, struct process *p, uint32_t lane)
 {
 	p->calls++;
-	assert(w->budget == 0 || p->calls * 1000 <= w->budget * (w->now_ms - p->booted_ms + 1000));
+	assert(w->budget == 0 || p->calls * 1000 <= w->budget * (w->now_ms - p->booted_ms +
+								 1000 * (1 + (int64_t)p->opened)));
 	process_pend(w, p, (struct event){ .type = EVENT_FETCH, .lane = lane }, soon(w, 80));
 }
 
@@ -140,7 +149,7 @@ static void save(struct world *w, struct process *p)
 static bool about_lane(const struct event *e)
 {
 	return e->type == EVENT_FETCH || e->type == EVENT_GAP || e->type == EVENT_ANSWER ||
-	       e->type == EVENT_RETRY || e->type == EVENT_CHILDREN;
+	       e->type == EVENT_RETRY;
 }
 
 /* Nothing of it is under way, and all of it can be seen; parents go first. */
@@ -165,7 +174,11 @@ static void act(struct world *w, struct process *p, const struct core_action *a)
 		break;
 	case CORE_DISCOVER:
 		p->lanes[a->lane].searches = 0;
-		process_pend(w, p, (struct event){ .type = EVENT_CHILDREN, .lane = a->lane },
+		process_pend(w, p,
+			     (struct event){ .type = EVENT_CHILDREN,
+					     .lane = a->lane,
+					     .shard = p->lanes[a->lane].shard,
+					     .generation = p->opened },
 			     soon(w, 80));
 		break;
 	case CORE_PREPARE:
@@ -280,7 +293,7 @@ void process_happen(struct world *w, struct process *p, const struct event *e)
 		process_fetch(w, p, e);
 		break;
 	case EVENT_GAP:
-		process_gap_accepted(w, p, e->lane);
+		process_gap_recorded(w, p, e->lane);
 		break;
 	case EVENT_ANSWER:
 		process_answer(w, p, e);
@@ -292,7 +305,7 @@ void process_happen(struct world *w, struct process *p, const struct event *e)
 		process_list(w, p);
 		break;
 	case EVENT_CHILDREN:
-		process_children(w, p, e->lane);
+		process_children(w, p, e);
 		break;
 	case EVENT_PREPARED:
 		on_prepared(w, p, e->sink);

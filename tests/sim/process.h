@@ -46,7 +46,7 @@ struct roll_under_way {
 	bool unfinished; /* prepared and not yet finished */
 };
 
-enum job_type { JOB_SAVE, JOB_ADD, JOB_SHARDS, JOB_LETTER };
+enum job_type { JOB_SAVE, JOB_ADD, JOB_SHARDS, JOB_LETTER, JOB_STREAM, JOB_JOIN, JOB_FIRST };
 struct job {
 	enum job_type type;
 	uint32_t lane, sink; /* LETTER */
@@ -54,7 +54,7 @@ struct job {
 	unsigned let_go;     /* ADD: the process's when it was asked for */
 	struct {
 		int shard;
-		bool root;
+		bool root, done;
 	} found[SHARDS_MAX];
 	size_t found_count;
 };
@@ -101,6 +101,7 @@ struct steward {
 	unsigned failures, tries;
 	uint32_t patience;
 	bool quiet, poked, held_wanted;
+	bool held; /* the stream is, or was since it was opened */
 	/* of the round under way */
 	struct reply sessions, view;
 	size_t session_at;
@@ -113,7 +114,7 @@ struct steward {
 		uint32_t lane;
 	} leaving[4 * SHARDS_MAX];
 	size_t leaving_count, leaving_sent;
-	bool doubtful[SHARDS_MAX]; /* rows whose release had no reply */
+	bool doubtful[ROWS_MAX]; /* rows whose release had no reply */
 };
 
 enum phase { PHASE_BEGIN, PHASE_RUN, PHASE_STOP, PHASE_END };
@@ -128,6 +129,10 @@ struct process {
 	int64_t emit_until_ms, beat_from_ms;
 	int64_t booted_ms, calls;
 	uint64_t generation;
+	int64_t start_ms;          /* of the world */
+	bool found_held;           /* when it read these two */
+	bool held, opening;        /* worker_hold.c */
+	unsigned opened;           /* times */
 	uint32_t sinks[SINKS_MAX]; /* of the world, by the core's index */
 	uint32_t sink_count;
 	unsigned sink_set;
@@ -167,6 +172,8 @@ void process_pend(struct world *w, struct process *p, struct event e, int64_t de
 void process_core(struct world *w, struct process *p);
 void process_feed(struct world *w, struct process *p, struct core_event e);
 void process_tick(struct world *w, struct process *p);
+/* The stream becomes the core's. */
+void process_core_stream(struct world *w, struct process *p);
 /* The open rolls end, but where the core has to see to it, since a lane leaves. */
 void process_roll(struct world *w, struct process *p);
 int64_t process_wake_ms(const struct world *w, const struct process *p);
@@ -204,7 +211,7 @@ enum burial_result burial_sink(struct world *w, struct process *p, struct burial
 
 /* process_pages.c: from AWS to the sinks */
 void process_fetch(struct world *w, struct process *p, const struct event *e);
-void process_gap_accepted(struct world *w, struct process *p, uint32_t lane);
+void process_gap_recorded(struct world *w, struct process *p, uint32_t lane);
 void process_answer(struct world *w, struct process *p, const struct event *e);
 void process_again(struct world *w, struct process *p, const struct event *e);
 void process_lettered(struct world *w, struct process *p, uint32_t lane, uint32_t sink);
@@ -219,10 +226,17 @@ void process_added(struct world *w, struct process *p, const struct reply *r, un
 void process_known(struct world *w, struct process *p, const struct reply *r);
 void process_settled(struct world *w, struct process *p);
 
+/* process_hold.c */
+void process_hold(struct world *w, struct process *p);
+/* True: it takes no part in the stream now. */
+bool process_hold_see(struct world *w, struct process *p, const struct reply *view);
+void process_stream(struct process *p, const struct reply *r);
+void process_opened(struct world *w, struct process *p, const struct reply *r);
+
 /* process_listing.c: shards are looked for */
 void process_list_start(struct world *w, struct process *p, int64_t delay_ms);
 void process_list(struct world *w, struct process *p);
-void process_children(struct world *w, struct process *p, uint32_t lane);
+void process_children(struct world *w, struct process *p, const struct event *e);
 void process_look_through(struct world *w, struct process *p, int parent,
 			  const struct streams_shard *shards, size_t count);
 

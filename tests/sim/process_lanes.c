@@ -85,7 +85,9 @@ static void take_one(struct world *w, struct process *p, const struct given *g, 
 {
 	if (p->lane_of[know(w, p, g->shard)] != CORE_NONE)
 		return;
-	if (!must_wait(w, p, g))
+	if (p->held)
+		steward_let_go(w, p, g->row, CORE_NONE);
+	else if (!must_wait(w, p, g))
 		add_lane(w, p, g);
 	else if (all)
 		steward_let_go(w, p, g->row, CORE_NONE);
@@ -127,6 +129,9 @@ void process_drop(struct world *w, struct process *p, uint32_t lane, uint32_t th
 
 	assert(l->used);
 	l->used = false;
+	for (size_t i = 0; i < p->settled_count; i++)
+		if (p->settled[i] == lane)
+			p->settled[i] = CORE_NONE; /* it stood still, and was let go of */
 	p->lane_of[lineage_find(&p->lineage, w->shards[l->shard].id)] = then;
 	core_drop_lane(&p->core, lane);
 }
@@ -195,9 +200,9 @@ static void see_unclaimed(struct world *w, struct process *p)
 
 void process_viewed(struct world *w, struct process *p, const struct reply *view)
 {
-	/* What it knows of lanes that were read is no longer true. */
-	if (view->generation != p->generation) {
-		process_lost(w, p);
+	if (process_hold_see(w, p, view)) {
+		if (!p->steward.claimed && !p->opening)
+			reconcile(w, p, view);
 		return;
 	}
 	p->rooted = p->rooted || view->rooted;
@@ -253,7 +258,9 @@ static void add_found(struct world *w, struct process *p, const struct lineage_f
 		}
 		know(w, p, shard);
 		j->found[j->found_count].shard = shard;
-		j->found[j->found_count++].root = found[i].kind == LINEAGE_ROOT;
+		j->found[j->found_count].done = found[i].kind == LINEAGE_UNREAD;
+		j->found[j->found_count++].root =
+			found[i].kind == LINEAGE_ROOT || found[i].kind == LINEAGE_UNREAD;
 	}
 	p->adding++;
 	saver_run(w, p);
@@ -264,9 +271,11 @@ void process_look_through(struct world *w, struct process *p, int parent,
 {
 	struct lineage_found found[2 * SHARDS_MAX];
 	bool first = !p->rooted && parent < 0;
-	size_t n = lineage_diff(&p->lineage, shards, count, first, 0, process_aws_now(w, p), found);
+	int64_t start_ms = p->start_ms > 0 ? AWS_EPOCH_MS + p->start_ms : 0;
+	size_t n = lineage_diff(&p->lineage, shards, count, first, start_ms, process_aws_now(w, p),
+				found);
 
-	if (n == 0)
+	if (n == 0 || p->held)
 		return;
 	if (parent < 0)
 		p->rooted = true;
@@ -283,6 +292,10 @@ void process_added(struct world *w, struct process *p, const struct reply *r, un
 {
 	bool free_ones = false;
 
+	if (!r->done && !p->held) { /* what it knows of the stream's shards is not so */
+		p->steward.held = true;
+		process_hold(w, p);
+	}
 	for (size_t i = 0; i < r->lane_count; i++) {
 		struct given fresh = r->lanes[i], *g = &fresh;
 
@@ -293,7 +306,9 @@ void process_added(struct world *w, struct process *p, const struct reply *r, un
 		}
 		if (p->lane_of[know(w, p, g->shard)] != CORE_NONE)
 			continue; /* it was taken over meanwhile */
-		if (is_fresh(w, p, g) && let_go == p->let_go)
+		if (p->held)
+			steward_let_go(w, p, g->row, CORE_NONE);
+		else if (is_fresh(w, p, g) && let_go == p->let_go)
 			add_lane(w, p, g);
 		else
 			steward_ask_held(w, p);

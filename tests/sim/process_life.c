@@ -12,6 +12,7 @@ static void ask(struct world *w, struct process *p, enum call call)
 
 	r->after = 0;
 	r->tidy_before_ms = 0;
+	r->generation = p->generation;
 	request_send(w, p, r);
 }
 
@@ -44,6 +45,9 @@ static void serve(struct world *w, struct process *p)
 	steward_begin(w, p);
 	saver_begin(w, p);
 	process_feed(w, p, (struct core_event){ .type = CORE_CHILDREN, .lane = CORE_NONE });
+	p->steward.held = p->found_held;
+	if (p->found_held)
+		process_hold(w, p);
 }
 
 static void gone(struct world *w, struct process *p)
@@ -169,10 +173,13 @@ void process_life_reply(struct world *w, struct process *p, const struct request
 	}
 	switch (r->call) {
 	case CALL_BEGIN:
+		ask(w, p, CALL_STREAM);
+		break;
+	case CALL_STREAM:
+		process_stream(p, &r->reply);
 		ask(w, p, CALL_JOIN);
 		break;
 	case CALL_JOIN:
-		p->generation = r->reply.generation;
 		ask(w, p, CALL_SHARDS);
 		break;
 	default:

@@ -112,6 +112,8 @@ void process_list(struct world *w, struct process *p)
 	size_t count;
 
 	p->listing_runs = false;
+	if (p->opening)
+		return; /* it is of what is left */
 	if (noise(w, FAULT_LISTING_FAILED)) {
 		process_list_start(w, p, soon(w, 2000));
 		return;
@@ -137,19 +139,31 @@ void process_list(struct world *w, struct process *p)
 
 /* --- children --- */
 
-void process_children(struct world *w, struct process *p, uint32_t lane)
+void process_children(struct world *w, struct process *p, const struct event *e)
 {
 	struct streams_shard shards[SHARDS_MAX];
+	uint32_t lane = e->lane;
 	struct sim_lane *l = &p->lanes[lane];
-	size_t count = children(w, l->shard, shards);
+	size_t count;
 
+	if (e->generation != p->opened)
+		return;
+	if (!l->used || l->shard != e->shard || !p->core.lanes[lane].closed) {
+		children_known(w, p, CORE_NONE); /* it stood still, and was let go of */
+		return;
+	}
+	count = children(w, l->shard, shards);
 	if (count > 0) {
 		process_look_through(w, p, l->shard, shards, count);
 		children_known(w, p, lane);
 	} else if (++l->searches < CHILD_TRIES) {
 		int64_t wait_ms = (int64_t)CHILD_BASE_MS << l->searches;
 
-		process_pend(w, p, (struct event){ .type = EVENT_CHILDREN, .lane = lane },
+		process_pend(w, p,
+			     (struct event){ .type = EVENT_CHILDREN,
+					     .lane = lane,
+					     .shard = e->shard,
+					     .generation = e->generation },
 			     soon(w, wait_ms < CHILD_MAX_MS ? wait_ms : CHILD_MAX_MS));
 	} else { /* the next full listing decides */
 		l->wants_listing = true;

@@ -31,18 +31,20 @@ static void stand_at_gap(struct world *w, struct process *p, uint32_t lane)
 	l->has_iterator = false;
 	world_tell(w, l->shard, gone ? s->count : world_first_kept(w, s));
 	fetch_failed(w, p, lane, ERROR_TRIMMED);
-	if (w->gap_oldest)
-		process_pend(w, p, (struct event){ .type = EVENT_GAP, .lane = lane }, soon(w, 80));
-	else
-		s->gap_stops = true;
+	process_pend(w, p, (struct event){ .type = EVENT_GAP, .lane = lane }, soon(w, 80));
+	s->gap_stops = s->gap_stops || !w->gap_oldest;
 }
 
-void process_gap_accepted(struct world *w, struct process *p, uint32_t lane)
+/* It is recorded; and with `gap: oldest` accepted at once. */
+void process_gap_recorded(struct world *w, struct process *p, uint32_t lane)
 {
 	struct sim_lane *l = &p->lanes[lane];
 
-	l->gap_accepted = l->from_horizon = true;
-	process_feed(w, p, (struct core_event){ .type = CORE_GAP, .lane = lane, .accepted = true });
+	if (w->gap_oldest)
+		l->gap_accepted = l->from_horizon = true;
+	process_feed(
+		w, p,
+		(struct core_event){ .type = CORE_GAP, .lane = lane, .accepted = w->gap_oldest });
 }
 
 /* False: the place is trimmed. A place that is gone gives an error, or where AWS is kind (it is not
@@ -130,6 +132,9 @@ void process_fetch(struct world *w, struct process *p, const struct event *e)
 	struct sim_lane *l = &p->lanes[e->lane];
 
 	assert(l->used);
+	/* One that is not dead reads only what it has. */
+	assert(!database_live(w->database, p->session) ||
+	       database_owner(w, l->shard) == p->session);
 	if (noise(w, FAULT_THROTTLED)) {
 		fetch_failed(w, p, e->lane, ERROR_THROTTLED);
 		return;
@@ -150,7 +155,8 @@ void process_fetch(struct world *w, struct process *p, const struct event *e)
 static bool wants(const struct world *w, const struct process *p, const struct sim_lane *l,
 		  uint32_t sink, int index)
 {
-	return index >= l->have[sink] && !w->sinks[p->sinks[sink]].filtered[l->shard][index];
+	return index >= l->have[sink] && !w->sinks[p->sinks[sink]].filtered[l->shard][index] &&
+	       world_record_ms(shard_of(w, l), index) >= p->start_ms;
 }
 
 static bool poisoned(const struct world *w, const struct process *p, const struct sim_lane *l,

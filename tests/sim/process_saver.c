@@ -94,9 +94,11 @@ static void ask(struct world *w, struct process *p)
 	case JOB_ADD:
 		r = request_new(w, p, CALLER_SAVER, CALL_ADD);
 		r->own = j->own;
+		r->generation = p->generation;
 		for (size_t i = 0; i < j->found_count; i++) {
 			r->found[i].shard = j->found[i].shard;
 			r->found[i].root = j->found[i].root;
+			r->found[i].done = j->found[i].done;
 		}
 		r->found_count = j->found_count;
 		break;
@@ -113,6 +115,18 @@ static void ask(struct world *w, struct process *p)
 				   .pages[p->lanes[j->lane].handovers[j->sink].page % CORE_PAGES]
 				   .from +
 			   (int)p->lanes[j->lane].handovers[j->sink].first;
+		break;
+	case JOB_STREAM:
+		r = request_new(w, p, CALLER_SAVER, CALL_STREAM);
+		break;
+	case JOB_JOIN:
+		r = request_new(w, p, CALLER_SAVER, CALL_JOIN);
+		r->generation = p->generation;
+		break;
+	case JOB_FIRST:
+		r = request_new(w, p, CALLER_SAVER, CALL_SHARDS);
+		r->after = 0;
+		r->tidy_before_ms = 0;
 		break;
 	default:
 		return;
@@ -173,6 +187,16 @@ static void on_done(struct world *w, struct process *p, const struct job *j,
 		break;
 	case JOB_LETTER:
 		process_lettered(w, p, j->lane, j->sink);
+		break;
+	case JOB_STREAM:
+		process_stream(p, &r->reply);
+		saver_job(p, JOB_JOIN);
+		break;
+	case JOB_JOIN:
+		saver_job(p, JOB_FIRST);
+		break;
+	case JOB_FIRST:
+		process_opened(w, p, &r->reply);
 		break;
 	}
 }

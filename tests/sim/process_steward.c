@@ -126,6 +126,7 @@ static void share(struct world *w, struct process *p)
 	for (size_t i = 0; i < s->view.member_count; i++) {
 		members[i] = (struct store_round_member){ .stream = 1,
 							  .served = s->view.members[i].served,
+							  .stream_held = s->view.hold != 0,
 							  .held = s->view.members[i].held,
 							  .leaving = s->view.members[i].leaving,
 							  .coming = s->view.members[i].coming };
@@ -151,6 +152,9 @@ static void on_round(struct world *w, struct process *p, const struct request *r
 	struct steward *s = &p->steward;
 
 	s->view = r->reply;
+	s->held = s->held || s->view.hold || s->view.stale;
+	if (s->held)
+		s->view.claimable = 0;
 	s->claimed = false;
 	s->wish = 0;
 	if (s->quiet)

@@ -69,12 +69,6 @@ static void to_process(struct world *w, const struct event *e)
 	process_happen(w, p, e);
 }
 
-static void rewind_goes_on(struct world *w, const struct event *e)
-{
-	if (w->now_ms < w->database->away_until_ms || !database_rewind(w, e->shard))
-		pend(w, *e, 500);
-}
-
 static void boot(struct world *w, const struct event *e)
 {
 	if (w->outage_ms && w->now_ms >= w->outage_ms && w->now_ms < w->outage_until_ms)
@@ -105,8 +99,9 @@ static void happen(struct world *w, const struct event *e)
 	case EVENT_BOOT:
 		boot(w, e);
 		break;
-	case EVENT_REWIND:
-		rewind_goes_on(w, e);
+	case EVENT_HOLDER:
+	case EVENT_HOLDER_LATE:
+		holder_happen(w, e);
 		break;
 	case EVENT_CHECK:
 		check(w);

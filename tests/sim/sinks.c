@@ -66,7 +66,8 @@ void sink_land(struct world *w, const struct event *e)
 
 	database_check_landing(w, e);
 	for (int i = e->from; i < e->to; i++)
-		if (!k->filtered[e->shard][i])
+		if (!k->filtered[e->shard][i] &&
+		    world_record_ms(&w->shards[e->shard], i) >= w->start_ms)
 			world_append(w, e->sink, (struct ref){ (uint8_t)e->shard, (uint8_t)i });
 }
 

@@ -64,7 +64,8 @@ static int add_shard(struct world *w, int parent, int64_t opens_ms)
 		s->listed_ms = 0;
 	else if (s->listed_ms < w->shards[parent].listed_ms)
 		s->listed_ms = w->shards[parent].listed_ms;
-	snprintf(s->id, sizeof(s->id), "shardId-%020lld-%08x", (long long)opens_ms, at);
+	snprintf(s->id, sizeof(s->id), "shardId-%020lld-%08x", (long long)(AWS_EPOCH_MS + opens_ms),
+		 at);
 	for (int i = 0; i < s->count; i++) {
 		s->key[i] = (uint8_t)roll(w, KEYS);
 		s->poison[i] = one_in(w, 80);
@@ -207,7 +208,8 @@ static bool covered(struct world *w, uint32_t sink, int shard, int index)
 	const struct sink_world *k = &w->sinks[sink];
 
 	return k->seen[shard][index] || k->filtered[shard][index] || k->lettered[shard][index] ||
-	       k->stored[shard][index] || w->shards[shard].told[index];
+	       k->stored[shard][index] || w->shards[shard].told[index] ||
+	       world_record_ms(&w->shards[shard], index) < w->start_ms;
 }
 
 void world_must_cover(struct world *w, uint32_t sink, int shard, int count)
@@ -225,7 +227,8 @@ void world_must_see(struct world *w, uint32_t sink, int shard, int count)
 
 	for (int i = 0; i < count; i++)
 		assert(k->seen[shard][i] || k->filtered[shard][i] || k->lettered[shard][i] ||
-		       w->shards[shard].told[i]);
+		       w->shards[shard].told[i] ||
+		       world_record_ms(&w->shards[shard], i) < w->start_ms);
 }
 
 /* What is lost for good holds nobody up: that it is told, the end checks. */
@@ -313,6 +316,19 @@ void world_rewind(struct world *w, int shard)
 		}
 }
 
+/* What was told of gaps is as if it had not been: it is found again, or does not matter. */
+void world_reset(struct world *w, int64_t start_ms)
+{
+	for (int s = 0; s < w->shard_count; s++) {
+		struct shard *shard = &w->shards[s];
+
+		world_rewind(w, s);
+		memset(shard->told, 0, sizeof(shard->told));
+		shard->gap_stops = shard->first = shard->orphan = false;
+	}
+	w->start_ms = start_ms;
+}
+
 /* --- the end --- */
 
 static bool stands_at_gap(const struct world *w, int shard)
@@ -365,7 +381,8 @@ bool world_complete(struct world *w)
 }
 
 /* Per key the last that was written is the newest that there is, whatever came twice: unless what
- * came again was cut short, by a gap or where the shard stands still. */
+ * came again was cut short, by a gap or where the shard stands still; or it is older than the start
+ * that the stream was reset to. */
 static void check_last_is_newest(const struct world *w, uint32_t sink)
 {
 	const struct sink_world *k = &w->sinks[sink];
@@ -373,7 +390,8 @@ static void check_last_is_newest(const struct world *w, uint32_t sink)
 
 	memset(last, 0, sizeof(last));
 	for (size_t i = 0; i < k->log_count; i++)
-		last[k->log[i].shard][k->log[i].index] = i + 1;
+		if (world_record_ms(&w->shards[k->log[i].shard], k->log[i].index) >= w->start_ms)
+			last[k->log[i].shard][k->log[i].index] = i + 1;
 	for (int s = 0; s < w->shard_count; s++) {
 		size_t newest[KEYS] = { 0 };
 

@@ -23,9 +23,10 @@
 #define LOG_MAX      32768
 #define EVENTS_MAX   4096
 #define REQUESTS_MAX 192
-#define PLAN_MAX     16
+#define PLAN_MAX     24
 #define RETENTION_MS (24LL * 60 * 60 * 1000)
 #define HOUR_MS      (60LL * 60 * 1000)
+#define AWS_EPOCH_MS 1700000000000 /* when the world begins */
 
 /* What can go wrong, and what of it a seed may have as noise (a share of a thousand occasions). */
 #define FAULTS(X)                                                                                  \
@@ -47,6 +48,8 @@
 	X(REBALANCED, "a shard moves to the worker that wished for it")                            \
 	X(RELEASED, "shards are asked to leave for no reason")                                     \
 	X(REWIND, "a shard and its descendants are read again")                                    \
+	X(HELD, "the stream is held, and goes on")                                                 \
+	X(RESET, "it is reset meanwhile, and read again from some time on")                        \
 	X(DEPLOYED, "a worker comes back with another set of sinks")                               \
 	X(SPLIT, "a shard has two children")                                                       \
 	X(ROTATED, "a shard has one child")                                                        \
@@ -134,7 +137,8 @@ enum event_type {
 	EVENT_VISIBLE, /* a sink completes a roll */
 	EVENT_PLAN,    /* a planned fault */
 	EVENT_BOOT,    /* of a worker */
-	EVENT_REWIND,  /* goes on once everything is released */
+	EVENT_HOLDER,
+	EVENT_HOLDER_LATE, /* a call of it that was given up */
 	EVENT_CHECK,
 	/* of a process: they wait while it stands still, and end with it */
 	EVENT_REPLY,
@@ -144,7 +148,7 @@ enum event_type {
 	EVENT_STEWARD,
 	EVENT_BURIED, /* the sink is done with a dead session's roll */
 	EVENT_FETCH,
-	EVENT_GAP, /* the one that a lane stands at is accepted */
+	EVENT_GAP, /* the one that a lane stands at is recorded */
 	EVENT_ANSWER,
 	EVENT_RETRY,
 	EVENT_LIST,     /* all shards */
@@ -181,6 +185,22 @@ struct planned {
 	bool done;
 };
 
+/* Who holds the stream; one at a time. */
+enum holder_step {
+	HOLDER_NOBODY,
+	HOLDER_HOLD,
+	HOLDER_WAIT,
+	HOLDER_RESET,
+	HOLDER_GO_ON,
+};
+struct holder {
+	enum holder_step step;
+	enum fault what; /* HELD, REWIND or RESET */
+	int said, hold, shard;
+	int64_t until_ms, start_ms;
+	uint64_t generation;
+};
+
 struct process;
 struct request;
 struct database;
@@ -211,6 +231,9 @@ struct world {
 	int plan_count;
 	int64_t quiet_ms;                   /* no faults from then on */
 	int64_t outage_ms, outage_until_ms; /* 0: there is none */
+	struct holder holder;
+	int holders;      /* so far */
+	int64_t start_ms; /* what is older is not wanted any more */
 	/* what is there */
 	struct shard shards[SHARDS_MAX];
 	int shard_count;
@@ -263,6 +286,13 @@ bool world_stands(const struct world *w, int shard);
 /* Everything that will ever come has come, and it is where it should be. */
 bool world_complete(struct world *w);
 void world_check_end(struct world *w);
+
+/* From now on everything is read again, but for what is older than start_ms. */
+void world_reset(struct world *w, int64_t start_ms);
+
+/* holder.c: false where one is at work */
+bool holder_begin(struct world *w, enum fault what, int shard, int64_t length_ms);
+void holder_happen(struct world *w, const struct event *e);
 
 /* events.c */
 void pend(struct world *w, struct event e, int64_t delay_ms);

@@ -26,16 +26,6 @@ UPDATE sluice.member m SET generation = s.generation FROM sluice.stream s WHERE 
 
 -- --- who may read ---
 
--- A member that joined this generation, or who never joined (nobody but a test). The stream is
--- locked by the caller.
-CREATE FUNCTION sluice.may_add(p_session uuid, p_stream bigint) RETURNS boolean
-LANGUAGE sql STABLE AS $$
-	SELECT s.hold IS NULL AND NOT EXISTS (
-		SELECT FROM sluice.member m WHERE m.stream = s.id AND m.session = p_session
-		AND m.generation <> s.generation)
-	FROM sluice.stream s WHERE s.id = p_stream
-$$;
-
 CREATE OR REPLACE FUNCTION sluice.served(p_session uuid, p_stream bigint) RETURNS boolean
 LANGUAGE sql STABLE AS $$
 	SELECT EXISTS (SELECT FROM sluice.member m JOIN sluice.stream s ON s.id = m.stream
@@ -43,29 +33,41 @@ LANGUAGE sql STABLE AS $$
 		AND s.hold IS NULL AND m.generation = s.generation)
 $$;
 
-CREATE OR REPLACE FUNCTION sluice.stream_join(p_session uuid, p_stream bigint, p_sinks integer[])
-RETURNS void LANGUAGE plpgsql AS $$
+-- A call that comes late, when another generation has begun, joins none.
+CREATE FUNCTION sluice.stream_join_at(p_session uuid, p_stream bigint, p_generation bigint,
+	p_sinks integer[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM sluice.session_hold(p_session);
 	PERFORM sluice.stream_hold(p_stream);
 	INSERT INTO sluice.member (stream, session, sinks, generation)
 	SELECT s.id, p_session, ARRAY(SELECT DISTINCT k FROM unnest(p_sinks) AS k ORDER BY k),
-		CASE WHEN s.hold IS NULL THEN s.generation ELSE 0 END
+		CASE WHEN s.hold IS NULL AND s.generation = p_generation THEN p_generation ELSE 0 END
 	FROM sluice.stream s WHERE s.id = p_stream
 	ON CONFLICT (stream, session) DO UPDATE SET sinks = excluded.sinks,
 		generation = excluded.generation;
 	PERFORM sluice.stream_settle(p_session, p_stream);
 END $$;
 
+-- Of an older worker, which reads the stream's generation just before.
+CREATE OR REPLACE FUNCTION sluice.stream_join(p_session uuid, p_stream bigint, p_sinks integer[])
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM sluice.session_hold(p_session);
+	PERFORM sluice.stream_hold(p_stream);
+	PERFORM sluice.stream_join_at(p_session, p_stream, s.generation, p_sinks)
+	FROM sluice.stream s WHERE s.id = p_stream;
+END $$;
+
 -- As lanes_add was, but says whether it may add anything.
-CREATE FUNCTION sluice.lanes_put(p_session uuid, p_stream bigint, p_own boolean, p_shards text[],
-	p_parents text[], p_startings numeric[], p_roots boolean[], p_done boolean[],
-	p_sinks integer[]) RETURNS boolean
+CREATE FUNCTION sluice.lanes_put(p_session uuid, p_stream bigint, p_generation bigint,
+	p_own boolean, p_shards text[], p_parents text[], p_startings numeric[], p_roots boolean[],
+	p_done boolean[], p_sinks integer[]) RETURNS boolean
 LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan SET jit = off AS $$
 BEGIN
 	PERFORM sluice.session_hold(p_session);
 	PERFORM sluice.stream_hold(p_stream);
-	IF NOT sluice.may_add(p_session, p_stream) THEN
+	IF NOT EXISTS (SELECT FROM sluice.stream s WHERE s.id = p_stream AND s.hold IS NULL
+		AND s.generation = p_generation) THEN
 		RETURN false;
 	END IF;
 	WITH RECURSIVE fresh AS MATERIALIZED (
@@ -98,8 +100,9 @@ CREATE OR REPLACE FUNCTION sluice.lanes_add(p_session uuid, p_stream bigint, p_o
 	p_shards text[], p_parents text[], p_startings numeric[], p_roots boolean[], p_done boolean[],
 	p_sinks integer[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-	PERFORM sluice.lanes_put(p_session, p_stream, p_own, p_shards, p_parents, p_startings, p_roots,
-		p_done, p_sinks);
+	PERFORM sluice.lanes_put(p_session, p_stream, m.generation, p_own, p_shards, p_parents,
+		p_startings, p_roots, p_done, p_sinks)
+	FROM sluice.member m WHERE m.stream = p_stream AND m.session = p_session;
 END $$;
 
 -- --- holds ---

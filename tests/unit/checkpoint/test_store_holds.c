@@ -146,7 +146,7 @@ static struct round round_of(struct world *w, const char *session)
 
 static void join(struct world *w, const char *session)
 {
-	assert_ok(store_join(w->s, session, w->stream, &w->sink, 1, err));
+	assert_ok(store_join(w->s, session, w->stream, 1, &w->sink, 1, err));
 }
 
 struct audit {
@@ -317,11 +317,11 @@ static void nothing_is_added_to_a_held_stream(void **state)
 	join(w, SESSION_A);
 	hold = held(w, STORE_HOLD_PAUSE);
 	l.id = 5;
-	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, true, &l, 1, &w->sink, 1, err));
+	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 1, true, &l, 1, &w->sink, 1, err));
 	assert_int_equal(l.id, 0);
 	assert_int_equal(lanes_now(w), 3);
 	assert_true(goes_on(w, hold));
-	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, true, &l, 1, &w->sink, 1, err));
+	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 1, true, &l, 1, &w->sink, 1, err));
 	assert_true(l.id > 0);
 	assert_int_equal(lanes_now(w), 4);
 }
@@ -387,11 +387,14 @@ static void a_reset_begins_anew(void **state)
 
 	assert_true(goes_on(w, hold));
 	assert_true(round_of(w, SESSION_A).stream.stale);
-	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, true, &root, 1, &w->sink, 1, err));
+	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 1, true, &root, 1, &w->sink, 1, err));
 	assert_int_equal(root.id, 0); /* what it found under the old generation */
 	assert_false(stream_now(w).rooted);
-	join(w, SESSION_A);
-	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, true, &root, 1, &w->sink, 1, err));
+	join(w, SESSION_A); /* a call that comes late */
+	assert_true(round_of(w, SESSION_A).stream.stale);
+	assert_ok(store_join(w->s, SESSION_A, w->stream, 2, &w->sink, 1, err));
+	assert_false(round_of(w, SESSION_A).stream.stale);
+	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 2, true, &root, 1, &w->sink, 1, err));
 	assert_true(root.id > before);
 	assert_at(w->s, w->stream, root.id, w->sink, "");
 	assert_true(stream_now(w).rooted);

@@ -366,6 +366,34 @@ static void what_a_small_worker_cannot_hold_others_do(void **state)
 	assert_int_equal(holds(&f, 1) + holds(&f, 2), 80);
 }
 
+/* What leaves is nobody's share, but takes its room until it has left. */
+static void a_held_stream_is_not_shared(void **state)
+{
+	struct store_round_stream s[] = { stream_row(1, 4), stream_row(2, 0) };
+	struct store_round_member m[] = { member_row(1, "a", 4), member_row(2, "a", 0),
+					  member_row(1, "me", 4), member_row(2, "me", 20) };
+	struct balance_plan p;
+	uint32_t claims[2];
+
+	(void)state;
+	m[1].stream_held = m[3].stream_held = true;
+	p = decide(ROWS(s), ROWS(m), 1000, 0, claims);
+	assert_int_equal(p.share, 6);
+	assert_int_equal(claims[0], 2);
+	assert_int_equal(claims[1], 0);
+	decide(ROWS(s), ROWS(m), 21, BALANCE_PATIENCE, claims);
+	assert_int_equal(claims[0], 0);
+	s[0].claimable = 0;
+	m[0].held = 0;
+	m[2].held = 4;
+	p = decide(ROWS(s), ROWS(m), 1000, 0, claims);
+	assert_int_equal(p.wish, 0);
+	strcpy(m[3].session, "b");
+	m[3].held = 20;
+	p = decide(ROWS(s), ROWS(m), 1000, 0, claims);
+	assert_int_equal(p.wish, 0); /* nobody is asked for what is about to go */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -379,6 +407,7 @@ int main(void)
 		cmocka_unit_test(who_has_other_sinks_is_no_peer),
 		cmocka_unit_test(fleets_come_to_rest_in_balance),
 		cmocka_unit_test(what_a_small_worker_cannot_hold_others_do),
+		cmocka_unit_test(a_held_stream_is_not_shared),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -357,6 +357,21 @@ static void a_start_of_now_wants_nothing_that_is_closed(void **state)
 	assert_int_equal(kind_of(l, "d"), LINEAGE_ROOT);
 }
 
+/* As where this machine's clock is behind: the shard was still open at the start. */
+static void a_child_made_after_now_has_its_parent_read(void **state)
+{
+	struct listing *l = *state;
+	char open[66], ended[66], child[66];
+
+	list(l, shard_id(NOW_MS - 4 * HOUR_MS, 1, ended), "", true);
+	list(l, shard_id(NOW_MS, 2, open), ended, true);
+	list(l, shard_id(NOW_MS + 60000, 3, child), open, false);
+	diff(l, true, NOW_MS);
+	assert_int_equal(kind_of(l, ended), LINEAGE_UNREAD);
+	assert_int_equal(kind_of(l, open), LINEAGE_ROOT);
+	assert_int_equal(kind_of(l, child), LINEAGE_CHILD);
+}
+
 static void a_start_in_the_past_leaves_out_what_certainly_ended_before(void **state)
 {
 	struct listing *l = *state;
@@ -467,6 +482,8 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(an_empty_listing_finds_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_start_of_now_wants_nothing_that_is_closed, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_child_made_after_now_has_its_parent_read, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(
 			a_start_in_the_past_leaves_out_what_certainly_ended_before, setup,

@@ -1,0 +1,33 @@
+#include "ops/operator.h"
+
+#include <pwd.h>
+#include <stdio.h>
+#include <unistd.h>
+
+void operator_name(char *out, size_t size)
+{
+	const struct passwd *p = getpwuid(geteuid());
+	char host[256] = "";
+
+	gethostname(host, sizeof(host) - 1);
+	if (p)
+		snprintf(out, size, "%s@%s", p->pw_name, host);
+	else /* a container need not know its user */
+		snprintf(out, size, "%u@%s", (unsigned)geteuid(), host);
+}
+
+bool operator_sure(const char *command, const char *question, bool yes)
+{
+	char answer[8] = "";
+
+	if (yes)
+		return true;
+	fflush(stdout);
+	if (!isatty(STDIN_FILENO)) {
+		fprintf(stderr, "sluice %s: without a terminal it needs --yes\n", command);
+		return false;
+	}
+	printf("%s [y/N] ", question);
+	fflush(stdout);
+	return fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+}
