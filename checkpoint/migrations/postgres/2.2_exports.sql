@@ -87,6 +87,23 @@ CREATE INDEX export_attempt_of ON sluice.export_attempt (export, id);
 CREATE INDEX export_attempt_open ON sluice.export_attempt (lane) WHERE how = '';
 CREATE INDEX export_attempt_lane ON sluice.export_attempt (lane) WHERE lane IS NOT NULL;
 
+-- As before, but a table's next stream goes on with the generation of those before it: readers keep
+-- the highest of a key.
+CREATE OR REPLACE FUNCTION sluice.stream_find(p_name text, p_arn text, p_start_ms bigint,
+	OUT id bigint, OUT generation bigint, OUT start_ms bigint, OUT rooted boolean,
+	OUT created boolean) LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO sluice.stream (name, arn, start_ms, generation)
+	SELECT p_name, p_arn, p_start_ms, coalesce((
+		SELECT max(s.generation) FROM sluice.stream s WHERE s.name = p_name
+		AND NOT EXISTS (SELECT FROM sluice.export e WHERE e.lanes = s.id)), 1)
+	WHERE NOT EXISTS (SELECT FROM sluice.stream s WHERE s.name = p_name AND s.arn = p_arn)
+	ON CONFLICT DO NOTHING;
+	created := FOUND;
+	SELECT s.id, s.generation, s.start_ms, s.rooted INTO id, generation, start_ms, rooted
+	FROM sluice.stream s WHERE s.name = p_name AND s.arn = p_arn;
+END $$;
+
 CREATE FUNCTION sluice.export_hold(p_export bigint) RETURNS sluice.export LANGUAGE plpgsql AS $$
 DECLARE
 	e sluice.export;
