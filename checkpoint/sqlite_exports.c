@@ -161,9 +161,8 @@ static bool generation_of_stream(struct sqlite *s, struct store_export *e, bool 
 	bool row, more = false;
 	int64_t now;
 	AUTO(sqlite3_stmt)
-	sqlite3_stmt *st =
-		sqlite_prepare(s, "SELECT generation, hold IS NOT NULL FROM stream WHERE id = ?1",
-			       err);
+	sqlite3_stmt *st = sqlite_prepare(
+		s, "SELECT generation, hold IS NOT NULL FROM stream WHERE id = ?1", err);
 
 	if (!st)
 		return false;
@@ -171,9 +170,8 @@ static bool generation_of_stream(struct sqlite *s, struct store_export *e, bool 
 	if (!sqlite_step(s, st, &row, err))
 		return false;
 	now = sqlite3_column_int64(st, 0);
-	*fits = sqlite3_column_int(st, 1) &&
-		(e->generation == 0 || (int64_t)e->generation == now ||
-		 (int64_t)e->generation == now + 1);
+	*fits = sqlite3_column_int(st, 1) && (e->generation == 0 || (int64_t)e->generation == now ||
+					      (int64_t)e->generation == now + 1);
 	if (*fits && e->from_ms == 0 &&
 	    !sqlite_asks(s, &more, err, "SELECT 1 FROM export WHERE stream = ? AND generation = ?",
 			 "ii", e->stream, (int64_t)e->generation))

@@ -149,10 +149,20 @@ static void stop_failed(const struct join *j, struct joining_step *step)
 static bool reaches(const struct joining_facts *f, int64_t from_ms, struct joining_step *step)
 {
 	struct window w = { from_ms, from_ms + WINDOW_SHORTEST_MS };
+	int64_t earliest_ms = f->pitr ? f->earliest_ms : f->now_ms;
+	char from[CLOCK_TEXT_SIZE], earliest[CLOCK_TEXT_SIZE];
 
-	if (f->pitr && window_state(&w, f->earliest_ms, f->latest_ms) != WINDOW_LOST)
+	if (window_state(&w, earliest_ms, f->latest_ms) != WINDOW_LOST)
 		return true;
-	(void)!window_lost(&w, f->pitr ? f->earliest_ms : f->now_ms, f->table, &step->error);
+	(void)!error_set(
+		&step->error, ERROR_TRIMMED,
+		"table %s: point-in-time recovery reaches back to %s only, and the changes "
+		"from %s on are wanted: they can never be exported (was PITR off?); only a "
+		"new baseline helps (`sluice export baseline`)%s",
+		f->table, clock_text(earliest_ms, earliest), clock_text(from_ms, from),
+		step->kind == JOINING_REPAIR && f->hold == JOINING_NONE
+			? ", or accept the loss (`sluice resume`)"
+			: "");
 	stop(step, ERROR_TRIMMED);
 	return false;
 }
@@ -358,7 +368,7 @@ void joining_next(const struct joining_facts *f, struct joining_step *step)
 		begin_repair(f, step);
 	/* Nothing was begun, and nothing can be. */
 	if (f->hold == JOINING_REPAIR && !j.open &&
-	    (step->act == JOINING_NOTHING || step->act == JOINING_STOP))
+	    (step->act == JOINING_NOTHING || (step->act == JOINING_STOP && !f->waits)))
 		*step = (struct joining_step){ .act = JOINING_GO_ON };
 }
 
@@ -388,7 +398,8 @@ static bool pace_of(const struct join *j, int64_t now_ms, struct window_pace *pa
 			continue;
 		if (fixed_until_ms == 0 && e->exported_ms > 0) {
 			fixed_until_ms = from_ms;
-			pace->fixed_ms = from_ms - e->begun_ms;
+			/* Workers' clocks may differ. */
+			pace->fixed_ms = from_ms > e->begun_ms ? from_ms - e->begun_ms : 0;
 		}
 		took_ms = (is_complete(e) ? e->finished_ms : now_ms) - from_ms;
 		if (is_complete(e)) {

@@ -27,6 +27,11 @@ enum joining_kind { JOINING_NONE, JOINING_BASELINE, JOINING_REPAIR };
 #define JOINING_REPAIRS_MAX       2
 #define JOINING_REPAIRS_WITHIN_MS (24 * WINDOW_HOUR_MS)
 
+/* So long behind the place where a shard stood may deletes be among those that a repair cannot give
+ * back: its cut lies 2 min behind it, or shares one at most 15 min later, by a clock that is off by
+ * a minute. */
+#define JOINING_MISSES_MS (WINDOW_AFTER_CUT_MS + WINDOW_SHORTEST_MS + WINDOW_MINUTE_MS)
+
 struct joining_facts {
 	int64_t now_ms;
 	const char *table;
@@ -39,6 +44,7 @@ struct joining_facts {
 	bool paused;              /* it is held for something else */
 	bool released;            /* no session has a lane of it, nor its burial to do */
 	bool repair;              /* gaps are open that a repair closes */
+	bool waits;               /* and nothing of the stream may be read while they are */
 	/* Where lanes stand that are not done and wait for no parent, as joining_place_ms has it;
 	 * looked at for a repair alone. */
 	const int64_t *places_ms;
