@@ -53,6 +53,9 @@ static const struct metric_row rows[METRIC_COUNT] = {
 				 "1 while nothing of the stream is read, as it is held: paused, or "
 				 "until a baseline, a repair or a rewind is done.",
 				 false },
+	[METRIC_REPAIRS] = { "sluice_repairs_total", METRIC_COUNTER, "stream", NULL,
+			     "Repairs that were begun: a stream's gaps are closed from exports.",
+			     false },
 	[METRIC_POLLS] = { "sluice_polls_total", METRIC_COUNTER, "stream", "result",
 			   "Reads of shards, by result: records, empty, or as AWS's answers "
 			   "are counted (below).",

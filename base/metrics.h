@@ -23,6 +23,7 @@ enum metric {
 	METRIC_EXPORT_RECORDS,        /* table */
 	METRIC_EXPORT_BYTES,          /* table */
 	METRIC_STREAM_HELD,           /* stream: 0 or 1 */
+	METRIC_REPAIRS,               /* stream */
 	METRIC_POLLS,                 /* stream, result */
 	METRIC_POLL_LIMIT,            /* stream: calls a second, thousandths */
 	METRIC_POLL_UNITS_MONTH,      /* stream */

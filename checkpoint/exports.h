@@ -73,7 +73,10 @@ struct store_export {
  * another generation is another export. A generation of 0 finds it in any; else it is: for
  * `stream`, that stream's, raised by one; else of exports of the same table and name, for windows
  * the newest, for a full export the one after it. Windows of a generation are contiguous: where the
- * last one does not end at from_ms, id is 0, and the caller looks at the chain again. */
+ * last one does not end at from_ms, id is 0, and the caller looks at the chain again. For `stream`
+ * the same where it is not held, where the generation is neither the stream's nor the one above it,
+ * which raises the stream's, and where a full export is not the first of its generation: of two who
+ * begin it, one is late. */
 bool store_export_begin(struct store *s, const char *session, struct store_export *e, int64_t at_ms,
 			bool *created, struct error *err) MUST_CHECK;
 /* *mine: the session drives it, now or already; else a live session does. */

@@ -139,32 +139,49 @@ static bool find_window(struct sqlite *s, const char *session, struct store_expo
 static bool next_generation(struct sqlite *s, struct store_export *e, struct error *err)
 {
 	bool incremental = e->kind == STORE_EXPORT_INCREMENTAL, row;
-	AUTO(sqlite3_stmt) sqlite3_stmt *st = NULL;
+	AUTO(sqlite3_stmt)
+	sqlite3_stmt *st = sqlite_prepare(
+		s, "SELECT coalesce(max(generation), 0) FROM export WHERE " SAME_CHAIN, err);
 
-	if (e->stream) {
-		if (!sqlite_run(s, NULL, err,
-				"UPDATE stream SET generation = generation + 1 WHERE id = ?", "i",
-				e->stream))
-			return false;
-		st = sqlite_prepare(s, "SELECT generation FROM stream WHERE id = ?1", err);
-	} else {
-		st = sqlite_prepare(
-			s, "SELECT coalesce(max(generation), 0) FROM export WHERE " SAME_CHAIN,
-			err);
-	}
 	if (!st)
 		return false;
-	if (e->stream)
-		sqlite_bind(st, "i", e->stream);
-	else
-		sqlite_bind(st, "ittt", e->stream, e->table_arn, e->name,
-			    store_export_kind_name(e->kind));
+	sqlite_bind(st, "ittt", e->stream, e->table_arn, e->name, store_export_kind_name(e->kind));
 	if (!sqlite_step(s, st, &row, err))
 		return false;
 	e->generation = (uint64_t)sqlite3_column_int64(st, 0);
-	if (!e->stream && (!incremental || e->generation == 0))
+	if (!incremental || e->generation == 0)
 		e->generation++;
 	return true;
+}
+
+/* Nothing is mixed with what the stream brings, and of two who begin it one is late: else *fits. */
+static bool generation_of_stream(struct sqlite *s, struct store_export *e, bool *fits,
+				 struct error *err)
+{
+	bool row, more = false;
+	int64_t now;
+	AUTO(sqlite3_stmt)
+	sqlite3_stmt *st = sqlite_prepare(
+		s, "SELECT generation, hold IS NOT NULL FROM stream WHERE id = ?1", err);
+
+	if (!st)
+		return false;
+	sqlite_bind(st, "i", e->stream);
+	if (!sqlite_step(s, st, &row, err))
+		return false;
+	now = sqlite3_column_int64(st, 0);
+	*fits = sqlite3_column_int(st, 1) && (e->generation == 0 || (int64_t)e->generation == now ||
+					      (int64_t)e->generation == now + 1);
+	if (*fits && e->from_ms == 0 &&
+	    !sqlite_asks(s, &more, err, "SELECT 1 FROM export WHERE stream = ? AND generation = ?",
+			 "ii", e->stream, (int64_t)e->generation))
+		return false;
+	*fits = *fits && !more;
+	if (!*fits || (int64_t)e->generation == now)
+		return true;
+	e->generation = (uint64_t)now + 1;
+	return sqlite_run(s, NULL, err, "UPDATE stream SET generation = ? WHERE id = ?", "ii",
+			  now + 1, e->stream);
 }
 
 /* Windows of a generation are contiguous: *fits, and then number is the next one. */
@@ -204,6 +221,10 @@ static bool begin_inside(struct sqlite *s, const char *session, struct store_exp
 	    (!found && e->stream && !sqlite_stream_known(s, e->stream, err)))
 		return false;
 	if (found)
+		return true;
+	if (e->stream && !generation_of_stream(s, e, &fits, err))
+		return false;
+	if (e->stream && !fits)
 		return true;
 	if ((e->generation == 0 && !next_generation(s, e, err)) || !next_number(s, e, &fits, err))
 		return false;

@@ -158,8 +158,10 @@ static bool find(struct sqlite *s, const char *name, const char *arn, int64_t st
 	bool row;
 
 	if (!sqlite_run(s, &changed, err,
-			"INSERT INTO stream (name, arn, start_ms) VALUES (?, ?, ?) ON CONFLICT DO "
-			"NOTHING",
+			"INSERT INTO stream (name, arn, start_ms, generation) SELECT ?1, ?2, ?3, "
+			"coalesce(max(generation), 1) FROM stream WHERE name = ?1 "
+			"AND id NOT IN (SELECT lanes FROM export WHERE lanes IS NOT NULL) "
+			"ON CONFLICT DO NOTHING",
 			"tti", name, arn, start_ms) ||
 	    (hold && changed &&
 	     !sqlite_hold_put(s, sqlite3_last_insert_rowid(s->db), hold, 0, err)))

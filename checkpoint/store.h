@@ -110,7 +110,7 @@ struct store_hold { /* of a stream, see "holds" */
 
 struct store_stream {
 	int64_t id;
-	uint64_t generation; /* 1 for a new one */
+	uint64_t generation; /* 1 for a new one, or that of the name's streams before it */
 	int64_t start_ms;    /* records older than this are not wanted; 0: all */
 	bool rooted;         /* its first listing is in the table */
 	bool created;        /* by this call */

@@ -143,6 +143,13 @@ void resolve_arn_parts(const char *arn, char region[64], char account[16])
 	sscanf(arn, "arn:%*[^:]:dynamodb:%63[^:]:%15[^:]:", region, account);
 }
 
+void resolve_table_arn(const char *arn, char out[STREAMS_ARN_MAX + 1])
+{
+	const char *end = strstr(arn, "/stream/");
+
+	snprintf(out, STREAMS_ARN_MAX + 1, "%.*s", end ? (int)(end - arn) : (int)strlen(arn), arn);
+}
+
 int64_t resolve_created_ms(const char *arn)
 {
 	const char *label = strstr(arn, "/stream/");

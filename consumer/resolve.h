@@ -31,6 +31,8 @@ bool resolve_stream(struct aws_client *c, const char *table, const char *enable,
 		    struct resolved_stream *out, struct error *err) MUST_CHECK;
 /* "arn:PARTITION:dynamodb:REGION:ACCOUNT:table/NAME/stream/LABEL" → region and account. */
 void resolve_arn_parts(const char *arn, char region[64], char account[16]);
+/* The ARN of the stream's table. */
+void resolve_table_arn(const char *arn, char out[STREAMS_ARN_MAX + 1]);
 /* AWS time at which the stream was turned on, out of its ARN's label; -1: not to be told from it.
  */
 int64_t resolve_created_ms(const char *arn);

@@ -123,7 +123,9 @@ static void begin_with(struct worker *w, struct worker_table *t, const struct re
 	t->over = t->undone = false;
 	t->check_failures = 0;
 	t->check_at_ms = 0;
+	t->repairs = false;
 	if (strcmp(t->next_arn, r->arn) == 0) {
+		t->repairs = t->waits;
 		*t->next_arn = '\0';
 		t->next_id = 0;
 		t->waits = false;
@@ -200,6 +202,24 @@ static bool announce_work(struct saver_task *task, struct store *store, struct e
 	       error_wrap(err, "stream %s", a->name);
 }
 
+static void tell_reenabled(const struct worker_table *t, const struct announcement *a)
+{
+	const struct log_field stream = log_text("stream", a->name), arn = log_text("arn", a->arn);
+
+	if (t->config.gap == GAP_REPAIR)
+		log_error("gap: a table's stream was turned off and on again: changes in between "
+			  "are in neither; they are exported before the new one is read",
+			  stream, arn);
+	else if (a->accept)
+		log_error("gap: a table's stream was turned off and on again: changes in between "
+			  "are in neither; the new one is read behind the old one",
+			  stream, arn);
+	else
+		log_error("gap: a table's stream was turned off and on again: changes in between "
+			  "are in neither; the new one waits (gap: stop)",
+			  stream, arn);
+}
+
 static void announced(struct worker *w, struct worker_task *task)
 {
 	struct announcement *a = (struct announcement *)task;
@@ -218,12 +238,7 @@ static void announced(struct worker *w, struct worker_task *task)
 		worker_row_add(w, a->name, a->arn, t->next_id, 0, false);
 	if (a->added) {
 		metric_add(metrics_cell(w->settings.metrics, METRIC_GAPS, a->name, NULL), 1);
-		log_error(a->accept
-				  ? "gap: a table's stream was turned off and on again: changes in "
-				    "between are in neither; the new one is read behind the old one"
-				  : "gap: a table's stream was turned off and on again: changes in "
-				    "between are in neither; the new one waits (gap: stop)",
-			  log_text("stream", a->name), log_text("arn", a->arn));
+		tell_reenabled(t, a);
 	}
 	if (w->serving)
 		worker_change(w, t);
@@ -430,7 +445,7 @@ void worker_change(struct worker *w, struct worker_table *t)
 	if (t->over && t->stream) {
 		leave(w, t);
 	} else if (t->over && *t->next_arn && t->next_id != 0 && !t->beginning) {
-		if (!t->waits)
+		if (!t->waits || t->config.gap == GAP_REPAIR)
 			begin(w, t, t->next_arn);
 		else if (due)
 			ask(w, t, CHECK_STORE);

@@ -48,8 +48,7 @@ void worker_expect(struct worker *w)
 	for (uint32_t i = 0; i < w->stream_count; i++)
 		n += w->streams[i] && (w->streams[i]->unclaimed > 0 ||
 				       (w->streams[i]->held && w->streams[i]->hold == 0));
-	n += worker_exports_expected(w);
-
+	n += worker_exports_expected(w) + worker_joining_expected(w);
 	core_expect(&w->core, n);
 }
 
@@ -452,6 +451,7 @@ static void tick(void *arg)
 		table_health(w, t, NULL);
 		table_free(w, t);
 	}
+	worker_joining(w);
 	loop_timer_arm(w->follow, TICK_MS);
 }
 

@@ -36,7 +36,13 @@ void worker_tell_gap(struct worker_stream *s, const struct store_gap *g, bool ad
 
 	if (added)
 		metric_add(s->lanes.gaps, 1);
-	if (added && g->state == STORE_GAP_OPEN)
+	if (g->state == STORE_GAP_OPEN && s->lanes.gap == GAP_REPAIR) {
+		if (added)
+			log_error("gap: records were lost before they were read; they are exported "
+				  "from the table (gap: repair)",
+				  fields[0], fields[1], fields[2], fields[3], fields[4]);
+		worker_joining_wanted(s);
+	} else if (added && g->state == STORE_GAP_OPEN)
 		log_fields(LOG_ERROR,
 			   "gap: records were lost before they were read; the shard stands still",
 			   fields);

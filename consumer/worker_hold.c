@@ -104,6 +104,7 @@ static bool is_clear(const struct worker *w, const struct worker_stream *s,
 
 bool worker_hold_see(struct worker *w, struct worker_stream *s, const struct store_round_stream *r)
 {
+	s->join.leads = r->lister;
 	if (!s->held && (r->hold != 0 || r->stale))
 		hold_stream(w, s, r->hold, r->hold_why);
 	if (!s->held)

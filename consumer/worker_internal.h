@@ -24,10 +24,11 @@
 /* Between the worker's files: worker.c (its life), worker_start.c (what streams are, sinks),
  * worker_streams.c (streams opened and left), worker_follow.c (tables that come and go),
  * worker_change.c (a table's next stream), worker_lanes.c (shards found), worker_share.c (lanes
- * shared with other workers), worker_hold.c (streams that nobody reads for a while), worker_core.c
- * (events and actions), worker_gaps.c and worker_severed.c (records that were lost), worker_loads.c
- * and worker_files.c (exports that are loaded), worker_control.c (control events, partitions),
- * worker_watch.c (metrics and health), worker_exports.h (exports at AWS). */
+ * shared with other workers), worker_hold.c (streams that nobody reads for a while),
+ * worker_joining.c (streams that are joined to exports), worker_core.c (events and actions),
+ * worker_gaps.c and worker_severed.c (records that were lost), worker_loads.c and worker_files.c
+ * (exports that are loaded), worker_control.c (control events, partitions), worker_watch.c (metrics
+ * and health), worker_exports.h (exports at AWS). */
 
 /* What is known of how a stream ends: everything of it is done in the store, AWS says that nothing
  * comes any more, and no listing shows a shard that the store does not have. */
@@ -66,7 +67,8 @@ struct worker_table {
 	char next_arn[STREAMS_ARN_MAX + 1];
 	int64_t next_id; /* the store's; 0: it is not announced yet */
 	bool announcing;
-	bool waits; /* its gap is not accepted */
+	bool waits;   /* its gap is not accepted */
+	bool repairs; /* what is being begun comes behind a gap that is to be repaired first */
 	/* Is the stream over? */
 	enum worker_check check;
 	int64_t check_at_ms, check_since_ms;
@@ -95,6 +97,16 @@ struct worker_attached {
 	struct filter *filter, *sink_filters[CORE_SINKS_MAX]; /* NULL: there is none */
 	struct transform *transforms[CORE_SINKS_MAX];         /* NULL: none, or an earlier sink's */
 	int32_t sink_ids[CORE_SINKS_MAX];                     /* the store's, by slot */
+};
+
+/* The joins of a stream with exports, as this session sees to them (worker_joining.c). */
+struct worker_join {
+	bool leads;         /* it is this session's to take their steps */
+	bool due;           /* something is to be joined, as far as this session knows */
+	bool asking;        /* a step is being taken */
+	bool stopped;       /* a person is asked */
+	int64_t look_at_ms; /* boot time */
+	uint64_t slow;      /* the generation of which it was told that it never arrives */
 };
 
 /* On the heap, as lanes and their readers point into it: freed once the last of its lanes is. */
@@ -159,6 +171,7 @@ struct worker_stream {
 	int64_t hold; /* the store's; 0: none (any more) */
 	enum store_hold_why hold_why;
 	bool again; /* removed to be opened again */
+	struct worker_join join;
 	struct worker_stream *next;
 };
 
@@ -508,6 +521,16 @@ void worker_ended(struct worker *w, uint32_t index);
 void worker_on_lost(void *arg, const struct error *err);
 void worker_push_note(struct worker *w, struct worker_note n);
 void worker_note_free(struct worker_note *n);
+
+/* worker_joining.c */
+/* Sees to what is due of all streams. */
+void worker_joining(struct worker *w);
+/* A gap of the stream is to be repaired. */
+void worker_joining_wanted(struct worker_stream *s);
+/* How many are under way, for --until-idle. */
+uint32_t worker_joining_expected(const struct worker *w);
+/* What a new stream is held for from the first; NONE: it is read at once. */
+enum store_hold_why worker_joining_hold(const struct worker *w, const struct worker_table *t);
 
 /* worker_loads.c: exports that the store says are loading. */
 /* From here on they are looked for. */

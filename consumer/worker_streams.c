@@ -162,6 +162,7 @@ struct opening {
 	struct worker_task task;
 	struct worker_stream *stream;
 	const char *session;
+	struct store_hold hold; /* why NONE: it is read at once */
 };
 
 /* Where only one worker can be, it takes all there is at once. */
@@ -178,14 +179,31 @@ static bool take_all(struct opening *o, struct store *store, struct error *err)
 				 s->claimed, err);
 }
 
+/* The stream's row. Of one that is joined to exports first, nothing is read before that. */
+static bool find_row(struct opening *o, struct store *store, struct error *err)
+{
+	struct worker_stream *s = o->stream;
+	struct store_hold hold = o->hold;
+	bool done;
+
+	if (hold.why == STORE_HOLD_BASELINE)
+		return store_stream_held(store, s->config->name, s->resolved.arn, &hold, &s->stored,
+					 err);
+	if (!store_stream(store, s->config->name, s->resolved.arn, s->start_ms, &s->stored, err))
+		return false;
+	if (hold.why == STORE_HOLD_NONE || s->stored.hold.id != 0)
+		return true;
+	return store_stream_hold(store, s->stored.id, s->stored.generation, &hold, &done, err) &&
+	       store_stream(store, s->config->name, s->resolved.arn, s->start_ms, &s->stored, err);
+}
+
 /* On the saver's thread, which alone has the stream meanwhile. */
 static bool find(struct saver_task *task, struct store *store, struct error *err)
 {
 	struct opening *o = (struct opening *)task;
 	struct worker_stream *s = o->stream;
 
-	return (store_stream(store, s->config->name, s->resolved.arn, s->start_ms, &s->stored,
-			     err) &&
+	return (find_row(o, store, err) &&
 		store_join(store, o->session, s->stored.id, s->stored.generation,
 			   s->attached.sink_ids, s->lanes.sink_count, err) &&
 		store_shards(store, s->stored.id, 0, worker_know_shard, s, err) &&
@@ -279,7 +297,10 @@ void worker_open_stream(struct worker *w, struct worker_table *t, const struct r
 
 	*o = (struct opening){ .task = { .saver.work = find, .done = opened },
 			       .stream = s,
-			       .session = w->session };
+			       .session = w->session,
+			       .hold = { .why = worker_joining_hold(w, t),
+					 .since_ms = clock_aws_ms(w->settings.clock) } };
+	snprintf(o->hold.who, sizeof(o->hold.who), "%s", w->settings.config->worker.name);
 	s->config = &t->config;
 	s->table = t;
 	s->resolved = *r;

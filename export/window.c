@@ -127,36 +127,42 @@ static int by_time(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* The end, or as far behind it as a window from at_ms on has to be long. */
+static int64_t end_behind(int64_t at_ms, int64_t end_ms)
+{
+	return end_ms > at_ms && end_ms < at_ms + WINDOW_SHORTEST_MS ? at_ms + WINDOW_SHORTEST_MS
+								     : end_ms;
+}
+
 void window_plan_repair(struct window_plan *p, const int64_t *positions_ms, size_t count,
 			int64_t end_ms)
 {
-	int64_t *sorted = memory_array(count, sizeof(*sorted));
+	int64_t *sorted = memory_array(count + 1, sizeof(*sorted));
 	int64_t at_ms, cut_ms;
 
-	*p = (struct window_plan){ 0 };
-	assert(count > 0);
+	assert(count > 0 || p->count > 0);
 	memcpy(sorted, positions_ms, count * sizeof(*sorted));
 	qsort(sorted, count, sizeof(*sorted), by_time);
 	end_ms = whole_seconds(end_ms);
-	at_ms = whole_seconds(sorted[0]) - WINDOW_BEFORE_CUT_MS;
+	at_ms = p->count > 0 ? window_plan_end(p) : whole_seconds(sorted[0]) - WINDOW_BEFORE_CUT_MS;
 	for (size_t i = 0; i < count; i++) {
 		/* Positions that a cut is behind already share it. */
 		cut_ms = whole_seconds(sorted[i] + SECOND_MS - 1) + WINDOW_AFTER_CUT_MS;
-		if (i > 0 && cut_ms <= at_ms)
+		if (cut_ms <= at_ms)
 			continue;
+		/* From here on the stream begins before them: nothing is jumped over. */
+		if (p->count > 0 &&
+		    sorted[i] >= end_behind(at_ms, end_ms) - WINDOW_STREAM_OVERLAP_MS)
+			break;
 		if (cut_ms < at_ms + WINDOW_SHORTEST_MS)
 			cut_ms = at_ms + WINDOW_SHORTEST_MS;
-		/* What is left up to the end must make a window, too. The last one is made longer
-		 * rather than the end moved, which others wait for. */
-		if (p->count > 0 && cut_ms + WINDOW_SHORTEST_MS > end_ms)
-			break;
 		add_span(p, at_ms, cut_ms);
 		at_ms = cut_ms;
 	}
 	free(sorted);
-	if (end_ms < at_ms + WINDOW_SHORTEST_MS)
-		end_ms = at_ms + WINDOW_SHORTEST_MS;
-	add_span(p, at_ms, end_ms);
+	end_ms = end_behind(at_ms, end_ms);
+	if (end_ms > at_ms)
+		add_span(p, at_ms, end_ms);
 }
 
 bool window_plan_misses(const struct window_plan *p, int64_t position_ms, bool fuzzy_position,

@@ -65,9 +65,10 @@ void window_plan_baseline(struct window_plan *p, int64_t t_ms, int64_t latest_ms
 /* One round more, from the plan's end up to latest_ms; nothing where that is less than the shortest
  * window behind. */
 void window_plan_more(struct window_plan *p, int64_t latest_ms);
-/* Closes a gap: `positions_ms` (count > 0, any order) are where the trimmed shards stood. A cut
- * 2 min behind each of them, at least 15 min apart; then up to end_ms, or as far behind it as the
- * last window needs to be long enough. */
+/* Closes a gap: `positions_ms` (any order) are where shards stood that the stream is not read on
+ * from there, but from the plan's end. A cut 2 min behind each of them that lies before that, at
+ * least 15 min apart; then up to end_ms, or as far behind it as the last window needs to be long
+ * enough. Goes on with a plan that has windows already; of a new one count > 0. */
 void window_plan_repair(struct window_plan *p, const int64_t *positions_ms, size_t count,
 			int64_t end_ms);
 /* Whether the exports of this plan and the stream behind it may not give back the delete of an item

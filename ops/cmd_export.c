@@ -24,6 +24,7 @@ static const struct flag flags[] = {
 	  .value = "URL",
 	  .help = "load: s3://BUCKET/…/manifest-summary.json of an export that is there" },
 	{ .name = "into", .value = "SINK", .help = "load: a sink of the configuration" },
+	{ .name = "stream", .value = "S", .help = "baseline: the stream that is begun anew" },
 	{ .name = "yes", .help = "without asking" },
 	{ 0 },
 };
@@ -94,6 +95,7 @@ static const struct subcommand {
 	{ "status", export_status, " table json attempts ", "" },
 	{ "retry", export_retry, " table file yes ", "" },
 	{ "load", export_load, " from into table wait yes ", " from into table " },
+	{ "baseline", export_baseline, " stream yes ", " stream " },
 };
 
 static bool is_in(const char *list, const char *name)
@@ -149,7 +151,7 @@ static int run(const struct arguments *a)
 
 	if (a->word_count != 1)
 		return command_usage_error(&command_export, "expected one of full, incremental, "
-							    "status, retry, load");
+							    "status, retry, load, baseline");
 	for (size_t i = 0; i < sizeof(subcommands) / sizeof(*subcommands); i++) {
 		if (strcmp(a->words[0], subcommands[i].name) != 0)
 			continue;
@@ -165,7 +167,8 @@ const struct command command_export = {
 	.usage = "-c FILE full|incremental [--table T] [--wait] [--yes]\n"
 		 "                      | status [--table T] [--json] [--attempts]\n"
 		 "                      | retry [--table T|--file ID] [--yes]\n"
-		 "                      | load --from URL --table T --into SINK [--wait] [--yes]",
+		 "                      | load --from URL --table T --into SINK [--wait] [--yes]\n"
+		 "                      | baseline --stream S [--yes]",
 	.help = "Export tables to S3 and load the files: begin, follow, try again.",
 	.more = "The workers do the work; what is begun without one waits for the first. On a "
 		"sqlite store\nsomething is begun or tried again only while no worker has it.",

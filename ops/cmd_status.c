@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "checkpoint/store.h"
+#include "consumer/joining.h"
 #include "consumer/loss.h"
 #include "ops/arguments.h"
 #include "ops/command.h"
@@ -253,6 +254,12 @@ static void print_gap(const struct store_gap *g)
 	       sequence_is_none(&g->to) ? "not known yet" : sequence_text(&g->to, until),
 	       g->to_ms > 0 ? clock_text(g->to_ms, to) : "", clock_text(g->found_ms, found),
 	       g->worker);
+	if (g->how == STORE_GAP_REPAIR)
+		printf("         repaired from exports; not given back: changes before an item's "
+		       "last "
+		       "one%s%s\n",
+		       g->from_ms ? ", and some deletes of short-lived items until " : "",
+		       g->from_ms ? clock_text(g->from_ms + JOINING_MISSES_MS, to) : "");
 }
 
 static void print_gaps(const struct stream_row *s)
@@ -400,6 +407,9 @@ static void json_gap(struct buf *b, const struct store_gap *g)
 	buf_text(b, ",");
 	json_member(b, "how", store_gap_how_name(g->how));
 	buf_text(b, ",");
+	if (g->how == STORE_GAP_REPAIR)
+		buf_printf(b, "\"deletes_may_lack_until_ms\":%" PRId64 ",",
+			   g->from_ms ? g->from_ms + JOINING_MISSES_MS : 0);
 	json_member(b, "from", sequence_text(&g->from, text));
 	buf_text(b, ",");
 	json_member(b, "to", sequence_text(&g->to, text));

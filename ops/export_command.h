@@ -6,8 +6,8 @@
 #include "ops/service.h"
 
 /* Between the files of `sluice export`: cmd_export.c (which subcommand), export_begin.c (full,
- * incremental), export_load.c, export_wait.c (--wait), export_status.c, export_retry.c. Each
- * returns an exit code. */
+ * incremental), export_load.c, export_wait.c (--wait), export_status.c, export_retry.c,
+ * export_baseline.c. Each returns an exit code. */
 struct export_context {
 	const struct arguments *arguments;
 	const struct config *config;
@@ -26,6 +26,7 @@ int export_begin(struct export_context *x, enum store_export_kind kind);
 int export_load(struct export_context *x);
 int export_status(struct export_context *x);
 int export_retry(struct export_context *x);
+int export_baseline(struct export_context *x);
 
 /* AWS may be called from here on. */
 bool export_connect(struct export_context *x, struct error *err) MUST_CHECK;

@@ -87,6 +87,23 @@ CREATE INDEX export_attempt_of ON sluice.export_attempt (export, id);
 CREATE INDEX export_attempt_open ON sluice.export_attempt (lane) WHERE how = '';
 CREATE INDEX export_attempt_lane ON sluice.export_attempt (lane) WHERE lane IS NOT NULL;
 
+-- As before, but a table's next stream goes on with the generation of those before it: readers keep
+-- the highest of a key.
+CREATE OR REPLACE FUNCTION sluice.stream_find(p_name text, p_arn text, p_start_ms bigint,
+	OUT id bigint, OUT generation bigint, OUT start_ms bigint, OUT rooted boolean,
+	OUT created boolean) LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO sluice.stream (name, arn, start_ms, generation)
+	SELECT p_name, p_arn, p_start_ms, coalesce((
+		SELECT max(s.generation) FROM sluice.stream s WHERE s.name = p_name
+		AND NOT EXISTS (SELECT FROM sluice.export e WHERE e.lanes = s.id)), 1)
+	WHERE NOT EXISTS (SELECT FROM sluice.stream s WHERE s.name = p_name AND s.arn = p_arn)
+	ON CONFLICT DO NOTHING;
+	created := FOUND;
+	SELECT s.id, s.generation, s.start_ms, s.rooted INTO id, generation, start_ms, rooted
+	FROM sluice.stream s WHERE s.name = p_name AND s.arn = p_arn;
+END $$;
+
 CREATE FUNCTION sluice.export_hold(p_export bigint) RETURNS sluice.export LANGUAGE plpgsql AS $$
 DECLARE
 	e sluice.export;
@@ -115,6 +132,7 @@ DECLARE
 	newest bigint;
 	last_to bigint;
 	last_number bigint;
+	s sluice.stream;
 	e sluice.export;
 BEGIN
 	IF p_session IS NOT NULL THEN -- else a person
@@ -136,13 +154,20 @@ BEGIN
 	END IF;
 	IF whose IS NOT NULL THEN
 		PERFORM sluice.stream_hold(whose);
+		SELECT * INTO s FROM sluice.stream x WHERE x.id = whose;
+		-- Nothing is mixed with what the stream brings, and of two who begin it one is late.
+		IF s.hold IS NULL OR gen NOT IN (0, s.generation, s.generation + 1)
+		OR p_from = 0 AND EXISTS (
+			SELECT FROM sluice.export x WHERE x.stream = whose AND x.generation = gen) THEN
+			RETURN;
+		END IF;
 	END IF;
 	SELECT coalesce(max(x.generation), 0) INTO newest FROM sluice.export x
 	WHERE coalesce(x.stream, 0) = p_stream AND x.table_arn = p_table_arn AND x.name = p_name
 	AND (x.kind = 'load') = (p_kind = 'load');
-	IF gen = 0 AND whose IS NOT NULL THEN
-		UPDATE sluice.stream s SET generation = s.generation + 1 WHERE s.id = whose
-		RETURNING s.generation INTO gen;
+	IF whose IS NOT NULL AND gen IN (0, s.generation + 1) THEN
+		gen := s.generation + 1;
+		UPDATE sluice.stream x SET generation = gen WHERE x.id = whose;
 	ELSIF gen = 0 THEN
 		gen := CASE WHEN p_kind = 'incremental' THEN greatest(newest, 1) ELSE newest + 1 END;
 	END IF;

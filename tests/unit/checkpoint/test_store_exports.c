@@ -73,15 +73,25 @@ static void windows_of_a_generation_are_contiguous(void **state)
 	assert_int_equal(late.number, 1);
 }
 
+static void hold(struct world *w)
+{
+	struct store_hold h = { .why = STORE_HOLD_BASELINE, .who = "worker-a", .since_ms = T };
+	bool done;
+
+	assert_ok(store_stream_hold(w->s, w->stream, 0, &h, &done, err));
+	assert_true(done);
+}
+
 static void a_baseline_raises_its_streams_generation(void **state)
 {
 	struct world *w = *state;
-	struct store_export full = window(STORE_EXPORT_BASELINE, 0, T), again,
+	struct store_export full = window(STORE_EXPORT_BASELINE, 0, T), again, other,
 			    next = window(STORE_EXPORT_BASELINE, T - 13 * MINUTE, T + 2 * MINUTE);
 	struct store_stream stream;
 
 	full.stream = w->stream;
-	again = full;
+	again = other = full;
+	hold(w);
 	assert_true(begin_as(w, SESSION_A, &full, T + 1));
 	assert_int_equal(full.generation, 2);
 	assert_false(begin_as(w, SESSION_A, &again, T + 7));
@@ -94,9 +104,50 @@ static void a_baseline_raises_its_streams_generation(void **state)
 	assert_ok(store_stream(w->s, "orders", "arn:aws:dynamodb:eu-west-1:1:table/t/stream/x", 0,
 			       &stream, err));
 	assert_int_equal(stream.generation, 2);
+	/* Another worker, a little later: of its own T, in the same generation. */
+	other.generation = 2;
+	other.to_ms = T + MINUTE;
+	assert_false(begin_as(w, SESSION_A, &other, T + 2));
+	assert_int_equal(other.id, 0);
 	next.stream = 4711;
 	assert_kind(ERROR_NOT_FOUND,
 		    store_export_begin(w->s, SESSION_A, &next, T, (bool[]){ false }, err));
+}
+
+static struct store_export repair_of(struct world *w, uint64_t generation)
+{
+	struct store_export e = window(STORE_EXPORT_REPAIR, T - 13 * MINUTE, T + 2 * MINUTE);
+
+	e.stream = w->stream;
+	e.generation = generation;
+	return e;
+}
+
+static void a_join_is_begun_while_its_stream_is_held(void **state)
+{
+	struct world *w = *state;
+	struct store_export e = repair_of(w, 2), late = repair_of(w, 2), again = repair_of(w, 3),
+			    far = repair_of(w, 5);
+	struct store_stream stream;
+
+	assert_false(begin_as(w, SESSION_A, &e, T + 1));
+	assert_int_equal(e.id, 0);
+	hold(w);
+	assert_true(begin_as(w, SESSION_A, &e, T + 1));
+	assert_int_equal(e.generation, 2);
+	late.to_ms += MINUTE; /* who planned the same a little later */
+	assert_false(begin_as(w, SESSION_A, &late, T + 2));
+	assert_int_equal(late.id, 0);
+	assert_false(begin_as(w, SESSION_A, &far, T + 2));
+	assert_int_equal(far.id, 0);
+	/* It was given up, and begins again at the same place. */
+	assert_true(begin_as(w, SESSION_A, &again, T + 3));
+	assert_int_not_equal(again.id, e.id);
+	assert_int_equal(again.generation, 3);
+	assert_int_equal(again.number, 1);
+	assert_ok(store_stream(w->s, "orders", "arn:aws:dynamodb:eu-west-1:1:table/t/stream/x", 0,
+			       &stream, err));
+	assert_int_equal(stream.generation, 3);
 }
 
 static void one_live_session_drives(void **state)
@@ -324,6 +375,7 @@ static int run(const char *name)
 		TEST(the_same_window_is_begun_once),
 		TEST(windows_of_a_generation_are_contiguous),
 		TEST(a_baseline_raises_its_streams_generation),
+		TEST(a_join_is_begun_while_its_stream_is_held),
 		TEST(one_live_session_drives),
 		TEST(an_attempt_is_saved_before_the_call),
 		TEST(a_person_tries_an_export_again),

@@ -384,6 +384,11 @@ static void a_reset_begins_anew(void **state)
 	assert_false(now.rooted);
 	assert_int_equal(now.hold.id, hold); /* until it goes on */
 	assert_int_equal(lanes_now(w), 0);
+	/* The table's next stream is not older for readers. */
+	assert_ok(store_stream(w->s, "orders", "arn:next", 0, &now, err));
+	assert_int_equal(now.generation, 2);
+	assert_ok(store_stream(w->s, "users", "arn:users", 0, &now, err));
+	assert_int_equal(now.generation, 1);
 
 	assert_true(goes_on(w, hold));
 	assert_true(round_of(w, SESSION_A).stream.stale);

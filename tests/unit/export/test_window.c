@@ -126,26 +126,28 @@ static void a_baseline_covers_everything_up_to_the_present(void **state)
 static void assert_repairs(const int64_t *positions, size_t count, int64_t end_ms)
 {
 	struct window_plan p = { 0 };
-	int64_t oldest = positions[0], end;
+	int64_t oldest = positions[0], newest = positions[0], end;
 
 	window_plan_repair(&p, positions, count, end_ms);
 	assert_contiguous(&p);
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
 		oldest = positions[i] < oldest ? positions[i] : oldest;
+		newest = positions[i] > newest ? positions[i] : newest;
+	}
 	assert_true(p.windows[0].from_ms <= oldest - MIN(13));
 	assert_true(p.windows[0].from_ms > oldest - MIN(13) - 1000);
 	end = window_plan_end(&p);
 	assert_true(end > end_ms - 1000);
-	assert_true(end <= (end_ms > oldest + MIN(17) ? end_ms : oldest + MIN(17) + 1000));
+	assert_true(end <= (end_ms > newest + MIN(32) ? end_ms : newest + MIN(32) + 1000));
 	for (size_t i = 0; i < count; i++) {
 		int64_t cut = 0;
 
 		for (size_t k = 0; k < p.count && cut == 0; k++)
 			if (p.windows[k].to_ms >= positions[i] + MIN(2))
 				cut = p.windows[k].to_ms;
-		/* Behind the last cut there has to be room for a window more. */
-		if (positions[i] + MIN(32) < end_ms)
-			assert_true(cut <= positions[i] + MIN(17) + 1000);
+		/* Else the stream begins before it. */
+		if (positions[i] < end - MIN(5))
+			assert_true(cut > 0 && cut <= positions[i] + MIN(17) + 1000);
 	}
 	window_plan_release(&p);
 }
@@ -161,8 +163,12 @@ static void a_repair_cuts_behind_every_trimmed_position(void **state)
 		size_t count = 1 + rng_below(&rng, 12);
 		uint64_t spread = rng_below(&rng, 2) ? MIN(40) : HOUR(50);
 
-		for (size_t k = 0; k < count; k++)
+		for (size_t k = 0; k < count; k++) {
 			positions[k] = DAY0 + (int64_t)rng_below(&rng, spread);
+			/* Where a healthy shard stands, or nearly. */
+			if (rng_below(&rng, 4) == 0)
+				positions[k] = end - (int64_t)rng_below(&rng, MIN(40));
+		}
 		assert_repairs(positions, count, end);
 	}
 }
@@ -179,6 +185,27 @@ static void cuts_that_lie_close_are_shared(void **state)
 	for (size_t i = 0; i < p.count; i++)
 		assert_int_equal(p.windows[i].to_ms, DAY0 + MIN(cuts[i]));
 	window_plan_release(&p);
+}
+
+static void a_repair_goes_on_with_the_windows_it_has(void **state)
+{
+	const int64_t positions[] = { DAY0, DAY0 + MIN(60), DAY0 + MIN(300) };
+	struct window_plan whole = { 0 };
+
+	(void)state;
+	window_plan_repair(&whole, positions, 3, DAY0 + MIN(600));
+	assert_int_equal(whole.count, 4);
+	for (size_t have = 1; have <= whole.count; have++) {
+		struct window_plan p = { 0 };
+
+		for (size_t i = 0; i < have; i++)
+			window_plan_add(&p, &whole.windows[i]);
+		window_plan_repair(&p, positions, 3, DAY0 + MIN(600));
+		assert_int_equal(p.count, whole.count);
+		assert_memory_equal(p.windows, whole.windows, whole.count * sizeof(*whole.windows));
+		window_plan_release(&p);
+	}
+	window_plan_release(&whole);
 }
 
 /* ---- the model: one item, its changes at whole minutes ---- */
@@ -479,6 +506,7 @@ int main(void)
 		cmocka_unit_test(a_baseline_covers_everything_up_to_the_present),
 		cmocka_unit_test(a_repair_cuts_behind_every_trimmed_position),
 		cmocka_unit_test(cuts_that_lie_close_are_shared),
+		cmocka_unit_test(a_repair_goes_on_with_the_windows_it_has),
 		cmocka_unit_test(a_repair_misses_exactly_what_is_foreseen),
 		cmocka_unit_test(a_baseline_misses_exactly_what_is_foreseen),
 		cmocka_unit_test(other_cuts_would_miss_more),

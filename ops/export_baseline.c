@@ -1,0 +1,100 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "checkpoint/store.h"
+#include "ops/command.h"
+#include "ops/export_command.h"
+#include "ops/operator.h"
+
+/* A stream is begun anew: it is held for a baseline, which its workers then make. */
+
+struct plan {
+	const char *name;
+	struct store_stream stream; /* the table's last one; id 0: none */
+};
+
+static void on_stream(void *arg, const char *name, const char *arn, const struct store_stream *s)
+{
+	struct plan *p = arg;
+
+	(void)arn;
+	if (strcmp(name, p->name) == 0 && s->id > p->stream.id)
+		p->stream = *s;
+}
+
+static bool has_bucket(const struct config *c, const char *name)
+{
+	for (size_t i = 0; i < c->stream_count; i++)
+		if (c->streams[i].baseline.bucket &&
+		    (c->streams[i].is_pattern || strcmp(c->streams[i].name, name) == 0))
+			return true;
+	return false;
+}
+
+static bool show(struct export_context *x, struct plan *p, struct error *err)
+{
+	AUTO(store)
+	struct store *store =
+		store_open_reader(x->config->checkpoint.store, EXPORT_STORE_TIMEOUT_MS, err);
+	const struct store_hold *h = &p->stream.hold;
+
+	if (!store || !store_streams(store, on_stream, p, err))
+		return false;
+	if (p->stream.id == 0)
+		return error_set(err, ERROR_NOT_FOUND,
+				 "the store has no stream %s; `sluice status` lists them", p->name);
+	if (h->id != 0 && (h->why == STORE_HOLD_PAUSE || h->why == STORE_HOLD_REWIND))
+		return error_set(err, ERROR_REFUSED,
+				 "%s is held (%s, by %s): when that is over, try again", p->name,
+				 store_hold_why_name(h->why), h->who);
+	printf("A baseline of %s: its workers let go of all its shards, the whole table is "
+	       "exported and\nloaded again, and the stream is read from then on. What the table "
+	       "does not have any more is\nfor readers to drop: see docs/exports.md.\n",
+	       p->name);
+	if (h->id != 0)
+		printf("It is held for a %s since it was begun by %s: that is given up.\n",
+		       store_hold_why_name(h->why), h->who);
+	return true;
+}
+
+static bool hold(struct export_context *x, const struct plan *p, struct error *err)
+{
+	AUTO(store)
+	struct store *store = store_open(x->config->checkpoint.store, EXPORT_STORE_TIMEOUT_MS, err);
+	struct store_hold h = { .why = STORE_HOLD_BASELINE, .since_ms = clock_aws_ms(&x->clock) };
+	bool done;
+
+	operator_name(h.who, sizeof(h.who));
+	if (!store ||
+	    (p->stream.hold.id != 0 && !store_stream_go_on(store, p->stream.id, p->stream.hold.id,
+							   h.who, h.since_ms, &done, err)))
+		return false;
+	if (!store_stream_hold(store, p->stream.id, 0, &h, &done, err))
+		return false;
+	if (!done)
+		return error_set(
+			err, ERROR_RETRY,
+			"%s is held for something else since a moment ago; look at `sluice "
+			"status`, and try again",
+			p->name);
+	printf("%s is held for its baseline\n", p->name);
+	return export_say_workers(store, err);
+}
+
+int export_baseline(struct export_context *x)
+{
+	struct plan plan = { .name = arguments_get(x->arguments, "stream") };
+	struct error err = { 0 };
+
+	if (!has_bucket(x->config, plan.name)) {
+		fprintf(stderr,
+			"sluice export: the configuration has no stream %s with a baseline block\n",
+			plan.name);
+		return EXIT_USAGE;
+	}
+	if (!show(x, &plan, &err))
+		return export_failed(&err);
+	if (!export_sure(x, "Begin anew?"))
+		return EXIT_USAGE;
+	return hold(x, &plan, &err) ? EXIT_DONE : export_failed(&err);
+}
