@@ -181,6 +181,18 @@ void core_on_answer(struct core *c, const struct core_event *e)
 	pages_release(c, e->lane, e->now_ms);
 }
 
+void core_on_part(struct core *c, const struct core_event *e)
+{
+	const struct core_lane *l = &c->lanes[e->lane];
+	uint32_t slot = core_sink_slot(c, e->lane, e->sink);
+
+	assert(e->roll && !l->stood[slot] && l->answered[slot] < l->pages_read);
+	count_roll(&c->sinks[e->sink], e->roll);
+	frontier_forward(c, e->lane, slot, &e->end, e->end_ms, e->roll);
+	if (l->leaving)
+		core_lane_hurry(c, l);
+}
+
 void core_on_stand(struct core *c, const struct core_event *e)
 {
 	struct core_lane *l = &c->lanes[e->lane];

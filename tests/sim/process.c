@@ -113,7 +113,8 @@ void process_core(struct world *w, struct process *p)
 			continue;
 		p->sinks[p->sink_count] = sink;
 		p->open[p->sink_count].number = 1;
-		of_core[p->sink_count++] = core_add_sink(&p->core, w->sinks[sink].rolls);
+		of_core[p->sink_count++] =
+			core_add_sink(&p->core, w->sinks[sink].rolls ? SINK_ROLL : SINK_IMMEDIATE);
 	}
 	core_add_stream(&p->core, &limits, of_core, p->sink_count);
 }
