@@ -57,16 +57,10 @@ bool frontier_move(const struct frontier *f, uint64_t roll, bool may_end,
 
 bool frontier_pending(const struct frontier *f, uint64_t roll, struct frontier_move *move)
 {
-	for (uint8_t i = 0; roll != 0 && i < f->roll_count; i++) {
-		bool last = i + 1 == f->roll_count;
-
-		if (f->rolls[i].number != roll)
-			continue;
-		*move = (struct frontier_move){ .to = last ? f->end : f->rolls[i].end,
-						.event_ms = last ? f->end_ms : f->rolls[i].end_ms };
-		return true;
-	}
-	return false;
+	if (roll == 0 || f->roll_count == 0 || f->rolls[f->roll_count - 1].number != roll)
+		return false;
+	*move = (struct frontier_move){ .to = f->end, .event_ms = f->end_ms };
+	return true;
 }
 
 void frontier_saved(struct frontier *f, uint64_t roll, const struct frontier_move *move)

@@ -48,8 +48,8 @@ void frontier_close(struct frontier *f);
  * nothing. */
 bool frontier_move(const struct frontier *f, uint64_t roll, bool may_end,
 		   struct frontier_move *move);
-/* Where the lane will be once transaction `roll` is committed: `to`, event_ms. False: it has
- * nothing of the lane. */
+/* Where the lane will be once transaction `roll` is committed: `to`, event_ms. The next one takes
+ * nothing before that. False: it has nothing of the lane. */
 bool frontier_pending(const struct frontier *f, uint64_t roll, struct frontier_move *move);
 /* That move is in the store. */
 void frontier_saved(struct frontier *f, uint64_t roll, const struct frontier_move *move);

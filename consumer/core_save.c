@@ -149,16 +149,20 @@ static void collect_read(struct core *c, uint32_t lane)
 	l->read = false;
 }
 
-/* The first time it comes with the lane's position: where it is not known when a place was read,
- * nobody can tell that it was left alone for too long. */
+static void collect_first_reads(struct core *c, const struct core_move *moves, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!c->lanes[moves[i].lane].read_saved)
+			collect_read(c, moves[i].lane);
+}
+
+/* The first time it comes with the lane's position, or what may become it at the burial: where it
+ * is not known when a place was read, nobody can tell that it was left alone for too long. */
 static void collect_reads(struct core *c, int64_t now_ms)
 {
-	struct core_save *s = &c->save;
-
 	if (!c->stopping && now_ms < c->read_saved_at_ms + READ_SAVE_MS) {
-		for (size_t i = 0; i < s->move_count; i++)
-			if (!c->lanes[s->moves[i].lane].read_saved)
-				collect_read(c, s->moves[i].lane);
+		collect_first_reads(c, c->save.moves, c->save.move_count);
+		collect_first_reads(c, c->save.pending, c->save.pending_count);
 		return;
 	}
 	c->read_saved_at_ms = now_ms;

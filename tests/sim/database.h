@@ -5,9 +5,8 @@
 /* What the store's contract (checkpoint/store.h) says and 2.0_workers.sql does, of one stream. Each
  * call is one moment. Requests reach it when they do, also those that nobody waits for any more. */
 
-#define SESSIONS_MAX 500
-#define MOVES_MAX    (SHARDS_MAX * SINKS_MAX)
-#define MEMBERS_MAX  64
+#define MOVES_MAX   (SHARDS_MAX * SINKS_MAX)
+#define MEMBERS_MAX 64
 
 enum session_state { MEMBER_NONE, MEMBER_LIVE, MEMBER_DEAD, MEMBER_BURIED };
 
@@ -95,6 +94,12 @@ struct save {
 		uint64_t number;
 	} rolls[SINKS_MAX], finished[SINKS_MAX];
 	size_t roll_count, finished_count;
+	struct {
+		int row;
+		uint32_t sink;
+		struct sequence to;
+	} pending[MOVES_MAX];
+	size_t pending_count;
 	int reads[SHARDS_MAX];
 	size_t read_count;
 };
@@ -143,6 +148,7 @@ struct request {
 	int64_t beat;
 	uint32_t sink, max;
 	uint64_t number;
+	bool committed; /* ROLL_FINISHED */
 	int shard, index;
 	unsigned sinks;
 	bool own;

@@ -33,6 +33,16 @@ static void prepare(struct world *w, struct process *p, uint32_t sink)
 
 	if (k->unfinished || o->deliveries == 0)
 		return;
+	if (w->sinks[p->sinks[sink]].transactions) {
+		bool aborted = noise(w, FAULT_ABORTED);
+
+		process_transaction(w, p, sink, aborted);
+		if (aborted) {
+			o->deliveries = 0;
+			o->count = 0;
+			return;
+		}
+	}
 	*k = (struct roll_under_way){ .number = o->number,
 				      .deliveries = o->deliveries,
 				      .unfinished = true };
@@ -64,7 +74,8 @@ static void finish(struct world *w, struct process *p, uint32_t sink, uint64_t n
 	if (noise(w, FAULT_SINK_FAILED))
 		ms += soon(w, w->lease_ms);
 	process_pend(w, p,
-		     (struct event){ .type = EVENT_VISIBLE,
+		     (struct event){ .type = w->sinks[p->sinks[sink]].transactions ? EVENT_COMMIT
+										   : EVENT_VISIBLE,
 				     .session = p->session,
 				     .sink = p->sinks[sink],
 				     .roll = number },
@@ -75,12 +86,20 @@ static void finish(struct world *w, struct process *p, uint32_t sink, uint64_t n
 
 static void on_finished(struct world *w, struct process *p, const struct event *e)
 {
+	if (w->sinks[p->sinks[e->sink]].transactions &&
+	    (noise(w, FAULT_COMMIT_UNKNOWN) ||
+	     !producer_committed(w, p->session, p->sinks[e->sink], e->roll))) {
+		process_lost(w, p);
+		return;
+	}
 	p->rolls[e->sink].unfinished = false;
 	process_feed(
 		w, p,
 		(struct core_event){ .type = CORE_FINISHED, .sink = e->sink, .roll = e->roll });
 	if (p->phase != PHASE_END)
 		prepare(w, p, e->sink); /* what was asked for meanwhile */
+	if (p->phase != PHASE_END)
+		process_unpark(w, p, e->sink);
 }
 
 static void on_prepared(struct world *w, struct process *p, uint32_t sink)
@@ -114,7 +133,9 @@ void process_core(struct world *w, struct process *p)
 		p->sinks[p->sink_count] = sink;
 		p->open[p->sink_count].number = 1;
 		of_core[p->sink_count++] =
-			core_add_sink(&p->core, w->sinks[sink].rolls ? SINK_ROLL : SINK_IMMEDIATE);
+			core_add_sink(&p->core, w->sinks[sink].transactions ? SINK_TRANSACTION
+						: w->sinks[sink].rolls      ? SINK_ROLL
+									    : SINK_IMMEDIATE);
 	}
 	core_add_stream(&p->core, &limits, of_core, p->sink_count);
 }
@@ -131,6 +152,7 @@ static void save(struct world *w, struct process *p)
 {
 	p->save = p->core.save;
 	memcpy(p->moves, p->core.save.moves, p->save.move_count * sizeof(*p->moves));
+	memcpy(p->pending, p->core.save.pending, p->save.pending_count * sizeof(*p->pending));
 	for (size_t i = 0; i < p->save.read_count; i++)
 		p->reads[i] = p->lanes[p->core.save.reads[i]].row;
 	p->save_number++;
