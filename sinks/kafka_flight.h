@@ -30,6 +30,7 @@ struct flight {
 	rd_kafka_resp_err_t accused_code;
 	const rd_kafka_topic_t *accused_topic;
 	bool torn;                    /* of record `stopped` one message went, its tombstone not */
+	unsigned spared;              /* transactions that failed since for other reasons */
 	bool refused;                 /* record `end` can never get in: `verdict` */
 	struct error verdict;         /* why it ends at `end` */
 	const rd_kafka_topic_t *sent; /* a topic that a record of it went to; NULL: none did */

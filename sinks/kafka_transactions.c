@@ -29,6 +29,9 @@
 /* Until it is tried again, and how long one try at the start may take: a stop waits for it. */
 #define AGAIN_MS 100
 #define START_MS 1000
+/* After a refused request librdkafka goes on behind its numbers, and the brokers miss them: it
+ * finds out with the next transaction, which fails, and mends it. */
+#define SPARED_MAX 3
 /* At the end, with a transaction open: so that readers of the topics need not wait for its end. */
 #define LAST_ABORT_MS 1000
 
@@ -313,14 +316,22 @@ static void cut(struct flight *f)
 		    f->accused_topic ? rd_kafka_topic_name(f->accused_topic) : NULL);
 }
 
+/* It was cut, and the transaction was spoiled by something else: what is known of it stays. */
+static bool spare(struct flight *f)
+{
+	return (f->refused || f->end < f->delivery->batch->count) && !f->torn &&
+	       ++f->spared <= SPARED_MAX;
+}
+
 /* What is to be sent again of one that was in an aborted transaction. */
 static void send_again(struct sink *s, struct flight *f, const struct error *cause)
 {
 	const struct delivery *d = f->delivery;
 
 	if (f->accused != KAFKA_NONE) {
+		f->spared = 0;
 		cut(f);
-	} else { /* of a record with a tombstone both go, or none */
+	} else if (!spare(f)) { /* of a record with a tombstone both go, or none */
 		f->refused = false;
 		f->end = f->torn ? f->stopped : d->first;
 		f->verdict = *cause;
