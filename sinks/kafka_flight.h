@@ -1,7 +1,8 @@
 #pragma once
 #include "sinks/kafka.h"
 
-/* A delivery on its way to the brokers; only kafka_flight.c and kafka_transactions.c include this.
+/* A delivery on its way to the brokers; only kafka_flight.c, kafka_fate.c and
+ * kafka_transactions.c include this.
  *
  * A message's opaque is the address of its record's mark, which leads to the flight, and whose
  * place among the marks is the record: so the reports need no table and no memory of their own.
@@ -47,6 +48,19 @@ void kafka_flight_answer(struct flight *f, enum sink_answer_kind kind, size_t fi
 			 const struct error *err);
 /* Why what was not taken, or had a bad report, is not in; counted as a retry. */
 void kafka_flight_why(struct flight *f, bool stopped, struct error *err);
+
+/* What becomes of those of a transaction, which are linked (kafka_fate.c). */
+/* After its reports: the transaction can only be aborted. */
+bool kafka_flight_is_bad(const struct flight *f);
+/* Why it is: of the first flight that says more than that it was dropped. */
+void kafka_flights_cause(struct flight *all, struct error *cause);
+/* The transaction was aborted. True: it is to be sent again, in another one, before `end`; false:
+ * it was answered. */
+bool kafka_flight_again(struct flight *f, const struct error *cause);
+/* Answers all with what is in, by roll `number`; 0: nothing is. */
+void kafka_flights_in(struct flight *all, uint64_t number);
+/* A topic that something went to; NULL: nothing did. */
+const rd_kafka_topic_t *kafka_flights_topic(const struct flight *all);
 
 /* kafka_transactions.c, on any thread. */
 void kafka_transactions_landed(struct flight *f);

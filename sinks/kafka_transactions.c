@@ -29,9 +29,6 @@
 /* Until it is tried again, and how long one try at the start may take: a stop waits for it. */
 #define AGAIN_MS 100
 #define START_MS 1000
-/* After a refused request librdkafka goes on behind its numbers, and the brokers miss them: it
- * finds out with the next transaction, which fails, and mends it. */
-#define SPARED_MAX 3
 /* At the end, with a transaction open: so that readers of the topics need not wait for its end. */
 #define LAST_ABORT_MS 1000
 
@@ -223,27 +220,13 @@ static bool close_it(struct sink *s, int64_t until_ms)
 	return well;
 }
 
-/* librdkafka takes nothing more in this transaction: its state, its end. */
-static bool spoils(rd_kafka_resp_err_t code)
-{
-	enum error_kind kind = kafka_error_kind(code);
-
-	return code == RD_KAFKA_RESP_ERR__STATE || kind == ERROR_FENCED || kind == ERROR_CANCELLED;
-}
-
-static bool is_bad(const struct flight *f)
-{
-	return f->torn || f->failed != KAFKA_NONE ||
-	       (f->stopped != KAFKA_NONE && spoils(f->stopped_code));
-}
-
 void kafka_transactions_landed(struct flight *f)
 {
 	struct sink *s = f->sink;
 	struct kafka_transactions *t = s->transactions;
 
 	pthread_mutex_lock(&s->lock);
-	t->spoiled = t->spoiled || is_bad(f);
+	t->spoiled = t->spoiled || kafka_flight_is_bad(f);
 	t->busy--;
 	if (t->busy == 0 || t->spoiled)
 		pthread_cond_broadcast(&t->turn);
@@ -292,78 +275,6 @@ static struct flight *taken_all(struct sink *s)
 	return all;
 }
 
-static size_t count_payloads(const struct delivery *d, size_t from, size_t to)
-{
-	size_t count = 0;
-
-	for (size_t i = from; i < to; i++)
-		count += d->payloads[i].p != NULL;
-	return count;
-}
-
-/* A request with records from `accused` on was refused: half of them come again, or if there is
- * only one, those before it. */
-static void cut(struct flight *f)
-{
-	const struct delivery *d = f->delivery;
-	size_t half = count_payloads(d, f->accused, f->end) / 2, at = f->accused;
-
-	f->refused = half == 0;
-	for (size_t seen = 0; half > 0 && seen < half; at++)
-		seen += d->payloads[at].p != NULL;
-	f->end = at;
-	kafka_error(&f->verdict, f->accused_code,
-		    f->accused_topic ? rd_kafka_topic_name(f->accused_topic) : NULL);
-}
-
-/* It was cut, and the transaction was spoiled by something else: what is known of it stays. */
-static bool spare(struct flight *f)
-{
-	return (f->refused || f->end < f->delivery->batch->count) && !f->torn &&
-	       ++f->spared <= SPARED_MAX;
-}
-
-/* What is to be sent again of one that was in an aborted transaction. */
-static void send_again(struct sink *s, struct flight *f, const struct error *cause)
-{
-	const struct delivery *d = f->delivery;
-
-	if (f->accused != KAFKA_NONE) {
-		f->spared = 0;
-		cut(f);
-	} else if (!spare(f)) { /* of a record with a tombstone both go, or none */
-		f->refused = false;
-		f->end = f->torn ? f->stopped : d->first;
-		f->verdict = *cause;
-	}
-	if (count_payloads(d, d->first, f->end) == 0) {
-		if (f->refused)
-			kafka_flight_answer(f, SINK_REFUSED, f->end, 0, &f->verdict);
-		else
-			kafka_flight_answer(f, SINK_FAILED, d->first, 0, cause);
-		return;
-	}
-	pthread_mutex_lock(&s->lock);
-	put_by(s->transactions, f);
-	pthread_mutex_unlock(&s->lock);
-}
-
-/* Why it was spoiled: of the first flight that says more than that it was dropped. */
-static void find_cause(struct flight *all, struct error *cause)
-{
-	struct flight *first = NULL;
-
-	for (struct flight *f = all; f; f = f->link)
-		if (is_bad(f) && (!first || first->failed == KAFKA_NONE ||
-				  kafka_error_kind(first->failed_code) == ERROR_CANCELLED))
-			first = f;
-	kafka_error(cause, RD_KAFKA_RESP_ERR__PURGE_QUEUE, NULL);
-	if (first && first->accused != KAFKA_NONE)
-		kafka_error(cause, first->accused_code, NULL);
-	else if (first)
-		kafka_flight_why(first, first->failed == KAFKA_NONE, cause);
-}
-
 static bool abort_it(struct sink *s, int timeout_ms)
 {
 	struct error err;
@@ -390,55 +301,19 @@ static bool roll_back(struct sink *s)
 		return false;
 	metric_add(s->transactions->aborted, 1);
 	all = taken_all(s);
-	find_cause(all, &cause);
+	kafka_flights_cause(all, &cause);
 	for (struct flight *f = all; f; f = next) {
 		next = f->link;
-		send_again(s, f, &cause);
+		if (!kafka_flight_again(f, &cause))
+			continue;
+		pthread_mutex_lock(&s->lock);
+		put_by(s->transactions, f);
+		pthread_mutex_unlock(&s->lock);
 	}
 	return true;
 }
 
 /* --- preparing --- */
-
-/* What is in of it, in roll `number` (0: nothing of it is). */
-static void answer_in(struct flight *f, uint64_t number)
-{
-	const struct delivery *d = f->delivery;
-	struct error err = { 0 };
-	uint64_t roll = f->sent ? number : 0;
-
-	if (f->stopped != KAFKA_NONE && kafka_error_is_records(f->stopped_code)) {
-		kafka_error(&err, f->stopped_code, rd_kafka_topic_name(f->stopped_topic));
-		kafka_flight_answer(f, SINK_REFUSED, f->stopped, roll, &err);
-	} else if (f->stopped != KAFKA_NONE) {
-		kafka_flight_why(f, true, &err);
-		kafka_flight_answer(f, SINK_FAILED, f->stopped, roll, &err);
-	} else if (f->refused) {
-		err = f->verdict;
-		kafka_flight_answer(f, SINK_REFUSED, f->end, roll, &err);
-	} else if (f->end < d->batch->count) {
-		err = f->verdict;
-		kafka_flight_answer(f, SINK_FAILED, f->end, roll, &err);
-	} else {
-		kafka_flight_answer(f, SINK_TAKEN, d->batch->count, roll, NULL);
-	}
-}
-
-static void answer_all(struct flight *all, uint64_t number)
-{
-	for (struct flight *f = all, *next; f; f = next) {
-		next = f->link;
-		answer_in(f, number);
-	}
-}
-
-static const rd_kafka_topic_t *topic_of(const struct flight *all)
-{
-	for (; all; all = all->link)
-		if (all->sent)
-			return all->sent;
-	return NULL;
-}
 
 static void answer_prepared(struct sink *s, const char *topic)
 {
@@ -548,17 +423,17 @@ static bool conclude(struct sink *s)
 {
 	struct kafka_transactions *t = s->transactions;
 	struct flight *all = taken_all(s);
-	const rd_kafka_topic_t *topic = topic_of(all);
+	const rd_kafka_topic_t *topic = kafka_flights_topic(all);
 	int64_t closed_ms = now_ms(s);
 	bool done;
 	char *name;
 
 	if (!topic) {
-		answer_all(all, 0);
+		kafka_flights_in(all, 0);
 		return true;
 	}
 	name = memory_text(rd_kafka_topic_name(topic));
-	answer_all(all, ++t->number);
+	kafka_flights_in(all, ++t->number);
 	answer_prepared(s, name);
 	done = is_stored(s) && count_it(s, name) && commit_it(s);
 	free(name);

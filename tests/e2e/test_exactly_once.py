@@ -43,13 +43,19 @@ def fleet(emulator, kafka, postgres, sluice):
     return make
 
 
-def test_a_storm(fleet, own):
-    """Workers are killed, put to sleep and stopped, Kafka is restarted."""
+def test_a_check_tries_it(fleet):
+    said = fleet("check").workers[0].run("check").stdout
+    assert "transactions are allowed" in said, said
+    assert "messages up to 1048588 bytes" in said, said
+
+
+def test_a_storm(fleet):
+    """Workers are killed, put to sleep and stopped."""
     workers = fleet("exact")
     workers.storm()
 
 
-def test_a_storm_with_a_broken_kafka(fleet, own, postgres):
+def test_a_storm_in_which_kafka_restarts(fleet, own, postgres):
     workers = fleet("restarts", (own(Kafka), postgres))
     workers.storm(workers.kafka.restart)
 

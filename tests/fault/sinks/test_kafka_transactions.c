@@ -388,6 +388,29 @@ static void a_sweep_takes_the_producer_s_place(void **state)
 	world_free(w);
 }
 
+static void a_check_tries_a_transaction(void **state)
+{
+	struct buf said = { 0 };
+	struct error err = { 0 };
+
+	(void)state;
+	begin(6);
+	assert_true(sink_kafka.check(&w->settings, &w->host, &said, &err));
+	assert_string_equal(said.data,
+			    "1 broker, topic t with 6 partitions, transactions are allowed");
+	rd_kafka_mock_push_request_errors(w->mock, TXN_OFFSET_COMMIT, 1,
+					  RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED);
+	assert_false(sink_kafka.check(&w->settings, &w->host, &said, &err));
+	assert_non_null(strstr(err.message, "group sluice.check/events"));
+	assert_non_null(strstr(err.message, "allow READ on groups"));
+	w->settings.topic = "dynamodb.${table}";
+	buf_clear(&said);
+	assert_true(sink_kafka.check(&w->settings, &w->host, &said, &err));
+	assert_non_null(strstr(said.data, "the first one tells"));
+	buf_release(&said);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -405,6 +428,7 @@ int main(void)
 		cmocka_unit_test(a_close_does_not_wait_for_brokers_that_are_away),
 		cmocka_unit_test(a_stored_transaction_that_is_damaged_is_no_one_s),
 		cmocka_unit_test(a_sweep_takes_the_producer_s_place),
+		cmocka_unit_test(a_check_tries_a_transaction),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
