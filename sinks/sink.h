@@ -49,13 +49,13 @@ struct delivery {
 };
 
 enum sink_answer_kind {
-	SINK_TAKEN,    /* delivery, roll: all of it from `first` on. roll 0: durable */
-	SINK_FAILED,   /* delivery, first, roll, err: records before `first` are in; again later
-			  from it */
-	SINK_REFUSED,  /* delivery, first, roll, err: record `first` goes to the dead letters */
-	SINK_PREPARED, /* roll, blob: holds every delivery that was taken with this roll */
-	SINK_FINISHED, /* roll: readers can see it; its row may go */
-	SINK_FATAL,    /* err: this session has to end */
+	SINK_TAKEN,      /* delivery, roll: all of it from `first` on. roll 0: durable */
+	SINK_FAILED,     /* delivery, first, roll, err: records before `first` are in; again later
+			    from it */
+	SINK_REFUSED,    /* delivery, first, roll, err: record `first` goes to the dead letters */
+	SINK_PREPARED,   /* roll, blob: holds every delivery that was taken with this roll */
+	SINK_FINISHED,   /* roll: readers can see it; its row may go */
+	SINK_FATAL,      /* err: this session has to end */
 	SINK_PARTITIONS, /* topic, stream, partitions: so many there are now */
 };
 
