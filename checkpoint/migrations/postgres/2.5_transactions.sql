@@ -38,17 +38,22 @@ CREATE FUNCTION sluice.roll_finished(p_session uuid, p_sink text, p_number bigin
 LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 DECLARE
-	r sluice.roll;
+	of_sink integer;
+	lanes bigint[];
+	targets numeric[];
+	ms bigint[];
 BEGIN
 	PERFORM FROM sluice.session WHERE id = p_session FOR NO KEY UPDATE;
 	DELETE FROM sluice.roll d USING sluice.sink k
 	WHERE k.name = p_sink AND d.session = p_session AND d.sink = k.id AND d.number = p_number
-	RETURNING d.* INTO r;
-	IF NOT FOUND OR NOT p_committed OR r.pending_lanes IS NULL THEN
+	RETURNING d.sink, d.pending_lanes, d.pending_to, d.pending_ms
+	INTO of_sink, lanes, targets, ms;
+	IF NOT FOUND OR NOT p_committed OR lanes IS NULL THEN
 		RETURN;
 	END IF;
 	UPDATE sluice.position p SET sequence = m.target, event_ms = m.event_ms
-	FROM unnest(r.pending_lanes, r.pending_to, r.pending_ms) AS m (lane, target, event_ms)
-	JOIN sluice.lane l ON l.id = m.lane AND l.owner = p_session
-	WHERE p.lane = m.lane AND p.sink = r.sink AND (p.sequence IS NULL OR p.sequence < m.target);
+	FROM unnest(lanes, targets, ms) AS m (lane, target, event_ms)
+	WHERE p.lane = m.lane AND p.sink = of_sink AND (p.sequence IS NULL OR p.sequence < m.target)
+	-- Not a join: where the session's lanes come first, each of them looks at all of these.
+	AND (SELECT l.owner FROM sluice.lane l WHERE l.id = m.lane) = p_session;
 END $$;
