@@ -162,6 +162,8 @@ static void frontier_forward(struct core *c, uint32_t lane, uint32_t slot,
 		return;
 	frontier_answer(f, end, end_ms, roll);
 	core_mark_dirty(c, lane);
+	if (c->lanes[lane].leaving)
+		core_lane_hurry(c, &c->lanes[lane]);
 }
 
 void core_on_answer(struct core *c, const struct core_event *e)
@@ -176,8 +178,6 @@ void core_on_answer(struct core *c, const struct core_event *e)
 	const struct core_page *page = &l->pages[l->answered[slot]++ % CORE_PAGES];
 
 	frontier_forward(c, e->lane, slot, &page->end, page->end_ms, e->roll);
-	if (l->leaving)
-		core_lane_hurry(c, l);
 	pages_release(c, e->lane, e->now_ms);
 }
 
@@ -189,8 +189,6 @@ void core_on_part(struct core *c, const struct core_event *e)
 	assert(e->roll && !l->stood[slot] && l->answered[slot] < l->pages_read);
 	count_roll(&c->sinks[e->sink], e->roll);
 	frontier_forward(c, e->lane, slot, &e->end, e->end_ms, e->roll);
-	if (l->leaving)
-		core_lane_hurry(c, l);
 }
 
 void core_on_stand(struct core *c, const struct core_event *e)

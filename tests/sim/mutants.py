@@ -196,7 +196,7 @@ MUTANTS = [
     ),
     (
         "what a lane that leaves was answered late does not hurry",
-        "	if (l->leaving)\n		core_lane_hurry(c, l);\n",
+        "	if (c->lanes[lane].leaving)\n		core_lane_hurry(c, &c->lanes[lane]);\n",
         "",
     ),
     (
@@ -341,8 +341,8 @@ MUTANTS = [
     ),
     (
         "a part of a page does not count for its transaction",
-        "	frontier_forward(c, e->lane, slot, &e->end, e->end_ms, e->roll);\n	if (l->leaving)",
-        "	if (l->leaving)",
+        "	count_roll(&c->sinks[e->sink], e->roll);\n	frontier_forward(c,",
+        "	count_roll(&c->sinks[e->sink], e->roll);\n	if (false)\n		frontier_forward(c,",
     ),
     (
         "what is pending leaves out what was settled behind it",
