@@ -29,15 +29,32 @@ static size_t count_payloads(const struct delivery *d, size_t from, size_t to)
 	return count;
 }
 
-/* A request with records from `accused` on was refused: half of them come again, or if there is
- * only one, those before it. */
+/* The one that has half of all bytes from `accused` on, or more; KAFKA_NONE: there is none. */
+static size_t find_large(const struct flight *f)
+{
+	const struct str *payloads = f->delivery->payloads;
+	size_t large = f->accused, bytes = 0;
+
+	for (size_t i = f->accused; i < f->end; i++) {
+		bytes += payloads[i].n;
+		if (payloads[i].n > payloads[large].n)
+			large = i;
+	}
+	return 2 * payloads[large].n >= bytes ? large : KAFKA_NONE;
+}
+
+/* A request with records from `accused` on was refused. Where one of them is large, those before it
+ * come again, or it alone, else half of them; where there is only one, those before it. */
 static void cut(struct flight *f)
 {
 	const struct delivery *d = f->delivery;
-	size_t half = count_payloads(d, f->accused, f->end) / 2, at = f->accused;
+	size_t left = count_payloads(d, f->accused, f->end) / 2, at = f->accused;
+	size_t large = find_large(f);
 
-	f->refused = half == 0;
-	for (size_t seen = 0; half > 0 && seen < half; at++)
+	f->refused = left == 0;
+	if (left > 0 && large != KAFKA_NONE)
+		left = large == f->accused ? 1 : count_payloads(d, f->accused, large);
+	for (size_t seen = 0; seen < left; at++)
 		seen += d->payloads[at].p != NULL;
 	f->end = at;
 	kafka_error(&f->verdict, f->accused_code,

@@ -4,6 +4,7 @@ change once, in the order of its key, whatever becomes of the workers."""
 import random
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -49,21 +50,9 @@ def test_a_check_tries_it(fleet):
     assert "messages up to 1048588 bytes" in said, said
 
 
-def test_a_storm(fleet):
-    """Workers are killed, put to sleep and stopped."""
-    workers = fleet("exact")
-    workers.storm()
-
-
-def test_a_storm_in_which_kafka_restarts(fleet, own, postgres):
-    workers = fleet("restarts", (own(Kafka), postgres))
-    workers.storm(workers.kafka.restart)
-
-
-def test_a_zombie_does_no_harm(fleet, postgres):
+def wake_a_zombie(zombies):
     """Stopped with a transaction open until its lease is long over, it wakes up and goes on with
     what it was at: it is fenced, or what it commits is what the burial counted."""
-    zombies = fleet("zombie")
     for victim in zombies.workers[:2]:
         victim.wait_metric("sluice_rolls_total", 1, result="committed")
         time.sleep(zombies.rng.uniform(0.2, 0.5))
@@ -73,3 +62,14 @@ def test_a_zombie_does_no_harm(fleet, postgres):
     zombies.check(zombies.drain())
     uncommitted = zombies.kafka.read(zombies.topic, "read_uncommitted", 60)
     assert len(uncommitted) >= len(zombies.messages())
+
+
+def test_storms(fleet, own, postgres):
+    """Three at a time: workers are killed, put to sleep and stopped; Kafka is restarted, too; and
+    zombies."""
+    storm, restarts, zombies = (fleet("exact"), fleet("restarts", (own(Kafka), postgres)),
+                                fleet("zombie"))
+    with ThreadPoolExecutor(3) as pool:
+        for done in [pool.submit(storm.storm), pool.submit(restarts.storm, restarts.kafka.restart),
+                     pool.submit(wake_a_zombie, zombies)]:
+            done.result()
