@@ -126,7 +126,7 @@ static const struct metric_row rows[METRIC_COUNT] = {
 					   NULL, "Bytes given to the sink and not yet answered.",
 					   false },
 	[METRIC_ROLLS] = { "sluice_rolls_total", METRIC_COUNTER, "sink", "result",
-			   "Rolls of files, by result.", false },
+			   "Rolls of files and transactions, by result.", false },
 	[METRIC_ROLL_AGE] = { "sluice_roll_age_seconds", METRIC_GAUGE, "sink", NULL,
 			      "Age of the oldest roll that readers cannot see yet.", true },
 	[METRIC_CONTROL_EVENTS] = { "sluice_control_events_total", METRIC_COUNTER, "sink", "result",

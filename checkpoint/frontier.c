@@ -55,6 +55,14 @@ bool frontier_move(const struct frontier *f, uint64_t roll, bool may_end,
 	return with_roll || !sequence_equal(&f->saved, &f->end) || f->done != move->done;
 }
 
+bool frontier_pending(const struct frontier *f, uint64_t roll, struct frontier_move *move)
+{
+	if (roll == 0 || f->roll_count == 0 || f->rolls[f->roll_count - 1].number != roll)
+		return false;
+	*move = (struct frontier_move){ .to = f->end, .event_ms = f->end_ms };
+	return true;
+}
+
 void frontier_saved(struct frontier *f, uint64_t roll, const struct frontier_move *move)
 {
 	assert(sequence_equal(&f->saved, &move->from));

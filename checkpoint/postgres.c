@@ -12,7 +12,7 @@
 #include "checkpoint/migrations.h"
 #include "checkpoint/postgres.h"
 
-#define PARAMETERS_MAX       20
+#define PARAMETERS_MAX       22
 #define NUMBER_SIZE          24
 #define MIGRATION_TIMEOUT_MS 60000
 #define SQLSTATE_SIZE        6

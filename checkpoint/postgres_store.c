@@ -162,6 +162,23 @@ static void array_rolls(const struct store_roll *rolls, size_t count, struct buf
 #define SAVE_TYPES      "titttttttttttti"
 #define SAVE_PARAMETERS "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15"
 
+/* The function that knows all of what is in it, and its parameters' types: those before have fewer.
+ */
+static void save_call(const struct store_save *save, const char **sql, const char **types)
+{
+	if (save->pending_count) {
+		*sql = "SELECT sluice.save_pending(" SAVE_PARAMETERS
+		       ", $16, $17, $18, $19, $20, $21, $22)";
+		*types = SAVE_TYPES "ttttttt";
+	} else if (save->file_count) {
+		*sql = "SELECT sluice.save_files(" SAVE_PARAMETERS ", $16, $17, $18)";
+		*types = SAVE_TYPES "ttt";
+	} else {
+		*sql = "SELECT sluice.save(" SAVE_PARAMETERS ")";
+		*types = SAVE_TYPES;
+	}
+}
+
 static bool save_all(struct store *s, const struct store_save *save, struct error *err)
 {
 	POSTGRES_ARRAY(lanes);
@@ -179,7 +196,13 @@ static bool save_all(struct store *s, const struct store_save *save, struct erro
 	POSTGRES_ARRAY(files);
 	POSTGRES_ARRAY(records);
 	POSTGRES_ARRAY(bytes);
+	POSTGRES_ARRAY(pending_lanes);
+	POSTGRES_ARRAY(pending_sinks);
+	POSTGRES_ARRAY(pending_to);
+	POSTGRES_ARRAY(pending_ms);
+	const char *sql, *types;
 
+	save_call(save, &sql, &types);
 	for (size_t i = 0; i < save->move_count; i++) {
 		const struct store_move *m = &save->moves[i];
 
@@ -201,16 +224,20 @@ static bool save_all(struct store *s, const struct store_save *save, struct erro
 		array_int(&records, (int64_t)save->files[i].records);
 		array_int(&bytes, (int64_t)save->files[i].bytes);
 	}
+	for (size_t i = 0; i < save->pending_count; i++) {
+		array_int(&pending_lanes, save->pending[i].lane);
+		array_int(&pending_sinks, save->pending[i].sink);
+		array_sequence(&pending_to, &save->pending[i].to);
+		array_int(&pending_ms, save->pending[i].event_ms);
+	}
 	return postgres_did(
-		postgres_of(s), err,
-		save->file_count ? "SELECT sluice.save_files(" SAVE_PARAMETERS ", $16, $17, $18)"
-				 : "SELECT sluice.save(" SAVE_PARAMETERS ")",
-		save->file_count ? SAVE_TYPES "ttt" : SAVE_TYPES, save->session,
-		(int64_t)save->number, array_end(&lanes), array_end(&sinks), array_end(&from),
-		array_end(&to), array_end(&event_ms), array_end(&done), array_end(&roll_sinks),
+		postgres_of(s), err, sql, types, save->session, (int64_t)save->number,
+		array_end(&lanes), array_end(&sinks), array_end(&from), array_end(&to),
+		array_end(&event_ms), array_end(&done), array_end(&roll_sinks),
 		array_end(&roll_numbers), array_end(&roll_blobs), array_end(&finished_sinks),
 		array_end(&finished_numbers), array_end(&read), save->read_at_ms, array_end(&files),
-		array_end(&records), array_end(&bytes));
+		array_end(&records), array_end(&bytes), array_end(&pending_lanes),
+		array_end(&pending_sinks), array_end(&pending_to), array_end(&pending_ms));
 }
 
 static bool rolls(struct store *s, const char *session, store_roll_fn *fn, void *arg,
@@ -236,13 +263,11 @@ static bool rolls(struct store *s, const char *session, store_roll_fn *fn, void 
 }
 
 static bool roll_finished(struct store *s, const char *session, const char *sink_name,
-			  uint64_t number, struct error *err)
+			  uint64_t number, bool committed, struct error *err)
 {
-	return postgres_did(postgres_of(s), err,
-			    "DELETE FROM sluice.roll r USING sluice.sink k "
-			    "WHERE k.id = r.sink AND r.session = $1 AND k.name = $2 "
-			    "AND r.number = $3",
-			    "tti", session, sink_name, (int64_t)number);
+	return postgres_did(postgres_of(s), err, "SELECT sluice.roll_finished($1, $2, $3, $4)",
+			    "ttit", session, sink_name, (int64_t)number,
+			    committed ? "true" : "false");
 }
 
 /* --- dead letters --- */

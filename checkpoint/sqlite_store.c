@@ -239,6 +239,37 @@ static bool save_moves(struct sqlite *s, const struct store_save *save, struct e
 	return st;
 }
 
+/* [[lane, "sequence", event_ms], …] of the sink; NULL where it has none. */
+static const char *pending_text(const struct store_save *save, int32_t sink, struct buf *out)
+{
+	char digits[SEQUENCE_TEXT_SIZE];
+
+	for (size_t i = 0; i < save->pending_count; i++) {
+		const struct store_pending *p = &save->pending[i];
+
+		if (p->sink != sink)
+			continue;
+		buf_printf(out, "%s[%lld,\"%s\",%lld]", out->size ? "," : "[", (long long)p->lane,
+			   sequence_text(&p->to, digits), (long long)p->event_ms);
+	}
+	if (out->size == 0)
+		return NULL;
+	buf_text(out, "]");
+	return out->data;
+}
+
+static bool save_roll(struct sqlite *s, const struct store_save *save,
+		      const struct store_roll *roll, struct error *err)
+{
+	__attribute__((cleanup(buf_release))) struct buf pending = { 0 };
+
+	return sqlite_run(s, NULL, err,
+			  "INSERT INTO roll (session, sink, number, blob, pending) "
+			  "VALUES (?, ?, ?, ?, ?)",
+			  "tiibt", save->session, (int64_t)roll->sink, (int64_t)roll->number,
+			  roll->blob, pending_text(save, roll->sink, &pending));
+}
+
 static bool save_rolls(struct sqlite *s, const struct store_save *save, struct error *err)
 {
 	for (size_t i = 0; i < save->finished_count; i++)
@@ -248,11 +279,7 @@ static bool save_rolls(struct sqlite *s, const struct store_save *save, struct e
 				(int64_t)save->finished[i].number))
 			return false;
 	for (size_t i = 0; i < save->roll_count; i++)
-		if (!sqlite_run(
-			    s, NULL, err,
-			    "INSERT INTO roll (session, sink, number, blob) VALUES (?, ?, ?, ?)",
-			    "tiib", save->session, (int64_t)save->rolls[i].sink,
-			    (int64_t)save->rolls[i].number, save->rolls[i].blob))
+		if (!save_roll(s, save, &save->rolls[i], err))
 			return false;
 	return true;
 }
@@ -364,13 +391,32 @@ static bool rolls(struct store *store, const char *session, store_roll_fn *fn, v
 	return false;
 }
 
-static bool roll_finished(struct store *store, const char *session, const char *sink_name,
-			  uint64_t number, struct error *err)
+#define ROLL_IS                                                                                    \
+	"r.session = ?1 AND r.number = ?2 AND r.sink = (SELECT id FROM sink WHERE name = ?3)"
+
+static bool move_pending(struct sqlite *s, const char *session, const char *sink_name,
+			 uint64_t number, struct error *err)
 {
-	return sqlite_run(sqlite_of(store), NULL, err,
-			  "DELETE FROM roll WHERE session = ? AND number = ? AND "
-			  "sink = (SELECT id FROM sink WHERE name = ?)",
+	return sqlite_run(s, NULL, err,
+			  "UPDATE position SET sequence = t.target, event_ms = t.event_ms "
+			  "FROM (SELECT r.sink, j.value ->> 0 AS lane, j.value ->> 1 AS target, "
+			  "j.value ->> 2 AS event_ms FROM roll r, json_each(r.pending) j "
+			  "WHERE " ROLL_IS ") t JOIN lane l ON l.id = t.lane AND l.owner = ?1 "
+			  "WHERE position.lane = t.lane AND position.sink = t.sink",
 			  "tit", session, (int64_t)number, sink_name);
+}
+
+static bool roll_finished(struct store *store, const char *session, const char *sink_name,
+			  uint64_t number, bool committed, struct error *err)
+{
+	struct sqlite *s = sqlite_of(store);
+
+	return sqlite_begin(s, err) &&
+	       sqlite_end(s,
+			  (!committed || move_pending(s, session, sink_name, number, err)) &&
+				  sqlite_run(s, NULL, err, "DELETE FROM roll AS r WHERE " ROLL_IS,
+					     "tit", session, (int64_t)number, sink_name),
+			  err);
 }
 
 /* --- dead letters --- */

@@ -272,9 +272,10 @@ bool store_rolls(struct store *s, const char *session, store_roll_fn *fn, void *
 }
 
 bool store_roll_finished(struct store *s, const char *session, const char *sink_name,
-			 uint64_t number, struct error *err)
+			 uint64_t number, bool committed, struct error *err)
 {
-	return store_named(s, s->ops->roll_finished(s, session, sink_name, number, err), err);
+	return store_named(s, s->ops->roll_finished(s, session, sink_name, number, committed, err),
+			   err);
 }
 
 bool store_letter_put(struct store *s, const struct store_letter *letter, int64_t max_bytes,

@@ -281,6 +281,12 @@ struct store_roll {
 	uint64_t number;
 	struct str blob;
 };
+struct store_pending { /* where a lane will be once the transaction among the rolls is committed */
+	int64_t lane;
+	int32_t sink; /* of one of the save's rolls */
+	struct sequence to;
+	int64_t event_ms;
+};
 struct store_file_progress { /* of a data file that the session has: see exports.h */
 	int64_t lane;
 	uint64_t records, bytes;
@@ -292,6 +298,9 @@ struct store_save {
 	size_t move_count;
 	const struct store_roll *rolls; /* new unfinished rolls */
 	size_t roll_count;
+	const struct store_pending
+		*pending; /* no position moves: burial, or a later save, does it */
+	size_t pending_count;
 	const struct store_roll *finished; /* rolls whose rows may go (blob unused) */
 	size_t finished_count;
 	const int64_t *read_lanes; /* its lanes whose read_at becomes read_at_ms */
@@ -309,9 +318,10 @@ bool store_save(struct store *s, const struct store_save *save, struct error *er
 typedef void store_roll_fn(void *arg, const char *sink_name, uint64_t number, struct str blob);
 bool store_rolls(struct store *s, const char *session, store_roll_fn *fn, void *arg,
 		 struct error *err) MUST_CHECK;
-/* Burial finished it: the row goes. */
+/* Burial finished it: the row goes. Where it was a transaction that was committed, what it had
+ * pending is where the session's lanes are now. Again is fine. */
 bool store_roll_finished(struct store *s, const char *session, const char *sink_name,
-			 uint64_t number, struct error *err) MUST_CHECK;
+			 uint64_t number, bool committed, struct error *err) MUST_CHECK;
 
 /* --- gaps: records that a stream lost before they were read ---
  *

@@ -77,7 +77,7 @@ struct store_ops {
 	bool (*rolls)(struct store *s, const char *session, store_roll_fn *fn, void *arg,
 		      struct error *err);
 	bool (*roll_finished)(struct store *s, const char *session, const char *sink_name,
-			      uint64_t number, struct error *err);
+			      uint64_t number, bool committed, struct error *err);
 	bool (*letter_put)(struct store *s, const struct store_letter *letter, int64_t max_bytes,
 			   struct error *err);
 	bool (*letters)(struct store *s, store_letter_fn *fn, void *arg, struct error *err);

@@ -41,6 +41,35 @@ static const struct config_sink *sink_named(const struct config *c, const char *
 	return NULL;
 }
 
+static bool bury_roll(const struct burial *b, size_t i, const struct config_sink *sink,
+		      struct error *err)
+{
+	const struct session_settings *s = b->s;
+	const struct sink_ops *ops = sink_ops_find(sink->type->type);
+	struct sink_host host = session_sink_host(s, sink);
+	bool committed = true;
+
+	host.session = b->session;
+	if (!ops->bury)
+		return error_set(err, ERROR_INVALID,
+				 "session %s left a roll of the sink '%s', which by now is one of "
+				 "type %s: give the new sink a name of its own, and let the old "
+				 "one finish its rolls",
+				 b->session, sink->name, sink->type->type);
+	if (!ops->bury(sink->settings, &host, (struct str){ b->rolls[i].blob, b->rolls[i].size },
+		       &committed, err))
+		return error_wrap(err, "sink %s: roll %" PRIu64 " of session %s", sink->name,
+				  b->rolls[i].number, b->session);
+	if (!store_roll_finished(s->store, b->session, sink->name, b->rolls[i].number, committed,
+				 err))
+		return false;
+	log_info(committed ? "finished a roll that a session left"
+			   : "dropped a transaction that a session did not commit",
+		 log_text("sink", sink->name), log_text("session", b->session),
+		 log_int("roll", (int64_t)b->rolls[i].number));
+	return true;
+}
+
 static bool bury_rolls(struct burial *b, struct error *err)
 {
 	const struct session_settings *s = b->s;
@@ -55,19 +84,8 @@ static bool bury_rolls(struct burial *b, struct error *err)
 					 "finished",
 					 b->session, b->rolls[i].sink);
 
-		struct sink_host host = session_sink_host(s, sink);
-
-		host.session = b->session;
-		if (!sink_ops_find(sink->type->type)
-			     ->bury(sink->settings, &host,
-				    (struct str){ b->rolls[i].blob, b->rolls[i].size }, err))
-			return error_wrap(err, "sink %s: roll %" PRIu64 " of session %s",
-					  sink->name, b->rolls[i].number, b->session);
-		if (!store_roll_finished(s->store, b->session, sink->name, b->rolls[i].number, err))
+		if (!bury_roll(b, i, sink, err))
 			return false;
-		log_info("finished a roll that a session left", log_text("sink", sink->name),
-			 log_text("session", b->session),
-			 log_int("roll", (int64_t)b->rolls[i].number));
 	}
 	return true;
 }
@@ -82,7 +100,7 @@ void burial_sweep(const struct session_settings *s, const char *session)
 		struct error err = { 0 };
 
 		host.session = session;
-		if (ops->commit(sink->settings) == SINK_ROLL &&
+		if (ops->commit(sink->settings) != SINK_IMMEDIATE &&
 		    !ops->sweep(sink->settings, &host, session, &err))
 			log_warn("unfinished files of an ended session were left",
 				 log_text("sink", sink->name), log_text("session", session),

@@ -29,15 +29,16 @@ void core_release(struct core *c)
 	free(c->lanes);
 	free(c->streams);
 	free(c->save.moves);
+	free(c->save.pending);
 	free(c->save.reads);
 	core_due_release(c);
 	*c = (struct core){ 0 };
 }
 
-uint32_t core_add_sink(struct core *c, bool rolls)
+uint32_t core_add_sink(struct core *c, enum sink_commit commit)
 {
 	assert(c->sink_count < CORE_SINKS_MAX);
-	c->sinks[c->sink_count] = (struct core_sink){ .rolls = rolls };
+	c->sinks[c->sink_count] = (struct core_sink){ .commit = commit };
 	return c->sink_count++;
 }
 
@@ -117,7 +118,7 @@ static bool core_is_drained(const struct core *c)
 /* On the way out, of the session or of a lane, an open roll cannot wait for its size or age. */
 static bool must_roll(const struct core *c, const struct core_sink *k)
 {
-	return k->rolls && (c->stopping ? k->taken_roll : k->leaving) > k->saved;
+	return k->commit != SINK_IMMEDIATE && (c->stopping ? k->taken_roll : k->leaving) > k->saved;
 }
 
 static size_t prepare(struct core *c, int64_t now_ms, struct core_action *out)
@@ -169,6 +170,9 @@ static size_t on_event(struct core *c, const struct core_event *e, struct core_a
 		break;
 	case CORE_ANSWER:
 		core_on_answer(c, e);
+		break;
+	case CORE_PART:
+		core_on_part(c, e);
 		break;
 	case CORE_STAND:
 		core_on_stand(c, e);

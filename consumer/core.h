@@ -9,6 +9,7 @@
 #include "checkpoint/frontier.h"
 #include "config/config.h"
 #include "consumer/pacing.h"
+#include "sinks/commit.h"
 
 /* Pure: which shard may be fetched, when and with which credit; what may be saved; when a lane may
  * leave the session. Events in, actions out; no clock, socket, thread or log in here, and memory
@@ -22,8 +23,10 @@
  * sink has taken it. Times are CLOCK_BOOTTIME in ms unless said.
  *
  * What is saved is what another session may rely on: a position moves with what is durable before
- * it, the end of a lane once all of it, and of all lanes before it, is visible. A lane leaves for
- * another session when nothing of it is out, saved or not yet visible. */
+ * it, the end of a lane once all of it, and of all lanes before it, is visible. A sink's roll is
+ * saved together with the positions that it moves; its transaction with what they will be, and the
+ * save after the commit moves them. A lane leaves for another session when nothing of it is out,
+ * saved or not yet visible. */
 
 #define CORE_NONE      UINT32_MAX
 #define CORE_SINKS_MAX CONFIG_SINKS_MAX
@@ -47,6 +50,8 @@ enum core_event_type {
 	CORE_PAGE,         /* lane, and what is of a PAGE below: a page was read */
 	CORE_FETCH_FAILED, /* lane, failure */
 	CORE_ANSWER,       /* lane, sink, roll: the sink has the lane's next page */
+	CORE_PART, /* lane, sink, end, end_ms, roll: the roll took the sink's next page up to `end`,
+		      and will not have the rest; ANSWER or STAND follow */
 	CORE_STAND, /* lane, sink, end, end_ms, roll: the sink's next page ends early, for good */
 	CORE_PREPARED, /* sink, roll, deliveries */
 	CORE_FINISHED, /* sink, roll */
@@ -161,7 +166,7 @@ struct core_stream {
 };
 
 struct core_sink {
-	bool rolls;          /* SINK_ROLL: positions move with a roll */
+	enum sink_commit commit;
 	uint64_t taken_roll; /* newest roll that took something; 0: none */
 	struct {
 		uint64_t number, answers;
@@ -191,7 +196,9 @@ struct core_save {
 		uint64_t roll;
 	} rolls[CORE_SINKS_MAX], finished[CORE_SINKS_MAX];
 	size_t roll_count, finished_count;
-	uint32_t *reads; /* lanes */
+	struct core_move *pending; /* to, event_ms: of the transactions among the rolls */
+	size_t pending_count;      /* has the capacity of `moves` */
+	uint32_t *reads;           /* lanes */
 	size_t read_count, read_capacity;
 };
 
@@ -237,7 +244,7 @@ struct core {
 
 void core_init(struct core *c, const struct core_settings *settings);
 void core_release(struct core *c);
-uint32_t core_add_sink(struct core *c, bool rolls);
+uint32_t core_add_sink(struct core *c, enum sink_commit commit);
 /* The stream's index, the lowest that is free. Its sinks come in the order that its lanes'
  * frontiers have. Its first listing is awaited from now on. */
 uint32_t core_add_stream(struct core *c, const struct pacing_limits *limits, const uint32_t *sinks,

@@ -65,6 +65,7 @@ void core_fetch(struct core *c, uint32_t lane);
 void core_on_page(struct core *c, const struct core_event *e);
 void core_on_fetch_failed(struct core *c, const struct core_event *e);
 void core_on_answer(struct core *c, const struct core_event *e);
+void core_on_part(struct core *c, const struct core_event *e);
 void core_on_stand(struct core *c, const struct core_event *e);
 
 /* core_save.c */

@@ -164,6 +164,8 @@ static void frontier_forward(struct core *c, uint32_t lane, uint32_t slot,
 		return;
 	frontier_answer(f, end, end_ms, roll);
 	core_mark_dirty(c, lane);
+	if (c->lanes[lane].leaving)
+		core_lane_hurry(c, &c->lanes[lane]);
 }
 
 void core_on_answer(struct core *c, const struct core_event *e)
@@ -178,9 +180,17 @@ void core_on_answer(struct core *c, const struct core_event *e)
 	const struct core_page *page = &l->pages[l->answered[slot]++ % CORE_PAGES];
 
 	frontier_forward(c, e->lane, slot, &page->end, page->end_ms, e->roll);
-	if (l->leaving)
-		core_lane_hurry(c, l);
 	pages_release(c, e->lane, e->now_ms);
+}
+
+void core_on_part(struct core *c, const struct core_event *e)
+{
+	const struct core_lane *l = &c->lanes[e->lane];
+	uint32_t slot = core_sink_slot(c, e->lane, e->sink);
+
+	assert(e->roll && !l->stood[slot] && l->answered[slot] < l->pages_read);
+	count_roll(&c->sinks[e->sink], e->roll);
+	frontier_forward(c, e->lane, slot, &e->end, e->end_ms, e->roll);
 }
 
 void core_on_stand(struct core *c, const struct core_event *e)

@@ -29,6 +29,7 @@ void core_save_reserve(struct core *c, uint32_t slots)
 	if (c->slot_count > s->move_capacity) {
 		s->move_capacity = 2 * c->slot_count;
 		s->moves = memory_resize(s->moves, s->move_capacity * sizeof(*s->moves));
+		s->pending = memory_resize(s->pending, s->move_capacity * sizeof(*s->pending));
 	}
 }
 
@@ -82,6 +83,28 @@ static bool may_end(const struct core *c, uint32_t lane, uint32_t slot)
 	return true;
 }
 
+/* Whose range the positions of this save move over. */
+static uint64_t moved_roll(const struct core_sink *k)
+{
+	return k->commit == SINK_TRANSACTION ? k->reporting : k->saving;
+}
+
+static void collect_pending(struct core *c, uint32_t lane, uint32_t slot)
+{
+	struct core_save *s = &c->save;
+	const struct core_lane *l = &c->lanes[lane];
+	uint32_t sink = c->streams[l->stream].sinks[slot];
+	struct frontier_move move;
+
+	if (c->sinks[sink].commit != SINK_TRANSACTION ||
+	    !frontier_pending(&l->frontiers[slot], c->sinks[sink].saving, &move))
+		return;
+	assert(s->pending_count < s->move_capacity);
+	s->pending[s->pending_count++] = (struct core_move){
+		.store_id = l->store_id, .lane = lane, .sink = sink, .move = move
+	};
+}
+
 static void collect_moves(struct core *c)
 {
 	struct core_save *s = &c->save;
@@ -99,7 +122,8 @@ static void collect_moves(struct core *c)
 			uint32_t sink = stream->sinks[slot];
 			struct frontier_move move;
 
-			if (!frontier_move(&l->frontiers[slot], c->sinks[sink].saving,
+			collect_pending(c, lane, slot);
+			if (!frontier_move(&l->frontiers[slot], moved_roll(&c->sinks[sink]),
 					   may_end(c, lane, slot), &move)) {
 				waits = waits || !frontier_clean(&l->frontiers[slot]);
 				continue;
@@ -125,16 +149,20 @@ static void collect_read(struct core *c, uint32_t lane)
 	l->read = false;
 }
 
-/* The first time it comes with the lane's position: where it is not known when a place was read,
- * nobody can tell that it was left alone for too long. */
+static void collect_first_reads(struct core *c, const struct core_move *moves, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!c->lanes[moves[i].lane].read_saved)
+			collect_read(c, moves[i].lane);
+}
+
+/* The first time it comes with the lane's position, or what may become it at the burial: where it
+ * is not known when a place was read, nobody can tell that it was left alone for too long. */
 static void collect_reads(struct core *c, int64_t now_ms)
 {
-	struct core_save *s = &c->save;
-
 	if (!c->stopping && now_ms < c->read_saved_at_ms + READ_SAVE_MS) {
-		for (size_t i = 0; i < s->move_count; i++)
-			if (!c->lanes[s->moves[i].lane].read_saved)
-				collect_read(c, s->moves[i].lane);
+		collect_first_reads(c, c->save.moves, c->save.move_count);
+		collect_first_reads(c, c->save.pending, c->save.pending_count);
 		return;
 	}
 	c->read_saved_at_ms = now_ms;
@@ -152,6 +180,7 @@ bool core_save_build(struct core *c, int64_t now_ms)
 		return false;
 
 	c->save.move_count = c->save.roll_count = c->save.finished_count = c->save.read_count = 0;
+	c->save.pending_count = 0;
 	c->saved_at_ms = now_ms;
 	collect_rolls(c);
 	collect_moves(c);
@@ -171,7 +200,7 @@ void core_save_done(struct core *c, int64_t now_ms)
 		struct frontier *f =
 			&c->lanes[m->lane].frontiers[core_sink_slot(c, m->lane, m->sink)];
 
-		frontier_saved(f, c->sinks[m->sink].saving, &m->move);
+		frontier_saved(f, moved_roll(&c->sinks[m->sink]), &m->move);
 		if (!frontier_clean(f))
 			core_mark_dirty(c, m->lane);
 	}

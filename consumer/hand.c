@@ -32,6 +32,25 @@ static void note_waiting(struct lane *l, uint32_t slot, bool waits)
 	atomic_fetch_add_explicit(&load->waiting, waits ? 1 : -1, memory_order_relaxed);
 }
 
+/* The records before `first` are in the roll, and the rest of the page will be in another. */
+static void tell_part(struct reader *r, const struct lane_delivery *d)
+{
+	const struct lane *l = d->lane;
+	const struct handover *h = &l->slots[d->slot].handover;
+	const struct event *e;
+
+	if (!d->roll)
+		return;
+	assert(d->first > h->first);
+	e = &lane_page_at(d->lane, h->page)->batch->events[d->first - 1];
+	reader_tell_core(r, (struct core_event){ .type = CORE_PART,
+						 .lane = l->index,
+						 .sink = l->stream->sinks[d->slot].index,
+						 .end = e->sequence,
+						 .end_ms = e->time_ms,
+						 .roll = d->roll });
+}
+
 static void hand_slot(struct reader *r, struct lane *l, uint32_t slot)
 {
 	struct handover *h = &l->slots[slot].handover;
@@ -156,6 +175,7 @@ static void refused(struct reader *r, const struct lane_delivery *d, const char 
 	const struct batch *b;
 	const struct event *e;
 
+	tell_part(r, d);
 	handover_refused(h, d->first);
 	b = lane_page_at(l, h->page)->batch;
 	e = &b->events[h->first];
@@ -183,6 +203,7 @@ static void failed(struct reader *r, const struct lane_delivery *d, const char *
 	struct handover *h = &l->slots[d->slot].handover;
 	uint64_t repeated;
 
+	tell_part(r, d);
 	handover_failed(h, d->first);
 	reader_wait(r, (struct reader_wait){ .lane = l, .slot = d->slot },
 		    rng_backoff_ms(&r->rng, h->attempts, RETRY_BASE_MS, RETRY_MAX_MS));

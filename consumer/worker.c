@@ -273,8 +273,7 @@ static void prepare_core(struct worker *w)
 
 		k->config = &c->sinks[i];
 		k->ops = sink_ops_find(k->config->type->type);
-		k->rolls = k->ops->commit(k->config->settings) == SINK_ROLL;
-		core_add_sink(&w->core, k->rolls);
+		core_add_sink(&w->core, k->ops->commit(k->config->settings));
 	}
 }
 
@@ -364,6 +363,7 @@ static void release(struct worker *w)
 	}
 	free(w->lanes);
 	free(w->moves);
+	free(w->pending);
 	free(w->reads);
 	worker_release_streams(w);
 	worker_exports_release(w);

@@ -23,6 +23,10 @@ static void reserve(struct worker *w, const struct core_save *from)
 		w->move_capacity = 2 * from->move_count;
 		w->moves = memory_resize(w->moves, w->move_capacity * sizeof(*w->moves));
 	}
+	if (from->pending_count > w->pending_capacity) {
+		w->pending_capacity = 2 * from->pending_count;
+		w->pending = memory_resize(w->pending, w->pending_capacity * sizeof(*w->pending));
+	}
 	if (from->read_count > w->read_capacity) {
 		w->read_capacity = 2 * from->read_count;
 		w->reads = memory_resize(w->reads, w->read_capacity * sizeof(*w->reads));
@@ -89,6 +93,14 @@ static void save(struct worker *w)
 						   .event_ms = m->move.event_ms,
 						   .done = m->move.done };
 	}
+	for (size_t i = 0; i < from->pending_count; i++) {
+		const struct core_move *m = &from->pending[i];
+
+		w->pending[i] = (struct store_pending){ .lane = m->store_id,
+							.sink = w->sinks[m->sink].store_id,
+							.to = m->move.to,
+							.event_ms = m->move.event_ms };
+	}
 	for (size_t i = 0; i < from->read_count; i++)
 		w->reads[i] = w->core.lanes[from->reads[i]].store_id;
 	save_rolls(w, from);
@@ -98,6 +110,8 @@ static void save(struct worker *w)
 				       .move_count = from->move_count,
 				       .rolls = w->rolls,
 				       .roll_count = from->roll_count,
+				       .pending = w->pending,
+				       .pending_count = from->pending_count,
 				       .finished = w->finished,
 				       .finished_count = from->finished_count,
 				       .read_lanes = w->reads,

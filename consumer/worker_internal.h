@@ -186,7 +186,6 @@ struct worker_sink {
 	struct sink_host host;
 	struct sink *sink;
 	int32_t store_id;
-	bool rolls;
 	struct stall_load load; /* counted by the readers and the sink's answers */
 	struct stall stall;
 	/* Deliveries that a roll took, by number modulo 4: two can be open, one being counted. */
@@ -315,8 +314,9 @@ struct worker {
 	struct store_save save;
 	uint64_t save_number;
 	struct store_move *moves;
+	struct store_pending *pending;
 	int64_t *reads;
-	size_t move_capacity, read_capacity;
+	size_t move_capacity, pending_capacity, read_capacity;
 	struct store_roll rolls[CORE_SINKS_MAX], finished[CORE_SINKS_MAX];
 	struct worker_loads *loads; /* worker_files.h */
 	struct store_file_progress *files;

@@ -33,7 +33,7 @@ static void answered(struct worker *w, const struct sink_answer *a)
 	d->error = a->kind == SINK_TAKEN ? NULL : memory_text(a->err.message);
 	if (a->kind != SINK_FAILED)
 		atomic_fetch_add(&w->sinks[a->sink].load.answers, 1);
-	if (a->kind == SINK_TAKEN && a->roll)
+	if (a->roll)
 		atomic_fetch_add(&w->sinks[a->sink].taken[a->roll % 4], 1);
 	reader_answer(w->readers[d->lane->reader], d);
 }

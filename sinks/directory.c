@@ -353,9 +353,9 @@ static struct sink *directory_open(const void *settings, const struct sink_host 
 }
 
 static bool directory_bury(const void *settings, const struct sink_host *host, struct str blob,
-			   struct error *err)
+			   bool *committed, struct error *err)
 {
-	return object_bury(&place_directory, settings, host, blob, err);
+	return object_bury(&place_directory, settings, host, blob, committed, err);
 }
 
 static bool directory_control(const void *settings, const struct sink_host *host,

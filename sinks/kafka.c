@@ -115,7 +115,15 @@ void kafka_fatal(struct sink *s, const char *text)
 	trouble_end(s, a.err.message);
 	/* The channels' threads drop and answer what they hold. */
 	atomic_store(&s->purged, true);
+	kafka_transactions_wake(s);
 	s->host->answer(s->host->arg, &a);
+}
+
+static enum sink_commit kafka_commit(const void *settings)
+{
+	const struct kafka_settings *s = settings;
+
+	return s->delivery ? SINK_TRANSACTION : SINK_IMMEDIATE;
 }
 
 struct kafka_channel *kafka_alone(struct sink *s, struct error *err)
@@ -133,9 +141,10 @@ struct kafka_channel *kafka_alone(struct sink *s, struct error *err)
 static void sink_free(struct sink *s)
 {
 	/* Flights have landed: nobody but the threads themselves is in here any more. */
-	for (unsigned i = 0; i < s->host->readers; i++)
+	for (unsigned i = 0; i < s->channel_count; i++)
 		kafka_channel_close(s->channels[i]);
 	kafka_channel_close(s->alone);
+	kafka_transactions_free(s);
 	template_free(s->topic);
 	pthread_cond_destroy(&s->landed);
 	pthread_mutex_destroy(&s->lock);
@@ -143,10 +152,22 @@ static void sink_free(struct sink *s)
 	free(s);
 }
 
+static bool open_channels(struct sink *s, struct error *err)
+{
+	if (kafka_commit(s->settings) == SINK_TRANSACTION)
+		return kafka_transactions_open(s, err);
+	for (; s->channel_count < s->host->readers; s->channel_count++) {
+		s->channels[s->channel_count] = kafka_channel_open(s, KAFKA_FOR_READER, err);
+		if (!s->channels[s->channel_count])
+			return false;
+	}
+	return true;
+}
+
 static struct sink *kafka_open(const void *settings, const struct sink_host *host,
 			       struct error *err)
 {
-	struct sink *s = memory_new(sizeof(*s) + host->readers * sizeof(s->channels[0]));
+	struct sink *s = memory_new(sizeof(*s) + (host->readers + 1) * sizeof(s->channels[0]));
 	pthread_condattr_t monotonic;
 
 	s->settings = settings;
@@ -162,12 +183,7 @@ static struct sink *kafka_open(const void *settings, const struct sink_host *hos
 	pthread_cond_init(&s->landed, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	s->topic = template_new(s->settings->topic, TEMPLATE_TOPIC, err);
-	for (unsigned i = 0; s->topic && i < host->readers; i++) {
-		s->channels[i] = kafka_channel_open(s, KAFKA_FOR_READER, err);
-		if (!s->channels[i])
-			break;
-	}
-	if (s->topic && (host->readers == 0 || s->channels[host->readers - 1]))
+	if (s->topic && open_channels(s, err))
 		return s;
 	sink_free(s);
 	error_wrap(err, "kafka sink %s", host->name);
@@ -177,7 +193,8 @@ static struct sink *kafka_open(const void *settings, const struct sink_host *hos
 static void kafka_purge(struct sink *s)
 {
 	atomic_store(&s->purged, true);
-	for (unsigned i = 0; i < s->host->readers; i++)
+	kafka_transactions_wake(s);
+	for (unsigned i = 0; i < s->channel_count; i++)
 		kafka_channel_purge(s->channels[i]);
 	pthread_mutex_lock(&s->lock);
 	if (s->alone)
@@ -213,17 +230,21 @@ static bool wait_landed(struct sink *s, long wait_ms)
 
 static void kafka_close(struct sink *s)
 {
-	if (!wait_landed(s, CLOSE_FLUSH_MS)) {
+	if (s->transactions)
+		kafka_transactions_close(s);
+	else if (!wait_landed(s, CLOSE_FLUSH_MS)) {
 		kafka_purge(s);
 		(void)wait_landed(s, -1);
 	}
 	sink_free(s);
 }
 
-static enum sink_commit kafka_commit(const void *settings)
+static void kafka_write(struct sink *s, struct delivery *d)
 {
-	(void)settings;
-	return SINK_IMMEDIATE;
+	if (s->transactions)
+		kafka_transactions_write(s, d);
+	else
+		kafka_flight_begin(s, d);
 }
 
 static struct encoding kafka_encoding(const void *settings)
@@ -242,7 +263,11 @@ const struct sink_ops sink_kafka = {
 	.commit = kafka_commit,
 	.encoding = kafka_encoding,
 	.open = kafka_open,
-	.write = kafka_flight_begin,
+	.write = kafka_write,
+	.prepare = kafka_transactions_hurry,
+	.finish = kafka_transactions_finish,
+	.bury = kafka_bury,
+	.sweep = kafka_sweep,
 	.tells = kafka_tells,
 	.control = kafka_control,
 	.purge = kafka_purge,

@@ -12,7 +12,8 @@
 #include "sinks/template.h"
 
 /* The Kafka sink's own parts; only kafka*.c include this. Delivery is at least once by idempotent
- * producers, one for each reader, so that readers share nothing.
+ * producers, one for each reader, so that readers share nothing; or exactly once by one producer of
+ * transactions (kafka_transactions.c).
  *
  * A delivery is a *flight*: its messages point into the batch, which stays untouched until every
  * one of them was reported. A refused request names all its records, so a flight that was refused
@@ -30,7 +31,8 @@ struct kafka_settings {
 	const char *control_topic; /* NULL: no control events */
 	long format;               /* enum event_format */
 	long numbers;              /* 1: as strings */
-	long delivery;
+	long delivery;             /* 1: exactly once */
+	const char *id_prefix;
 	bool tombstones;
 	struct option_map properties;
 };
@@ -40,14 +42,24 @@ extern const struct option kafka_options[];
 bool kafka_validate(const void *settings, struct error *err);
 
 enum kafka_purpose {
-	KAFKA_FOR_READER,  /* batches as they come */
-	KAFKA_FOR_ALONE,   /* one message a request, no linger */
-	KAFKA_FOR_CHECK,   /* talks to the brokers, sends nothing */
-	KAFKA_FOR_CONTROL, /* control events, and asks for end offsets */
+	KAFKA_FOR_READER,       /* batches as they come */
+	KAFKA_FOR_ALONE,        /* one message a request, no linger */
+	KAFKA_FOR_TRANSACTIONS, /* batches as they come, in transactions */
+	KAFKA_FOR_CHECK,        /* talks to the brokers, sends nothing */
+	KAFKA_FOR_CONTROL,      /* control events, and asks for end offsets */
 };
 /* What rd_kafka_new needs, callbacks apart; the caller's. NULL: err. */
 rd_kafka_conf_t *kafka_conf(const struct kafka_settings *s, const struct sink_host *host,
 			    enum kafka_purpose purpose, struct error *err);
+/* The transactional id of a session's producer, which is also the group that counts its
+ * transactions: the caller's to free. */
+char *kafka_transactional_id(const struct kafka_settings *s, const struct sink_host *host);
+/* With this id; its transactions end with the lease. */
+bool kafka_conf_transactional(rd_kafka_conf_t *conf, const char *id, const struct sink_host *host,
+			      struct error *err);
+/* What rd_kafka_new needs for a consumer that only asks for the group's offsets. NULL: err. */
+rd_kafka_conf_t *kafka_conf_group(const struct kafka_settings *s, const char *group,
+				  struct error *err);
 /* The longest that librdkafka keeps trying one message: half a lease. */
 int64_t kafka_message_timeout_ms(const struct sink_host *host);
 
@@ -57,6 +69,8 @@ enum error_kind kafka_error_kind(rd_kafka_resp_err_t code);
 bool kafka_error_is_records(rd_kafka_resp_err_t code);
 /* What to do about it, as "; …", or "". */
 const char *kafka_error_advice(rd_kafka_resp_err_t code);
+/* The same of what a call about transactions says; frees it. Always false. */
+bool kafka_error_take(struct error *err, rd_kafka_error_t *error);
 /* Kind, text and advice. topic NULL: of none. Always false. */
 bool kafka_error(struct error *err, rd_kafka_resp_err_t code, const char *topic);
 /* For the label `reason`: "msg_timed_out". Returns out. */
@@ -128,6 +142,8 @@ struct kafka_channel {
 	size_t topic_count, topic_capacity;
 	_Atomic bool recount; /* some topic has to be told of, see kafka_watched */
 	struct kafka_used used;
+	/* Commits and aborts serve reports and logs themselves, beside the channel's thread. */
+	pthread_mutex_t served;
 };
 
 /* Opens the producer and starts its thread. */
@@ -163,6 +179,7 @@ struct kafka_trouble {
 	char broker[200]; /* the brokers' last error */
 };
 
+struct kafka_transactions;
 struct sink {
 	const struct kafka_settings *settings;
 	const struct sink_host *host;
@@ -174,9 +191,15 @@ struct sink {
 	pthread_mutex_t lock;
 	pthread_cond_t landed; /* flights became 0 */
 	size_t flights;
-	struct kafka_channel *alone;      /* opened at its first use */
-	struct kafka_channel *channels[]; /* one a reader */
+	struct kafka_transactions *transactions; /* NULL: at least once */
+	struct kafka_channel *alone;             /* opened at its first use */
+	unsigned channel_count;
+	struct kafka_channel *channels[]; /* one a reader, or the one of transactions */
 };
+static inline struct kafka_channel *kafka_channel_of(const struct sink *s, unsigned reader)
+{
+	return s->channels[s->transactions ? 0 : reader];
+}
 
 /* Flights (kafka_flight.c). */
 void kafka_flight_begin(struct sink *s, struct delivery *d);
@@ -199,6 +222,27 @@ bool kafka_tells(const void *settings);
 bool kafka_control(const void *settings, const struct sink_host *host,
 		   const struct sink_control *events, size_t count, const _Atomic bool *stop,
 		   size_t *told, struct error *err);
+
+/* Transactions (kafka_transactions.c). Opens the channel and starts the thread; false: err. */
+bool kafka_transactions_open(struct sink *s, struct error *err);
+/* Answers what it holds as failed, then frees; not the channel. */
+void kafka_transactions_close(struct sink *s);
+/* After its channel. */
+void kafka_transactions_free(struct sink *s);
+/* Purged, or fatal: nothing more is committed. */
+void kafka_transactions_wake(struct sink *s);
+void kafka_transactions_write(struct sink *s, struct delivery *d);
+void kafka_transactions_hurry(struct sink *s);
+void kafka_transactions_finish(struct sink *s, uint64_t number);
+
+/* Of dead sessions (kafka_burial.c). */
+bool kafka_bury(const void *settings, const struct sink_host *host, struct str blob,
+		bool *committed, struct error *err);
+bool kafka_sweep(const void *settings, const struct sink_host *host, const char *session,
+		 struct error *err);
+/* What kafka_bury reads: transaction `number`, whose commit is counted in the group `id`, at the
+ * first partition of `topic`. */
+void kafka_blob(const char *id, const char *topic, uint64_t number, struct buf *out);
 
 bool kafka_check(const void *settings, const struct sink_host *host, struct buf *said,
 		 struct error *err);

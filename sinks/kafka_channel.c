@@ -17,10 +17,16 @@ struct kafka_topic {
 
 static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
 {
+	struct kafka_channel *c = opaque;
+	bool shared = c->sink->transactions != NULL;
+
 	(void)rk;
-	(void)opaque;
+	if (shared)
+		pthread_mutex_lock(&c->served);
 	/* The message is librdkafka's and not const: its headers may be detached here. */
 	kafka_flight_report((rd_kafka_message_t *)(uintptr_t)m);
+	if (shared)
+		pthread_mutex_unlock(&c->served);
 }
 
 static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
@@ -46,13 +52,17 @@ static void on_log(const rd_kafka_t *rk, int level, const char *facility, const 
 	struct kafka_channel *c = rd_kafka_opaque(rk);
 	const struct sink_host *host = c->sink->host;
 	uint64_t repeated;
+	bool say;
 
 	if (level > SYSLOG_WARNING) {
 		log_debug("librdkafka", log_text("sink", host->name),
 			  log_text("facility", facility), log_text("text", text));
 		return;
 	}
-	if (log_limit_pass(&c->log_limit, clock_boot_ms(host->clock), LOG_EVERY_MS, &repeated))
+	pthread_mutex_lock(&c->served);
+	say = log_limit_pass(&c->log_limit, clock_boot_ms(host->clock), LOG_EVERY_MS, &repeated);
+	pthread_mutex_unlock(&c->served);
+	if (say)
 		log_warn("librdkafka", log_text("sink", host->name), log_text("facility", facility),
 			 log_text("text", text), log_int("repeated", (int64_t)repeated));
 }
@@ -100,13 +110,32 @@ static void channel_free(struct kafka_channel *c)
 	free(c->topics);
 	kafka_used_release(&c->used);
 	pthread_mutex_destroy(&c->topics_lock);
+	pthread_mutex_destroy(&c->served);
 	free(c);
+}
+
+static rd_kafka_conf_t *channel_conf(const struct sink *s, enum kafka_purpose purpose,
+				     struct error *err)
+{
+	rd_kafka_conf_t *conf = kafka_conf(s->settings, s->host, purpose, err);
+	char *id;
+	bool ok;
+
+	if (!conf || purpose != KAFKA_FOR_TRANSACTIONS)
+		return conf;
+	id = kafka_transactional_id(s->settings, s->host);
+	ok = kafka_conf_transactional(conf, id, s->host, err);
+	free(id);
+	if (ok)
+		return conf;
+	rd_kafka_conf_destroy(conf);
+	return NULL;
 }
 
 struct kafka_channel *kafka_channel_open(struct sink *s, enum kafka_purpose purpose,
 					 struct error *err)
 {
-	rd_kafka_conf_t *conf = kafka_conf(s->settings, s->host, purpose, err);
+	rd_kafka_conf_t *conf = channel_conf(s, purpose, err);
 	struct kafka_channel *c;
 	char why[256];
 
@@ -115,6 +144,7 @@ struct kafka_channel *kafka_channel_open(struct sink *s, enum kafka_purpose purp
 	c = memory_new(sizeof(*c));
 	c->sink = s;
 	pthread_mutex_init(&c->topics_lock, NULL);
+	pthread_mutex_init(&c->served, NULL);
 	kafka_used_init(&c->used);
 	rd_kafka_conf_set_opaque(conf, c);
 	rd_kafka_conf_set_dr_msg_cb(conf, on_report);

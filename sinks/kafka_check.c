@@ -1,10 +1,13 @@
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "sinks/kafka.h"
 
 #define METADATA_MS 8000
 /* Producers ask for an id as soon as they are connected; a refusal of that is fatal. */
-#define SETTLE_MS 500
+#define SETTLE_MS      500
+#define TRANSACTION_MS 8000
+#define LIMIT_MS       2000
 
 struct told {
 	char text[256]; /* the last error of a broker */
@@ -37,8 +40,44 @@ static const struct rd_kafka_metadata_topic *find_topic(const struct rd_kafka_me
 	return NULL;
 }
 
-static bool say_topic(const struct rd_kafka_metadata *m, const char *name, struct buf *said,
-		      struct error *err)
+static const char *limit_of(rd_kafka_event_t *event)
+{
+	const rd_kafka_DescribeConfigs_result_t *result =
+		rd_kafka_event_DescribeConfigs_result(event);
+	size_t topics = 0, count = 0;
+	const rd_kafka_ConfigResource_t **of =
+		result ? rd_kafka_DescribeConfigs_result_resources(result, &topics) : NULL;
+	const rd_kafka_ConfigEntry_t **entries =
+		topics ? rd_kafka_ConfigResource_configs(of[0], &count) : NULL;
+
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(rd_kafka_ConfigEntry_name(entries[i]), "max.message.bytes") == 0)
+			return rd_kafka_ConfigEntry_value(entries[i]);
+	return NULL;
+}
+
+/* Who may not ask for it (DESCRIBE_CONFIGS) is told nothing. */
+static void say_limit(rd_kafka_t *rk, const char *name, struct buf *said)
+{
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+	rd_kafka_ConfigResource_t *topic =
+		rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, name);
+	rd_kafka_event_t *event;
+	const char *limit;
+
+	rd_kafka_DescribeConfigs(rk, &topic, 1, NULL, queue);
+	event = rd_kafka_queue_poll(queue, LIMIT_MS);
+	limit = event ? limit_of(event) : NULL;
+	if (limit)
+		buf_printf(said, ", messages up to %s bytes as they are compressed", limit);
+	if (event)
+		rd_kafka_event_destroy(event);
+	rd_kafka_ConfigResource_destroy(topic);
+	rd_kafka_queue_destroy(queue);
+}
+
+static bool say_topic(rd_kafka_t *rk, const struct rd_kafka_metadata *m, const char *name,
+		      struct buf *said, struct error *err)
 {
 	const struct rd_kafka_metadata_topic *t = find_topic(m, name);
 
@@ -53,12 +92,49 @@ static bool say_topic(const struct rd_kafka_metadata *m, const char *name, struc
 		return kafka_error(err, t->err, name);
 	buf_printf(said, ", topic %s with %d partition%s", name, t->partition_cnt,
 		   t->partition_cnt == 1 ? "" : "s");
+	say_limit(rk, name, said);
+	return true;
+}
+
+/* One transaction that counts itself and is aborted: leaves nothing. `topic` NULL: there is none to
+ * count at, as the records name it. */
+static bool try_transaction(rd_kafka_t *rk, const char *id, const char *topic, struct error *err)
+{
+	rd_kafka_topic_partition_list_t *offsets = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_consumer_group_metadata_t *group = rd_kafka_consumer_group_metadata_new(id);
+	rd_kafka_error_t *error = rd_kafka_init_transactions(rk, TRANSACTION_MS);
+
+	if (topic)
+		rd_kafka_topic_partition_list_add(offsets, topic, 0)->offset = 1;
+	if (!error && topic)
+		error = rd_kafka_begin_transaction(rk);
+	if (!error && topic)
+		error = rd_kafka_send_offsets_to_transaction(rk, offsets, group, TRANSACTION_MS);
+	if (!error && topic)
+		error = rd_kafka_abort_transaction(rk, TRANSACTION_MS);
+	rd_kafka_consumer_group_metadata_destroy(group);
+	rd_kafka_topic_partition_list_destroy(offsets);
+	return !error || kafka_error_take(err, error);
+}
+
+static bool say_transactions(rd_kafka_t *rk, const struct rd_kafka_metadata *m, const char *id,
+			     const char *topic, struct buf *said, struct error *err)
+{
+	const struct rd_kafka_metadata_topic *t = topic ? find_topic(m, topic) : NULL;
+	bool there = t && !t->err;
+
+	if (!try_transaction(rk, id, there ? topic : NULL, err))
+		return error_wrap(err, "transactional id and group %s", id);
+	buf_text(said, there ? ", transactions are allowed"
+			     : ", transactions are allowed; whether their count in a group is, "
+			       "the first one tells");
 	return true;
 }
 
 /* Permission to write shows only by writing; the first record will tell. */
-static bool ask(rd_kafka_t *rk, const struct kafka_settings *s, const struct template *topic,
-		struct told *told, struct buf *said, struct error *err)
+static bool ask(rd_kafka_t *rk, const struct kafka_settings *s, const char *id,
+		const struct template *topic, struct told *told, struct buf *said,
+		struct error *err)
 {
 	const struct rd_kafka_metadata *m;
 	rd_kafka_resp_err_t code;
@@ -81,16 +157,52 @@ static bool ask(rd_kafka_t *rk, const struct kafka_settings *s, const struct tem
 	buf_printf(said, "%d broker%s", m->broker_cnt, m->broker_cnt == 1 ? "" : "s");
 	if (template_needs(topic) == 0) {
 		ok = template_render(topic, &(struct template_values){ 0 }, &name, err) &&
-		     say_topic(m, name.data, said, err);
-		buf_release(&name);
+		     say_topic(rk, m, name.data, said, err);
 	} else {
 		buf_printf(said, ", %d topic%s to be seen; %s takes its names from the records",
 			   m->topic_cnt, m->topic_cnt == 1 ? "" : "s", s->topic);
 	}
 	if (ok && s->control_topic)
-		ok = say_topic(m, s->control_topic, said, err);
+		ok = say_topic(rk, m, s->control_topic, said, err);
+	ok = ok && (!id || say_transactions(rk, m, id, name.data, said, err));
+	buf_release(&name);
 	rd_kafka_metadata_destroy(m);
 	return ok;
+}
+
+/* NULL: at least once. */
+static char *check_id(const struct kafka_settings *s, const struct sink_host *host)
+{
+	struct sink_host of = *host;
+
+	of.session = "check";
+	return s->delivery ? kafka_transactional_id(s, &of) : NULL;
+}
+
+static rd_kafka_t *open_handle(const struct kafka_settings *s, const struct sink_host *host,
+			       const char *id, struct told *told, struct error *err)
+{
+	rd_kafka_conf_t *conf = kafka_conf(s, host, KAFKA_FOR_CHECK, err);
+	rd_kafka_t *rk;
+	char why[256];
+
+	if (!conf)
+		return NULL;
+	if (id && !kafka_conf_transactional(conf, id, host, err)) {
+		rd_kafka_conf_destroy(conf);
+		return NULL;
+	}
+	rd_kafka_conf_set_opaque(conf, told);
+	rd_kafka_conf_set_error_cb(conf, on_error);
+	rd_kafka_conf_set_log_cb(conf, on_log);
+	rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why));
+	if (rk) {
+		rd_kafka_set_log_queue(rk, NULL);
+		return rk;
+	}
+	rd_kafka_conf_destroy(conf);
+	error_set(err, ERROR_INVALID, "librdkafka does not take the settings: %s", why);
+	return NULL;
 }
 
 bool kafka_check(const void *settings, const struct sink_host *host, struct buf *said,
@@ -98,26 +210,13 @@ bool kafka_check(const void *settings, const struct sink_host *host, struct buf 
 {
 	const struct kafka_settings *s = settings;
 	AUTO(template) struct template *topic = template_new(s->topic, TEMPLATE_TOPIC, err);
-	rd_kafka_conf_t *conf;
+	char *id = check_id(s, host);
 	struct told told = { "" };
-	rd_kafka_t *rk;
-	char why[256];
-	bool ok;
+	rd_kafka_t *rk = topic ? open_handle(s, host, id, &told, err) : NULL;
+	bool ok = rk && ask(rk, s, id, topic, &told, said, err);
 
-	conf = topic ? kafka_conf(s, host, KAFKA_FOR_CHECK, err) : NULL;
-	if (!conf)
-		return false;
-	rd_kafka_conf_set_opaque(conf, &told);
-	rd_kafka_conf_set_error_cb(conf, on_error);
-	rd_kafka_conf_set_log_cb(conf, on_log);
-	rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why));
-	if (!rk) {
-		rd_kafka_conf_destroy(conf);
-		return error_set(err, ERROR_INVALID, "librdkafka does not take the settings: %s",
-				 why);
-	}
-	rd_kafka_set_log_queue(rk, NULL);
-	ok = ask(rk, s, topic, &told, said, err);
-	rd_kafka_destroy(rk);
+	if (rk)
+		rd_kafka_destroy(rk);
+	free(id);
 	return ok;
 }

@@ -17,7 +17,7 @@ static const struct code {
 	{ RD_KAFKA_RESP_ERR_INVALID_RECORD, ERROR_INVALID, true,
 	  "; the topic's rules (compaction, schema validation) do not take it" },
 	{ RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, ERROR_REFUSED, false,
-	  "; allow WRITE and DESCRIBE on the topic" },
+	  "; allow WRITE and DESCRIBE on the topic, for exactly_once READ, too" },
 	{ RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED, ERROR_REFUSED, false,
 	  "; allow IDEMPOTENT_WRITE on the cluster" },
 	{ RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED, ERROR_REFUSED, false,
@@ -37,6 +37,15 @@ static const struct code {
 	{ RD_KAFKA_RESP_ERR__PURGE_INFLIGHT, ERROR_CANCELLED, false, "" },
 	{ RD_KAFKA_RESP_ERR__DESTROY, ERROR_CANCELLED, false, "" },
 	{ RD_KAFKA_RESP_ERR__FATAL, ERROR_FENCED, false, "" },
+	{ RD_KAFKA_RESP_ERR__FENCED, ERROR_FENCED, false, "" },
+	{ RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, ERROR_FENCED, false, "" },
+	{ RD_KAFKA_RESP_ERR_PRODUCER_FENCED, ERROR_FENCED, false, "" },
+	{ RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, ERROR_REFUSED, false,
+	  "; allow WRITE and DESCRIBE on transactional ids that begin with `id_prefix`" },
+	{ RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, ERROR_REFUSED, false,
+	  "; allow READ on groups that begin with `id_prefix`" },
+	{ RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT, ERROR_INVALID, false,
+	  "; the brokers' transaction.max.timeout.ms has to be at least checkpoint.lease" },
 };
 
 static const struct code *find(rd_kafka_resp_err_t code)
@@ -69,6 +78,16 @@ bool kafka_error(struct error *err, rd_kafka_resp_err_t code, const char *topic)
 	return error_set(err, kafka_error_kind(code), "%s%s%s%s%s", topic ? "topic " : "",
 			 topic ? topic : "", topic ? ": " : "", rd_kafka_err2str(code),
 			 kafka_error_advice(code));
+}
+
+bool kafka_error_take(struct error *err, rd_kafka_error_t *error)
+{
+	rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+
+	error_set(err, rd_kafka_error_is_retriable(error) ? ERROR_RETRY : kafka_error_kind(code),
+		  "%s%s", rd_kafka_error_string(error), kafka_error_advice(code));
+	rd_kafka_error_destroy(error);
+	return false;
 }
 
 char *kafka_error_reason(rd_kafka_resp_err_t code, char *out, size_t size)

@@ -2,31 +2,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "sinks/kafka.h"
-
-/* A message's opaque is the address of its record's mark, which leads to the flight, and whose
- * place among the marks is the record: so the reports need no table and no memory of their own.
- *
- * `unanswered` counts messages without a report, and one more while somebody still produces: who
- * brings it to zero goes on with the flight. Until then `failed…` is the reporting thread's and
- * `stopped…` the producing thread's. */
-struct flight {
-	struct sink *sink;
-	struct delivery *delivery;
-	_Atomic size_t unanswered;
-	size_t bytes; /* in flight */
-	bool alone;
-	size_t next;   /* alone: the record after the one in flight */
-	size_t failed; /* first record with a bad report; NONE */
-	rd_kafka_resp_err_t failed_code;
-	const rd_kafka_topic_t *failed_topic;
-	size_t stopped; /* first record that librdkafka did not take; NONE */
-	rd_kafka_resp_err_t stopped_code;
-	const rd_kafka_topic_t *stopped_topic;
-	struct error stopped_err;  /* where no code says it */
-	struct kafka_mark marks[]; /* batch->count */
-};
-#define NONE SIZE_MAX
+#include "sinks/kafka_flight.h"
 
 /* One call's worth of producing: what does not change from record to record. */
 struct producing {
@@ -107,9 +83,14 @@ static bool produce(struct producing *p, size_t i)
 	/* The mark is the report's from here on. */
 	code = send_message(p, i, topic, f->delivery->payloads[i],
 			    kafka_headers_lend(&p->headers, i, &f->marks[i].lent));
-	if (!code && e->op == EVENT_DELETE && f->sink->settings->tombstones)
-		code = send_message(p, i, topic, (struct str){ NULL, 0 },
-				    kafka_headers_new(&p->headers, i));
+	if (code)
+		return stop(f, i, topic, code);
+	f->sent = topic;
+	if (e->op != EVENT_DELETE || !f->sink->settings->tombstones)
+		return true;
+	code = send_message(p, i, topic, (struct str){ NULL, 0 },
+			    kafka_headers_new(&p->headers, i));
+	f->torn = code != RD_KAFKA_RESP_ERR_NO_ERROR;
 	return !code || stop(f, i, topic, code);
 }
 
@@ -130,14 +111,13 @@ static size_t measure(const struct delivery *d, size_t from, size_t to, size_t *
 	return count;
 }
 
-/* `first` records are in. The flight ends here. */
-static void answer(struct flight *f, enum sink_answer_kind kind, size_t first,
-		   const struct error *err)
+void kafka_flight_answer(struct flight *f, enum sink_answer_kind kind, size_t first, uint64_t roll,
+			 const struct error *err)
 {
 	struct sink *s = f->sink;
 	struct delivery *d = f->delivery;
 	struct sink_answer a = {
-		.kind = kind, .sink = s->host->index, .delivery = d, .first = first
+		.kind = kind, .sink = s->host->index, .delivery = d, .first = first, .roll = roll
 	};
 	size_t bytes, keys, count;
 
@@ -147,7 +127,7 @@ static void answer(struct flight *f, enum sink_answer_kind kind, size_t first,
 	metric_add(s->unanswered_bytes, -(int64_t)f->bytes);
 	if (err)
 		a.err = *err;
-	kafka_used_give(&s->channels[d->reader]->used, f->marks, d->batch->count);
+	kafka_used_give(&kafka_channel_of(s, d->reader)->used, f->marks, d->batch->count);
 	free(f);
 	s->host->answer(s->host->arg, &a);
 	pthread_mutex_lock(&s->lock);
@@ -158,7 +138,7 @@ static void answer(struct flight *f, enum sink_answer_kind kind, size_t first,
 
 static void answer_taken(struct flight *f)
 {
-	answer(f, SINK_TAKEN, f->delivery->batch->count, NULL);
+	kafka_flight_answer(f, SINK_TAKEN, f->delivery->batch->count, 0, NULL);
 }
 
 static void count_retry(struct sink *s, rd_kafka_resp_err_t code)
@@ -169,26 +149,39 @@ static void count_retry(struct sink *s, rd_kafka_resp_err_t code)
 	metric_add(metrics_cell(s->host->metrics, METRIC_SINK_RETRIES, s->host->name, reason), 1);
 }
 
-static void answer_bad(struct flight *f, enum sink_answer_kind kind, size_t i)
+static void why(struct flight *f, bool stopped, struct error *err)
 {
-	struct sink *s = f->sink;
-	bool stopped = i == f->stopped;
 	rd_kafka_resp_err_t code = stopped ? f->stopped_code : f->failed_code;
 	const rd_kafka_topic_t *topic = stopped ? f->stopped_topic : f->failed_topic;
-	struct error err = { 0 };
 
 	if (stopped && f->stopped_err.kind)
-		err = f->stopped_err;
+		*err = f->stopped_err;
 	else
-		kafka_error(&err, code, topic ? rd_kafka_topic_name(topic) : NULL);
+		kafka_error(err, code, topic ? rd_kafka_topic_name(topic) : NULL);
 	if (code == RD_KAFKA_RESP_ERR__MSG_TIMED_OUT)
-		kafka_trouble_explain(s, &err);
-	if (kind == SINK_FAILED && err.kind != ERROR_CANCELLED)
-		count_retry(s, code);
-	/* Ours to slow down, or the end of the session: not the brokers' trouble. */
-	if (kind == SINK_FAILED && err.kind != ERROR_CANCELLED && err.kind != ERROR_THROTTLED)
-		kafka_trouble_set(s, err.message);
-	answer(f, kind, i, &err);
+		kafka_trouble_explain(f->sink, err);
+}
+
+void kafka_flight_why(struct flight *f, bool stopped, struct error *err)
+{
+	why(f, stopped, err);
+	if (err->kind == ERROR_CANCELLED)
+		return;
+	count_retry(f->sink, stopped ? f->stopped_code : f->failed_code);
+	/* Ours to slow down, not the brokers' trouble. */
+	if (err->kind != ERROR_THROTTLED)
+		kafka_trouble_set(f->sink, err->message);
+}
+
+static void answer_bad(struct flight *f, enum sink_answer_kind kind, size_t i)
+{
+	struct error err = { 0 };
+
+	if (kind == SINK_FAILED)
+		kafka_flight_why(f, i == f->stopped, &err);
+	else
+		why(f, i == f->stopped, &err);
+	kafka_flight_answer(f, kind, i, 0, &err);
 }
 
 /* The next record over the channel of single ones. False: there was none, the flight is over. */
@@ -204,7 +197,7 @@ static bool alone_next(struct flight *f)
 		answer_taken(f);
 		return false;
 	}
-	f->failed = f->stopped = NONE;
+	f->failed = f->stopped = KAFKA_NONE;
 	f->stopped_err.kind = ERROR_NONE;
 	atomic_store_explicit(&f->unanswered, 1, memory_order_relaxed);
 	c = kafka_alone(f->sink, &f->stopped_err);
@@ -225,9 +218,13 @@ static bool land(struct flight *f)
 	size_t first = stopped_first ? f->stopped : f->failed;
 	rd_kafka_resp_err_t code = stopped_first ? f->stopped_code : f->failed_code;
 
-	if (first == NONE && f->alone)
+	if (f->sink->transactions) {
+		kafka_transactions_landed(f);
+		return false;
+	}
+	if (first == KAFKA_NONE && f->alone)
 		return alone_next(f);
-	if (first == NONE) {
+	if (first == KAFKA_NONE) {
 		answer_taken(f);
 	} else if (!kafka_error_is_records(code)) {
 		answer_bad(f, SINK_FAILED, first);
@@ -255,38 +252,60 @@ void kafka_flight_report(rd_kafka_message_t *m)
 
 	if (m->payload) /* a tombstone has headers of its own */
 		kafka_headers_back(mark->lent, m);
-	if (!m->err) {
+	if (!m->err)
 		kafka_trouble_clear(f->sink);
-	} else if (i < f->failed) {
+	if (m->err && i < f->failed) {
 		f->failed = i;
 		f->failed_code = m->err;
 		f->failed_topic = m->rkt;
 	}
+	if (kafka_error_is_records(m->err) && i < f->accused) {
+		f->accused = i;
+		f->accused_code = m->err;
+		f->accused_topic = m->rkt;
+	}
 	release(f);
 }
 
-void kafka_flight_begin(struct sink *s, struct delivery *d)
+struct flight *kafka_flight_new(struct sink *s, struct delivery *d)
 {
 	size_t count = d->batch->count, bytes, keys;
 	struct flight *f = memory_new(sizeof(*f) + count * sizeof(f->marks[0]));
-	struct producing p;
 
 	pthread_mutex_lock(&s->lock);
 	s->flights++;
 	pthread_mutex_unlock(&s->lock);
 	f->sink = s;
 	f->delivery = d;
-	f->failed = f->stopped = NONE;
+	f->end = count;
 	for (size_t i = d->first; i < count; i++)
 		f->marks[i].flight = f;
-	kafka_used_take(&s->channels[d->reader]->used, f->marks + d->first, count - d->first);
+	kafka_used_take(&kafka_channel_of(s, d->reader)->used, f->marks + d->first,
+			count - d->first);
 	measure(d, d->first, count, &bytes, &keys);
 	f->bytes = bytes + keys;
 	metric_add(s->unanswered_bytes, (int64_t)f->bytes);
-	atomic_init(&f->unanswered, 1);
-	producing_init(&p, f, s->channels[d->reader]);
-	for (size_t i = d->first; i < count; i++)
+	return f;
+}
+
+void kafka_flight_send(struct flight *f)
+{
+	const struct delivery *d = f->delivery;
+	struct producing p;
+
+	f->failed = f->stopped = f->accused = KAFKA_NONE;
+	f->stopped_err.kind = ERROR_NONE;
+	f->sent = NULL;
+	f->torn = false;
+	atomic_store_explicit(&f->unanswered, 1, memory_order_relaxed);
+	producing_init(&p, f, kafka_channel_of(f->sink, d->reader));
+	for (size_t i = d->first; i < f->end; i++)
 		if (d->payloads[i].p && !produce(&p, i))
 			break;
 	release(f);
+}
+
+void kafka_flight_begin(struct sink *s, struct delivery *d)
+{
+	kafka_flight_send(kafka_flight_new(s, d));
 }

@@ -8,7 +8,7 @@
 #define OVERHEAD_BYTES     1024
 #define QUEUE_MESSAGES_MIN 1000
 
-static const char *const deliveries[] = { "at_least_once", NULL };
+static const char *const deliveries[] = { "at_least_once", "exactly_once", NULL };
 
 #define ROW(key, kind, field, ...)                                                                 \
 	{                                                                                          \
@@ -31,7 +31,11 @@ const struct option kafka_options[] = {
 	ROW("tombstones", OPTION_BOOL, tombstones, .def = "true",
 	    .help = "After each delete a message without value, for compacted topics."),
 	ROW("delivery", OPTION_ENUM, delivery, .def = "at_least_once", .choices = deliveries,
-	    .help = "at_least_once: after a crash, a suffix of a shard comes again, in order."),
+	    .help = "at_least_once: after a crash, a suffix of a shard comes again, in order. "
+		    "exactly_once: in transactions, for consumers with "
+		    "isolation.level=read_committed."),
+	ROW("id_prefix", OPTION_TEXT, id_prefix, .def = "sluice.",
+	    .help = "Of exactly_once: what its transactional ids and groups begin with, for ACLs."),
 	/* May hold passwords (sasl.password, ssl.key.password): printed as a secret. */
 	ROW("properties", OPTION_MAP, properties, .flags = OPTION_SECRET,
 	    .help = "More settings of librdkafka: security, compression.codec (lz4), linger.ms "
@@ -159,14 +163,22 @@ static bool set_properties(rd_kafka_conf_t *conf, const struct option_map *map, 
 	return true;
 }
 
+char *kafka_transactional_id(const struct kafka_settings *s, const struct sink_host *host)
+{
+	struct buf id = { 0 };
+
+	buf_printf(&id, "%s%s/%s", s->id_prefix, host->session, host->name);
+	return id.data;
+}
+
 int64_t kafka_message_timeout_ms(const struct sink_host *host)
 {
 	return host->lease_ms / 2;
 }
 
-static int64_t queue_messages(const struct sink_host *host)
+static int64_t queue_messages(const struct sink_host *host, unsigned producers)
 {
-	size_t share = host->memory_bytes / (host->readers ? host->readers : 1) / OVERHEAD_BYTES;
+	size_t share = host->memory_bytes / producers / OVERHEAD_BYTES;
 
 	if (share < QUEUE_MESSAGES_MIN)
 		return QUEUE_MESSAGES_MIN;
@@ -177,6 +189,8 @@ static bool fill(rd_kafka_conf_t *conf, const struct kafka_settings *s,
 		 const struct sink_host *host, enum kafka_purpose purpose, struct error *err)
 {
 	int64_t timeout_ms = kafka_message_timeout_ms(host);
+	unsigned producers =
+		purpose == KAFKA_FOR_TRANSACTIONS || host->readers == 0 ? 1 : host->readers;
 
 	return set_all(conf, defaults, err) && set_properties(conf, &s->properties, err) &&
 	       set(conf, "bootstrap.servers", s->brokers, err) && set_all(conf, fixed, err) &&
@@ -185,7 +199,8 @@ static bool fill(rd_kafka_conf_t *conf, const struct kafka_settings *s,
 	       set_number(conf, "message.timeout.ms", timeout_ms, err) &&
 	       /* A topic that is not there should be named so before its records time out. */
 	       set_number(conf, "topic.metadata.propagation.max.ms", timeout_ms / 2, err) &&
-	       set_number(conf, "queue.buffering.max.messages", queue_messages(host), err);
+	       set_number(conf, "queue.buffering.max.messages", queue_messages(host, producers),
+			  err);
 }
 
 rd_kafka_conf_t *kafka_conf(const struct kafka_settings *s, const struct sink_host *host,
@@ -219,6 +234,45 @@ static bool control_topic_fits(const struct kafka_settings *s, const struct temp
 	buf_release(&name);
 	buf_release(&data);
 	return ok;
+}
+
+bool kafka_conf_transactional(rd_kafka_conf_t *conf, const char *id, const struct sink_host *host,
+			      struct error *err)
+{
+	char why[256], value[24];
+	size_t size = sizeof(value);
+
+	if (!set(conf, "transactional.id", id, err) ||
+	    !set_number(conf, "transaction.timeout.ms", host->lease_ms, err))
+		return false;
+	/* librdkafka wants a request to end with the transaction, at the latest. */
+	if (rd_kafka_conf_get(conf, "socket.timeout.ms", value, &size) == RD_KAFKA_CONF_OK &&
+	    strtoll(value, NULL, 10) <= host->lease_ms)
+		return true;
+	snprintf(value, sizeof(value), "%lld", (long long)host->lease_ms);
+	return rd_kafka_conf_set(conf, "socket.timeout.ms", value, why, sizeof(why)) ==
+		       RD_KAFKA_CONF_OK ||
+	       error_set(err, ERROR_INVALID, "socket.timeout.ms: %s", why);
+}
+
+rd_kafka_conf_t *kafka_conf_group(const struct kafka_settings *s, const char *group,
+				  struct error *err)
+{
+	/* read_committed: what an open transaction may still change is waited for. */
+	static const struct property asking[] = {
+		{ "isolation.level", "read_committed" },
+		{ "enable.auto.commit", "false" },
+		{ "log.queue", "true" },
+		{ NULL, NULL },
+	};
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+
+	if (set_properties(conf, &s->properties, err) &&
+	    set(conf, "bootstrap.servers", s->brokers, err) && set(conf, "group.id", group, err) &&
+	    set_all(conf, asking, err))
+		return conf;
+	rd_kafka_conf_destroy(conf);
+	return NULL;
 }
 
 bool kafka_validate(const void *settings, struct error *err)

@@ -433,7 +433,7 @@ static void bury_files(const struct place_ops *ops, struct place *place, struct 
 }
 
 bool object_bury(const struct place_ops *ops, const void *settings, const struct sink_host *host,
-		 struct str blob, struct error *err)
+		 struct str blob, bool *committed, struct error *err)
 {
 	AUTO(roll) struct roll *r = roll_decode(blob, ops->kind, err);
 	struct burial b = { 0 };
@@ -456,6 +456,7 @@ bool object_bury(const struct place_ops *ops, const void *settings, const struct
 		return error_wrap(err, "roll %llu of session %s, sink %s",
 				  (unsigned long long)r->number, r->session, host->name);
 	}
+	*committed = true;
 	metric_add(metrics_cell(host->metrics, METRIC_ROLLS, host->name, "buried"), 1);
 	return true;
 }

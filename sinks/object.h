@@ -102,7 +102,7 @@ struct encoding object_encoding(const void *settings);
 /* The path is a template; ERROR_INVALID with `path` in the message where it is not. */
 bool object_validate(const void *settings, struct error *err);
 bool object_bury(const struct place_ops *place, const void *settings, const struct sink_host *host,
-		 struct str blob, struct error *err);
+		 struct str blob, bool *committed, struct error *err);
 /* Control events: a file each, in the folder _control/ (object_control.c). */
 bool object_tells(const void *settings);
 bool object_control(const struct place_ops *place, const void *settings,

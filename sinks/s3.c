@@ -360,9 +360,9 @@ static struct sink *s3_open(const void *settings, const struct sink_host *host, 
 }
 
 static bool s3_bury(const void *settings, const struct sink_host *host, struct str blob,
-		    struct error *err)
+		    bool *committed, struct error *err)
 {
-	return object_bury(&place_s3, settings, host, blob, err);
+	return object_bury(&place_s3, settings, host, blob, committed, err);
 }
 
 static bool s3_control(const void *settings, const struct sink_host *host,

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "config/config.h"
 #include "event/batch.h"
+#include "sinks/commit.h"
 
 /* The one contract of all sinks.
  *
@@ -18,7 +19,15 @@
  * without this process), then, after the store has written blob and positions in one call,
  * *finished*. A sink with nothing to prepare goes from taken to durable at once (roll 0).
  * Or a batch *failed* (send it again, from `first`, to its end), or was *refused* (record `first`
- * can never get in; the ones before it are in, none behind it is).
+ * can never get in; the ones before it are in, none behind it is). Where a roll took those before
+ * `first`, the answer names it.
+ *
+ * A sink of *transactions* cannot promise that what it prepared will be committed: another may
+ * fence it before. So the store writes blob and places of roll n as pending, and n is finished by
+ * the commit, which leaves a trace that `bury` can read: n is committed, or never will be. The
+ * positions move with the next save, or with the burial. Whatever it took and did not prepare it
+ * may still answer as failed, with nothing of it in; once n may be pending, a commit that did not
+ * succeed for certain is SINK_FATAL: the session ends, and its burial finds out.
  *
  * The caller keeps to it: one batch of a lane is in a sink at a time; finish(n) comes only after
  * the store has the blob of n; the next roll is prepared only after the last one was finished.
@@ -40,9 +49,10 @@ struct delivery {
 };
 
 enum sink_answer_kind {
-	SINK_TAKEN,   /* delivery, roll: all of it from `first` on. roll 0: durable */
-	SINK_FAILED,  /* delivery, first, err: records before `first` are in; again later from it */
-	SINK_REFUSED, /* delivery, first, err: record `first` goes to the dead letters */
+	SINK_TAKEN,      /* delivery, roll: all of it from `first` on. roll 0: durable */
+	SINK_FAILED,     /* delivery, first, roll, err: records before `first` are in; again later
+			    from it */
+	SINK_REFUSED,    /* delivery, first, roll, err: record `first` goes to the dead letters */
 	SINK_PREPARED,   /* roll, blob: holds every delivery that was taken with this roll */
 	SINK_FINISHED,   /* roll: readers can see it; its row may go */
 	SINK_FATAL,      /* err: this session has to end */
@@ -95,12 +105,6 @@ struct sink_control {
 void sink_control_with(const struct sink_control *c, const char *member, struct str value,
 		       struct buf *out);
 
-enum sink_commit {
-	SINK_IMMEDIATE,   /* taken is durable; prepare, finish and bury are never called */
-	SINK_ROLL,        /* blob and positions are saved together, then finish makes it visible */
-	SINK_TRANSACTION, /* blob and ranges are saved as pending, positions move after finish */
-};
-
 /* A kind of sink: one exported constant. */
 struct sink_ops {
 	struct config_sink_type config;
@@ -114,12 +118,14 @@ struct sink_ops {
 	 * may come from the sink itself (size, age). `now`: do not wait for more. */
 	void (*prepare)(struct sink *s);
 	void (*finish)(struct sink *s, uint64_t roll);
-	/* Finishes a dead (or an earlier) session's roll; blocking, repeatable by anyone. The error
-	 * of a roll that cannot be finished says what a person has to look at. */
+	/* Finishes a dead (or an earlier) session's roll; blocking, repeatable by anyone. Of a
+	 * transaction it makes sure that nobody can commit it any more; *committed says whether it
+	 * was, and is true for every other roll. The error of a roll that cannot be finished says
+	 * what a person has to look at. */
 	bool (*bury)(const void *settings, const struct sink_host *host, struct str blob,
-		     struct error *err);
-	/* Blocking, after every roll of `session` was buried: abandoned uploads and dot files go.
-	 */
+		     bool *committed, struct error *err);
+	/* Blocking, after every roll of `session` was buried: abandoned uploads and dot files go,
+	 * an open transaction is aborted. */
 	bool (*sweep)(const void *settings, const struct sink_host *host, const char *session,
 		      struct error *err);
 	/* Has it a place for control events? NULL: no sink of this kind has. */

@@ -14,6 +14,7 @@ from workload import create_table, key_text
 LIMIT = 100000
 COUNT = 300
 LARGE = (40, 41, 150, 299)
+BOTH = pytest.mark.parametrize("delivery", ("at_least_once", "exactly_once"))
 
 
 @pytest.fixture
@@ -38,7 +39,12 @@ def topic(kafka):
 
 
 @pytest.fixture
-def worker(dynamodb, access_key, kafka, database, topic, sluice, tmp_path):
+def delivery():
+    return "at_least_once"
+
+
+@pytest.fixture
+def worker(dynamodb, access_key, kafka, database, topic, sluice, tmp_path, delivery):
     def make(**stream):
         return sluice({
             "worker": {"name": "one", "threads": 2},
@@ -46,16 +52,20 @@ def worker(dynamodb, access_key, kafka, database, topic, sluice, tmp_path):
             "aws": {"endpoint": {"dynamodb": dynamodb.endpoint, "streams": dynamodb.endpoint}},
             "streams": [{"table": "orders", "start": "oldest", "sinks": ["events", "files"],
                          **stream}],
-            "sinks": {"events": {"type": "kafka", "brokers": kafka.brokers, "topic": topic},
+            "sinks": {"events": {"type": "kafka", "brokers": kafka.brokers, "topic": topic,
+                                 "delivery": delivery},
                       "files": {"type": "directory", "path": f"{tmp_path}/out/",
                                 "format": "dynamodb", "roll": {"age": "1s"}}},
         }, access_key=access_key)
     return make
 
 
-def numbers(kafka, topic):
-    """What a refused request had is sent again, so that other partitions may have parts twice."""
+def numbers(kafka, topic, delivery):
+    """What a refused request had is sent again, so that at least once other partitions may have parts
+    twice."""
     events = delivered.from_kafka(kafka.read(topic))
+    if delivery == "exactly_once":
+        delivered.exactly_once(events)
     delivered.replays(events)
     return sorted(int(event.after["n"]) for event in delivered.distinct(events))
 
@@ -66,8 +76,9 @@ def files(tmp_path):
     return {int(line["dynamodb"]["NewImage"]["n"]["N"]): line for line in lines}
 
 
+@BOTH
 def test_a_record_over_the_limit_is_kept_whole(orders, worker, kafka, topic, postgres, database,
-                                               tmp_path):
+                                               tmp_path, delivery):
     one = worker()
     one.start()
     one.wait_metric("sluice_dead_letters_total", len(LARGE), 60, sink="events")
@@ -76,7 +87,7 @@ def test_a_record_over_the_limit_is_kept_whole(orders, worker, kafka, topic, pos
     assert one.stop() == 0
     assert one.drain() == 0, "letters are no failure"
 
-    assert numbers(kafka, topic) == [i for i in range(COUNT) if i not in LARGE]
+    assert numbers(kafka, topic, delivery) == [i for i in range(COUNT) if i not in LARGE]
     lines = files(tmp_path)
     assert sorted(lines) == list(range(COUNT)), "the directory takes them all"
     rows = postgres.execute("SELECT stream, sink, shard, sequence, reason, json FROM sluice.letter "
@@ -97,7 +108,8 @@ def test_a_record_over_the_limit_is_kept_whole(orders, worker, kafka, topic, pos
     assert json.loads(one.run("status", "--json").stdout)["dead_letters"] == len(LARGE)
 
 
-def test_the_order_of_keys_survives_letters(dynamodb, access_key, worker, kafka, topic):
+@BOTH
+def test_the_order_of_keys_survives_letters(dynamodb, access_key, worker, kafka, topic, delivery):
     """What comes after a refused record of the same key follows, and nothing overtakes."""
     client = dynamodb.client(access_key)
     create_table(client, "orders")
@@ -109,6 +121,8 @@ def test_the_order_of_keys_survives_letters(dynamodb, access_key, worker, kafka,
     one = worker()
     assert one.drain() == 0
     events = delivered.from_kafka(kafka.read(topic))
+    if delivery == "exactly_once":
+        delivered.exactly_once(events)
     delivered.replays(events)
     events = delivered.distinct(events)
     # The change after a large one carries it as its old image, and is too large as well.
@@ -117,8 +131,9 @@ def test_the_order_of_keys_survives_letters(dynamodb, access_key, worker, kafka,
     assert {event.key for event in events} == {key_text(("pk", key["pk"]), ("sk", key["sk"]))}
 
 
+@BOTH
 def test_on_error_stop(orders, worker, kafka, topic, postgres, database, tmp_path, dynamodb,
-                       access_key):
+                       access_key, delivery):
     """What comes before it is delivered and saved, the shard stands, and the end says which."""
     one = worker(on_error="stop")
     for _ in range(2):
@@ -128,7 +143,7 @@ def test_on_error_stop(orders, worker, kafka, topic, postgres, database, tmp_pat
                                                        url=database)}
         assert any(line.startswith("sluice run: ") and shard in line and "stand still" in line
                    for line in last), last
-        assert numbers(kafka, topic) == list(range(LARGE[0]))
+        assert numbers(kafka, topic, delivery) == list(range(LARGE[0]))
         assert postgres.execute("SELECT count(*) FROM sluice.letter", url=database) == [(0,)]
     where = postgres.execute(
         "SELECT p.sequence FROM sluice.position p JOIN sluice.sink s ON s.id = p.sink "
@@ -139,7 +154,7 @@ def test_on_error_stop(orders, worker, kafka, topic, postgres, database, tmp_pat
     # A topic that takes it, and everything goes on.
     raise_limit(kafka, topic)
     assert one.drain() == 0
-    assert numbers(kafka, topic) == list(range(COUNT))
+    assert numbers(kafka, topic, delivery) == list(range(COUNT))
     assert sorted(files(tmp_path)) == list(range(COUNT))
 
 
@@ -151,17 +166,18 @@ def raise_limit(kafka, topic):
     admin.incremental_alter_configs([resource])[resource].result(30)
 
 
-def test_on_error_drop(orders, worker, kafka, topic, postgres, database):
+def test_on_error_drop(orders, worker, kafka, topic, postgres, database, delivery):
     one = worker(on_error="drop")
     one.start()
     one.wait_metric("sluice_delivered_total", COUNT - len(LARGE), 60, sink="events")
     one.wait_metric("sluice_dropped_total", len(LARGE), 60, reason="refused")
     assert one.stop() == 0
-    assert numbers(kafka, topic) == [i for i in range(COUNT) if i not in LARGE]
+    assert numbers(kafka, topic, delivery) == [i for i in range(COUNT) if i not in LARGE]
     assert postgres.execute("SELECT count(*) FROM sluice.letter", url=database) == [(0,)]
 
 
-def test_full_dead_letters_hold_the_shard(orders, worker, kafka, topic, postgres, database):
+def test_full_dead_letters_hold_the_shard(orders, worker, kafka, topic, postgres, database,
+                                          delivery):
     """The table's limit: nothing disappears, the shard waits and the log says why."""
     one = worker()
     one.config["dead_letter"] = {"max_bytes": "1MiB"}
@@ -180,7 +196,7 @@ def test_full_dead_letters_hold_the_shard(orders, worker, kafka, topic, postgres
     one.config["dead_letter"] = {"max_bytes": "16MiB"}
     assert one.drain() == 0
     kept = postgres.execute("SELECT count(*) FROM sluice.letter", url=database)[0][0]
-    assert kept + len(numbers(kafka, topic)) == COUNT + 4
+    assert kept + len(numbers(kafka, topic, delivery)) == COUNT + 4
 
 
 def test_a_record_that_cannot_be_read(emulator, sluice, tmp_path):

@@ -211,12 +211,27 @@ static void store_roll(struct world *w, uint64_t session, uint32_t sink, uint64_
 	assert(k && k->state == ROLL_PREPARED);
 	k->state = ROLL_STORED;
 	k->row = true;
-	for (size_t i = 0; i < k->count; i++) {
+	for (size_t i = 0; i < k->count && !w->sinks[sink].transactions; i++) {
 		bool *stored = &w->sinks[sink].stored[k->refs[i].shard][k->refs[i].index];
 
 		assert(!*stored);
 		*stored = true;
 	}
+}
+
+static void store_pending(struct world *w, uint64_t session, const struct save *v)
+{
+	for (size_t i = 0; i < v->pending_count; i++)
+		for (size_t n = 0; n < v->roll_count; n++) {
+			struct roll *k;
+
+			if (v->rolls[n].sink != v->pending[i].sink)
+				continue;
+			k = roll_find(w, session, v->rolls[n].sink, v->rolls[n].number);
+			assert(k && w->sinks[k->sink].transactions);
+			k->pending[k->pending_count].row = v->pending[i].row;
+			k->pending[k->pending_count++].to = v->pending[i].to;
+		}
 }
 
 /* A position only grows, and is never ahead of what the sink holds. */
@@ -246,6 +261,28 @@ static void row_done(struct world *w, struct row *row, int64_t read_at_ms)
 		row->read_at_ms = read_at_ms;
 }
 
+/* Its burial knows what became of it. */
+static void roll_buried(struct world *w, const struct request *r)
+{
+	struct roll *k = roll_find(w, r->other, r->sink, r->number);
+
+	if (!k || !k->row)
+		return;
+	for (size_t i = 0; r->committed && i < k->pending_count; i++) {
+		struct row *row = &w->database->rows[k->pending[i].row];
+		struct store_step step = { .sink = k->sink, .move.to = k->pending[i].to };
+
+		if (row->owner == r->other)
+			move(w, row, &step);
+	}
+	if (r->committed) {
+		roll_finished(w, r->other, r->sink, r->number);
+	} else {
+		k->row = false;
+		k->state = ROLL_NEVER;
+	}
+}
+
 static void save(struct world *w, struct request *r)
 {
 	struct database *d = w->database;
@@ -267,6 +304,7 @@ static void save(struct world *w, struct request *r)
 		roll_finished(w, r->session, v->finished[i].sink, v->finished[i].number);
 	for (size_t i = 0; i < v->roll_count; i++)
 		store_roll(w, r->session, v->rolls[i].sink, v->rolls[i].number);
+	store_pending(w, r->session, v);
 	for (size_t i = 0; i < v->read_count; i++) {
 		struct row *row = &d->rows[v->reads[i]];
 
@@ -329,7 +367,7 @@ void database_execute(struct world *w, struct request *r)
 		rolls_of(w, r);
 		break;
 	case CALL_ROLL_FINISHED:
-		roll_finished(w, r->other, r->sink, r->number);
+		roll_buried(w, r);
 		break;
 	case CALL_BURY:
 		bury(w, r);

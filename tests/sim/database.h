@@ -5,11 +5,10 @@
 /* What the store's contract (checkpoint/store.h) says and 2.0_workers.sql does, of one stream. Each
  * call is one moment. Requests reach it when they do, also those that nobody waits for any more. */
 
-#define SESSIONS_MAX 500
-#define MOVES_MAX    (SHARDS_MAX * SINKS_MAX)
-#define MEMBERS_MAX  64
-#define ROWS_MAX     (6 * SHARDS_MAX)
-#define HOLDS_MAX    8
+#define MOVES_MAX   (SHARDS_MAX * SINKS_MAX)
+#define MEMBERS_MAX 64
+#define ROWS_MAX    (6 * SHARDS_MAX)
+#define HOLDS_MAX   8
 
 enum session_state { MEMBER_NONE, MEMBER_LIVE, MEMBER_DEAD, MEMBER_BURIED };
 
@@ -108,6 +107,12 @@ struct save {
 		uint64_t number;
 	} rolls[SINKS_MAX], finished[SINKS_MAX];
 	size_t roll_count, finished_count;
+	struct {
+		int row;
+		uint32_t sink;
+		struct sequence to;
+	} pending[MOVES_MAX];
+	size_t pending_count;
 	int reads[SHARDS_MAX];
 	size_t read_count;
 };
@@ -159,6 +164,7 @@ struct request {
 	int64_t beat;
 	uint32_t sink, max;
 	uint64_t number;
+	bool committed; /* ROLL_FINISHED */
 	int shard, index;
 	unsigned sinks;
 	uint64_t generation; /* JOIN, ADD */

@@ -196,7 +196,7 @@ MUTANTS = [
     ),
     (
         "what a lane that leaves was answered late does not hurry",
-        "	if (l->leaving)\n		core_lane_hurry(c, l);\n",
+        "	if (c->lanes[lane].leaving)\n		core_lane_hurry(c, &c->lanes[lane]);\n",
         "",
     ),
     (
@@ -321,13 +321,38 @@ MUTANTS = [
     ),
     (
         "that a shard was read is known only minutes later",
-        "			if (!c->lanes[s->moves[i].lane].read_saved)\n				collect_read(c, s->moves[i].lane);\n",
-        "			continue;\n",
+        "		if (!c->lanes[moves[i].lane].read_saved)\n			collect_read(c, moves[i].lane);\n",
+        "		continue;\n",
     ),
     (
         "a page keeps its credit until it is saved",
         "		if (!l->stood[slot] && l->answered[slot] < least)\n			least = l->answered[slot];\n	while",
         "		if (l->frontiers[slot].roll_count > 0)\n			least = l->pages_released;\n		else if (!l->stood[slot] && l->answered[slot] < least)\n			least = l->answered[slot];\n	while",
+    ),
+    (
+        "a transaction's positions move before it is committed",
+        "	return k->commit == SINK_TRANSACTION ? k->reporting : k->saving;",
+        "	return k->saving;",
+    ),
+    (
+        "a transaction has no pending places",
+        "			collect_pending(c, lane, slot);\n",
+        "",
+    ),
+    (
+        "a part of a page does not count for its transaction",
+        "	count_roll(&c->sinks[e->sink], e->roll);\n	frontier_forward(c,",
+        "	count_roll(&c->sinks[e->sink], e->roll);\n	if (false)\n		frontier_forward(c,",
+    ),
+    (
+        "what is pending leaves out what was settled behind it",
+        "	*move = (struct frontier_move){ .to = f->end, .event_ms = f->end_ms };",
+        "	*move = (struct frontier_move){ .to = f->saved, .event_ms = f->saved_ms };",
+    ),
+    (
+        "that a shard was read is not known with what is pending",
+        "		collect_first_reads(c, c->save.pending, c->save.pending_count);\n",
+        "",
     ),
     (
         "a shard whose parent is not listed is taken for a root",
@@ -526,6 +551,52 @@ GLUE_MUTANTS = [
         "process_life.c",
         "\tburial_start(w, p, &p->burial,",
         "\trolls_sweep(w, p->session);\n\tburial_start(w, p, &p->burial,",
+    ),
+    (
+        "a burial does not fence the producer",
+        "requests.c",
+        "\t\tproducer_fence(w, b->session, b->rolls[b->at].sink);\n",
+        "",
+    ),
+    (
+        "a burial reads the count before it fences",
+        "requests.c",
+        "\t\tproducer_fence(w, b->session, b->rolls[b->at].sink);\n",
+        "\t\tb->committed = producer_committed(w, b->session, b->rolls[b->at].sink, b->rolls[b->at].number);\n",
+        "\t\tb->committed = producer_committed(w, b->session, b->rolls[b->at].sink,\n\t\t\t\t\t\t  b->rolls[b->at].number);\n",
+        "\t\tproducer_fence(w, b->session, b->rolls[b->at].sink);\n",
+        "\tb->committed = true;\n\tk = roll_find",
+        "\tk = roll_find",
+    ),
+    (
+        "a burial takes every transaction for committed",
+        "requests.c",
+        "\t\tb->committed = producer_committed(w, b->session, b->rolls[b->at].sink,\n\t\t\t\t\t\t  b->rolls[b->at].number);\n",
+        "",
+    ),
+    (
+        "a burial forgets what was pending",
+        "database.c",
+        "\tfor (size_t i = 0; r->committed && i < k->pending_count; i++) {",
+        "\tfor (size_t i = 0; false && i < k->pending_count; i++) {",
+    ),
+    (
+        "a burial moves what was never committed",
+        "database.c",
+        "\tfor (size_t i = 0; r->committed && i < k->pending_count; i++) {",
+        "\tfor (size_t i = 0; i < k->pending_count; i++) {",
+    ),
+    (
+        "an aborted transaction's records are taken for delivered",
+        "process_pages.c",
+        "\t\t\te.outcome = OUTCOME_FAILED;\n\t\t\te.first = l->handovers[sink].first;\n\t\t\te.roll = 0;",
+        "\t\t\te.roll = 0;",
+    ),
+    (
+        "what is delivered during a commit goes into the transaction behind it at once",
+        "process_pages.c",
+        "\t\tl->parked[sink] = p->rolls[sink].unfinished;",
+        "\t\tl->parked[sink] = false;",
     ),
     (
         "an ended session's messages are left in the sink's queue",

@@ -17,7 +17,7 @@ static const int loudest[FAULT_COUNT] = {
 	[FAULT_EMPTY_PAGE] = 300,     [FAULT_STALE] = 400,         [FAULT_SHUFFLED] = 500,
 	[FAULT_PARENT_MISSING] = 200, [FAULT_LISTING_EMPTY] = 300, [FAULT_LISTING_FAILED] = 300,
 	[FAULT_NO_CHILDREN] = 800,    [FAULT_SINK_FAILED] = 200,   [FAULT_SINK_SLOW] = 80,
-	[FAULT_BURY_FAILED] = 500,
+	[FAULT_BURY_FAILED] = 500,    [FAULT_ABORTED] = 200,       [FAULT_COMMIT_UNKNOWN] = 60,
 };
 
 void count_fault(struct world *w, enum fault f)

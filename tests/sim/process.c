@@ -32,6 +32,16 @@ static void prepare(struct world *w, struct process *p, uint32_t sink)
 
 	if (k->unfinished || o->deliveries == 0)
 		return;
+	if (w->sinks[p->sinks[sink]].transactions) {
+		bool aborted = noise(w, FAULT_ABORTED);
+
+		process_transaction(w, p, sink, aborted);
+		if (aborted) {
+			o->deliveries = 0;
+			o->count = 0;
+			return;
+		}
+	}
 	*k = (struct roll_under_way){ .number = o->number,
 				      .deliveries = o->deliveries,
 				      .unfinished = true };
@@ -63,7 +73,8 @@ static void finish(struct world *w, struct process *p, uint32_t sink, uint64_t n
 	if (noise(w, FAULT_SINK_FAILED))
 		ms += soon(w, w->lease_ms);
 	process_pend(w, p,
-		     (struct event){ .type = EVENT_VISIBLE,
+		     (struct event){ .type = w->sinks[p->sinks[sink]].transactions ? EVENT_COMMIT
+										   : EVENT_VISIBLE,
 				     .session = p->session,
 				     .sink = p->sinks[sink],
 				     .roll = number },
@@ -74,12 +85,20 @@ static void finish(struct world *w, struct process *p, uint32_t sink, uint64_t n
 
 static void on_finished(struct world *w, struct process *p, const struct event *e)
 {
+	if (w->sinks[p->sinks[e->sink]].transactions &&
+	    (noise(w, FAULT_COMMIT_UNKNOWN) ||
+	     !producer_committed(w, p->session, p->sinks[e->sink], e->roll))) {
+		process_lost(w, p);
+		return;
+	}
 	p->rolls[e->sink].unfinished = false;
 	process_feed(
 		w, p,
 		(struct core_event){ .type = CORE_FINISHED, .sink = e->sink, .roll = e->roll });
 	if (p->phase != PHASE_END)
 		prepare(w, p, e->sink); /* what was asked for meanwhile */
+	if (p->phase != PHASE_END)
+		process_unpark(w, p, e->sink);
 }
 
 static void on_prepared(struct world *w, struct process *p, uint32_t sink)
@@ -108,7 +127,9 @@ void process_core(struct world *w, struct process *p)
 			continue;
 		p->sinks[p->sink_count] = sink;
 		p->open[p->sink_count].number = 1;
-		core_add_sink(&p->core, w->sinks[sink].rolls);
+		core_add_sink(&p->core, w->sinks[sink].transactions ? SINK_TRANSACTION
+					: w->sinks[sink].rolls      ? SINK_ROLL
+								    : SINK_IMMEDIATE);
 		p->sink_count++;
 	}
 	process_core_stream(w, p);
@@ -139,6 +160,7 @@ static void save(struct world *w, struct process *p)
 {
 	p->save = p->core.save;
 	memcpy(p->moves, p->core.save.moves, p->save.move_count * sizeof(*p->moves));
+	memcpy(p->pending, p->core.save.pending, p->save.pending_count * sizeof(*p->pending));
 	for (size_t i = 0; i < p->save.read_count; i++)
 		p->reads[i] = p->lanes[p->core.save.reads[i]].row;
 	p->save_number++;

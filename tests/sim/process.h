@@ -31,7 +31,11 @@ struct sim_lane {
 	uint64_t pages_read;
 	struct handover handovers[SINKS_MAX];
 	int have[SINKS_MAX]; /* records that the sink has from an earlier session */
-	unsigned searches;   /* for its children */
+	/* Sinks of transactions: what was delivered waits for the next one; is in the open one, and
+	 * answered so when it is closed. */
+	bool parked[SINKS_MAX], taken[SINKS_MAX];
+	struct event answers[SINKS_MAX];
+	unsigned searches; /* for its children */
 	bool wants_listing;
 };
 
@@ -79,6 +83,7 @@ struct burial {
 		uint64_t number;
 	} rolls[2 * SINKS_MAX];
 	size_t roll_count, at;
+	bool committed; /* the one that is at */
 };
 
 enum steward_step {
@@ -143,7 +148,7 @@ struct process {
 	struct open_roll open[SINKS_MAX];  /* takes what comes */
 	struct roll_under_way rolls[SINKS_MAX];
 	struct core_save save; /* copy of the save in flight */
-	struct core_move moves[MOVES_MAX];
+	struct core_move moves[MOVES_MAX], pending[MOVES_MAX];
 	int reads[SHARDS_MAX]; /* rows */
 	int64_t save_number;
 	struct saver saver;
@@ -212,6 +217,10 @@ enum burial_result burial_sink(struct world *w, struct process *p, struct burial
 /* process_pages.c: from AWS to the sinks */
 void process_fetch(struct world *w, struct process *p, const struct event *e);
 void process_gap_recorded(struct world *w, struct process *p, uint32_t lane);
+/* The open transaction is closed: it holds what it took, or is aborted. */
+void process_transaction(struct world *w, struct process *p, uint32_t sink, bool aborted);
+/* The next one takes what waits. */
+void process_unpark(struct world *w, struct process *p, uint32_t sink);
 void process_answer(struct world *w, struct process *p, const struct event *e);
 void process_again(struct world *w, struct process *p, const struct event *e);
 void process_lettered(struct world *w, struct process *p, uint32_t lane, uint32_t sink);

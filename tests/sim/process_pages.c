@@ -162,7 +162,9 @@ static bool wants(const struct world *w, const struct process *p, const struct s
 static bool poisoned(const struct world *w, const struct process *p, const struct sim_lane *l,
 		     uint32_t sink, int index)
 {
-	return !w->sinks[p->sinks[sink]].rolls && shard_of(w, l)->poison[index];
+	const struct sink_world *k = &w->sinks[p->sinks[sink]];
+
+	return (!k->rolls || k->transactions) && shard_of(w, l)->poison[index];
 }
 
 static void answer_core(struct world *w, struct process *p, uint32_t lane, uint32_t sink,
@@ -178,6 +180,7 @@ static void take_into_roll(struct world *w, struct process *p, const struct sim_
 			   uint32_t sink, int from, int to, struct event *answer)
 {
 	struct open_roll *o = &p->open[sink];
+	bool transaction = w->sinks[p->sinks[sink]].transactions;
 
 	for (int i = from; i < to; i++) {
 		if (!wants(w, p, l, sink, i))
@@ -185,12 +188,54 @@ static void take_into_roll(struct world *w, struct process *p, const struct sim_
 		assert(o->count < ROLL_MAX);
 		o->refs[o->count++] = (struct ref){ (uint8_t)l->shard, (uint8_t)i };
 	}
-	if (o->deliveries++ == 0 && !w->rolls_when_asked)
+	if (o->deliveries++ == 0 && (transaction || !w->rolls_when_asked))
 		process_pend(w, p,
 			     (struct event){ .type = EVENT_ROLL, .sink = sink, .roll = o->number },
-			     soon(w, 4 * w->save_ms));
+			     soon(w, transaction ? w->sink_ms : 4 * w->save_ms));
 	answer->roll = o->number;
-	process_pend(w, p, *answer, soon(w, w->sink_ms));
+	if (!transaction)
+		process_pend(w, p, *answer, soon(w, w->sink_ms));
+}
+
+/* All that can get in of the page is in one transaction, and answered when that is closed. */
+static void take_into_transaction(struct world *w, struct process *p, uint32_t lane, uint32_t sink,
+				  int bad, const struct page *page)
+{
+	struct sim_lane *l = &p->lanes[lane];
+	struct handover *h = &l->handovers[sink];
+	int first = page->from + (int)h->first;
+	struct event e = { .type = EVENT_ANSWER, .lane = lane, .sink = sink };
+	bool any = false;
+
+	for (int i = first; i < bad; i++)
+		any = any || wants(w, p, l, sink, i);
+	e.first = bad < page->to ? (size_t)(bad - page->from) : h->first;
+	e.outcome = bad < page->to ? OUTCOME_REFUSED : OUTCOME_TAKEN;
+	if (!any) {
+		process_pend(w, p, e, soon(w, w->sink_ms));
+		return;
+	}
+	take_into_roll(w, p, l, sink, first, bad, &e);
+	l->taken[sink] = true;
+	l->answers[sink] = e;
+}
+
+void process_transaction(struct world *w, struct process *p, uint32_t sink, bool aborted)
+{
+	for (uint32_t lane = 0; lane < p->core.lane_count; lane++) {
+		struct sim_lane *l = &p->lanes[lane];
+		struct event e = l->answers[sink];
+
+		if (!l->used || !l->taken[sink])
+			continue;
+		l->taken[sink] = false;
+		if (aborted) {
+			e.outcome = OUTCOME_FAILED;
+			e.first = l->handovers[sink].first;
+			e.roll = 0;
+		}
+		process_pend(w, p, e, soon(w, w->sink_ms));
+	}
 }
 
 /* It lands until half a lease from now, whatever becomes of the process; the answer comes later. */
@@ -241,13 +286,18 @@ static void deliver(struct world *w, struct process *p, uint32_t lane, uint32_t 
 	int first = page->from + (int)h->first, bad = first;
 	struct event e = { .type = EVENT_ANSWER, .lane = lane, .sink = sink, .first = h->first };
 
-	assert(database_owner(w, l->shard) == p->session);
+	while (bad < page->to && !(wants(w, p, l, sink, bad) && poisoned(w, p, l, sink, bad)))
+		bad++;
+	if (w->sinks[p->sinks[sink]].transactions) {
+		l->parked[sink] = p->rolls[sink].unfinished;
+		if (!l->parked[sink])
+			take_into_transaction(w, p, lane, sink, bad, page);
+		return;
+	}
 	if (w->sinks[p->sinks[sink]].rolls) {
 		take_into_roll(w, p, l, sink, first, page->to, &e);
 		return;
 	}
-	while (bad < page->to && !(wants(w, p, l, sink, bad) && poisoned(w, p, l, sink, bad)))
-		bad++;
 	if (noise(w, FAULT_SINK_FAILED)) {
 		e.outcome = OUTCOME_FAILED;
 		e.first += roll(w, (uint64_t)(bad - first) + 1);
@@ -277,6 +327,7 @@ static void hand_over(struct world *w, struct process *p, uint32_t lane, uint32_
 			if (held_back(w, p, lane, sink))
 				return;
 			handover_sent(h);
+			assert(database_owner(w, l->shard) == p->session);
 			deliver(w, p, lane, sink, page);
 			return;
 		}
@@ -284,6 +335,33 @@ static void hand_over(struct world *w, struct process *p, uint32_t lane, uint32_
 		handover_taken(h);
 		answer_core(w, p, lane, sink, 0);
 	}
+}
+
+void process_unpark(struct world *w, struct process *p, uint32_t sink)
+{
+	for (uint32_t lane = 0; lane < p->core.lane_count; lane++) {
+		struct sim_lane *l = &p->lanes[lane];
+
+		if (l->used && l->parked[sink])
+			deliver(w, p, lane, sink, &l->pages[l->handovers[sink].page % CORE_PAGES]);
+	}
+}
+
+/* What was in before the answer's record is in its roll. */
+static void tell_part(struct world *w, struct process *p, const struct event *e)
+{
+	struct sim_lane *l = &p->lanes[e->lane];
+	const struct page *page = &l->pages[l->handovers[e->sink].page % CORE_PAGES];
+	int last = page->from + (int)e->first - 1;
+
+	if (e->roll)
+		process_feed(w, p,
+			     (struct core_event){ .type = CORE_PART,
+						  .lane = e->lane,
+						  .sink = e->sink,
+						  .end = shard_of(w, l)->sequence[last],
+						  .end_ms = world_record_ms(shard_of(w, l), last),
+						  .roll = e->roll });
 }
 
 static void stand(struct world *w, struct process *p, uint32_t lane, uint32_t sink)
@@ -322,6 +400,7 @@ void process_answer(struct world *w, struct process *p, const struct event *e)
 			soon(w, 400));
 		break;
 	case OUTCOME_REFUSED:
+		tell_part(w, p, e);
 		handover_refused(h, e->first);
 		if (w->stop_on_error) {
 			stand(w, p, e->lane, e->sink);

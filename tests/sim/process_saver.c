@@ -74,6 +74,11 @@ static void fill_save(struct world *w, struct process *p, struct save *out)
 		out->finished[out->finished_count].sink = p->sinks[p->save.finished[i].sink];
 		out->finished[out->finished_count++].number = p->save.finished[i].roll;
 	}
+	for (size_t i = 0; i < p->save.pending_count; i++) {
+		out->pending[out->pending_count].row = (int)p->pending[i].store_id - 1;
+		out->pending[out->pending_count].sink = p->sinks[p->pending[i].sink];
+		out->pending[out->pending_count++].to = p->pending[i].move.to;
+	}
 	for (size_t i = 0; i < p->save.read_count; i++)
 		out->reads[out->read_count++] = p->reads[i];
 }

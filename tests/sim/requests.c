@@ -29,6 +29,7 @@ struct request *request_new(struct world *w, struct process *p, enum caller call
 	r->sinks = p->sink_set;
 	r->found_count = r->row_count = 0;
 	r->save.move_count = r->save.roll_count = r->save.finished_count = r->save.read_count = 0;
+	r->save.pending_count = 0;
 	return r;
 }
 
@@ -163,6 +164,7 @@ static void ask(struct world *w, struct process *p, struct burial *b, enum call 
 	if (call == CALL_ROLL_FINISHED) {
 		r->sink = b->rolls[b->at].sink;
 		r->number = b->rolls[b->at].number;
+		r->committed = b->committed;
 	}
 	request_send(w, p, r);
 }
@@ -172,6 +174,7 @@ static void next(struct world *w, struct process *p, struct burial *b)
 {
 	if (b->at < b->roll_count) {
 		b->step = BURIAL_SINK;
+		producer_fence(w, b->session, b->rolls[b->at].sink);
 		process_pend(w, p,
 			     (struct event){ .type = EVENT_BURIED,
 					     .sink = b->caller,
@@ -201,10 +204,17 @@ enum burial_result burial_sink(struct world *w, struct process *p, struct burial
 
 	if (!ok)
 		return BURIAL_FAILED;
+	b->committed = true;
 	k = roll_find(w, b->session, b->rolls[b->at].sink, b->rolls[b->at].number);
-	if (k && k->state == ROLL_STORED && b->session != p->session)
-		count_fault(w, FAULT_ROLL_BURIED);
-	roll_visible(w, k);
+	if (w->sinks[b->rolls[b->at].sink].transactions) {
+		b->committed = producer_committed(w, b->session, b->rolls[b->at].sink,
+						  b->rolls[b->at].number);
+		count_fault(w, b->committed ? FAULT_COMMIT_BURIED : FAULT_COMMIT_NEVER);
+	} else {
+		if (k && k->state == ROLL_STORED && b->session != p->session)
+			count_fault(w, FAULT_ROLL_BURIED);
+		roll_visible(w, k);
+	}
 	b->step = BURIAL_ROLL_FINISHED;
 	ask(w, p, b, CALL_ROLL_FINISHED);
 	return BURIAL_GOES_ON;

@@ -93,6 +93,9 @@ static void happen(struct world *w, const struct event *e)
 	case EVENT_VISIBLE:
 		roll_visible(w, roll_find(w, e->session, e->sink, e->roll));
 		break;
+	case EVENT_COMMIT:
+		producer_commit(w, e);
+		break;
 	case EVENT_PLAN:
 		plan_happen(w, e);
 		break;
@@ -318,6 +321,8 @@ static const uint64_t failed_once[] = {
 	7704,  /* a shard was said to be ours, let go of, and taken up by what had been said before
 		*/
 	9326,  /* a burial took long, and who was looked at before it was declared dead after it */
+	11587, /* a transaction's pending places became a position at the burial, and nobody could
+		  tell that the shard was left alone for a day */
 	26175, /* a shard that was found and was there already was read from its beginning */
 };
 

@@ -1,6 +1,7 @@
-/* Two kinds of sinks. What is sent to one that takes record by record (Kafka) lands up to half a
+/* Three kinds of sinks. What is sent to one that takes record by record (Kafka) lands up to half a
  * lease later, whether its sender still lives or not. In one of rolls nothing is seen before its
- * roll is stored, and then all of it at once. */
+ * roll is stored, and then all of it at once. In one of transactions (Kafka, exactly once) neither,
+ * but what is stored may never be seen: its producer may be fenced. */
 #include "database.h"
 #include "world.h"
 
@@ -21,14 +22,14 @@ struct roll *roll_new(struct world *w, uint64_t session, uint32_t sink, uint64_t
 	struct roll *r = w->rolls;
 
 	assert(!roll_find(w, session, sink, number));
-	while (r->state != ROLL_NONE)
+	while (r->state != ROLL_NONE && r->state != ROLL_NEVER)
 		assert(++r < w->rolls + ROLLS_MAX);
 	r->state = ROLL_PREPARED;
 	r->row = false;
 	r->session = session;
 	r->sink = sink;
 	r->number = number;
-	r->count = 0;
+	r->count = r->pending_count = 0;
 	return r;
 }
 
@@ -37,12 +38,34 @@ void roll_visible(struct world *w, struct roll *r)
 {
 	if (!r || r->state == ROLL_VISIBLE)
 		return;
-	assert(r->state == ROLL_STORED);
+	assert(r->state == ROLL_STORED || r->state == ROLL_NEVER);
 	r->state = ROLL_VISIBLE;
 	for (size_t i = 0; i < r->count; i++) {
 		w->sinks[r->sink].stored[r->refs[i].shard][r->refs[i].index] = false;
 		world_append(w, r->sink, r->refs[i]);
 	}
+}
+
+void producer_fence(struct world *w, uint64_t session, uint32_t sink)
+{
+	w->sinks[sink].fenced[session] = true;
+}
+
+void producer_commit(struct world *w, const struct event *e)
+{
+	struct sink_world *k = &w->sinks[e->sink];
+
+	if (k->fenced[e->session]) {
+		count_fault(w, FAULT_COMMIT_FENCED);
+		return;
+	}
+	k->counted[e->session] = e->roll;
+	roll_visible(w, roll_find(w, e->session, e->sink, e->roll));
+}
+
+bool producer_committed(const struct world *w, uint64_t session, uint32_t sink, uint64_t number)
+{
+	return w->sinks[sink].counted[session] >= number;
 }
 
 void rolls_sweep(struct world *w, uint64_t session)
@@ -56,7 +79,8 @@ void rolls_sweep(struct world *w, uint64_t session)
 void rolls_forget(struct world *w, uint64_t session)
 {
 	for (size_t i = 0; i < ROLLS_MAX; i++)
-		if (w->rolls[i].session == session && w->rolls[i].state != ROLL_STORED)
+		if (w->rolls[i].session == session && w->rolls[i].state != ROLL_STORED &&
+		    w->rolls[i].state != ROLL_NEVER)
 			w->rolls[i].state = ROLL_NONE;
 }
 
@@ -76,7 +100,8 @@ void sinks_cut(struct world *w, uint64_t life, bool purged)
 	for (size_t i = 0; i < w->event_count; i++) {
 		struct event *e = &w->events[i];
 
-		if (e->life != life || (e->type != EVENT_LAND && e->type != EVENT_VISIBLE))
+		if (e->life != life ||
+		    (e->type != EVENT_LAND && e->type != EVENT_VISIBLE && e->type != EVENT_COMMIT))
 			continue;
 		if (one_in(w, 2)) {
 			e->type = EVENT_NONE;

@@ -119,8 +119,10 @@ void world_make(struct world *w, uint64_t seed)
 	w->database = database;
 	rng_seed(&w->rng, seed);
 	w->sink_count = 1 + (uint32_t)roll(w, SINKS_MAX);
-	for (uint32_t i = 0; i < w->sink_count; i++)
+	for (uint32_t i = 0; i < w->sink_count; i++) {
 		w->sinks[i].rolls = one_in(w, 2);
+		w->sinks[i].transactions = w->sinks[i].rolls && !one_in(w, 3);
+	}
 	w->stop_on_error = one_in(w, 8);
 	w->filters = one_in(w, 3);
 	w->rolls_when_asked = one_in(w, 5);

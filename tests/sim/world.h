@@ -20,6 +20,7 @@
 #define KEYS         5
 #define ROLL_MAX     (SHARDS_MAX * RECORDS_MAX)
 #define ROLLS_MAX    96
+#define SESSIONS_MAX 500
 #define LOG_MAX      32768
 #define EVENTS_MAX   4096
 #define REQUESTS_MAX 192
@@ -71,6 +72,11 @@
 	X(SINK_REFUSED, "a sink refuses a record")                                                 \
 	X(SINK_SLOW, "a sink takes as long as it may")                                             \
 	X(SINK_FATAL, "a sink gives up, its session ends")                                         \
+	X(ABORTED, "a transaction is aborted, and sent again")                                     \
+	X(COMMIT_UNKNOWN, "whether a transaction was committed is not known")                      \
+	X(COMMIT_FENCED, "a fenced producer commits")                                              \
+	X(COMMIT_BURIED, "a burial finds a transaction committed")                                 \
+	X(COMMIT_NEVER, "a burial finds that one will never be")                                   \
 	X(LANDED_LATE, "what was sent lands after its session is dead")                            \
 	X(BURY_FAILED, "a dead session's roll cannot be finished at once")                         \
 	X(ROLL_BURIED, "a dead session's roll is finished by another worker")
@@ -107,7 +113,8 @@ struct shard {
 
 /* What a sink holds for ever, and of the generation under way what it has. */
 struct sink_world {
-	bool rolls;
+	bool rolls;        /* nothing is seen before all of a roll is */
+	bool transactions; /* and what is stored may never be seen */
 	bool given_up; /* it was taken out once: there may be holes in it, whatever comes later */
 	struct ref log[LOG_MAX];
 	size_t log_count;
@@ -116,9 +123,20 @@ struct sink_world {
 	bool seen[SHARDS_MAX][RECORDS_MAX];
 	bool stored[SHARDS_MAX][RECORDS_MAX]; /* in a roll that the store has */
 	int prefix[SHARDS_MAX];               /* so many records are covered */
+	/* Of transactions, by session: its producer's id is another one's, and the group's offset.
+	 */
+	bool fenced[SESSIONS_MAX + 1];
+	uint64_t counted[SESSIONS_MAX + 1];
 };
 
-enum roll_state { ROLL_NONE, ROLL_PREPARED, ROLL_ABORTED, ROLL_STORED, ROLL_VISIBLE };
+enum roll_state {
+	ROLL_NONE,
+	ROLL_PREPARED,
+	ROLL_ABORTED,
+	ROLL_STORED,
+	ROLL_NEVER, /* a transaction: its burial found that it will not be committed */
+	ROLL_VISIBLE,
+};
 /* A roll that was prepared: in the bucket, and once it is stored in the database as well. */
 struct roll {
 	enum roll_state state;
@@ -127,6 +145,11 @@ struct roll {
 	uint32_t sink;
 	struct ref refs[ROLL_MAX];
 	size_t count;
+	struct {
+		int row;
+		struct sequence to;
+	} pending[SHARDS_MAX]; /* of a transaction */
+	size_t pending_count;
 };
 
 enum event_type {
@@ -135,6 +158,7 @@ enum event_type {
 	EVENT_EXECUTE, /* a request reaches the database */
 	EVENT_LAND,    /* what was sent arrives in a sink */
 	EVENT_VISIBLE, /* a sink completes a roll */
+	EVENT_COMMIT,  /* a producer's commit arrives */
 	EVENT_PLAN,    /* a planned fault */
 	EVENT_BOOT,    /* of a worker */
 	EVENT_HOLDER,
@@ -310,6 +334,10 @@ bool noise(struct world *w, enum fault f);
 struct roll *roll_find(struct world *w, uint64_t session, uint32_t sink, uint64_t number);
 struct roll *roll_new(struct world *w, uint64_t session, uint32_t sink, uint64_t number);
 void roll_visible(struct world *w, struct roll *r);
+/* Another one has the session's producer's id. */
+void producer_fence(struct world *w, uint64_t session, uint32_t sink);
+void producer_commit(struct world *w, const struct event *e);
+bool producer_committed(const struct world *w, uint64_t session, uint32_t sink, uint64_t number);
 /* What a session began and did not commit is removed. */
 void rolls_sweep(struct world *w, uint64_t session);
 void rolls_forget(struct world *w, uint64_t session);

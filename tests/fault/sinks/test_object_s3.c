@@ -245,7 +245,7 @@ static void bury_badly(struct str blob, enum error_kind kind, const char *said)
 {
 	struct error err = { 0 };
 
-	assert_false(sink_s3.bury(&settings, &fx.host, blob, &err));
+	assert_false(sink_s3.bury(&settings, &fx.host, blob, &(bool){ false }, &err));
 	if (!strstr(err.message, said))
 		fail_msg("%s", err.message);
 	assert_int_equal(err.kind, kind);
@@ -400,7 +400,8 @@ static void test_died_prepared(void **state)
 	/* What another configuration says now does not matter. */
 	set("bucket", "elsewhere");
 	for (int i = 0; i < 3; i++)
-		if (!sink_s3.bury(&settings, &fx.host, str_of(fx.answers[1].blob), &err))
+		if (!sink_s3.bury(&settings, &fx.host, str_of(fx.answers[1].blob), &(bool){ false },
+				  &err))
 			fail_msg("%s", err.message);
 	expect_object(KEY("1", "0"), p, SESSION "/1/0");
 	parcel_free(p);

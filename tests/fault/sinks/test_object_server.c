@@ -177,7 +177,8 @@ static void test_buried_twice(void **state)
 	sink_s3.close(prepared(p));
 	expect_nothing();
 	for (int i = 0; i < 2; i++)
-		if (!sink_s3.bury(&settings, &fx.host, str_of(fx.answers[1].blob), &err))
+		if (!sink_s3.bury(&settings, &fx.host, str_of(fx.answers[1].blob), &(bool){ false },
+				  &err))
 			fail_msg("%s", err.message);
 	expect_object(p);
 	parcel_free(p);
@@ -199,7 +200,7 @@ static void test_other_etag(void **state)
 	snprintf(r->files[0]->parts[1].etag, S3_ETAG_MAX, "0123456789abcdef0123456789abcdef");
 	buf_init(&blob, 0);
 	roll_encode(r, "s3", &blob);
-	if (!sink_s3.bury(&settings, &fx.host, buf_str(&blob), &err))
+	if (!sink_s3.bury(&settings, &fx.host, buf_str(&blob), &(bool){ false }, &err))
 		fail_msg("%s", err.message);
 	expect_object(p);
 	buf_release(&blob);
@@ -219,7 +220,8 @@ static void test_sweep_then_lost(void **state)
 	/* … its own, too early, loses it, and that is said. */
 	if (!sink_s3.sweep(&settings, &fx.host, SESSION, &err))
 		fail_msg("%s", err.message);
-	assert_false(sink_s3.bury(&settings, &fx.host, str_of(fx.answers[1].blob), &err));
+	assert_false(sink_s3.bury(&settings, &fx.host, str_of(fx.answers[1].blob), &(bool){ false },
+				  &err));
 	assert_int_equal(err.kind, ERROR_NOT_FOUND);
 	assert_non_null(strstr(err.message, "lost?"));
 	parcel_free(p);
@@ -233,7 +235,7 @@ static void test_other_sessions_sweep(void **state)
 	(void)state;
 	sink_s3.close(prepared(p));
 	assert_true(sink_s3.sweep(&settings, &fx.host, OTHER, &err));
-	if (!sink_s3.bury(&settings, &fx.host, str_of(fx.answers[1].blob), &err))
+	if (!sink_s3.bury(&settings, &fx.host, str_of(fx.answers[1].blob), &(bool){ false }, &err))
 		fail_msg("%s", err.message);
 	expect_object(p);
 	parcel_free(p);

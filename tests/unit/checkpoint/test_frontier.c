@@ -50,6 +50,19 @@ static void assert_saves_nothing(const struct frontier *f, uint64_t roll)
 	assert_false(frontier_move(f, roll, true, &move));
 }
 
+/* Where transaction `roll` will bring the lane; 0: it has nothing of it. */
+static void assert_pending(const struct frontier *f, uint64_t roll, int to)
+{
+	struct frontier_move move;
+	struct sequence b = to ? at(to) : SEQUENCE_NONE;
+
+	assert_int_equal(frontier_pending(f, roll, &move), to != 0);
+	if (to == 0)
+		return;
+	assert_true(sequence_equal(&move.to, &b));
+	assert_int_equal(move.event_ms, to * 1000);
+}
+
 static struct frontier begun(void)
 {
 	struct frontier f;
@@ -85,6 +98,30 @@ static void what_a_roll_holds_waits_for_it(void **state)
 	assert_saves_nothing(&f, 6);
 	assert_saves_nothing(&f, 8);
 	assert_saves(&f, 7, 0, 2, false);
+	assert_true(frontier_clean(&f));
+}
+
+static void a_transaction_is_pending_before_it_moves(void **state)
+{
+	struct frontier f = begun();
+
+	(void)state;
+	assert_pending(&f, 0, 0);
+	answer(&f, 1, 0);
+	assert_pending(&f, 1, 0);
+	answer(&f, 2, 1);
+	answer(&f, 3, 0);
+	assert_pending(&f, 0, 0);
+	assert_pending(&f, 2, 0);
+	assert_pending(&f, 1, 3);
+	assert_saves_nothing(&f, 0);
+	assert_false(frontier_clean(&f)); /* it may never be committed */
+	answer(&f, 4, 2);
+	answer(&f, 5, 0);
+	assert_pending(&f, 2, 5);
+	assert_saves(&f, 1, 0, 2, false);
+	assert_pending(&f, 2, 5);
+	assert_saves(&f, 2, 2, 5, false);
 	assert_true(frontier_clean(&f));
 }
 
@@ -232,6 +269,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(settled_pages_are_saved_at_once),
 		cmocka_unit_test(what_a_roll_holds_waits_for_it),
+		cmocka_unit_test(a_transaction_is_pending_before_it_moves),
 		cmocka_unit_test(a_settled_page_before_a_roll_goes_with_it),
 		cmocka_unit_test(a_settled_page_behind_the_last_roll_goes_with_it),
 		cmocka_unit_test(a_settled_page_between_two_rolls_goes_with_the_second),

@@ -468,11 +468,11 @@ static void rolls_go_with_their_save(void **state)
 	/* Its lanes are free only after its rolls are finished. */
 	assert_kind(ERROR_INVALID, store_session_bury(w->s, SESSION_A, err));
 	assert_ok(store_session_beat(w->s, SESSION_A, err)); /* nothing changed */
-	assert_ok(store_roll_finished(w->s, SESSION_A, "events", 9, err));
-	assert_ok(store_roll_finished(w->s, SESSION_A, "events", 9, err));
+	assert_ok(store_roll_finished(w->s, SESSION_A, "events", 9, true, err));
+	assert_ok(store_roll_finished(w->s, SESSION_A, "events", 9, true, err));
 	assert_rolls(w->s, SESSION_A, "events 10 0:;");
 	assert_kind(ERROR_INVALID, store_session_bury(w->s, SESSION_A, err));
-	assert_ok(store_roll_finished(w->s, SESSION_A, "events", 10, err));
+	assert_ok(store_roll_finished(w->s, SESSION_A, "events", 10, true, err));
 	assert_ok(store_session_bury(w->s, SESSION_A, err));
 }
 

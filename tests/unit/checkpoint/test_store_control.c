@@ -302,7 +302,7 @@ static void an_end_waits_until_what_was_before_is_visible(void **state)
 	heard_release(&h);
 	h = claim(w, SESSION_A, w->other);
 	assert_int_equal(h.count, 0); /* handed out to the sinks of then */
-	assert_ok(store_roll_finished(w->s, SESSION_B, "events", 1, err));
+	assert_ok(store_roll_finished(w->s, SESSION_B, "events", 1, true, err));
 	h = claim(w, SESSION_A, w->sink);
 	assert_int_equal(h.count, 0);
 	assert_true(waits);
@@ -322,7 +322,7 @@ static void the_end_of_a_session_does_not_hide_its_rolls(void **state)
 
 	begin_b(w);
 	roll(w, SESSION_A, 1, 1);
-	assert_ok(store_roll_finished(w->s, SESSION_A, "events", 1, err));
+	assert_ok(store_roll_finished(w->s, SESSION_A, "events", 1, true, err));
 	bury_a(w);
 	const struct store_control e = { .stream = w->stream,
 					 .kind = STORE_CONTROL_BASELINE,

@@ -193,7 +193,7 @@ static bool has_line(const char *text, const char *line, size_t n)
 
 /* A minor step takes nothing away, changes nothing and asks for nothing: what an older worker does
  * beside one of this version works as before (its statements run in every other test here). */
-static void goes_on_from(int count)
+static size_t goes_on_from(int count)
 {
 	char *before, *after, *line;
 	size_t lines = 0, tables = 0;
@@ -225,18 +225,21 @@ static void goes_on_from(int count)
 			tables++;
 		}
 	}
-	assert_true(tables > 0);
 	free(before);
 	free(after);
+	return tables;
 }
 
 static void an_older_worker_goes_on(void **state)
 {
+	size_t tables = 0;
+
 	(void)state;
 	for (int count = 2; migrations_postgres[count].sql; count++) {
-		goes_on_from(count);
+		tables += goes_on_from(count);
 		postgres_run(url, "DROP SCHEMA sluice CASCADE");
 	}
+	assert_true(tables > 0);
 }
 
 static void a_reader_makes_no_schema(void **state)

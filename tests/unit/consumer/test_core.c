@@ -32,7 +32,7 @@ static struct sequence at(int n)
 	return s;
 }
 
-static void begin(bool rolls, int64_t idle_ms)
+static void begin(enum sink_commit commit, int64_t idle_ms)
 {
 	struct core_settings settings = { .memory_bytes = 1 << 30,
 					  .save_interval_ms = 10,
@@ -44,7 +44,7 @@ static void begin(bool rolls, int64_t idle_ms)
 	memset(&t, 0, sizeof(t));
 	t.now_ms = 1000;
 	core_init(&t.core, &settings);
-	t.sink = core_add_sink(&t.core, rolls);
+	t.sink = core_add_sink(&t.core, commit);
 	core_add_stream(&t.core, &limits, &t.sink, 1);
 }
 
@@ -119,7 +119,7 @@ static void an_idle_lane_leaves_at_once(void **state)
 	uint32_t lane, other;
 
 	(void)state;
-	begin(false, 0);
+	begin(SINK_IMMEDIATE, 0);
 	lane = add(CORE_NONE);
 	other = add(CORE_NONE);
 	release(lane);
@@ -137,7 +137,7 @@ static void what_is_out_comes_home_first(void **state)
 	uint32_t lane;
 
 	(void)state;
-	begin(false, 0);
+	begin(SINK_IMMEDIATE, 0);
 	lane = add(CORE_NONE);
 	tick();
 	assert_true(did(CORE_FETCH, lane));
@@ -159,7 +159,7 @@ static void a_failed_fetch_is_home_as_well(void **state)
 	uint32_t lane;
 
 	(void)state;
-	begin(false, 0);
+	begin(SINK_IMMEDIATE, 0);
 	lane = add(CORE_NONE);
 	tick();
 	release(lane);
@@ -175,7 +175,7 @@ static void a_roll_is_asked_for_and_waited_for(void **state)
 	uint32_t lane;
 
 	(void)state;
-	begin(true, 0);
+	begin(SINK_ROLL, 0);
 	lane = add(CORE_NONE);
 	tick();
 	page(lane, 1, false);
@@ -199,7 +199,7 @@ static void a_roll_that_took_later_is_asked_for_too(void **state)
 	uint32_t lane;
 
 	(void)state;
-	begin(true, 0);
+	begin(SINK_ROLL, 0);
 	lane = add(CORE_NONE);
 	tick();
 	page(lane, 1, false);
@@ -216,7 +216,7 @@ static void descendants_that_wait_leave_behind_their_parent(void **state)
 	uint32_t parent, child, grandchild, late;
 
 	(void)state;
-	begin(false, 0);
+	begin(SINK_IMMEDIATE, 0);
 	parent = add(CORE_NONE);
 	child = add(parent);
 	grandchild = add(child);
@@ -240,7 +240,7 @@ static void what_closes_or_stands_stays_with_its_descendants(void **state)
 	for (int closes = 0; closes <= 1; closes++) {
 		uint32_t parent, child;
 
-		begin(false, 0);
+		begin(SINK_IMMEDIATE, 0);
 		parent = add(CORE_NONE);
 		child = add(parent);
 		tick();
@@ -275,7 +275,7 @@ static void a_gap_holds_a_lane_until_it_is_accepted(void **state)
 	uint32_t parent, child, other;
 
 	(void)state;
-	begin(false, 20);
+	begin(SINK_IMMEDIATE, 20);
 	parent = add(CORE_NONE);
 	child = add(parent);
 	other = add(CORE_NONE);
@@ -307,7 +307,7 @@ static void an_accepted_gap_does_not_pass_over_a_bad_record(void **state)
 	uint32_t lane;
 
 	(void)state;
-	begin(false, 0);
+	begin(SINK_IMMEDIATE, 0);
 	lane = add(CORE_NONE);
 	tick();
 	page(lane, 1, false);
@@ -326,7 +326,7 @@ static void pages_that_wait_still_count_behind_a_gap(void **state)
 	uint32_t lane;
 
 	(void)state;
-	begin(false, 0);
+	begin(SINK_IMMEDIATE, 0);
 	lane = add(CORE_NONE);
 	tick();
 	page(lane, 1, false);
@@ -372,7 +372,7 @@ static void the_age_of_what_is_missing(void **state)
 	int64_t before;
 
 	(void)state;
-	begin(false, 0);
+	begin(SINK_IMMEDIATE, 0);
 	lane = add_since(CORE_NONE, 5000);
 	child = add_since(lane, 9000); /* not before its parent: older than that it cannot be */
 	assert_int_equal(ages().undelivered_ms, 5000);
@@ -418,7 +418,7 @@ static void each_stream_has_an_age_of_its_own(void **state)
 	struct core_ages all[3];
 
 	(void)state;
-	begin(false, 0);
+	begin(SINK_IMMEDIATE, 0);
 	core_add_stream(&t.core, &limits, &t.sink, 1);
 	start.stream = core_add_stream(&t.core, &limits, &t.sink, 1);
 	start.since_ms = EPOCH_MS + t.now_ms - 7000;
@@ -438,7 +438,7 @@ static void a_lane_has_ended_once(void **state)
 	uint32_t lane, child;
 
 	(void)state;
-	begin(false, 0);
+	begin(SINK_IMMEDIATE, 0);
 	lane = add(CORE_NONE);
 	tick();
 	page(lane, 0, true);
@@ -460,7 +460,7 @@ static void an_end_is_saved_when_all_of_it_is_visible(void **state)
 	uint32_t lane;
 
 	(void)state;
-	begin(true, 0);
+	begin(SINK_ROLL, 0);
 	lane = add(CORE_NONE);
 	tick();
 	page(lane, 1, true);
@@ -484,7 +484,7 @@ static void an_index_is_used_again(void **state)
 	uint32_t lane;
 
 	(void)state;
-	begin(false, 0);
+	begin(SINK_IMMEDIATE, 0);
 	lane = add(CORE_NONE);
 	tick();
 	for (int i = 0; i < 1000; i++) {
@@ -509,7 +509,7 @@ static void a_stop_brings_home_what_was_on_its_way_out(void **state)
 	uint32_t lane;
 
 	(void)state;
-	begin(true, 0);
+	begin(SINK_ROLL, 0);
 	lane = add(CORE_NONE);
 	tick();
 	page(lane, 1, false);
@@ -536,7 +536,7 @@ static void what_has_left_is_not_waited_for(void **state)
 	uint32_t lane;
 
 	(void)state;
-	begin(false, 100);
+	begin(SINK_IMMEDIATE, 100);
 	lane = add(CORE_NONE);
 	feed((struct core_event){ .type = CORE_CHILDREN, .lane = CORE_NONE });
 	assert_true(did(CORE_FETCH, lane));
@@ -563,7 +563,7 @@ static void streams_come_and_go(void **state)
 	uint32_t lane, second;
 
 	(void)state;
-	begin(false, 100);
+	begin(SINK_IMMEDIATE, 100);
 	core_expect(&t.core, 1);
 	feed((struct core_event){ .type = CORE_CHILDREN, .lane = CORE_NONE });
 	assert_false(did(CORE_IDLE, CORE_NONE)); /* one is on its way */
@@ -601,7 +601,7 @@ static void the_first_position_comes_with_the_time_of_its_read(void **state)
 	uint32_t lane;
 
 	(void)state;
-	begin(false, 0);
+	begin(SINK_IMMEDIATE, 0);
 	t.core.read_saved_at_ms = t.now_ms; /* of other lanes, just now */
 	lane = add(CORE_NONE);
 	tick();

@@ -68,7 +68,7 @@ static void begin(uint32_t streams, const int64_t *budgets, uint32_t fetches_max
 	memset(&t, 0, sizeof(t));
 	t.now_ms = 5000000;
 	core_init(&t.core, &settings);
-	t.sink = core_add_sink(&t.core, false);
+	t.sink = core_add_sink(&t.core, SINK_IMMEDIATE);
 	for (uint32_t i = 0; i < streams; i++) {
 		struct pacing_limits limits = { .min_ms = 100,
 						.max_ms = 5000,

@@ -156,7 +156,7 @@ static void make_stream(struct fixture *f)
 {
 	struct worker_stream *s = &f->stream;
 	struct pacing_limits limits = { .min_ms = 50, .max_ms = 50 };
-	uint32_t sink = core_add_sink(&f->w.core, false);
+	uint32_t sink = core_add_sink(&f->w.core, SINK_IMMEDIATE);
 
 	lineage_init(&s->lineage);
 	severed_init(&s->severed);

@@ -49,6 +49,9 @@ static void test_defaults(void **state)
 	assert_int_equal(s.format, FORMAT_DEBEZIUM);
 	assert_int_equal(s.numbers, 0);
 	assert_int_equal(sink_kafka.commit(&s), SINK_IMMEDIATE);
+	assert_string_equal(s.id_prefix, "sluice.");
+	s.delivery = 1;
+	assert_int_equal(sink_kafka.commit(&s), SINK_TRANSACTION);
 	s.format = FORMAT_PLAIN;
 	s.numbers = 1;
 	assert_int_equal(sink_kafka.encoding(&s).format, FORMAT_PLAIN);

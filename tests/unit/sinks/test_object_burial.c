@@ -93,7 +93,7 @@ static void bury_well(struct str blob)
 {
 	struct error err = { 0 };
 
-	if (!sink_directory.bury(&settings, &fx.host, blob, &err))
+	if (!sink_directory.bury(&settings, &fx.host, blob, &(bool){ false }, &err))
 		fail_msg("%s", err.message);
 }
 
@@ -173,7 +173,7 @@ static void bury_badly(struct str blob, enum error_kind kind, const char *said)
 {
 	struct error err = { 0 };
 
-	assert_false(sink_directory.bury(&settings, &fx.host, blob, &err));
+	assert_false(sink_directory.bury(&settings, &fx.host, blob, &(bool){ false }, &err));
 	assert_int_equal(err.kind, kind);
 	if (!strstr(err.message, said))
 		fail_msg("%s", err.message);

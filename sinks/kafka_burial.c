@@ -1,0 +1,165 @@
+/* What a session of transactions left: the last one that may be pending was committed, or never
+ * will be. Its producer is fenced first, by another one that takes its id; then the group that
+ * counts its commits says how far they got. */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "sinks/kafka.h"
+
+#define BLOB_VERSION 1
+/* What a completing commit needs, and brokers that look for their coordinator. */
+#define WAIT_MS 10000
+
+void kafka_blob(const char *id, const char *topic, uint64_t number, struct buf *out)
+{
+	buf_printf(out, "{\"version\":%d,\"type\":\"kafka\",\"id\":", BLOB_VERSION);
+	buf_json_text(out, str_of(id));
+	buf_text(out, ",\"topic\":");
+	buf_json_text(out, str_of(topic));
+	buf_printf(out, ",\"number\":%" PRIu64 "}", number);
+}
+
+struct pending {
+	json_t *json;
+	const char *id, *topic;
+	json_int_t number;
+};
+
+static bool pending_decode(struct pending *p, struct str blob, struct error *err)
+{
+	const char *type = "";
+	int version = 0;
+
+	p->json = json_loadb(blob.p, blob.n, JSON_REJECT_DUPLICATES, NULL);
+	if (!p->json || json_unpack(p->json, "{si,ss}", "version", &version, "type", &type) != 0)
+		return error_set(err, ERROR_INVALID,
+				 "the stored transaction cannot be read: its row in the store was "
+				 "changed or damaged");
+	if (strcmp(type, "kafka") != 0)
+		return error_set(err, ERROR_INVALID,
+				 "what is stored was written by a sink of type %s, this one is "
+				 "kafka: give the new sink a name of its own, and let the old one "
+				 "finish its rolls",
+				 type);
+	if (version != BLOB_VERSION)
+		return error_set(err, ERROR_INVALID,
+				 "the stored transaction has form %d, this program knows form %d: "
+				 "finish it with the version that wrote it, or a later one",
+				 version, BLOB_VERSION);
+	if (json_unpack(p->json, "{ss,ss,sI}", "id", &p->id, "topic", &p->topic, "number",
+			&p->number) != 0 ||
+	    p->number < 1)
+		return error_set(err, ERROR_INVALID, "the stored transaction lacks a member");
+	return true;
+}
+
+/* librdkafka's own words go to the log of people who look for them. */
+static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
+{
+	(void)rk;
+	(void)level;
+	log_debug("librdkafka", log_text("facility", facility), log_text("text", text));
+}
+
+static rd_kafka_t *open_handle(rd_kafka_type_t type, rd_kafka_conf_t *conf, struct error *err)
+{
+	char why[256];
+	rd_kafka_t *rk;
+
+	rd_kafka_conf_set_log_cb(conf, on_log);
+	rk = rd_kafka_new(type, conf, why, sizeof(why));
+	if (rk) {
+		rd_kafka_set_log_queue(rk, NULL);
+		return rk;
+	}
+	rd_kafka_conf_destroy(conf);
+	error_set(err, ERROR_INVALID, "librdkafka does not take the settings: %s", why);
+	return NULL;
+}
+
+/* From here on nobody else commits with this id. What it had begun to commit is committed, anything
+ * else is aborted. */
+static bool fence(const struct kafka_settings *s, const struct sink_host *host, const char *id,
+		  struct error *err)
+{
+	rd_kafka_conf_t *conf = kafka_conf(s, host, KAFKA_FOR_CHECK, err);
+	rd_kafka_error_t *error;
+	rd_kafka_t *rk;
+
+	if (!conf)
+		return false;
+	if (!kafka_conf_transactional(conf, id, host, err)) {
+		rd_kafka_conf_destroy(conf);
+		return false;
+	}
+	rk = open_handle(RD_KAFKA_PRODUCER, conf, err);
+	if (!rk)
+		return false;
+	error = rd_kafka_init_transactions(rk, WAIT_MS);
+	if (error) {
+		kafka_error_take(err, error);
+		error_wrap(err, "transactional id %s", id);
+	}
+	rd_kafka_destroy(rk);
+	return !error;
+}
+
+/* *offset: negative where nothing was ever committed. */
+static bool read_count(const struct kafka_settings *s, const struct pending *p, int64_t *offset,
+		       struct error *err)
+{
+	rd_kafka_conf_t *conf = kafka_conf_group(s, p->id, err);
+	rd_kafka_topic_partition_list_t *list;
+	rd_kafka_resp_err_t code;
+	rd_kafka_t *rk;
+
+	rk = conf ? open_handle(RD_KAFKA_CONSUMER, conf, err) : NULL;
+	if (!rk)
+		return false;
+	list = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_topic_partition_list_add(list, p->topic, 0);
+	code = rd_kafka_committed(rk, list, WAIT_MS);
+	if (!code)
+		code = list->elems[0].err;
+	*offset = list->elems[0].offset;
+	rd_kafka_topic_partition_list_destroy(list);
+	rd_kafka_destroy(rk);
+	if (!code)
+		return true;
+	kafka_error(err, code, p->topic);
+	return error_wrap(err, "group %s", p->id);
+}
+
+bool kafka_bury(const void *settings, const struct sink_host *host, struct str blob,
+		bool *committed, struct error *err)
+{
+	const struct kafka_settings *s = settings;
+	struct pending p = { 0 };
+	int64_t offset = -1;
+	bool ok = pending_decode(&p, blob, err) && fence(s, host, p.id, err) &&
+		  read_count(s, &p, &offset, err);
+
+	*committed = ok && offset >= p.number;
+	if (ok)
+		metric_add(metrics_cell(host->metrics, METRIC_ROLLS, host->name,
+					*committed ? "buried" : "dropped"),
+			   1);
+	json_decref(p.json);
+	return ok;
+}
+
+bool kafka_sweep(const void *settings, const struct sink_host *host, const char *session,
+		 struct error *err)
+{
+	struct sink_host of = *host;
+	char *id;
+	bool ok;
+
+	of.session = session;
+	id = kafka_transactional_id(settings, &of);
+	ok = fence(settings, &of, id, err);
+	free(id);
+	return ok;
+}
