@@ -1,116 +1,13 @@
 #!/usr/bin/env python3
-"""Streams that are joined to exports of their table: what a reader keeps that takes the highest
-(generation, sequence) of a key is the table, whatever died in between; and where it is not, that was
-foreseen."""
+"""`gap: repair`, and what it cannot give back (joins.py)."""
 
 import json
 import time
 import unittest
 
-import exporting
 from exporting import HOUR, MINUTE
+from joins import EVERY, STEP, TABLE, Joins
 from world import DEADLINE
-
-TABLE = "orders:pitr=1:shards=2:keys=16:bytes=300:rotate_ms=7200000:fuzz_ms=60000:export_ms=120000"
-# Seconds of AWS's time, and how often it goes so much further: a worker believes a new time once two
-# answers say it.
-STEP = 120
-EVERY = 1.5
-
-
-class Joins(exporting.Exports):
-    def joined(self, emulator, start="baseline", **more):
-        worker = self.one(emulator, stream={
-            "start": start, "gap": "repair",
-            "baseline": {"bucket": self.bucket, "prefix": self.prefix, "poll": "5s"}, **more})
-        worker.config["worker"]["follow"] = "1s"
-        worker.config["aws"]["endpoint"]["s3"] = self.s3
-        return worker
-
-    def stream(self, what):
-        """Of the table's newest stream; those of files have other names for ARNs."""
-        return self.sql(f"SELECT {what} FROM sluice.stream WHERE arn LIKE 'arn:%' "
-                        "ORDER BY id DESC LIMIT 1", self.database)
-
-    def wait_joined(self, worker, generation, deadline=DEADLINE):
-        worker.wait_for(lambda: self.joined_now(generation),
-                        lambda: f"generation {generation}: {self.stream('*')} {self.column('*')}",
-                        deadline)
-
-    def joined_now(self, generation):
-        return self.stream("generation || '/' || (hold IS NULL)") == [f"{generation}/true"]
-
-    def kept(self):
-        """What a reader has in the end: per key the event of the highest (generation, sequence)."""
-        best = {}
-        for event in self.delivered():
-            order = event.generation, event.sequence
-            if event.key not in best or order >= best[event.key][0]:
-                best[event.key] = order, event
-        return {key: event for key, (_, event) in best.items() if event.op != "d"}
-
-    @staticmethod
-    def truth(emulator):
-        """The table: what was generated, and what was put by hand."""
-        truth = emulator.truth("orders")
-        return {**{key: value["n"] for key, value in truth["keys"].items() if value["exists"]},
-                **{key: int(item["n"]["N"]) for key, item in truth["items"].items()}}
-
-    def check_kept(self, emulator, beside=()):
-        kept = {key: event.n for key, event in self.kept().items()}
-        truth = self.truth(emulator)
-        self.assertEqual({key for key in kept if key not in truth}, set(beside))
-        for key in beside:
-            kept.pop(key)
-        self.assertEqual(kept, truth)
-
-
-class Baseline(Joins):
-    def baseline(self, length):
-        emulator = self.exporting(f"{TABLE}:records=150:rate=20")
-        some = [self.joined(emulator) for _ in range(3)]
-        for worker in some:
-            worker.start()
-        self.moving(emulator, STEP, EVERY)
-        self.wait_rows(some[0], lambda rows: any("running" in row for row in rows), "it runs")
-        if length:
-            rule = emulator.fault("unavailable", operation="DescribeExport", count=-1)
-            self.move(emulator, length)
-            time.sleep(2 * EVERY)
-            emulator.control("clear", id=rule)
-        for status in ("loading", "complete"):
-            victim = self.rng.choice(some)
-            self.wait_rows(some[0] if victim is not some[0] else some[1],
-                           lambda rows, now=status: any(now in row for row in rows), status)
-            victim.kill9()
-            victim.start(wait=False)
-        self.wait_joined(some[0], 2)
-        self.stand_still()
-        self.finish_joined(emulator, some)
-        return emulator
-
-    def finish_joined(self, emulator, workers):
-        self.wait_made(emulator)
-        for worker in workers:
-            self.assertEqual(worker.stop(60), 0, worker.process.tail(60))
-        self.drain(self.joined(emulator), idle="1s")
-        self.check_kept(emulator)
-
-    def kinds(self):
-        return [row.split()[0] for row in self.column("kind")]
-
-    def test_a_short_export(self):
-        self.baseline(0)
-        self.assertEqual(len(self.kinds()), 1)
-
-    def test_an_export_of_hours(self):
-        self.baseline(5 * HOUR)
-        self.assertEqual(len(self.kinds()), 1)
-
-    def test_an_export_of_more_than_a_day(self):
-        """Windows follow it, as the stream has lost what came since."""
-        self.baseline(30 * HOUR)
-        self.assertGreater(len(self.kinds()), 2)
 
 
 class Repair(Joins):

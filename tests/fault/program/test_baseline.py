@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+"""`start: baseline`, over exports of all lengths and over kills (joins.py)."""
+
+import time
+import unittest
+
+from exporting import HOUR
+from joins import EVERY, STEP, TABLE, Joins
+
+
+class Baseline(Joins):
+    def baseline(self, length):
+        emulator = self.exporting(f"{TABLE}:records=150:rate=20")
+        some = [self.joined(emulator) for _ in range(3)]
+        for worker in some:
+            worker.start()
+        self.moving(emulator, STEP, EVERY)
+        self.wait_rows(some[0], lambda rows: any("running" in row for row in rows), "it runs")
+        if length:
+            rule = emulator.fault("unavailable", operation="DescribeExport", count=-1)
+            self.move(emulator, length)
+            time.sleep(2 * EVERY)
+            emulator.control("clear", id=rule)
+        for status in ("loading", "complete"):
+            victim = self.rng.choice(some)
+            self.wait_rows(some[0] if victim is not some[0] else some[1],
+                           lambda rows, now=status: any(now in row for row in rows), status)
+            victim.kill9()
+            victim.start(wait=False)
+        self.wait_joined(some[0], 2)
+        self.stand_still()
+        self.finish_joined(emulator, some)
+        return emulator
+
+    def finish_joined(self, emulator, workers):
+        self.wait_made(emulator)
+        for worker in workers:
+            self.assertEqual(worker.stop(60), 0, worker.process.tail(60))
+        self.drain(self.joined(emulator), idle="1s")
+        self.check_kept(emulator)
+
+    def kinds(self):
+        return [row.split()[0] for row in self.column("kind")]
+
+    def test_a_short_export(self):
+        self.baseline(0)
+        self.assertEqual(len(self.kinds()), 1)
+
+    def test_an_export_of_hours(self):
+        self.baseline(5 * HOUR)
+        self.assertEqual(len(self.kinds()), 1)
+
+    def test_an_export_of_more_than_a_day(self):
+        """Windows follow it, as the stream has lost what came since."""
+        self.baseline(30 * HOUR)
+        self.assertGreater(len(self.kinds()), 2)
+
+
+if __name__ == "__main__":
+    unittest.main()
