@@ -249,6 +249,8 @@ static void looked(struct worker *w, struct worker_task *task)
 			worker_end_with(w, WORKER_FAILED, &task->saver.error);
 		return;
 	}
+	if (!x->timer)
+		return; /* it stops */
 	x->looked = true;
 	take_rows(w);
 	for (size_t i = 0; i < x->look.chain_count; i++)
