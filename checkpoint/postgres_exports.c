@@ -313,23 +313,32 @@ static void tell_file(const PGresult *res, int row, store_file_fn *fn, void *arg
 	fn(arg, &f);
 }
 
+#define FILE_COLUMNS                                                                               \
+	"f.lane, f.export, l.shard, f.location, f.checksum, f.items, f.completed, f.failed, "      \
+	"f.retry_at_ms, f.retries, f.attempts, f.error, f.records, f.bytes, f.started_ms, "        \
+	"f.ended_ms, f.updated_ms, coalesce(l.owner::text, ''), f.worker "
+
+/* A session's files are read after each of its claims: from what it has, not from all files. */
 static bool files(struct store *s, int64_t export, const char *owner, store_file_fn *fn, void *arg,
 		  struct error *err)
 {
+	static const char all[] =
+		"SELECT " FILE_COLUMNS
+		"FROM sluice.export_file f JOIN sluice.lane l ON l.id = f.lane "
+		"WHERE f.export = $1 AND f.lane > $2 AND $3::uuid IS NULL ORDER BY f.lane LIMIT $4";
+	static const char of_owner[] =
+		"WITH l AS MATERIALIZED (SELECT id, shard, owner FROM sluice.lane "
+		"WHERE owner = $3 AND stream = (SELECT lanes FROM sluice.export WHERE id = $1) "
+		"AND id > $2 ORDER BY id LIMIT $4) "
+		"SELECT " FILE_COLUMNS
+		"FROM l CROSS JOIN LATERAL (SELECT * FROM sluice.export_file x WHERE x.lane = l.id "
+		"OFFSET 0) f ORDER BY f.lane";
 	int64_t after = 0;
 
 	for (int rows = FILES_PAGE; rows == FILES_PAGE;) {
 		AUTO(pg_result)
-		PGresult *res = postgres_call(
-			postgres_of(s), err,
-			"SELECT f.lane, f.export, l.shard, f.location, f.checksum, f.items, "
-			"f.completed, f.failed, f.retry_at_ms, f.retries, f.attempts, f.error, "
-			"f.records, f.bytes, f.started_ms, f.ended_ms, f.updated_ms, "
-			"coalesce(l.owner::text, ''), f.worker "
-			"FROM sluice.export_file f JOIN sluice.lane l ON l.id = f.lane "
-			"WHERE f.export = $1 AND f.lane > $2 "
-			"AND ($3::uuid IS NULL OR l.owner = $3) ORDER BY f.lane LIMIT $4",
-			"iiti", export, after, owner, (int64_t)FILES_PAGE);
+		PGresult *res = postgres_call(postgres_of(s), err, owner ? of_owner : all, "iiti",
+					      export, after, owner, (int64_t)FILES_PAGE);
 
 		if (!res)
 			return false;

@@ -1,5 +1,6 @@
-/* What export.py measures: one data file of an export, made, inflated alone, or loaded from an S3
- * server into nothing. Each prints what it took, in CPU seconds of the whole process. */
+/* What export.py measures: data files of an export, made; one of them inflated alone, or loaded
+ * from an S3 server into nothing. The last two print what it took, in CPU seconds of the whole
+ * process. */
 #include <isa-l/igzip_lib.h>
 #include <libdeflate.h>
 #include <malloc.h>
@@ -17,6 +18,8 @@
 #include "tests/bench/page.h"
 
 #define MEMBER_BYTES ((size_t)64 << 20)
+/* Such items become five times smaller. */
+#define LEVEL 2
 /* As igzip reads and writes. */
 #define BLOCK_BYTES ((size_t)10 << 20)
 
@@ -53,34 +56,52 @@ static void *checked(void *p)
 	return p;
 }
 
-/* Items as the other benches have them. */
-static int make(const char *path, size_t bytes)
-{
-	struct libdeflate_compressor *c = checked(libdeflate_alloc_compressor(6));
-	char *packed = checked(malloc(libdeflate_gzip_compress_bound(c, 2 * MEMBER_BYTES)));
-	FILE *f = checked(fopen(path, "wb"));
-	size_t made = 0, written = 0, items = 0;
+struct maker {
+	struct libdeflate_compressor *compressor;
 	struct buf text;
+	char *packed;
+	size_t items; /* of all files so far: no two are alike */
+};
 
-	buf_init(&text, 2 * MEMBER_BYTES);
+/* Items as the other benches have them. */
+static void make_file(struct maker *m, const char *path, size_t bytes)
+{
+	size_t made = 0, written = 0, first = m->items;
+	FILE *f = checked(fopen(path, "wb"));
+
 	while (made < bytes) {
 		size_t n;
 
-		buf_clear(&text);
-		for (; text.size < MEMBER_BYTES && made + text.size < bytes; items++) {
-			buf_text(&text, "{\"Item\":");
-			page_item(1, items, &text);
-			buf_text(&text, "}\n");
+		buf_clear(&m->text);
+		for (; m->text.size < MEMBER_BYTES && made + m->text.size < bytes; m->items++) {
+			buf_text(&m->text, "{\"Item\":");
+			page_item(1, m->items, &m->text);
+			buf_text(&m->text, "}\n");
 		}
-		n = libdeflate_gzip_compress(c, text.data, text.size, packed, 2 * MEMBER_BYTES);
-		written += fwrite(packed, 1, n, f);
-		made += text.size;
+		n = libdeflate_gzip_compress(m->compressor, m->text.data, m->text.size, m->packed,
+					     2 * MEMBER_BYTES);
+		written += fwrite(m->packed, 1, n, f);
+		made += m->text.size;
 	}
 	fclose(f);
-	buf_release(&text);
-	free(packed);
-	libdeflate_free_compressor(c);
-	printf("{\"bytes\":%zu,\"packed\":%zu,\"items\":%zu}\n", made, written, items);
+	printf("{\"bytes\":%zu,\"packed\":%zu,\"items\":%zu}\n", made, written, m->items - first);
+}
+
+/* A line about each: PREFIX0, PREFIX1, … */
+static int make(const char *prefix, size_t count, size_t bytes)
+{
+	struct maker m = { .compressor = checked(libdeflate_alloc_compressor(LEVEL)),
+			   .packed = checked(malloc(2 * MEMBER_BYTES)) };
+	char path[4096];
+
+	buf_init(&m.text, 2 * MEMBER_BYTES);
+	for (size_t i = 0; i < count; i++) {
+		snprintf(path, sizeof(path), "%s%zu", prefix, i);
+		make_file(&m, path, bytes);
+	}
+	buf_release(&m.text);
+	free(m.packed);
+	libdeflate_free_compressor(m.compressor);
 	return 0;
 }
 
@@ -198,13 +219,13 @@ static int load(const char *url, const char *bucket, const char *key, const char
 
 int main(int argc, char **argv)
 {
-	if (argc == 4 && strcmp(argv[1], "make") == 0)
-		return make(argv[2], strtoull(argv[3], NULL, 10));
+	if (argc == 5 && strcmp(argv[1], "make") == 0)
+		return make(argv[2], strtoull(argv[3], NULL, 10), strtoull(argv[4], NULL, 10));
 	if (argc == 3 && strcmp(argv[1], "inflate") == 0)
 		return inflate_alone(argv[2]);
 	if (argc == 7 && strcmp(argv[1], "load") == 0)
 		return load(argv[2], argv[3], argv[4], argv[5], strtoull(argv[6], NULL, 10));
-	fprintf(stderr, "usage: bench_export make FILE BYTES | inflate FILE |\n"
+	fprintf(stderr, "usage: bench_export make PREFIX COUNT BYTES | inflate FILE |\n"
 			"       load URL BUCKET KEY MD5 FROM\n");
 	return 2;
 }

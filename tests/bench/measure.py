@@ -144,10 +144,19 @@ class Life(Sluice):
 
     def stop_measured(self, deadline=30.0):
         """SIGTERM; returns the CPU seconds of the whole life."""
-        self.ended.set()
-        self.watcher.join()
+        self._unwatch()
         self.sample()
         self.process.send(signal.SIGTERM)
+        return self._reap(deadline)
+
+    def end_measured(self, deadline=120.0):
+        """The same of one that ends by itself; the last samples are a little older than its end."""
+        try:
+            return self._reap(deadline)
+        finally:
+            self._unwatch()
+
+    def _reap(self, deadline):
         end = time.monotonic() + deadline
         pid = 0
         while not pid:
@@ -171,6 +180,10 @@ class Life(Sluice):
 
         self.wait_for(done, f"{at_least} records are delivered to {sink}", deadline)
         return self.value("sluice_delivered_total", sink=sink)
+
+    def _unwatch(self):
+        self.ended.set()
+        self.watcher.join()
 
     def _watch(self):
         turn = 0

@@ -351,7 +351,8 @@ END $$;
 
 -- The files that are done or failed, and with the last one the export: always in one call with it.
 CREATE FUNCTION sluice.export_count(p_export bigint, p_done bigint, p_failed bigint,
-	p_records bigint, p_bytes bigint, p_at_ms bigint) RETURNS void LANGUAGE sql AS $$
+	p_records bigint, p_bytes bigint, p_at_ms bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
 	UPDATE sluice.export SET files_done = files_done + p_done,
 		files_failed = files_failed + p_failed, records = records + p_records,
 		bytes = bytes + p_bytes,
@@ -363,8 +364,8 @@ CREATE FUNCTION sluice.export_count(p_export bigint, p_done bigint, p_failed big
 		finished_ms = CASE
 			WHEN status IN ('loading', 'failed') AND files_done + p_done = files THEN p_at_ms
 			ELSE finished_ms END
-	WHERE id = p_export
-$$;
+	WHERE id = p_export;
+END $$;
 
 -- Whatever finished its lane (a save, also one of an older worker; another set of sinks).
 CREATE FUNCTION sluice.file_done() RETURNS trigger LANGUAGE plpgsql AS $$
