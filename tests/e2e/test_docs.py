@@ -68,7 +68,7 @@ def test_configurations_are_taken(tmp_path, text):
         [BINARY, "config", "print", "-c", file], capture_output=True, text=True, check=False,
         env={**os.environ, "HOSTNAME": "worker-1", "KAFKA_PASSWORD": "secret"})
     assert done.returncode == 0, done.stderr
-    assert "streams:" in done.stdout and "secret" not in done.stdout.replace("/secrets", "")
+    assert "\nsinks:" in done.stdout and "secret" not in done.stdout.replace("/secrets", "")
 
 
 @pytest.fixture
