@@ -157,12 +157,28 @@ static bool read_lanes(struct look *k, int64_t stream, bool ends, struct error *
 	return true;
 }
 
+/* A join is under way and waits for its exports: its windows need no places until these are done.
+ */
+static bool waits_for_exports(const struct look *k)
+{
+	for (size_t i = 0; i < k->export_count; i++) {
+		const struct store_export *e = &k->exports[i];
+
+		if (e->generation > k->stream.hold.generation &&
+		    e->status != STORE_EXPORT_COMPLETE && e->status != STORE_EXPORT_ABANDONED)
+			return true;
+	}
+	return false;
+}
+
 /* Lanes are many: looked at where something is to be repaired alone. */
 static bool read_losses(struct look *k, struct error *err)
 {
 	if (k->joiner->repairs && !store_gaps(k->store, k->stream.id, saw_gap, k, err))
 		return false;
-	if (k->gaps == 0 && k->stream.hold.why != STORE_HOLD_REPAIR)
+	if (k->stream.hold.why == STORE_HOLD_REPAIR
+		    ? waits_for_exports(k)
+		    : k->stream.hold.why == STORE_HOLD_BASELINE || k->gaps == 0)
 		return true;
 	if (k->reenabled && (!store_streams(k->store, saw_stream, k, err) ||
 			     (k->before && !read_lanes(k, k->before, true, err))))

@@ -50,8 +50,8 @@ static void tell_stop(struct worker *w, struct worker_stream *s, const struct jo
 			  log_text("stream", s->config->name),
 			  log_text("join", kind_name(step->kind)),
 			  log_text("error", step->error.message));
-	if (stopped != s->join.stopped)
-		stopped_health(w, s, stopped ? step->error.message : NULL);
+	/* Also what a session before this one has told. */
+	stopped_health(w, s, stopped ? step->error.message : NULL);
 	s->join.stopped = stopped;
 }
 

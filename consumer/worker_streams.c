@@ -179,12 +179,19 @@ static bool take_all(struct opening *o, struct store *store, struct error *err)
 				 s->claimed, err);
 }
 
+static void saw_gap(void *arg, const struct store_gap *g)
+{
+	bool *open = arg;
+
+	*open = *open || (g->kind == STORE_GAP_REENABLED && g->state == STORE_GAP_OPEN);
+}
+
 /* The stream's row. Of one that is joined to exports first, nothing is read before that. */
 static bool find_row(struct opening *o, struct store *store, struct error *err)
 {
 	struct worker_stream *s = o->stream;
 	struct store_hold hold = o->hold;
-	bool done;
+	bool done, open = false;
 
 	if (hold.why == STORE_HOLD_BASELINE)
 		return store_stream_held(store, s->config->name, s->resolved.arn, &hold, &s->stored,
@@ -192,6 +199,11 @@ static bool find_row(struct opening *o, struct store *store, struct error *err)
 	if (!store_stream(store, s->config->name, s->resolved.arn, s->start_ms, &s->stored, err))
 		return false;
 	if (hold.why == STORE_HOLD_NONE || s->stored.hold.id != 0)
+		return true;
+	/* It may be repaired already, by this session or another. */
+	if (!store_gaps(store, s->stored.id, saw_gap, &open, err))
+		return false;
+	if (!open && hold.since_ms == 1)
 		return true;
 	return store_stream_hold(store, s->stored.id, s->stored.generation, &hold, &done, err) &&
 	       store_stream(store, s->config->name, s->resolved.arn, s->start_ms, &s->stored, err);
