@@ -58,6 +58,13 @@ static void on_deadline(void *arg)
 	loop_stop(w->loop);
 }
 
+void worker_task_free(struct worker_task *task)
+{
+	if (task->release)
+		task->release(task);
+	free(task);
+}
+
 /* --- the saver's callbacks, on its thread --- */
 
 void worker_note_free(struct worker_note *n)
@@ -81,7 +88,7 @@ void worker_note_free(struct worker_note *n)
 		steward_release_free(n->release);
 		break;
 	case NOTE_WORKED:
-		free(n->task);
+		worker_task_free(n->task);
 		break;
 	case NOTE_TOLD:
 		teller_job_free(n->told);

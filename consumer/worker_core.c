@@ -285,7 +285,7 @@ static void on_note(struct worker *w, const struct worker_note *n)
 		break;
 	case NOTE_WORKED:
 		n->task->done(w, n->task);
-		free(n->task);
+		worker_task_free(n->task);
 		break;
 	case NOTE_TOLD:
 		worker_told(w, n->told);

@@ -187,6 +187,12 @@ static void looked(struct worker *w, struct worker_task *task)
 			s->unheld_ms = l->unheld_ms[i];
 			worker_hold_see(w, s, &l->streams[i]);
 		}
+}
+
+static void release(struct worker_task *task)
+{
+	struct look *l = (struct look *)task;
+
 	free(l->streams);
 	free(l->unheld_ms);
 }
@@ -199,7 +205,7 @@ void worker_hold_look(struct worker *w)
 		return;
 	w->looking = true;
 	l = memory_new(sizeof(*l));
-	*l = (struct look){ .task = { .saver.work = look_work, .done = looked },
+	*l = (struct look){ .task = { .saver.work = look_work, .done = looked, .release = release },
 			    .session = w->session };
 	saver_work(w->saver, &l->task.saver);
 }

@@ -217,7 +217,9 @@ struct worker;
 struct worker_task {
 	struct saver_task saver; /* first */
 	void (*done)(struct worker *w, struct worker_task *task);
+	void (*release)(struct worker_task *task); /* NULL: it owns nothing */
 };
+void worker_task_free(struct worker_task *task);
 /* What a sink says of a topic. */
 struct worker_partitions {
 	char *stream, *topic;

@@ -23,12 +23,12 @@ class Baseline(Joins):
         emulator = self.exporting(f"{TABLE}:records=150:rate=20")
         some = [self.joined(emulator) for _ in range(3)]
         some[0].wait_for(lambda: self.truth(emulator), "there are items to export", DEADLINE)
+        rule = length and emulator.fault("unavailable", operation="DescribeExport", count=-1)
         for worker in some:
             worker.start()
         self.moving(emulator, STEP, EVERY)
         self.wait_status(some[0], "running")
         if length:
-            rule = emulator.fault("unavailable", operation="DescribeExport", count=-1)
             self.move(emulator, length)
             time.sleep(2 * EVERY)
             emulator.control("clear", id=rule)
