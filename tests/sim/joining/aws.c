@@ -57,10 +57,10 @@ static void note_join(struct world *w, const struct op *op)
 /* The join before this one in the same hold was given up. */
 static void check_anew(const struct world *w)
 {
-	const struct join *before = &w->joins[w->join_count - 1];
+	const struct join *before = w->join_count ? &w->joins[w->join_count - 1] : NULL;
 	bool over = true;
 
-	if (w->join_count == 0 || before->hold != w->hold.id)
+	if (!before || before->hold != w->hold.id)
 		return;
 	for (int i = 0; i < w->export_count; i++)
 		over = over && (w->exports[i].generation != before->generation ||
