@@ -68,13 +68,16 @@ void process_roll(struct world *w, struct process *p)
 /* Its request may still be under way when the process is gone. */
 static void finish(struct world *w, struct process *p, uint32_t sink, uint64_t number)
 {
+	bool transaction = w->sinks[p->sinks[sink]].transactions;
 	int64_t ms = soon(w, w->sink_ms);
 
 	if (noise(w, FAULT_SINK_FAILED))
 		ms += soon(w, w->lease_ms);
+	/* A request to commit may be on its way for longer than it takes to bury its session. */
+	if (transaction && noise(w, FAULT_SINK_SLOW))
+		ms += soon(w, 4 * w->lease_ms);
 	process_pend(w, p,
-		     (struct event){ .type = w->sinks[p->sinks[sink]].transactions ? EVENT_COMMIT
-										   : EVENT_VISIBLE,
+		     (struct event){ .type = transaction ? EVENT_COMMIT : EVENT_VISIBLE,
 				     .session = p->session,
 				     .sink = p->sinks[sink],
 				     .roll = number },
