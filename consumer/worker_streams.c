@@ -203,7 +203,7 @@ static bool find_row(struct opening *o, struct store *store, struct error *err)
 	/* It may be repaired already, by this session or another. */
 	if (!store_gaps(store, s->stored.id, saw_gap, &open, err))
 		return false;
-	if (!open && hold.since_ms == 1)
+	if (!open)
 		return true;
 	return store_stream_hold(store, s->stored.id, s->stored.generation, &hold, &done, err) &&
 	       store_stream(store, s->config->name, s->resolved.arn, s->start_ms, &s->stored, err);
