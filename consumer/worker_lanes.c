@@ -122,7 +122,7 @@ void worker_add_found(struct worker *w, struct worker_stream *s, const struct li
 		fill(&job->lanes[job->count++], &found[i]);
 	}
 	job->stream = s->stored.id;
-	job->generation = s->stored.generation;
+	job->epoch = s->stored.epoch;
 	job->own = own || store_exclusive(w->settings.store);
 	job->sinks = s->attached.sink_ids;
 	job->sink_count = s->lanes.sink_count;

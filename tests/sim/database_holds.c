@@ -13,7 +13,7 @@ int database_hold(struct world *w, int said)
 	if (d->hold)
 		return 0;
 	assert(d->hold_count < HOLDS_MAX);
-	d->hold = ++d->hold_count;
+	d->hold = d->epoch = ++d->hold_count;
 	d->holds[d->hold] = (struct hold){ .said = said, .generation = d->generation };
 	return d->hold;
 }
