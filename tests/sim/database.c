@@ -407,7 +407,7 @@ void database_check_landing(struct world *w, const struct event *e)
 	const struct database *d = w->database;
 
 	assert(database_owner(w, e->shard) == e->session);
-	assert(e->generation == d->generation);
+	assert(e->generation == d->generation && e->generation > d->outdated);
 	if (d->sessions[e->session].state != MEMBER_LIVE)
 		count_fault(w, FAULT_LANDED_LATE);
 }

@@ -57,6 +57,7 @@ struct database {
 	struct hold holds[HOLDS_MAX + 1]; /* by id */
 	int hold_count, hold;             /* 0: it is not held */
 	int epoch;                        /* its last hold */
+	uint64_t outdated;                /* the generation before its last reset */
 	int64_t start_ms;                 /* of the world */
 	int64_t clock_offset_ms;
 	/* Until when it does not answer; and when it last left for long, and came back. */
@@ -122,7 +123,7 @@ enum how { HOW_OK, HOW_RETRY, HOW_FENCED, HOW_INVALID };
 
 struct reply {
 	enum how how;
-	bool done; /* KILL: it is dead. SHARDS: the stream is rooted. ADD: they are there */
+	bool done; /* KILL: it is dead. SHARDS: the stream is rooted. */
 	/* of the stream */
 	uint64_t generation;
 	int64_t start_ms;

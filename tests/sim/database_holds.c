@@ -74,6 +74,7 @@ bool database_reset(struct world *w, int hold, uint64_t generation, int64_t star
 		reset_some(w, shard);
 	if (d->generation <= h->generation)
 		d->generation = h->generation + 1;
+	d->outdated = generation;
 	h->reset = true;
 	h->reset_from = generation;
 	h->start_ms = start_ms;

@@ -175,7 +175,6 @@ void database_add(struct world *w, struct request *r)
 
 	if (fenced(w, r) || d->hold || r->epoch != d->epoch)
 		return;
-	r->reply.done = true;
 	for (size_t i = 0; i < r->found_count && !d->rooted; i++)
 		w->shards[r->found[i].shard].first = true;
 	/* What was lost before the first listing is not missed: reading begins there. But after a

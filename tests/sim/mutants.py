@@ -600,18 +600,6 @@ GLUE_MUTANTS = [
         "d->generation != generation)",
     ),
     (
-        "a held stream's lanes are claimed",
-        "database.c",
-        "return database_served(d, session) && !d->hold &&",
-        "return database_served(d, session) &&",
-    ),
-    (
-        "what is found is added to a held stream",
-        "database_lanes.c",
-        "if (fenced(w, r) || d->hold || r->epoch != d->epoch)",
-        "if (fenced(w, r) || r->epoch != d->epoch)",
-    ),
-    (
         "what was found before the stream was held is added",
         "database_lanes.c",
         "if (fenced(w, r) || d->hold || r->epoch != d->epoch)",
@@ -622,6 +610,18 @@ GLUE_MUTANTS = [
         "database.c",
         "!w->database->hold && r->epoch == w->database->epoch ? r->epoch : -1;",
         "!w->database->hold ? w->database->epoch : -1;",
+    ),
+    (
+        "who served a stream before it was held claims",
+        "database.c",
+        " && d->sessions[session].epoch == d->epoch;",
+        ";",
+    ),
+    (
+        "a hold begins no epoch",
+        "database_holds.c",
+        "	d->hold = d->epoch = ++d->hold_count;",
+        "	d->hold = ++d->hold_count;",
     ),
     (
         "a reset does not wait for a dead session's burial",
@@ -658,12 +658,6 @@ GLUE_MUTANTS = [
         "database_holds.c",
         "	if (w->database->hold == hold)\n		w->database->hold = 0;",
         "	w->database->hold = 0;",
-    ),
-    (
-        "a hold that was over before it was seen is overlooked",
-        "process_lanes.c",
-        "if (!r->done && !p->held) {",
-        "if (false) {",
     ),
     (
         "a stream is opened again with what was known of its shards",
