@@ -71,7 +71,7 @@ static void finish(struct world *w, struct process *p, uint32_t sink, uint64_t n
 	bool transaction = w->sinks[p->sinks[sink]].transactions;
 	int64_t ms = soon(w, w->sink_ms);
 
-	if (noise(w, FAULT_SINK_FAILED) || noise(w, FAULT_SINK_SLOW))
+	if (noise(w, FAULT_SINK_FAILED))
 		ms += soon(w, w->lease_ms);
 	/* A request to commit may be on its way for longer than it takes to bury its session. */
 	if (transaction && noise(w, FAULT_SINK_SLOW))
