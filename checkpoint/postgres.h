@@ -42,12 +42,12 @@ static inline struct postgres *postgres_of(struct store *s)
 	})
 
 /* Of struct store_ops, in postgres_lanes.c. */
-bool postgres_join(struct store *s, const char *session, int64_t stream, uint64_t generation,
+bool postgres_join(struct store *s, const char *session, int64_t stream, int64_t epoch,
 		   const int32_t *sinks, size_t count, struct error *err);
 bool postgres_leave(struct store *s, const char *session, int64_t stream, struct error *err);
 bool postgres_round(struct store *s, const char *session, const struct store_round_fns *fns,
 		    void *arg, struct error *err);
-bool postgres_lanes_add(struct store *s, const char *session, int64_t stream, uint64_t generation,
+bool postgres_lanes_add(struct store *s, const char *session, int64_t stream, int64_t epoch,
 			bool own, struct store_lane *lanes, size_t count, const int32_t *sinks,
 			size_t sink_count, struct error *err);
 bool postgres_lanes_claim(struct store *s, const char *session, int64_t stream,

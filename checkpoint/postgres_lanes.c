@@ -7,14 +7,14 @@
 #define SHARDS_PAGE 10000
 
 /* --- members --- */
-bool postgres_join(struct store *s, const char *session, int64_t stream, uint64_t generation,
+bool postgres_join(struct store *s, const char *session, int64_t stream, int64_t epoch,
 		   const int32_t *sinks, size_t count, struct error *err)
 {
 	POSTGRES_ARRAY(sink_ids);
 
 	array_sinks(&sink_ids, sinks, count);
 	return postgres_did(postgres_of(s), err, "SELECT sluice.stream_join_at($1, $2, $3, $4)",
-			    "tiit", session, stream, (int64_t)generation, array_end(&sink_ids));
+			    "tiit", session, stream, epoch, array_end(&sink_ids));
 }
 
 bool postgres_leave(struct store *s, const char *session, int64_t stream, struct error *err)
@@ -51,9 +51,9 @@ static PGresult *look(struct store *s, const char *session, struct error *err)
 	return postgres_call(
 		postgres_of(s), err,
 		"SELECT r.kind, r.stream, r.session, r.lane, r.held, r.held_sum, r.leaving, "
-		"r.coming, CASE WHEN s.hold IS NULL AND m.generation = s.generation "
+		"r.coming, CASE WHEN s.hold IS NULL AND m.epoch = s.epoch "
 		"THEN r.claimable ELSE 0 END, r.rooted, r.served, r.lister, r.vacant, "
-		"m.generation <> s.generation, s.hold, a.why FROM sluice.round($1, $2) r "
+		"m.epoch <> s.epoch, s.hold, a.why FROM sluice.round($1, $2) r "
 		"LEFT JOIN sluice.member m ON m.stream = r.stream AND m.session = r.session "
 		"LEFT JOIN sluice.stream s ON s.id = m.stream "
 		"LEFT JOIN sluice.audit a ON a.id = s.hold "
@@ -175,7 +175,7 @@ static bool lane_ids(struct postgres *p, int64_t stream, const char *shards,
 	return true;
 }
 
-bool postgres_lanes_add(struct store *s, const char *session, int64_t stream, uint64_t generation,
+bool postgres_lanes_add(struct store *s, const char *session, int64_t stream, int64_t epoch,
 			bool own, struct store_lane *lanes, size_t count, const int32_t *sinks,
 			size_t sink_count, struct error *err)
 {
@@ -199,9 +199,9 @@ bool postgres_lanes_add(struct store *s, const char *session, int64_t stream, ui
 	AUTO(pg_result)
 	PGresult *res = postgres_call(
 		p, err, "SELECT sluice.lanes_put($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-		"tiittttttt", session, stream, (int64_t)generation, own ? "t" : "f",
-		array_end(&shards), array_end(&parents), array_end(&startings), array_end(&roots),
-		array_end(&done), array_end(&sink_ids));
+		"tiittttttt", session, stream, epoch, own ? "t" : "f", array_end(&shards),
+		array_end(&parents), array_end(&startings), array_end(&roots), array_end(&done),
+		array_end(&sink_ids));
 
 	if (!res)
 		return false;

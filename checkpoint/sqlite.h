@@ -79,7 +79,7 @@ bool sqlite_stream_known(struct sqlite *s, int64_t stream, struct error *err) MU
 void sqlite_set_text(struct buf *out, const int32_t *sinks, size_t count);
 
 /* Of struct store_ops, in sqlite_members.c. */
-bool sqlite_join(struct store *s, const char *session, int64_t stream, uint64_t generation,
+bool sqlite_join(struct store *s, const char *session, int64_t stream, int64_t epoch,
 		 const int32_t *sinks, size_t count, struct error *err);
 bool sqlite_leave(struct store *store, const char *session, int64_t stream, struct error *err);
 bool sqlite_twins(struct store *store, const char *session, store_twin_fn *fn, void *arg,
@@ -88,8 +88,8 @@ bool sqlite_round(struct store *s, const char *session, const struct store_round
 		  void *arg, struct error *err);
 
 /* The same, in sqlite_lanes.c. */
-bool sqlite_lanes_add(struct store *s, const char *session, int64_t stream, uint64_t generation,
-		      bool own, struct store_lane *lanes, size_t count, const int32_t *sinks,
+bool sqlite_lanes_add(struct store *s, const char *session, int64_t stream, int64_t epoch, bool own,
+		      struct store_lane *lanes, size_t count, const int32_t *sinks,
 		      size_t sink_count, struct error *err);
 bool sqlite_lanes_claim(struct store *s, const char *session, int64_t stream, const int32_t *sinks,
 			size_t sink_count, uint32_t max, int64_t *claim, struct error *err);

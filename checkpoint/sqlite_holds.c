@@ -18,14 +18,18 @@ bool sqlite_hold_at(sqlite3_stmt *st, int column, struct store_hold *out, struct
 bool sqlite_hold_put(struct sqlite *s, int64_t stream, const struct store_hold *hold,
 		     int64_t from_generation, struct error *err)
 {
-	return sqlite_run(s, NULL, err,
-			  "INSERT INTO audit (stream, at_ms, what, why, who, said, "
-			  "from_generation, to_generation) SELECT id, ?2, 'hold', ?3, ?4, ?5, ?6, "
-			  "generation FROM stream WHERE id = ?1",
-			  "iittti", stream, hold->since_ms, store_hold_why_name(hold->why),
-			  hold->who, hold->said, from_generation) &&
-	       sqlite_run(s, NULL, err, "UPDATE stream SET hold = ? WHERE id = ?", "ii",
-			  (int64_t)sqlite3_last_insert_rowid(s->db), stream);
+	int64_t made;
+
+	if (!sqlite_run(s, NULL, err,
+			"INSERT INTO audit (stream, at_ms, what, why, who, said, "
+			"from_generation, to_generation) SELECT id, ?2, 'hold', ?3, ?4, ?5, ?6, "
+			"generation FROM stream WHERE id = ?1",
+			"iittti", stream, hold->since_ms, store_hold_why_name(hold->why), hold->who,
+			hold->said, from_generation))
+		return false;
+	made = sqlite3_last_insert_rowid(s->db);
+	return sqlite_run(s, NULL, err, "UPDATE stream SET hold = ?1, epoch = ?1 WHERE id = ?2",
+			  "ii", made, stream);
 }
 
 static bool forget_old(struct sqlite *s, int64_t stream, int64_t before_ms, struct error *err)

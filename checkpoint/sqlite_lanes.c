@@ -28,7 +28,7 @@ bool sqlite_stream_known(struct sqlite *s, int64_t stream, struct error *err)
 struct addition {
 	const char *session;
 	int64_t stream;
-	uint64_t generation;
+	int64_t epoch;
 	bool own;
 	const int32_t *sinks;
 	size_t sink_count;
@@ -66,8 +66,8 @@ static bool add_lane(struct sqlite *s, const struct addition *a, struct store_la
 static bool may_add(struct sqlite *s, const struct addition *a, bool *may, struct error *err)
 {
 	return sqlite_asks(s, may, err,
-			   "SELECT 1 FROM stream WHERE id = ? AND hold IS NULL AND generation = ?",
-			   "ii", a->stream, (int64_t)a->generation);
+			   "SELECT 1 FROM stream WHERE id = ? AND hold IS NULL AND epoch = ?", "ii",
+			   a->stream, a->epoch);
 }
 
 static bool add(struct sqlite *s, struct addition *a, struct store_lane *lanes, size_t count,
@@ -113,14 +113,14 @@ static bool add(struct sqlite *s, struct addition *a, struct store_lane *lanes, 
 			  a->stream);
 }
 
-bool sqlite_lanes_add(struct store *store, const char *session, int64_t stream, uint64_t generation,
+bool sqlite_lanes_add(struct store *store, const char *session, int64_t stream, int64_t epoch,
 		      bool own, struct store_lane *lanes, size_t count, const int32_t *sinks,
 		      size_t sink_count, struct error *err)
 {
 	struct sqlite *s = sqlite_of(store);
 	struct addition a = { .session = session,
 			      .stream = stream,
-			      .generation = generation,
+			      .epoch = epoch,
 			      .own = own,
 			      .sinks = sinks,
 			      .sink_count = sink_count };
@@ -161,7 +161,7 @@ static bool count_claim(struct sqlite *s, const char *session, int64_t *claim, s
 #define SERVED                                                                                     \
 	"EXISTS (SELECT 1 FROM member m JOIN stream s ON s.id = m.stream "                         \
 	"WHERE m.session = ?1 AND m.stream = ?2 AND m.sinks = s.sinks "                            \
-	"AND s.hold IS NULL AND m.generation = s.generation)"
+	"AND s.hold IS NULL AND m.epoch = s.epoch)"
 
 static bool claim_lanes(struct sqlite *s, const char *session, int64_t stream, const int32_t *sinks,
 			size_t sink_count, uint32_t max, int64_t *claim, struct error *err)

@@ -63,7 +63,7 @@ static bool settle(struct sqlite *s, const char *session, int64_t stream, struct
 		"it", stream, session);
 }
 
-static bool join(struct sqlite *s, const char *session, int64_t stream, uint64_t generation,
+static bool join(struct sqlite *s, const char *session, int64_t stream, int64_t epoch,
 		 const char *sinks, struct error *err)
 {
 	uint64_t saves;
@@ -71,15 +71,15 @@ static bool join(struct sqlite *s, const char *session, int64_t stream, uint64_t
 	return sqlite_session_live(s, session, &saves, err) &&
 	       sqlite_stream_known(s, stream, err) &&
 	       sqlite_run(s, NULL, err,
-			  "INSERT INTO member (stream, session, sinks, generation) "
-			  "SELECT id, ?2, ?3, iif(hold IS NULL AND generation = ?4, ?4, 0) "
+			  "INSERT INTO member (stream, session, sinks, epoch) "
+			  "SELECT id, ?2, ?3, iif(hold IS NULL AND epoch = ?4, ?4, -1) "
 			  "FROM stream WHERE id = ?1 ON CONFLICT DO UPDATE "
-			  "SET sinks = excluded.sinks, generation = excluded.generation",
-			  "itti", stream, session, sinks, (int64_t)generation) &&
+			  "SET sinks = excluded.sinks, epoch = excluded.epoch",
+			  "itti", stream, session, sinks, epoch) &&
 	       settle(s, session, stream, err);
 }
 
-bool sqlite_join(struct store *store, const char *session, int64_t stream, uint64_t generation,
+bool sqlite_join(struct store *store, const char *session, int64_t stream, int64_t epoch,
 		 const int32_t *sinks, size_t count, struct error *err)
 {
 	struct sqlite *s = sqlite_of(store);
@@ -87,7 +87,7 @@ bool sqlite_join(struct store *store, const char *session, int64_t stream, uint6
 
 	sqlite_set_text(&set, sinks, count);
 	return sqlite_begin(s, err) &&
-	       sqlite_end(s, join(s, session, stream, generation, set.data, err), err);
+	       sqlite_end(s, join(s, session, stream, epoch, set.data, err), err);
 }
 
 bool sqlite_leave(struct store *store, const char *session, int64_t stream, struct error *err)
@@ -139,9 +139,9 @@ static bool tell_streams(struct sqlite *s, const struct round *r, struct error *
 			       "SELECT s.id, s.rooted, m.sinks = s.sinks, s.lister IS ?1, "
 			       "(SELECT count(*) FROM lane l WHERE l.stream = s.id AND " SQLITE_HEAD
 			       "  AND m.sinks = s.sinks AND s.hold IS NULL "
-			       "  AND m.generation = s.generation), "
+			       "  AND m.epoch = s.epoch), "
 			       "count(l.id), coalesce(sum(l.id), 0), "
-			       "m.generation <> s.generation, s.hold, "
+			       "m.epoch <> s.epoch, s.hold, "
 			       "(SELECT a.why FROM audit a WHERE a.id = s.hold) "
 			       "FROM member m JOIN stream s ON s.id = m.stream "
 			       "LEFT JOIN lane l ON l.owner = ?1 AND l.stream = s.id "

@@ -163,10 +163,10 @@ bool store_twins(struct store *s, const char *session, store_twin_fn *fn, void *
 	return store_named(s, s->ops->twins(s, session, fn, arg, err), err);
 }
 
-bool store_join(struct store *s, const char *session, int64_t stream, uint64_t generation,
+bool store_join(struct store *s, const char *session, int64_t stream, int64_t epoch,
 		const int32_t *sinks, size_t count, struct error *err)
 {
-	return store_named(s, s->ops->join(s, session, stream, generation, sinks, count, err), err);
+	return store_named(s, s->ops->join(s, session, stream, epoch, sinks, count, err), err);
 }
 
 bool store_leave(struct store *s, const char *session, int64_t stream, struct error *err)
@@ -180,13 +180,13 @@ bool store_round(struct store *s, const char *session, const struct store_round_
 	return store_named(s, s->ops->round(s, session, fns, arg, err), err);
 }
 
-bool store_lanes_add(struct store *s, const char *session, int64_t stream, uint64_t generation,
-		     bool own, struct store_lane *lanes, size_t count, const int32_t *sinks,
+bool store_lanes_add(struct store *s, const char *session, int64_t stream, int64_t epoch, bool own,
+		     struct store_lane *lanes, size_t count, const int32_t *sinks,
 		     size_t sink_count, struct error *err)
 {
 	return store_named(s,
-			   s->ops->lanes_add(s, session, stream, generation, own, lanes, count,
-					     sinks, sink_count, err),
+			   s->ops->lanes_add(s, session, stream, epoch, own, lanes, count, sinks,
+					     sink_count, err),
 			   err);
 }
 

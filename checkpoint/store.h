@@ -115,6 +115,7 @@ struct store_stream {
 	bool rooted;         /* its first listing is in the table */
 	bool created;        /* by this call */
 	struct store_hold hold;
+	int64_t epoch; /* the id of its last hold; 0: it never was */
 };
 /* Finds it by configured name and ARN, or makes it with start_ms. */
 bool store_stream(struct store *s, const char *name, const char *arn, int64_t start_ms,
@@ -138,12 +139,12 @@ bool store_streams(struct store *s, store_stream_fn *fn, void *arg, struct error
  * anew. One live, served member is the stream's lister: the first that joins or makes a round where
  * the place is empty.
  *
- * A member reads one generation of the stream, which it knows from store_stream and joins; none
- * where the stream is held then, or another generation has begun. Of any other, and of a held one,
- * it claims, wishes and adds nothing until it joins again. It remains a member, so that it buries
- * those who die meanwhile. */
-/* The session serves this generation of the stream with these sinks. Again is fine. */
-bool store_join(struct store *s, const char *session, int64_t stream, uint64_t generation,
+ * A hold begins a new epoch of the stream. A member serves one, which it knows from store_stream
+ * and joins; none where the stream is held, or was since store_stream. In any other it claims,
+ * wishes and adds nothing until it joins again: what it knows of the stream's shards may not be so.
+ * It remains a member, so that it buries those who die meanwhile. */
+/* The session serves this epoch of the stream with these sinks. Again is fine. */
+bool store_join(struct store *s, const char *session, int64_t stream, int64_t epoch,
 		const int32_t *sinks, size_t count, struct error *err) MUST_CHECK;
 
 /* It serves it no longer: its lanes there are released first. Again is fine. */
@@ -160,7 +161,7 @@ struct store_round_stream { /* of one stream that the session joined */
 	bool rooted;  /* its first listing is in the table */
 	bool served;  /* the stored set of sinks is the session's: it may claim */
 	bool lister;  /* the session is the one that lists it */
-	bool stale;   /* it serves another generation of it, or none */
+	bool stale;   /* it does not serve this epoch of it */
 	int64_t hold; /* the id of its hold; 0: it is not held */
 	enum store_hold_why hold_why;
 	uint32_t claimable; /* heads that a claim would take now; 0 where it may not claim */
@@ -217,10 +218,10 @@ struct store_position {
  * the stream rooted, and gives back id, root, owner, done, waits and begun of each, as of one
  * moment. With `own` the new lanes are the session's; without, only those that descend from a lane
  * of the session, and the others are free. Parents come before their children. To a stream that is
- * held or of another generation nothing is added, and lanes[].id is 0. May be called again after
+ * held, or in another epoch, nothing is added, and lanes[].id is 0. May be called again after
  * RETRY. */
-bool store_lanes_add(struct store *s, const char *session, int64_t stream, uint64_t generation,
-		     bool own, struct store_lane *lanes, size_t count, const int32_t *sinks,
+bool store_lanes_add(struct store *s, const char *session, int64_t stream, int64_t epoch, bool own,
+		     struct store_lane *lanes, size_t count, const int32_t *sinks,
 		     size_t sink_count, struct error *err) MUST_CHECK;
 typedef void store_lane_fn(void *arg, const struct store_lane *lane);
 typedef void store_position_fn(void *arg, const struct store_position *p);
@@ -228,7 +229,7 @@ typedef void store_position_fn(void *arg, const struct store_position *p);
  * session's, each with its free descendants; missing positions are added for `sinks` (a sink that
  * is new to a lane starts where the lane's furthest position is). Calls back for the lanes that
  * this call took, in the order of their ids, then for their positions, by lane and sink. Takes
- * nothing where the session is not served, the stream held or of another generation. Sent again
+ * nothing where the session is not served, the stream held or in another epoch. Sent again
  * after RETRY it takes others: a lost reply shows in a round's held and held_sum, and
  * store_lanes_held tells what it was. */
 bool store_lanes_claim(struct store *s, const char *session, int64_t stream, const int32_t *sinks,

@@ -46,14 +46,14 @@ struct store_ops {
 		      bool *ended, struct error *err);
 	bool (*audit)(struct store *s, int64_t stream, uint32_t max, store_audit_fn *fn, void *arg,
 		      struct error *err);
-	bool (*join)(struct store *s, const char *session, int64_t stream, uint64_t generation,
+	bool (*join)(struct store *s, const char *session, int64_t stream, int64_t epoch,
 		     const int32_t *sinks, size_t count, struct error *err);
 	bool (*leave)(struct store *s, const char *session, int64_t stream, struct error *err);
 	bool (*twins)(struct store *s, const char *session, store_twin_fn *fn, void *arg,
 		      struct error *err);
 	bool (*round)(struct store *s, const char *session, const struct store_round_fns *fns,
 		      void *arg, struct error *err);
-	bool (*lanes_add)(struct store *s, const char *session, int64_t stream, uint64_t generation,
+	bool (*lanes_add)(struct store *s, const char *session, int64_t stream, int64_t epoch,
 			  bool own, struct store_lane *lanes, size_t count, const int32_t *sinks,
 			  size_t sink_count, struct error *err);
 	/* *claim: this claim's number among the session's, for lanes_list. */

@@ -178,7 +178,7 @@ static bool attempt(struct saver *s, const struct saver_job *job, struct error *
 	case SAVER_SAVE:
 		return store_save(store, job->save, err);
 	case SAVER_LANES:
-		return store_lanes_add(store, s->settings.session, l->stream, l->generation, l->own,
+		return store_lanes_add(store, s->settings.session, l->stream, l->epoch, l->own,
 				       l->lanes, l->count, l->sinks, l->sink_count, err);
 	case SAVER_SHARDS:
 		return ask_shards(s, job->shards, err);

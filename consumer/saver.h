@@ -17,7 +17,7 @@ struct saver;
 /* New lanes of one stream, asked for by the worker and given back with their ids. */
 struct saver_lanes {
 	int64_t stream; /* the store's */
-	uint64_t generation;
+	int64_t epoch;
 	bool own; /* store_lanes_add */
 	struct store_lane *lanes;
 	size_t count;

@@ -24,7 +24,7 @@
 #define RETRY_MAX_MS  5000
 #define LOG_EVERY_MS  10000
 
-enum job_type { JOB_RELEASE, JOB_HELD, JOB_ADD, JOB_HOLD, JOB_REMOVE };
+enum job_type { JOB_RELEASE, JOB_HELD, JOB_ADD, JOB_REMOVE };
 struct job {
 	enum job_type type;
 	uint32_t stream;
@@ -583,9 +583,6 @@ static void do_job(struct steward *s, const struct job *job)
 	case JOB_ADD:
 		add_stream(s, job->stream, job->add);
 		break;
-	case JOB_HOLD:
-		s->streams[job->stream].held = true;
-		break;
 	case JOB_REMOVE:
 		remove_stream(s, job->stream);
 		break;
@@ -682,11 +679,6 @@ void steward_add_stream(struct steward *s, uint32_t stream, const struct steward
 void steward_remove_stream(struct steward *s, uint32_t stream)
 {
 	push(s, (struct job){ .type = JOB_REMOVE, .stream = stream });
-}
-
-void steward_hold_stream(struct steward *s, uint32_t stream)
-{
-	push(s, (struct job){ .type = JOB_HOLD, .stream = stream });
 }
 
 void steward_let_go(struct steward *s, struct steward_release *job)

@@ -80,8 +80,6 @@ void steward_stop(struct steward *s);
 void steward_add_stream(struct steward *s, uint32_t stream, const struct steward_stream *what);
 /* Nothing of it is claimed any more, and the session leaves it. */
 void steward_remove_stream(struct steward *s, uint32_t stream);
-/* Nothing of it is claimed until it is added again. */
-void steward_hold_stream(struct steward *s, uint32_t stream);
 void steward_let_go(struct steward *s, struct steward_release *job);
 /* Asks what the session holds of the stream: comes as `taken` with `all`. */
 void steward_ask_held(struct steward *s, uint32_t stream);

@@ -82,16 +82,6 @@ bool worker_hold_opened(struct worker *w, struct worker_stream *s)
 	return s->held;
 }
 
-/* A hold may be over before a round shows it. */
-void worker_hold_refused(struct worker *w, struct worker_stream *s)
-{
-	if (s->held || s->removing)
-		return;
-	if (w->steward)
-		steward_hold_stream(w->steward, s->lanes.index);
-	hold_stream(w, s, 0, STORE_HOLD_NONE);
-}
-
 /* --- opened again --- */
 
 /* Nothing of it is left here or in the store, and no call is out that would come back to it. */

@@ -556,8 +556,6 @@ void worker_file_ended(struct worker *w, struct lane *l);
 /* worker_hold.c */
 /* The stream was found in the store; true: it is held, and this session waits for its end. */
 bool worker_hold_opened(struct worker *w, struct worker_stream *s);
-/* It was held or reset: shards that were found are not in the store. */
-void worker_hold_refused(struct worker *w, struct worker_stream *s);
 /* What a round shows of the stream; true: this session takes no part in it now. */
 bool worker_hold_see(struct worker *w, struct worker_stream *s, const struct store_round_stream *r);
 /* Now and then, where no steward does: asks the store. */

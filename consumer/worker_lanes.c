@@ -122,7 +122,7 @@ void worker_add_found(struct worker *w, struct worker_stream *s, const struct li
 		fill(&job->lanes[job->count++], &found[i]);
 	}
 	job->stream = s->stored.id;
-	job->generation = s->stored.generation;
+	job->epoch = s->stored.epoch;
 	job->own = own || store_exclusive(w->settings.store);
 	job->sinks = s->attached.sink_ids;
 	job->sink_count = s->lanes.sink_count;
@@ -445,10 +445,8 @@ static void take_lanes(struct worker *w, struct worker_stream *s, const struct s
 	for (size_t i = 0; i < job->count; i++) {
 		struct frontier_move at[CORE_SINKS_MAX] = { 0 };
 
-		if (job->lanes[i].id == 0) { /* what is known of the stream's shards is not so */
-			worker_hold_refused(w, s);
-			return;
-		}
+		if (job->lanes[i].id == 0)
+			continue; /* it is held, or was: the next round shows it */
 		if (strcmp(job->lanes[i].owner, w->session) != 0) {
 			free_ones = free_ones || (!*job->lanes[i].owner && !job->lanes[i].done);
 			continue;

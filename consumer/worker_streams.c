@@ -216,8 +216,8 @@ static bool find(struct saver_task *task, struct store *store, struct error *err
 	struct worker_stream *s = o->stream;
 
 	return (find_row(o, store, err) &&
-		store_join(store, o->session, s->stored.id, s->stored.generation,
-			   s->attached.sink_ids, s->lanes.sink_count, err) &&
+		store_join(store, o->session, s->stored.id, s->stored.epoch, s->attached.sink_ids,
+			   s->lanes.sink_count, err) &&
 		store_shards(store, s->stored.id, 0, worker_know_shard, s, err) &&
 		take_all(o, store, err)) ||
 	       error_wrap(err, "stream %s", s->config->name);

@@ -66,8 +66,8 @@ int main(int argc, char **argv)
 	must(s && store_session_begin(s, SESSION, "bench", "", TIMEOUT_MS, &err) &&
 		     store_sink(s, "events", &sink, &err) &&
 		     store_stream(s, "orders", "arn:bench", 0, &stream, &err) &&
-		     store_join(s, SESSION, stream.id, 1, &sink, 1, &err) &&
-		     store_lanes_add(s, SESSION, stream.id, 1, true, lanes, count, &sink, 1, &err),
+		     store_join(s, SESSION, stream.id, 0, &sink, 1, &err) &&
+		     store_lanes_add(s, SESSION, stream.id, 0, true, lanes, count, &sink, 1, &err),
 	     &err);
 	for (size_t i = 0; i < count; i++)
 		moves[i] = (struct store_move){ .lane = lanes[i].id, .sink = sink };

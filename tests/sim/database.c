@@ -37,8 +37,7 @@ bool database_served(const struct database *d, uint64_t session)
 
 bool database_may(const struct database *d, uint64_t session)
 {
-	return database_served(d, session) && !d->hold &&
-	       d->sessions[session].generation == d->generation;
+	return database_served(d, session) && !d->hold && d->sessions[session].epoch == d->epoch;
 }
 
 int database_row(const struct database *d, int shard)
@@ -181,8 +180,8 @@ static void join(struct world *w, struct request *r)
 		return;
 	}
 	w->database->sessions[r->session].sinks = r->sinks;
-	w->database->sessions[r->session].generation =
-		!w->database->hold && r->generation == w->database->generation ? r->generation : 0;
+	w->database->sessions[r->session].epoch =
+		!w->database->hold && r->epoch == w->database->epoch ? r->epoch : -1;
 	database_settle(w, r->session);
 }
 
@@ -391,6 +390,7 @@ void database_execute(struct world *w, struct request *r)
 	r->reply.generation = w->database->generation;
 	r->reply.start_ms = w->database->start_ms;
 	r->reply.hold = w->database->hold;
+	r->reply.epoch = w->database->epoch;
 }
 
 /* --- what must hold --- */
@@ -407,7 +407,7 @@ void database_check_landing(struct world *w, const struct event *e)
 	const struct database *d = w->database;
 
 	assert(database_owner(w, e->shard) == e->session);
-	assert(e->generation == d->generation);
+	assert(e->generation == d->generation && e->generation > d->outdated);
 	if (d->sessions[e->session].state != MEMBER_LIVE)
 		count_fault(w, FAULT_LANDED_LATE);
 }

@@ -16,10 +16,10 @@ struct session {
 	enum session_state state;
 	int worker;
 	int64_t beat, saves, lease_ms;
-	int64_t beaten_ms;   /* of the world: when its last beat was executed */
-	int64_t began_ms;    /* by the database's clock; nothing is decided by it */
-	uint64_t generation; /* of the stream, that it joined; 0: none */
-	unsigned sinks;      /* of the stream's member; 0: it has not joined */
+	int64_t beaten_ms; /* of the world: when its last beat was executed */
+	int64_t began_ms;  /* by the database's clock; nothing is decided by it */
+	int epoch;         /* of the stream, that it joined; -1: none */
+	unsigned sinks;    /* of the stream's member; 0: it has not joined */
 };
 
 struct position {
@@ -56,6 +56,8 @@ struct database {
 	uint64_t lister, generation;
 	struct hold holds[HOLDS_MAX + 1]; /* by id */
 	int hold_count, hold;             /* 0: it is not held */
+	int epoch;                        /* its last hold */
+	uint64_t outdated;                /* the generation before its last reset */
 	int64_t start_ms;                 /* of the world */
 	int64_t clock_offset_ms;
 	/* Until when it does not answer; and when it last left for long, and came back. */
@@ -121,11 +123,11 @@ enum how { HOW_OK, HOW_RETRY, HOW_FENCED, HOW_INVALID };
 
 struct reply {
 	enum how how;
-	bool done; /* KILL: it is dead. SHARDS: the stream is rooted. ADD: they are there */
+	bool done; /* KILL: it is dead. SHARDS: the stream is rooted. */
 	/* of the stream */
 	uint64_t generation;
 	int64_t start_ms;
-	int hold;
+	int hold, epoch;
 	struct given lanes[SHARDS_MAX];
 	size_t lane_count; /* ADD, CLAIM, HELD, SHARDS */
 	struct {
@@ -167,7 +169,7 @@ struct request {
 	bool committed; /* ROLL_FINISHED */
 	int shard, index;
 	unsigned sinks;
-	uint64_t generation; /* JOIN, ADD */
+	int epoch; /* JOIN, ADD */
 	bool own;
 	struct {
 		int shard;
@@ -219,6 +221,6 @@ void database_settle(struct world *w, uint64_t session);
 int database_row(const struct database *d, int shard);
 bool database_live(const struct database *d, uint64_t session);
 bool database_served(const struct database *d, uint64_t session);
-/* And reads the generation that there is, which is not held. */
+/* And in the epoch that there is, which is not held. */
 bool database_may(const struct database *d, uint64_t session);
 void database_check_visible(struct world *w, int row);

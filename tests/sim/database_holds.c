@@ -13,7 +13,7 @@ int database_hold(struct world *w, int said)
 	if (d->hold)
 		return 0;
 	assert(d->hold_count < HOLDS_MAX);
-	d->hold = ++d->hold_count;
+	d->hold = d->epoch = ++d->hold_count;
 	d->holds[d->hold] = (struct hold){ .said = said, .generation = d->generation };
 	return d->hold;
 }
@@ -74,6 +74,7 @@ bool database_reset(struct world *w, int hold, uint64_t generation, int64_t star
 		reset_some(w, shard);
 	if (d->generation <= h->generation)
 		d->generation = h->generation + 1;
+	d->outdated = generation;
 	h->reset = true;
 	h->reset_from = generation;
 	h->start_ms = start_ms;

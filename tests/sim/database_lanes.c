@@ -148,7 +148,7 @@ void database_round(struct world *w, struct request *r)
 	out->rooted = d->rooted;
 	out->served = database_served(d, r->session);
 	out->lister = d->lister == r->session;
-	out->stale = d->sessions[r->session].generation != d->generation;
+	out->stale = d->sessions[r->session].epoch != d->epoch;
 	out->claimable = out->held = 0;
 	out->held_sum = 0;
 	for (int i = 0; i < d->row_count; i++) {
@@ -173,9 +173,8 @@ void database_add(struct world *w, struct request *r)
 {
 	struct database *d = w->database;
 
-	if (fenced(w, r) || d->hold || r->generation != d->generation)
+	if (fenced(w, r) || d->hold || r->epoch != d->epoch)
 		return;
-	r->reply.done = true;
 	for (size_t i = 0; i < r->found_count && !d->rooted; i++)
 		w->shards[r->found[i].shard].first = true;
 	/* What was lost before the first listing is not missed: reading begins there. But after a
@@ -244,7 +243,7 @@ static void take(struct world *w, struct request *r, int at)
 	struct database *d = w->database;
 	struct row *row = &d->rows[at], *parent = parent_of(w, row);
 
-	assert(!d->hold && d->sessions[r->session].generation == d->generation);
+	assert(!d->hold && d->sessions[r->session].epoch == d->epoch);
 	database_check_visible(w, at);
 	if (parent && parent->done)
 		database_check_visible(w, (int)(parent - d->rows));

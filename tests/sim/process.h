@@ -134,7 +134,8 @@ struct process {
 	int64_t emit_until_ms, beat_from_ms;
 	int64_t booted_ms, calls;
 	uint64_t generation;
-	int64_t start_ms;          /* of the world */
+	int64_t start_ms; /* of the world */
+	int epoch;
 	bool found_held;           /* when it read these two */
 	bool held, opening;        /* worker_hold.c */
 	unsigned opened;           /* times */

@@ -37,6 +37,7 @@ bool process_hold_see(struct world *w, struct process *p, const struct reply *vi
 void process_stream(struct process *p, const struct reply *r)
 {
 	p->generation = r->generation;
+	p->epoch = r->epoch;
 	p->start_ms = r->start_ms;
 	p->found_held = r->hold != 0;
 }

@@ -292,10 +292,6 @@ void process_added(struct world *w, struct process *p, const struct reply *r, un
 {
 	bool free_ones = false;
 
-	if (!r->done && !p->held) { /* what it knows of the stream's shards is not so */
-		p->steward.held = true;
-		process_hold(w, p);
-	}
 	for (size_t i = 0; i < r->lane_count; i++) {
 		struct given fresh = r->lanes[i], *g = &fresh;
 

@@ -12,7 +12,7 @@ static void ask(struct world *w, struct process *p, enum call call)
 
 	r->after = 0;
 	r->tidy_before_ms = 0;
-	r->generation = p->generation;
+	r->epoch = p->epoch;
 	request_send(w, p, r);
 }
 

@@ -58,8 +58,8 @@ static bool ask_iterator(struct world *w, struct sim_lane *l)
 	l->iterator = l->next;
 	if (from_oldest) {
 		/* What a root had lost before its first page is not missed: reading begins there.
-		 */
-		if (!l->from_horizon && shard_of(w, l)->first)
+		 * What went since a gap was recorded is before the record at which it is closed. */
+		if (l->from_horizon || shard_of(w, l)->first)
 			world_tell(w, l->shard, kept);
 		l->iterator = kept;
 	} else if (kept > 0 && (after ? l->next - 1 : 0) < kept) {

@@ -99,7 +99,7 @@ static void ask(struct world *w, struct process *p)
 	case JOB_ADD:
 		r = request_new(w, p, CALLER_SAVER, CALL_ADD);
 		r->own = j->own;
-		r->generation = p->generation;
+		r->epoch = p->epoch;
 		for (size_t i = 0; i < j->found_count; i++) {
 			r->found[i].shard = j->found[i].shard;
 			r->found[i].root = j->found[i].root;
@@ -126,7 +126,7 @@ static void ask(struct world *w, struct process *p)
 		break;
 	case JOB_JOIN:
 		r = request_new(w, p, CALLER_SAVER, CALL_JOIN);
-		r->generation = p->generation;
+		r->epoch = p->epoch;
 		break;
 	case JOB_FIRST:
 		r = request_new(w, p, CALLER_SAVER, CALL_SHARDS);

@@ -19,10 +19,11 @@ CREATE TABLE sluice.audit (
 CREATE INDEX audit_of ON sluice.audit (stream, id);
 CREATE INDEX audit_hold ON sluice.audit (hold) WHERE hold IS NOT NULL;
 
-ALTER TABLE sluice.stream ADD hold bigint REFERENCES sluice.audit; -- NULL: it is not held
--- That it joined; 0: none, the stream was held.
-ALTER TABLE sluice.member ADD generation bigint NOT NULL DEFAULT 0;
-UPDATE sluice.member m SET generation = s.generation FROM sluice.stream s WHERE s.id = m.stream;
+ALTER TABLE sluice.stream
+	ADD hold  bigint REFERENCES sluice.audit, -- NULL: it is not held
+	ADD epoch bigint NOT NULL DEFAULT 0;      -- its last hold
+-- That it joined; -1: none, the stream was held, or has been since.
+ALTER TABLE sluice.member ADD epoch bigint NOT NULL DEFAULT 0;
 
 -- --- who may read ---
 
@@ -30,36 +31,36 @@ CREATE OR REPLACE FUNCTION sluice.served(p_session uuid, p_stream bigint) RETURN
 LANGUAGE sql STABLE AS $$
 	SELECT EXISTS (SELECT FROM sluice.member m JOIN sluice.stream s ON s.id = m.stream
 		WHERE m.stream = p_stream AND m.session = p_session AND m.sinks = s.sinks
-		AND s.hold IS NULL AND m.generation = s.generation)
+		AND s.hold IS NULL AND m.epoch = s.epoch)
 $$;
 
--- A call that comes late, when another generation has begun, joins none.
-CREATE FUNCTION sluice.stream_join_at(p_session uuid, p_stream bigint, p_generation bigint,
+-- A call that comes late, when the stream was held meanwhile, joins nothing.
+CREATE FUNCTION sluice.stream_join_at(p_session uuid, p_stream bigint, p_epoch bigint,
 	p_sinks integer[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM sluice.session_hold(p_session);
 	PERFORM sluice.stream_hold(p_stream);
-	INSERT INTO sluice.member (stream, session, sinks, generation)
+	INSERT INTO sluice.member (stream, session, sinks, epoch)
 	SELECT s.id, p_session, ARRAY(SELECT DISTINCT k FROM unnest(p_sinks) AS k ORDER BY k),
-		CASE WHEN s.hold IS NULL AND s.generation = p_generation THEN p_generation ELSE 0 END
+		CASE WHEN s.hold IS NULL AND s.epoch = p_epoch THEN p_epoch ELSE -1 END
 	FROM sluice.stream s WHERE s.id = p_stream
 	ON CONFLICT (stream, session) DO UPDATE SET sinks = excluded.sinks,
-		generation = excluded.generation;
+		epoch = excluded.epoch;
 	PERFORM sluice.stream_settle(p_session, p_stream);
 END $$;
 
--- Of an older worker, which reads the stream's generation just before.
+-- Of an older worker, which looks at the stream just before.
 CREATE OR REPLACE FUNCTION sluice.stream_join(p_session uuid, p_stream bigint, p_sinks integer[])
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM sluice.session_hold(p_session);
 	PERFORM sluice.stream_hold(p_stream);
-	PERFORM sluice.stream_join_at(p_session, p_stream, s.generation, p_sinks)
+	PERFORM sluice.stream_join_at(p_session, p_stream, s.epoch, p_sinks)
 	FROM sluice.stream s WHERE s.id = p_stream;
 END $$;
 
 -- As lanes_add was, but says whether it may add anything.
-CREATE FUNCTION sluice.lanes_put(p_session uuid, p_stream bigint, p_generation bigint,
+CREATE FUNCTION sluice.lanes_put(p_session uuid, p_stream bigint, p_epoch bigint,
 	p_own boolean, p_shards text[], p_parents text[], p_startings numeric[], p_roots boolean[],
 	p_done boolean[], p_sinks integer[]) RETURNS boolean
 LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan SET jit = off AS $$
@@ -67,7 +68,7 @@ BEGIN
 	PERFORM sluice.session_hold(p_session);
 	PERFORM sluice.stream_hold(p_stream);
 	IF NOT EXISTS (SELECT FROM sluice.stream s WHERE s.id = p_stream AND s.hold IS NULL
-		AND s.generation = p_generation) THEN
+		AND s.epoch = p_epoch) THEN
 		RETURN false;
 	END IF;
 	WITH RECURSIVE fresh AS MATERIALIZED (
@@ -100,7 +101,7 @@ CREATE OR REPLACE FUNCTION sluice.lanes_add(p_session uuid, p_stream bigint, p_o
 	p_shards text[], p_parents text[], p_startings numeric[], p_roots boolean[], p_done boolean[],
 	p_sinks integer[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-	PERFORM sluice.lanes_put(p_session, p_stream, m.generation, p_own, p_shards, p_parents,
+	PERFORM sluice.lanes_put(p_session, p_stream, m.epoch, p_own, p_shards, p_parents,
 		p_startings, p_roots, p_done, p_sinks)
 	FROM sluice.member m WHERE m.stream = p_stream AND m.session = p_session;
 END $$;
@@ -116,7 +117,7 @@ BEGIN
 	INSERT INTO sluice.audit (stream, at_ms, what, why, who, said, from_generation, to_generation)
 	SELECT s.id, p_at_ms, 'hold', p_why, p_who, p_said, p_from, s.generation
 	FROM sluice.stream s WHERE s.id = p_stream RETURNING id INTO made;
-	UPDATE sluice.stream SET hold = made WHERE id = p_stream;
+	UPDATE sluice.stream SET hold = made, epoch = made WHERE id = p_stream;
 END $$;
 
 CREATE FUNCTION sluice.hold_begin(p_stream bigint, p_generation bigint, p_why text, p_who text,

@@ -18,6 +18,6 @@ CREATE INDEX audit_of ON audit (stream, id);
 CREATE INDEX audit_hold ON audit (hold) WHERE hold IS NOT NULL;
 
 ALTER TABLE stream ADD COLUMN hold INTEGER REFERENCES audit; -- NULL: it is not held
--- That it joined; 0: none, the stream was held.
-ALTER TABLE member ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
-UPDATE member SET generation = (SELECT s.generation FROM stream s WHERE s.id = member.stream);
+ALTER TABLE stream ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0; -- its last hold
+-- That it joined; -1: none, the stream was held, or has been since.
+ALTER TABLE member ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;

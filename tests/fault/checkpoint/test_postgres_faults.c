@@ -27,7 +27,7 @@ static int world_up(void **state)
 	w->stream = stream_named(w->s, "orders");
 	w->sink = sink_named(w->s, "events");
 	assert_ok(store_session_begin(w->s, SESSION_A, "a", "", 10000, err));
-	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 1, true, &lane, 1, &w->sink, 1, err));
+	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 0, true, &lane, 1, &w->sink, 1, err));
 	w->lane = lane.id;
 	*state = w;
 	return 0;

@@ -211,7 +211,7 @@ FIXTURE struct seen claimed(struct store *s, const char *session, int64_t stream
 {
 	struct seen seen = { 0 };
 
-	assert_ok(store_join(s, session, stream, 1, sinks, count, err));
+	assert_ok(store_join(s, session, stream, 0, sinks, count, err));
 	assert_ok(store_lanes_claim(s, session, stream, sinks, count, max, seen_lane, seen_position,
 				    &seen, err));
 	return seen;

@@ -27,7 +27,7 @@ FIXTURE int world_up(void **state)
 	w->other = sink_named(w->s, "lake");
 	for (int i = 0; i < 3; i++)
 		w->lanes[i] = lane_named(i);
-	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 1, true, w->lanes, 3, &w->sink, 1,
+	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 0, true, w->lanes, 3, &w->sink, 1,
 				  err));
 	*state = w;
 	return 0;

@@ -192,11 +192,11 @@ static void a_done_lane_is_nobodys(void **state)
 	struct store_save save = save_of(SESSION_A, 1, moves, 2);
 	struct looked l;
 
-	assert_ok(store_join(w->s, SESSION_A, w->stream, 1, both, 2, err));
+	assert_ok(store_join(w->s, SESSION_A, w->stream, 0, both, 2, err));
 	begin(w, SESSION_B);
-	assert_ok(store_join(w->s, SESSION_B, w->stream, 1, both, 2, err));
+	assert_ok(store_join(w->s, SESSION_B, w->stream, 0, both, 2, err));
 	pair[1] = child_named(11, &pair[0]);
-	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 1, true, pair, 2, both, 2, err));
+	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 0, true, pair, 2, both, 2, err));
 	release(w, SESSION_A, &pair[1]);
 	assert_int_equal(wish(w, SESSION_B, SESSION_A, 1), 1);
 	assert_int_equal(look(w, SESSION_A).wanted[0], pair[0].id);

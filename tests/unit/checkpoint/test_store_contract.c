@@ -62,9 +62,9 @@ static void an_unknown_session_can_do_nothing(void **state)
 	assert_false(done);
 	assert_kind(ERROR_NOT_FOUND, store_session_bury(w->s, SESSION_C, err));
 	assert_kind(ERROR_FENCED, store_save(w->s, &save, err));
-	assert_kind(ERROR_FENCED, store_lanes_add(w->s, SESSION_C, w->stream, 1, true, &lane, 1,
+	assert_kind(ERROR_FENCED, store_lanes_add(w->s, SESSION_C, w->stream, 0, true, &lane, 1,
 						  &w->sink, 1, err));
-	assert_kind(ERROR_FENCED, store_join(w->s, SESSION_C, w->stream, 1, &w->sink, 1, err));
+	assert_kind(ERROR_FENCED, store_join(w->s, SESSION_C, w->stream, 0, &w->sink, 1, err));
 	assert_kind(ERROR_FENCED, store_round(w->s, SESSION_C, &looking, NULL, err));
 	assert_kind(ERROR_FENCED, store_lanes_claim(w->s, SESSION_C, w->stream, &w->sink, 1, 9,
 						    seen_lane, seen_position, &seen, err));
@@ -131,7 +131,7 @@ static void lanes_are_added_once(void **state)
 	snprintf(more[2].parent, sizeof(more[2].parent), "a \"quoted\", {odd} \\ parent");
 	assert_ok(store_session_begin(w->s, SESSION_B, "worker-b", "", 10000, err));
 	for (int twice = 0; twice < 2; twice++) {
-		assert_ok(store_lanes_add(w->s, SESSION_B, w->stream, 1, true, more, 3, both, 2,
+		assert_ok(store_lanes_add(w->s, SESSION_B, w->stream, 0, true, more, 3, both, 2,
 					  err));
 		assert_int_equal(more[0].id, w->lanes[1].id);
 		assert_string_equal(more[0].owner, SESSION_A);
@@ -167,10 +167,10 @@ static void lanes_are_added_once(void **state)
 	assert_ok(store_stream(w->s, "orders", "arn:aws:dynamodb:eu-west-1:1:table/t/stream/x", 0,
 			       &stream, err));
 	assert_true(stream.rooted);
-	assert_kind(ERROR_NOT_FOUND, store_lanes_add(w->s, SESSION_B, w->stream + 1000, 1, true,
+	assert_kind(ERROR_NOT_FOUND, store_lanes_add(w->s, SESSION_B, w->stream + 1000, 0, true,
 						     more, 3, both, 2, err));
 	/* No lanes is a listing, too. */
-	assert_ok(store_lanes_add(w->s, SESSION_B, w->stream, 1, true, NULL, 0, both, 2, err));
+	assert_ok(store_lanes_add(w->s, SESSION_B, w->stream, 0, true, NULL, 0, both, 2, err));
 }
 
 /* Whoever finds a lane once more learns whether there is more to know of it than it says. */
@@ -186,7 +186,7 @@ static void a_lane_tells_that_it_was_begun(void **state)
 	moves[1].done = true;
 	assert_ok(store_save(w->s, &save, err));
 	for (int twice = 0; twice < 2; twice++) {
-		assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 1, true, again, 3, &w->sink,
+		assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 0, true, again, 3, &w->sink,
 					  1, err));
 		assert_true(again[0].begun && again[1].begun);
 		assert_int_equal(again[2].begun, twice);
@@ -199,7 +199,7 @@ static void a_lane_tells_that_it_was_begun(void **state)
 	}
 	for (int i = 0; i < 2; i++)
 		strcpy(children[i].parent, again[i].shard);
-	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 1, true, children, 2, &w->sink, 1,
+	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 0, true, children, 2, &w->sink, 1,
 				  err));
 	assert_true(children[0].waits && !children[1].waits);
 	assert_false(children[0].begun || children[1].begun);
@@ -252,7 +252,7 @@ static void the_furthest_position_is_by_number(void **state)
 	struct store_save save = save_of(SESSION_A, 1, moves, 2);
 	struct seen seen;
 
-	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 1, true, &lane, 1, all, 2, err));
+	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 0, true, &lane, 1, all, 2, err));
 	moves[0].lane = moves[1].lane = lane.id;
 	assert_ok(store_save(w->s, &save, err));
 	bury_a(w);
@@ -340,7 +340,7 @@ static void a_lane_moves_for_its_owner_only(void **state)
 	struct store_save save = save_of(SESSION_B, 1, moves, 2);
 
 	assert_ok(store_session_begin(w->s, SESSION_B, "worker-b", "", 10000, err));
-	assert_ok(store_lanes_add(w->s, SESSION_B, w->stream, 1, true, &mine, 1, &w->sink, 1, err));
+	assert_ok(store_lanes_add(w->s, SESSION_B, w->stream, 0, true, &mine, 1, &w->sink, 1, err));
 	moves[0].lane = mine.id;
 	assert_kind(ERROR_FENCED, store_save(w->s, &save, err));
 	assert_at(w->s, w->stream, mine.id, w->sink, "");
@@ -389,7 +389,7 @@ static void the_dead_do_not_save(void **state)
 	m = move(w, 0, "10", "20");
 	save.number = 2;
 	assert_kind(ERROR_FENCED, store_save(w->s, &save, err));
-	assert_kind(ERROR_FENCED, store_lanes_add(w->s, SESSION_A, w->stream, 1, true, &lane, 1,
+	assert_kind(ERROR_FENCED, store_lanes_add(w->s, SESSION_A, w->stream, 0, true, &lane, 1,
 						  &w->sink, 1, err));
 	assert_ok(store_session_bury(w->s, SESSION_A, err));
 	assert_kind(ERROR_FENCED, store_save(w->s, &save, err));
@@ -406,7 +406,7 @@ static void ten_thousand_moves_are_one_save(void **state)
 
 	for (int i = 0; i < COUNT; i++)
 		lanes[i] = lane_named(100 + i);
-	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 1, true, lanes, COUNT, &w->sink, 1,
+	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 0, true, lanes, COUNT, &w->sink, 1,
 				  err));
 	for (int i = 0; i < COUNT; i++) {
 		moves[i] = move(w, 0, "", "123456789012345678901");

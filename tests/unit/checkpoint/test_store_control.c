@@ -180,8 +180,8 @@ static void the_stored_sinks_get_it(void **state)
 	HEARD h = { .count = 0 };
 
 	begin_b(w);
-	assert_ok(store_join(w->s, SESSION_A, w->stream, 1, &w->sink, 1, err));
-	assert_ok(store_join(w->s, SESSION_B, w->stream, 1, &w->other, 1, err));
+	assert_ok(store_join(w->s, SESSION_A, w->stream, 0, &w->sink, 1, err));
+	assert_ok(store_join(w->s, SESSION_B, w->stream, 0, &w->other, 1, err));
 	put(w, STORE_CONTROL_REWIND, STORE_CONTROL_BEGIN, "1");
 	h = claim(w, SESSION_B, w->other);
 	assert_int_equal(h.count, 0); /* a deployment with other sinks is not served yet */

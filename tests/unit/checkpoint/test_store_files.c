@@ -354,7 +354,7 @@ static void streams_of_files_are_nobodys(void **state)
 	struct store_round_fns fns = { round_stream, round_member, NULL };
 	size_t streams = 0, rounds = 0;
 
-	assert_ok(store_join(w->s, SESSION_A, w->stream, 1, &w->sink, 1, err));
+	assert_ok(store_join(w->s, SESSION_A, w->stream, 0, &w->sink, 1, err));
 	assert_int_equal(claims(w, SESSION_A, id, 2, NULL), 2);
 	assert_ok(store_streams(w->s, count_stream, &streams, err));
 	assert_int_equal(streams, 1);

@@ -279,7 +279,7 @@ static void lanes_that_nobody_has_are_told(void **state)
 
 	memcpy(child.parent, w->lanes[0].shard, sizeof(child.parent));
 	assert_ok(
-		store_lanes_add(w->s, SESSION_A, w->stream, 1, true, &child, 1, &w->sink, 1, err));
+		store_lanes_add(w->s, SESSION_A, w->stream, 0, true, &child, 1, &w->sink, 1, err));
 	moves[1].done = true;
 	save.read_lanes = &w->lanes[0].id;
 	save.read_count = 1;

@@ -146,7 +146,7 @@ static struct round round_of(struct world *w, const char *session)
 
 static void join(struct world *w, const char *session)
 {
-	assert_ok(store_join(w->s, session, w->stream, 1, &w->sink, 1, err));
+	assert_ok(store_join(w->s, session, w->stream, stream_now(w).epoch, &w->sink, 1, err));
 }
 
 struct audit {
@@ -294,17 +294,24 @@ static void a_held_streams_lanes_are_given_to_nobody(void **state)
 	assert_int_equal(r.stream.hold, hold);
 	assert_int_equal(r.stream.hold_why, STORE_HOLD_PAUSE);
 	assert_true(r.stream.served);
-	assert_false(r.stream.stale);
+	assert_true(r.stream.stale);
 	assert_int_equal(r.stream.claimable, 0);
 	assert_int_equal(r.member_count, 2);
 	assert_true(r.members[0].stream_held && r.members[1].stream_held);
 
-	assert_true(goes_on(w, hold)); /* without a reset it is as it was */
+	/* Who has not seen it yet finds out that he has to join again. */
+	assert_true(goes_on(w, hold));
 	r = round_of(w, SESSION_B);
 	assert_int_equal(r.stream.hold, 0);
 	assert_int_equal(r.stream.hold_why, STORE_HOLD_NONE);
-	assert_int_equal(r.stream.claimable, 3);
+	assert_true(r.stream.stale);
+	assert_int_equal(r.stream.claimable, 0);
 	assert_false(r.members[0].stream_held);
+	assert_int_equal(claims(w, SESSION_B), 0);
+	join(w, SESSION_B); /* without a reset all is as it was */
+	r = round_of(w, SESSION_B);
+	assert_false(r.stream.stale);
+	assert_int_equal(r.stream.claimable, 3);
 	assert_int_equal(claims(w, SESSION_B), 3);
 }
 
@@ -317,11 +324,14 @@ static void nothing_is_added_to_a_held_stream(void **state)
 	join(w, SESSION_A);
 	hold = held(w, STORE_HOLD_PAUSE);
 	l.id = 5;
-	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 1, true, &l, 1, &w->sink, 1, err));
+	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 0, true, &l, 1, &w->sink, 1, err));
 	assert_int_equal(l.id, 0);
 	assert_int_equal(lanes_now(w), 3);
 	assert_true(goes_on(w, hold));
-	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 1, true, &l, 1, &w->sink, 1, err));
+	/* What was refused before it may be what this one descends from. */
+	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 0, true, &l, 1, &w->sink, 1, err));
+	assert_int_equal(l.id, 0);
+	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, hold, true, &l, 1, &w->sink, 1, err));
 	assert_true(l.id > 0);
 	assert_int_equal(lanes_now(w), 4);
 }
@@ -392,14 +402,16 @@ static void a_reset_begins_anew(void **state)
 
 	assert_true(goes_on(w, hold));
 	assert_true(round_of(w, SESSION_A).stream.stale);
-	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 1, true, &root, 1, &w->sink, 1, err));
+	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 0, true, &root, 1, &w->sink, 1, err));
 	assert_int_equal(root.id, 0); /* what it found under the old generation */
 	assert_false(stream_now(w).rooted);
-	join(w, SESSION_A); /* a call that comes late */
+	/* A call that comes late. */
+	assert_ok(store_join(w->s, SESSION_A, w->stream, 0, &w->sink, 1, err));
 	assert_true(round_of(w, SESSION_A).stream.stale);
-	assert_ok(store_join(w->s, SESSION_A, w->stream, 2, &w->sink, 1, err));
+	join(w, SESSION_A);
 	assert_false(round_of(w, SESSION_A).stream.stale);
-	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 2, true, &root, 1, &w->sink, 1, err));
+	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, hold, true, &root, 1, &w->sink, 1,
+				  err));
 	assert_true(root.id > before);
 	assert_at(w->s, w->stream, root.id, w->sink, "");
 	assert_true(stream_now(w).rooted);

@@ -66,7 +66,7 @@ static void add_shards(struct month *m, const struct store_lane *parents, struct
 		if (parents)
 			memcpy(out[i].parent, parents[i].shard, sizeof(out[i].parent));
 	}
-	assert_ok(store_lanes_add(m->w->s, m->session, m->stream, 1, true, out, SHARDS, &m->w->sink,
+	assert_ok(store_lanes_add(m->w->s, m->session, m->stream, 0, true, out, SHARDS, &m->w->sink,
 				  1, err));
 }
 

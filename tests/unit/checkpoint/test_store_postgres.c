@@ -322,7 +322,7 @@ static void a_kill_orders_itself_with_beats_and_saves(void **state)
 	saver.sink = sink_named(watcher, "events");
 	assert_ok(store_session_begin(saver.s, SESSION_A, "a", "", 10000, err));
 	assert_ok(store_session_begin(watcher, SESSION_B, "b", "", 10000, err));
-	assert_ok(store_lanes_add(saver.s, SESSION_A, stream, 1, true, &lane, 1, &saver.sink, 1,
+	assert_ok(store_lanes_add(saver.s, SESSION_A, stream, 0, true, &lane, 1, &saver.sink, 1,
 				  err));
 	saver.lane = lane.id;
 	pthread_create(&threads[0], NULL, save_until_fenced, &saver);
@@ -364,7 +364,7 @@ static void *claim_once(void *arg)
 {
 	struct claimer *c = arg;
 
-	c->ok = store_join(c->s, c->session, c->stream, 1, &c->sink, 1, &c->err) &&
+	c->ok = store_join(c->s, c->session, c->stream, 0, &c->sink, 1, &c->err) &&
 		store_lanes_claim(c->s, c->session, c->stream, &c->sink, 1, c->max, seen_lane,
 				  seen_position, &c->seen, &c->err);
 	return NULL;
@@ -385,7 +385,7 @@ static void a_free_lane_goes_to_one(void **state)
 	for (int i = 0; i < LANES; i++)
 		lanes[i] = lane_named(i);
 	assert_ok(store_session_begin(s, SESSION_A, "a", "", 10000, err));
-	assert_ok(store_lanes_add(s, SESSION_A, stream, 1, true, lanes, LANES, &sink, 1, err));
+	assert_ok(store_lanes_add(s, SESSION_A, stream, 0, true, lanes, LANES, &sink, 1, err));
 	assert_ok(store_session_bury(s, SESSION_A, err));
 	for (int round = 0; round < ROUNDS; round++) {
 		size_t total = 0;
@@ -443,7 +443,7 @@ static void a_chain_goes_to_one(void **state)
 			snprintf(lanes[i].parent, STORE_SHARD_SIZE, "%s", lanes[i - CHAINS].shard);
 	}
 	assert_ok(store_session_begin(s, SESSION_A, "a", "", 10000, err));
-	assert_ok(store_lanes_add(s, SESSION_A, stream, 1, false, lanes, (size_t)CHAINS * LENGTH,
+	assert_ok(store_lanes_add(s, SESSION_A, stream, 0, false, lanes, (size_t)CHAINS * LENGTH,
 				  &sink, 1, err));
 	for (int i = 0; i < CLAIMERS; i++) {
 		struct claimer *c = &claimers[i];
@@ -513,8 +513,8 @@ static void a_round_waits_for_no_lock(void **state)
 
 	(void)state;
 	assert_ok(store_session_begin(s, SESSION_A, "a", "", 10000, err));
-	assert_ok(store_join(s, SESSION_A, stream, 1, &sink, 1, err));
-	assert_ok(store_lanes_add(s, SESSION_A, stream, 1, true, &lane, 1, &sink, 1, err));
+	assert_ok(store_join(s, SESSION_A, stream, 0, &sink, 1, err));
+	assert_ok(store_lanes_add(s, SESSION_A, stream, 0, true, &lane, 1, &sink, 1, err));
 	holder = PQconnectdb(url);
 	res = PQexec(holder, "BEGIN; SELECT FROM sluice.session FOR UPDATE; "
 			     "SELECT FROM sluice.stream FOR UPDATE; "
@@ -573,14 +573,14 @@ static void wishes_do_not_disturb_saves(void **state)
 	for (int i = 0; i < LANES; i++)
 		r.lanes[i] = lane_named(i);
 	assert_ok(store_session_begin(s, SESSION_A, "a", "", 10000, err));
-	assert_ok(store_join(s, SESSION_A, stream, 1, &sink, 1, err));
-	assert_ok(store_lanes_add(s, SESSION_A, stream, 1, true, r.lanes, LANES, &sink, 1, err));
+	assert_ok(store_join(s, SESSION_A, stream, 0, &sink, 1, err));
+	assert_ok(store_lanes_add(s, SESSION_A, stream, 0, true, r.lanes, LANES, &sink, 1, err));
 	pthread_create(&thread, NULL, save_reads, &r);
 	for (int i = 0; i < WISHES; i++) {
 		snprintf(session, sizeof(session), "dddddddd-0000-4000-8000-0000000000%02x",
 			 (unsigned char)i);
 		assert_ok(store_session_begin(s, session, "d", "", 10000, err));
-		assert_ok(store_join(s, session, stream, 1, &sink, 1, err));
+		assert_ok(store_join(s, session, stream, 0, &sink, 1, err));
 		assert_ok(store_lanes_wish(s, session, SESSION_A, stream, LANES, &wished, err));
 		assert_ok(store_session_bury(s, session, err)); /* and the next may wish */
 		total += wished;
@@ -613,7 +613,7 @@ static void one_save_over_two_connections_counts_once(void **state)
 
 	(void)state;
 	assert_ok(store_session_begin(one, SESSION_A, "a", "", 10000, err));
-	assert_ok(store_lanes_add(one, SESSION_A, stream, 1, true, &lane, 1, &sink, 1, err));
+	assert_ok(store_lanes_add(one, SESSION_A, stream, 0, true, &lane, 1, &sink, 1, err));
 	m.lane = lane.id;
 	assert_ok(store_save(one, &save, err));
 	assert_ok(store_save(two, &save, err));

@@ -153,7 +153,7 @@ static void save_until_killed(int out)
 	char text[24];
 
 	assert_ok(store_session_begin(s, SESSION_A, "w", "", 10000, err));
-	assert_ok(store_lanes_add(s, SESSION_A, stream, 1, true, &lane, 1, &sink, 1, err));
+	assert_ok(store_lanes_add(s, SESSION_A, stream, 0, true, &lane, 1, &sink, 1, err));
 	for (uint64_t n = 1;; n++) {
 		struct store_move m = { .lane = lane.id, .sink = sink };
 		struct store_save save = {

@@ -186,7 +186,7 @@ static void ten_thousand_lanes_are_one_transaction(void **state)
 
 	for (int i = 0; i < MANY; i++)
 		lanes[i] = lane_named(1000 + i);
-	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 1, true, lanes, MANY, &w->sink, 1,
+	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 0, true, lanes, MANY, &w->sink, 1,
 				  err));
 	for (int i = 0; i < MANY; i++)
 		places[i] = (struct store_pending){

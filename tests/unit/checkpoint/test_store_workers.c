@@ -9,9 +9,9 @@ static void a_stream_has_one_set_of_sinks(void **state)
 	int32_t both[3] = { w->other, w->sink, w->other }, same[2] = { w->sink, w->other };
 	struct looked l;
 
-	assert_ok(store_join(w->s, SESSION_A, w->stream, 1, both, 3, err));
+	assert_ok(store_join(w->s, SESSION_A, w->stream, 0, both, 3, err));
 	assert_ok(
-		store_join(w->s, SESSION_A, w->stream, 1, same, 2, err)); /* again, in any order */
+		store_join(w->s, SESSION_A, w->stream, 0, same, 2, err)); /* again, in any order */
 	begin_joined(w, SESSION_B);
 	assert_true(look(w, SESSION_A).streams[0].served);
 	l = look(w, SESSION_B);
@@ -27,7 +27,7 @@ static void a_stream_has_one_set_of_sinks(void **state)
 
 	/* A third one has the stored set: it stays while that one lives. */
 	begin(w, SESSION_C);
-	assert_ok(store_join(w->s, SESSION_C, w->stream, 1, same, 2, err));
+	assert_ok(store_join(w->s, SESSION_C, w->stream, 0, same, 2, err));
 	kill_session(w, SESSION_A);
 	assert_false(look(w, SESSION_B).streams[0].served);
 	kill_session(w, SESSION_C); /* dead is enough, buried or not */
@@ -43,7 +43,7 @@ static void a_set_is_free_for_who_joins_after_it(void **state)
 	struct world *w = *state;
 	int32_t both[2] = { w->sink, w->other };
 
-	assert_ok(store_join(w->s, SESSION_A, w->stream, 1, both, 2, err));
+	assert_ok(store_join(w->s, SESSION_A, w->stream, 0, both, 2, err));
 	assert_ok(store_session_bury(w->s, SESSION_A, err));
 	begin_joined(w, SESSION_B);
 	assert_claims(w, SESSION_B, 9, w->lanes[0].id, w->lanes[1].id, w->lanes[2].id);
@@ -56,8 +56,8 @@ static void what_is_done_depends_on_the_set(void **state)
 	struct store_lane lane = lane_named(9);
 	struct seen seen;
 
-	assert_ok(store_join(w->s, SESSION_A, w->stream, 1, both, 2, err));
-	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 1, true, &lane, 1, both, 2, err));
+	assert_ok(store_join(w->s, SESSION_A, w->stream, 0, both, 2, err));
+	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 0, true, &lane, 1, both, 2, err));
 	finish_lane(w, SESSION_A, 1, lane.id);
 	assert_false(stored(w, lane.id).done); /* one of two */
 	assert_ok(store_session_bury(w->s, SESSION_A, err));
@@ -101,7 +101,7 @@ static void a_sink_that_went_holds_up_nothing(void **state)
 	int32_t both[2] = { w->sink, w->other };
 	struct store_lane lane = lane_named(9);
 
-	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 1, true, &lane, 1, both, 2, err));
+	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, 0, true, &lane, 1, both, 2, err));
 	join(w, SESSION_A); /* with one sink only */
 	finish_lane(w, SESSION_A, 1, lane.id);
 	assert_true(stored(w, lane.id).done);
@@ -118,9 +118,9 @@ static void a_round_counts(void **state)
 
 	join(w, SESSION_A);
 	begin_joined(w, SESSION_B);
-	assert_ok(store_join(w->s, SESSION_A, elsewhere, 1, &w->sink, 1, err));
+	assert_ok(store_join(w->s, SESSION_A, elsewhere, 0, &w->sink, 1, err));
 	assert_ok(
-		store_lanes_add(w->s, SESSION_A, elsewhere, 1, true, &there, 1, &w->sink, 1, err));
+		store_lanes_add(w->s, SESSION_A, elsewhere, 0, true, &there, 1, &w->sink, 1, err));
 	add(w, SESSION_B, true, more, 2);
 	add(w, SESSION_A, false, &more[2], 1);
 	assert_int_equal(wish(w, SESSION_B, SESSION_A, 2), 2);
@@ -171,14 +171,14 @@ static void one_lists_until_it_is_gone(void **state)
 	join(w, SESSION_A);
 	begin_joined(w, SESSION_B);
 	begin(w, SESSION_C); /* not served, so never a lister */
-	assert_ok(store_join(w->s, SESSION_C, w->stream, 1, both, 2, err));
+	assert_ok(store_join(w->s, SESSION_C, w->stream, 0, both, 2, err));
 	for (int rounds = 0; rounds < 2; rounds++) {
 		assert_false(look(w, SESSION_C).streams[0].lister);
 		assert_false(look(w, SESSION_B).streams[0].lister);
 		assert_true(look(w, SESSION_A).streams[0].lister);
 	}
 	kill_session(w, SESSION_A);
-	assert_ok(store_join(w->s, SESSION_C, w->stream, 1, both, 2, err));
+	assert_ok(store_join(w->s, SESSION_C, w->stream, 0, both, 2, err));
 	assert_false(look(w, SESSION_C).streams[0].lister);
 	assert_true(look(w, SESSION_B).streams[0].lister);
 	assert_true(look(w, SESSION_B).streams[0].lister);
@@ -196,7 +196,7 @@ static void who_leaves_serves_no_longer(void **state)
 
 	join(w, SESSION_A);
 	begin_joined(w, SESSION_B);
-	assert_ok(store_join(w->s, SESSION_A, elsewhere, 1, &w->sink, 1, err));
+	assert_ok(store_join(w->s, SESSION_A, elsewhere, 0, &w->sink, 1, err));
 	for (int i = 0; i < 2; i++) { /* again is fine */
 		assert_ok(store_leave(w->s, SESSION_A, w->stream, err));
 		l = look(w, SESSION_A);
@@ -284,7 +284,7 @@ static void who_is_near_is_watched(void **state)
 	if (store_exclusive(w->s))
 		return; /* who else is in the file is dead */
 	assert_ok(store_stream(w->s, "others", "arn:others", 0, &other, err));
-	assert_ok(store_join(w->s, SESSION_B, other.id, 1, &w->sink, 1, err));
+	assert_ok(store_join(w->s, SESSION_B, other.id, 0, &w->sink, 1, err));
 	assert_ok(store_sessions_near(w->s, SESSION_A, all, 4, &count, err));
 	assert_int_equal(count, 1);
 	assert_string_equal(all[0].id, SESSION_A);
@@ -321,9 +321,9 @@ static void a_stream_under_two_names_is_seen(void **state)
 			       &twin, err));
 	assert_ok(store_stream(w->s, "other", "arn:other", 0, &other, err));
 	assert_int_not_equal(twin.id, w->stream);
-	assert_ok(store_join(w->s, SESSION_B, other.id, 1, &w->sink, 1, err));
+	assert_ok(store_join(w->s, SESSION_B, other.id, 0, &w->sink, 1, err));
 	assert_twins(w, SESSION_A, ""); /* a name that was used once does no harm */
-	assert_ok(store_join(w->s, SESSION_B, twin.id, 1, &w->sink, 1, err));
+	assert_ok(store_join(w->s, SESSION_B, twin.id, 0, &w->sink, 1, err));
 	assert_twins(w, SESSION_A, "orders twin;");
 	assert_twins(w, SESSION_B, "twin orders;");
 	kill_session(w, SESSION_B);

@@ -63,7 +63,7 @@ FIXTURE void begin(struct world *w, const char *session)
 
 FIXTURE void join(struct world *w, const char *session)
 {
-	assert_ok(store_join(w->s, session, w->stream, 1, &w->sink, 1, err));
+	assert_ok(store_join(w->s, session, w->stream, 0, &w->sink, 1, err));
 }
 
 FIXTURE void begin_joined(struct world *w, const char *session)
@@ -97,7 +97,7 @@ FIXTURE void add(struct world *w, const char *session, bool own, struct store_la
 		 size_t count)
 {
 	assert_ok(
-		store_lanes_add(w->s, session, w->stream, 1, own, lanes, count, &w->sink, 1, err));
+		store_lanes_add(w->s, session, w->stream, 0, own, lanes, count, &w->sink, 1, err));
 }
 
 FIXTURE void release(struct world *w, const char *session, const struct store_lane *lane)

@@ -45,7 +45,7 @@ static void begin(bool rolls)
 	t.now_ms = 1000;
 	core_init(&t.core, &settings);
 	for (unsigned i = 0; i < 2; i++)
-		t.sinks[i] = core_add_sink(&t.core, rolls);
+		t.sinks[i] = core_add_sink(&t.core, rolls ? SINK_ROLL : SINK_IMMEDIATE);
 	t.stream = core_add_files(&t.core, t.sinks, 2);
 }
 

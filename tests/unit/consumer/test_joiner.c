@@ -113,7 +113,7 @@ static void assert_told(struct world *w, const char *name, int64_t stream, const
 	struct told told = { 0 };
 	bool waits;
 
-	assert_ok(store_join(w->s, SESSION_A, stream, 2, &w->sink, 1, err));
+	assert_ok(store_join(w->s, SESSION_A, stream, 0, &w->sink, 1, err));
 	assert_ok(store_control_claim(w->s, SESSION_A, &of, 1, T, &waits, saw_event, &told, err));
 	assert_string_equal(told.text, wanted);
 }

@@ -46,12 +46,11 @@ static bool sessions(struct store *s, const char *near, struct store_session *ou
 	return away(err);
 }
 
-static bool lanes_add(struct store *s, const char *session, int64_t stream, uint64_t generation,
-		      bool own, struct store_lane *lanes, size_t count, const int32_t *sinks,
+static bool lanes_add(struct store *s, const char *session, int64_t stream, int64_t epoch, bool own,
+		      struct store_lane *lanes, size_t count, const int32_t *sinks,
 		      size_t sink_count, struct error *err)
 {
-	(void)s, (void)session, (void)stream, (void)generation, (void)own, (void)sinks,
-		(void)sink_count;
+	(void)s, (void)session, (void)stream, (void)epoch, (void)own, (void)sinks, (void)sink_count;
 	if (!atomic_load(&takes_lanes))
 		return away(err);
 	for (size_t i = 0; i < count; i++) {

@@ -1,0 +1,204 @@
+/* All lanes of a stream that is held leave, also those that stand still. */
+#include "tests/unit/consumer/core_world.h"
+
+static void hold(void)
+{
+	feed((struct core_event){ .type = CORE_HOLD });
+}
+
+static void all_of_a_held_stream_leaves(void **state)
+{
+	uint32_t idle, out, parent, child;
+
+	(void)state;
+	begin(false, 0);
+	out = add(CORE_NONE);
+	parent = add(CORE_NONE);
+	tick();
+	child = add(parent);
+	idle = add(CORE_NONE);
+	hold();
+	assert_true(did(CORE_RELEASED, idle));
+	assert_false(did(CORE_FETCH, CORE_NONE));
+	page(out, 1, false);
+	assert_false(did(CORE_RELEASED, out));
+	answer(out, 0);
+	saved();
+	assert_true(did(CORE_RELEASED, out));
+	page(parent, 0, false);
+	assert_true(did(CORE_RELEASED, parent));
+	assert_true(did(CORE_RELEASED, child));
+	core_release(&t.core);
+}
+
+static void its_rolls_are_asked_for(void **state)
+{
+	uint32_t lane;
+
+	(void)state;
+	begin(true, 0);
+	lane = add(CORE_NONE);
+	tick();
+	page(lane, 1, false);
+	answer(lane, 7);
+	page(lane, 0, false);
+	hold();
+	assert_true(did(CORE_PREPARE, CORE_NONE));
+	prepared(7, 1);
+	saved();
+	assert_false(did(CORE_RELEASED, lane));
+	finished(7);
+	assert_true(did(CORE_RELEASED, lane));
+	core_release(&t.core);
+}
+
+static void what_stands_at_a_gap_leaves_once_it_is_recorded(void **state)
+{
+	uint32_t before, after;
+
+	(void)state;
+	begin(false, 0);
+	before = add(CORE_NONE);
+	after = add(CORE_NONE);
+	tick();
+	fail_with(before, ERROR_TRIMMED);
+	gap(before, false);
+	hold();
+	assert_true(did(CORE_RELEASED, before));
+	fail_with(after, ERROR_TRIMMED); /* while it is on its way out */
+	tick();
+	assert_false(did(CORE_RELEASED, after));
+	gap(after, false);
+	assert_true(did(CORE_RELEASED, after));
+	core_drop_lane(&t.core, before);
+	core_drop_lane(&t.core, after);
+	core_release(&t.core);
+}
+
+static void behind_an_accepted_gap_it_leaves_too(void **state)
+{
+	uint32_t lane;
+
+	(void)state;
+	begin(false, 0);
+	lane = add(CORE_NONE);
+	tick();
+	fail_with(lane, ERROR_TRIMMED);
+	hold();
+	assert_false(did(CORE_RELEASED, lane));
+	gap(lane, true);
+	assert_true(did(CORE_RELEASED, lane));
+	assert_false(did(CORE_FETCH, CORE_NONE));
+	core_release(&t.core);
+}
+
+/* Its descendants too: they wait for a lane that ends never. */
+static void what_stands_for_good_leaves(void **state)
+{
+	uint32_t invalid, stopped, child;
+
+	(void)state;
+	begin(false, 0);
+	invalid = add(CORE_NONE);
+	stopped = add(CORE_NONE);
+	child = add(stopped);
+	tick();
+	fail_with(invalid, ERROR_INVALID);
+	feed((struct core_event){ .type = CORE_PAGE, .lane = stopped, .stopped = true });
+	hold();
+	assert_true(did(CORE_RELEASED, invalid));
+	assert_true(did(CORE_RELEASED, stopped));
+	assert_true(did(CORE_RELEASED, child));
+	core_release(&t.core);
+}
+
+static void what_is_closed_ends_and_its_children_leave(void **state)
+{
+	uint32_t parent, child;
+
+	(void)state;
+	begin(false, 0);
+	parent = add(CORE_NONE);
+	child = add(parent);
+	tick();
+	page(parent, 1, true);
+	assert_true(did(CORE_DISCOVER, parent));
+	hold();
+	assert_true(did(CORE_RELEASED, child));
+	assert_false(did(CORE_RELEASED, parent));
+	answer(parent, 0);
+	assert_true(did(CORE_SAVE, CORE_NONE));
+	assert_true(t.core.save.moves[0].move.done);
+	saved();
+	feed((struct core_event){ .type = CORE_CHILDREN, .lane = parent });
+	assert_true(did(CORE_ENDED, parent));
+	assert_false(did(CORE_FETCH, CORE_NONE));
+	core_release(&t.core);
+}
+
+static void one_that_closes_on_its_way_out_ends(void **state)
+{
+	uint32_t parent, child;
+
+	(void)state;
+	begin(false, 0);
+	parent = add(CORE_NONE);
+	child = add(parent);
+	tick();
+	hold();
+	page(parent, 0, true);
+	assert_false(did(CORE_FETCH, CORE_NONE));
+	assert_true(did(CORE_RELEASED, child));
+	assert_int_equal(t.core.lanes[parent].state, LANE_ENDED);
+	core_release(&t.core);
+}
+
+static void what_comes_late_to_a_held_stream_leaves(void **state)
+{
+	uint32_t lane;
+
+	(void)state;
+	begin(false, 0);
+	hold();
+	lane = add(CORE_NONE);
+	tick();
+	assert_true(did(CORE_RELEASED, lane));
+	assert_false(did(CORE_FETCH, CORE_NONE));
+	core_drop_lane(&t.core, lane);
+	core_remove_stream(&t.core, 0);
+	core_release(&t.core);
+}
+
+static void other_streams_go_on(void **state)
+{
+	struct pacing_limits limits = { .min_ms = 50, .max_ms = 50 };
+	struct core_lane_start start = { .parent = CORE_NONE, .store_id = 2 };
+	uint32_t held, other;
+
+	(void)state;
+	begin(false, 0);
+	held = add(CORE_NONE);
+	start.stream = core_add_stream(&t.core, &limits, &t.sink, 1);
+	other = core_add_lane(&t.core, &start, t.now_ms);
+	hold();
+	assert_true(did(CORE_RELEASED, held));
+	assert_true(did(CORE_FETCH, other));
+	core_release(&t.core);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(all_of_a_held_stream_leaves),
+		cmocka_unit_test(its_rolls_are_asked_for),
+		cmocka_unit_test(what_stands_at_a_gap_leaves_once_it_is_recorded),
+		cmocka_unit_test(behind_an_accepted_gap_it_leaves_too),
+		cmocka_unit_test(what_stands_for_good_leaves),
+		cmocka_unit_test(what_is_closed_ends_and_its_children_leave),
+		cmocka_unit_test(one_that_closes_on_its_way_out_ends),
+		cmocka_unit_test(what_comes_late_to_a_held_stream_leaves),
+		cmocka_unit_test(other_streams_go_on),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
