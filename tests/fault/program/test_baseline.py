@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """`start: baseline`, over exports of all lengths and over kills (joins.py)."""
 
-import time
 import unittest
 
 from exporting import HOUR
@@ -19,6 +18,12 @@ class Baseline(Joins):
         self.wait_rows(worker, lambda rows: any(one in row for row in rows for one in beyond),
                        status)
 
+    @staticmethod
+    def wait_clock(worker, ahead):
+        """It knows AWS's time, which was at least an hour ahead before."""
+        worker.wait_for(lambda: worker.metric("sluice_aws_clock_offset_seconds") > ahead,
+                        "it knows the time", DEADLINE)
+
     def baseline(self, length):
         emulator = self.exporting(f"{TABLE}:records=150:rate=20")
         some = [self.joined(emulator) for _ in range(3)]
@@ -30,7 +35,8 @@ class Baseline(Joins):
         self.wait_status(some[0], "running")
         if length:
             self.move(emulator, length)
-            time.sleep(2 * EVERY)
+            for worker in some:
+                self.wait_clock(worker, length)
             emulator.control("clear", id=rule)
         for status in ("loading", "complete"):
             victim = self.rng.choice(some)

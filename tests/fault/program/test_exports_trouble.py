@@ -6,6 +6,7 @@ import unittest
 
 import exporting
 from exporting import MINUTE, TABLE
+from world import DEADLINE
 
 
 class Trouble(exporting.Exports):
@@ -95,9 +96,10 @@ class Trouble(exporting.Exports):
         client(True)
         self.moving(emulator, 5 * MINUTE)
         self.wait_rows(worker, lambda rows: "incremental failed false" in rows, "a gap")
+        lost = "changes can never be exported"
+        worker.wait_for(lambda: lost in self.log(worker), "it is named", DEADLINE)
         time.sleep(1)
-        text = self.log(worker)
-        self.assertEqual(text.count("changes can never be exported"), 1)
+        self.assertEqual(self.log(worker).count(lost), 1)
         self.assertIn("begin anew with a full export", worker.run("export", "status").stdout)
         worker.wait_metric("sluice_export_gaps_total", 1)
         begun = len(self.rows("id"))
