@@ -4,6 +4,10 @@
 #include "base/memory.h"
 #include "sinks/kafka_flight.h"
 
+/* A part of a flight is produced within so long, which a thousand records need a tenth of. Far less
+ * than librdkafka takes to come back after a timeout. */
+#define PART_MS 20
+
 /* One call's worth of producing: what does not change from record to record. */
 struct producing {
 	struct flight *flight;
@@ -173,6 +177,29 @@ void kafka_flight_why(struct flight *f, bool stopped, struct error *err)
 		kafka_trouble_set(f->sink, err->message);
 }
 
+/* Of a transaction all get in or none. */
+static bool is_late(const struct flight *f, int64_t begun_ms)
+{
+	return !f->sink->transactions && clock_boot_ms(f->sink->host->clock) - begun_ms > PART_MS;
+}
+
+/* From record `next` on, as far as it goes in one part; the caller holds `unanswered`. */
+static void send_part(struct flight *f)
+{
+	const struct delivery *d = f->delivery;
+	int64_t begun_ms = clock_boot_ms(f->sink->host->clock);
+	struct producing p;
+	size_t first = f->next;
+
+	producing_init(&p, f, kafka_channel_of(f->sink, d->reader));
+	for (; f->next < f->end; f->next++) {
+		if (!d->payloads[f->next].p)
+			continue;
+		if ((f->next > first && is_late(f, begun_ms)) || !produce(&p, f->next))
+			return;
+	}
+}
+
 static void answer_bad(struct flight *f, enum sink_answer_kind kind, size_t i)
 {
 	struct error err = { 0 };
@@ -224,6 +251,11 @@ static bool land(struct flight *f)
 	}
 	if (first == KAFKA_NONE && f->alone)
 		return alone_next(f);
+	if (first == KAFKA_NONE && f->next < f->end) {
+		atomic_store_explicit(&f->unanswered, 1, memory_order_relaxed);
+		send_part(f);
+		return true;
+	}
 	if (first == KAFKA_NONE) {
 		answer_taken(f);
 	} else if (!kafka_error_is_records(code)) {
@@ -290,18 +322,13 @@ struct flight *kafka_flight_new(struct sink *s, struct delivery *d)
 
 void kafka_flight_send(struct flight *f)
 {
-	const struct delivery *d = f->delivery;
-	struct producing p;
-
 	f->failed = f->stopped = f->accused = KAFKA_NONE;
 	f->stopped_err.kind = ERROR_NONE;
 	f->sent = NULL;
 	f->torn = false;
+	f->next = f->delivery->first;
 	atomic_store_explicit(&f->unanswered, 1, memory_order_relaxed);
-	producing_init(&p, f, kafka_channel_of(f->sink, d->reader));
-	for (size_t i = d->first; i < f->end; i++)
-		if (d->payloads[i].p && !produce(&p, i))
-			break;
+	send_part(f);
 	release(f);
 }
 

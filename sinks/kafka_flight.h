@@ -9,14 +9,18 @@
  *
  * `unanswered` counts messages without a report, and one more while somebody still produces: who
  * brings it to zero goes on with the flight. Until then `failed…` is the reporting thread's and
- * `stopped…` the producing thread's. */
+ * `stopped…` the producing thread's.
+ *
+ * A message times out by when it was produced. Were a flight produced slowly, its first messages
+ * could time out and its last ones get in, ahead of them: so what is late waits, as another part of
+ * the flight, for the answers to the part before it. */
 struct flight {
 	struct sink *sink;
 	struct delivery *delivery;
 	_Atomic size_t unanswered;
 	size_t bytes; /* in flight */
 	bool alone;
-	size_t next;   /* alone: the record after the one in flight */
+	size_t next;   /* the record after the part in flight, alone: after the one in flight */
 	size_t failed; /* first record with a bad report; NONE */
 	rd_kafka_resp_err_t failed_code;
 	const rd_kafka_topic_t *failed_topic;

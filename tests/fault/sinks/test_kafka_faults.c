@@ -115,6 +115,56 @@ static void test_fails_from_the_first_failed_record(void **state)
 	delivery_free(d);
 }
 
+/* A tenth of a second goes by at each look. */
+static int64_t slow_boot_ms(const struct clock *c)
+{
+	static _Atomic int64_t now_ms;
+
+	(void)c;
+	return atomic_fetch_add(&now_ms, 100);
+}
+
+/* What is produced so slowly that its beginning may time out alone goes in parts: while one part is
+ * not in, nothing of what comes behind it is. */
+static void test_what_is_slow_does_not_overtake(void **state)
+{
+	struct world *w = world_new(1);
+	struct delivery *d = delivery_new(0, 40, 7, 100);
+	struct sink_answer a;
+	struct seen *seen;
+	size_t count, n = 1;
+
+	(void)state;
+	w->clock.boot_ms = slow_boot_ms;
+	((struct str *)(uintptr_t)d->payloads)[4].p = NULL;
+	world_topic(w, "t", 1);
+	world_open(w);
+	inject(w, 3,
+	       (const rd_kafka_resp_err_t[]){ RD_KAFKA_RESP_ERR_NO_ERROR,
+					      RD_KAFKA_RESP_ERR_NO_ERROR,
+					      RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED });
+	a = write_and_wait(w, d, 0);
+	assert_int_equal(a.kind, SINK_FAILED);
+	assert_int_equal(a.first, 2);
+	seen = world_consume(w, "t", 1, &count);
+	assert_int_equal(count, 2);
+	free(seen);
+	for (; a.kind == SINK_FAILED && n < ANSWERS_MAX - 2; n++) {
+		rd_kafka_metadata(w->sink->channels[0]->rk, 1, NULL,
+				  &(const struct rd_kafka_metadata *){ NULL }, 1000);
+		d->first = a.first;
+		a = write_and_wait(w, d, n);
+	}
+	assert_int_equal(a.kind, SINK_TAKEN);
+	seen = world_consume(w, "t", 1, &count);
+	assert_int_equal(count, 39);
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(seen[i].n, i < 4 ? i : i + 1);
+	free(seen);
+	world_free(w);
+	delivery_free(d);
+}
+
 static void test_too_large_for_us(void **state)
 {
 	struct world *w = world_new(1);
@@ -445,6 +495,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_passing_errors),
 		cmocka_unit_test(test_fails_from_the_first_failed_record),
+		cmocka_unit_test(test_what_is_slow_does_not_overtake),
 		cmocka_unit_test(test_too_large_for_us),
 		cmocka_unit_test(test_the_culprit_of_a_refused_request),
 		cmocka_unit_test(test_alone_and_innocent),
