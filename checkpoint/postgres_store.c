@@ -323,6 +323,7 @@ const struct store_ops store_postgres = {
 	.hold = postgres_stream_hold,
 	.owned = postgres_stream_owned,
 	.reset = postgres_stream_reset,
+	.rewind = postgres_stream_rewind,
 	.go_on = postgres_stream_go_on,
 	.audit = postgres_audit,
 	.join = postgres_join,
@@ -350,4 +351,5 @@ const struct store_ops store_postgres = {
 	.gap_close = postgres_gap_close,
 	.exports = &store_exports_postgres,
 	.control = &store_control_postgres,
+	.savepoints = &store_savepoints_postgres,
 };

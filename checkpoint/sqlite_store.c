@@ -495,6 +495,7 @@ const struct store_ops store_sqlite = {
 	.hold = sqlite_stream_hold,
 	.owned = sqlite_stream_owned,
 	.reset = sqlite_stream_reset,
+	.rewind = sqlite_stream_rewind,
 	.go_on = sqlite_stream_go_on,
 	.audit = sqlite_audit,
 	.join = sqlite_join,
@@ -522,4 +523,5 @@ const struct store_ops store_sqlite = {
 	.gap_close = sqlite_gap_close,
 	.exports = &store_exports_sqlite,
 	.control = &store_control_sqlite,
+	.savepoints = &store_savepoints_sqlite,
 };

@@ -330,7 +330,7 @@ static const char *const gap_kinds[] = { "trimmed", "vanished", "orphan", "reena
 static const char *const gap_states[] = { "open", "accepted", "closed" };
 static const char *const gap_hows[] = { "", "oldest", "resume", "repair" };
 static const char *const hold_whys[] = { "", "pause", "baseline", "repair", "rewind" };
-static const char *const audit_whats[] = { "hold", "reset", "go on" };
+static const char *const audit_whats[] = { "hold", "reset", "rewind", "go on" };
 
 const char *store_gap_kind_name(enum store_gap_kind kind)
 {

@@ -390,7 +390,7 @@ bool store_gap_close(struct store *s, int64_t id, enum store_gap_how how, const 
  * also the ones that stand still, or by burial; saves go on until then. Once all are free the
  * stream can be reset, and when the hold ends its members join it again.
  *
- *     hold ─ (owned 0) ─ [reset] ─ go on
+ *     hold ─ (owned 0) ─ [reset, or rewind (savepoints.h)] ─ go on
  *
  * Each is one call, may be sent again after RETRY, and is written down in the audit. All times are
  * AWS time, given by the caller: the store has no clock. */
@@ -426,7 +426,12 @@ bool store_stream_reset(struct store *s, int64_t stream, struct store_reset *res
 bool store_stream_go_on(struct store *s, int64_t stream, int64_t hold, const char *who,
 			int64_t at_ms, bool *ended, struct error *err) MUST_CHECK;
 
-enum store_audit_what { STORE_AUDIT_HOLD, STORE_AUDIT_RESET, STORE_AUDIT_GO_ON };
+enum store_audit_what {
+	STORE_AUDIT_HOLD,
+	STORE_AUDIT_RESET,
+	STORE_AUDIT_REWIND,
+	STORE_AUDIT_GO_ON
+};
 const char *store_audit_what_name(enum store_audit_what what);
 struct store_audit { /* who did what to a stream */
 	int64_t id, stream, at_ms;
@@ -435,8 +440,10 @@ struct store_audit { /* who did what to a stream */
 	enum store_hold_why why;
 	const char *who, *said;
 	uint64_t from_generation, to_generation;
-	int64_t from_ms, to_ms; /* of a reset: how far its lanes were (0: nowhere), its start_ms */
-	uint32_t lanes;         /* the same: that went */
+	/* Of a reset or a rewind: how far its lanes were (0: nowhere), the stream's start or the
+	 * oldest place; the lanes that went, or were set. */
+	int64_t from_ms, to_ms;
+	uint32_t lanes;
 };
 #define STORE_AUDIT_KEPT_MS (366LL * 24 * 60 * 60 * 1000)
 typedef void store_audit_fn(void *arg, const struct store_audit *a);
