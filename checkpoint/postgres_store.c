@@ -62,6 +62,17 @@ static bool session_bury(struct store *s, const char *id, struct error *err)
 }
 
 /* --- sinks and streams --- */
+static bool sinks(struct store *s, store_sink_fn *fn, void *arg, struct error *err)
+{
+	AUTO(pg_result)
+	PGresult *res = postgres_call(postgres_of(s), err,
+				      "SELECT id, name FROM sluice.sink ORDER BY id", "");
+
+	for (int i = 0; i < PQntuples(res); i++)
+		fn(arg, (int32_t)value_int(res, i, 0), PQgetvalue(res, i, 1));
+	return res != NULL;
+}
+
 static bool sink_id(struct store *s, const char *name, int32_t *id, struct error *err)
 {
 	AUTO(pg_result)
@@ -318,6 +329,7 @@ const struct store_ops store_postgres = {
 	.session_kill = session_kill,
 	.session_bury = session_bury,
 	.sink = sink_id,
+	.sinks = sinks,
 	.stream = stream_find,
 	.streams = streams,
 	.hold = postgres_stream_hold,

@@ -118,6 +118,21 @@ static bool session_bury(struct store *store, const char *id, struct error *err)
 }
 
 /* --- sinks and streams --- */
+static bool sinks(struct store *store, store_sink_fn *fn, void *arg, struct error *err)
+{
+	struct sqlite *s = sqlite_of(store);
+	AUTO(sqlite3_stmt)
+	sqlite3_stmt *st = sqlite_prepare(s, "SELECT id, name FROM sink ORDER BY id", err);
+	bool row;
+
+	while (st && sqlite_step(s, st, &row, err)) {
+		if (!row)
+			return true;
+		fn(arg, sqlite3_column_int(st, 0), sqlite_text(st, 1));
+	}
+	return false;
+}
+
 static bool sink_id(struct store *store, const char *name, int32_t *id, struct error *err)
 {
 	struct sqlite *s = sqlite_of(store);
@@ -490,6 +505,7 @@ const struct store_ops store_sqlite = {
 	.session_kill = session_kill,
 	.session_bury = session_bury,
 	.sink = sink_id,
+	.sinks = sinks,
 	.stream = stream_find,
 	.streams = streams,
 	.hold = sqlite_stream_hold,

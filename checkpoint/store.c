@@ -105,6 +105,11 @@ bool store_sink(struct store *s, const char *name, int32_t *id, struct error *er
 	return store_named(s, s->ops->sink(s, name, id, err), err);
 }
 
+bool store_sinks(struct store *s, store_sink_fn *fn, void *arg, struct error *err)
+{
+	return store_named(s, s->ops->sinks(s, fn, arg, err), err);
+}
+
 bool store_stream(struct store *s, const char *name, const char *arn, int64_t start_ms,
 		  struct store_stream *out, struct error *err)
 {

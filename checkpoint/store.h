@@ -40,7 +40,8 @@ struct store *store_open(const char *url, int64_t timeout_ms, struct error *err)
 /* For looking beside running workers: takes no exclusive hold and changes nothing, the schema
  * neither. NOT_FOUND where no worker has made the schema yet. Only for store_sessions,
  * store_lanes_list, store_rolls, store_letters, store_gaps, store_exports, store_files,
- * store_attempts, store_audit, store_stream_owned and the streams listed by store_streams. */
+ * store_attempts, store_audit, store_stream_owned, store_sinks, store_savepoints,
+ * store_savepoint_places and the streams listed by store_streams. */
 struct store *store_open_reader(const char *url, int64_t timeout_ms, struct error *err);
 void store_close(struct store *s);
 static inline void store_free(struct store *s)
@@ -90,6 +91,9 @@ bool store_exclusive(const struct store *s);
 /* --- sinks and streams --- */
 /* The id of a sink's name; made at first use. */
 bool store_sink(struct store *s, const char *name, int32_t *id, struct error *err) MUST_CHECK;
+/* Every sink that the store knows, in the order of their ids. */
+typedef void store_sink_fn(void *arg, int32_t id, const char *name);
+bool store_sinks(struct store *s, store_sink_fn *fn, void *arg, struct error *err) MUST_CHECK;
 
 enum store_hold_why {
 	STORE_HOLD_NONE,

@@ -34,6 +34,7 @@ struct store_ops {
 			     struct error *err);
 	bool (*session_bury)(struct store *s, const char *id, struct error *err);
 	bool (*sink)(struct store *s, const char *name, int32_t *id, struct error *err);
+	bool (*sinks)(struct store *s, store_sink_fn *fn, void *arg, struct error *err);
 	/* hold NULL: a new one is not held. */
 	bool (*stream)(struct store *s, const char *name, const char *arn, int64_t start_ms,
 		       const struct store_hold *hold, struct store_stream *out, struct error *err);
