@@ -73,6 +73,8 @@ bool postgres_stream_hold(struct store *s, int64_t stream, uint64_t generation,
 bool postgres_stream_owned(struct store *s, int64_t stream, uint32_t *owned, struct error *err);
 bool postgres_stream_reset(struct store *s, int64_t stream, struct store_reset *r, bool *done,
 			   struct error *err);
+bool postgres_stream_rewind(struct store *s, int64_t stream, struct store_rewind *r, bool *done,
+			    struct error *err);
 bool postgres_stream_go_on(struct store *s, int64_t stream, int64_t hold, const char *who,
 			   int64_t at_ms, bool *ended, struct error *err);
 bool postgres_audit(struct store *s, int64_t stream, uint32_t max, store_audit_fn *fn, void *arg,

@@ -64,6 +64,38 @@ bool postgres_stream_reset(struct store *s, int64_t stream, struct store_reset *
 	return true;
 }
 
+bool postgres_stream_rewind(struct store *s, int64_t stream, struct store_rewind *r, bool *done,
+			    struct error *err)
+{
+	POSTGRES_ARRAY(shards);
+	POSTGRES_ARRAY(sinks);
+	POSTGRES_ARRAY(sequences);
+	POSTGRES_ARRAY(events);
+	POSTGRES_ARRAY(dones);
+	AUTO(pg_result) PGresult *res = NULL;
+
+	for (size_t i = 0; i < r->count; i++) {
+		array_text(&shards, r->places[i].shard);
+		array_int(&sinks, r->places[i].sink);
+		array_sequence(&sequences, &r->places[i].sequence);
+		array_int(&events, r->places[i].event_ms);
+		array_bool(&dones, r->places[i].done);
+	}
+	res = postgres_call(postgres_of(s), err,
+			    "SELECT done, generation, owned FROM "
+			    "sluice.hold_rewind($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+			    "iiittttttti", stream, r->hold, (int64_t)r->generation,
+			    array_end(&shards), array_end(&sinks), array_end(&sequences),
+			    array_end(&events), array_end(&dones), r->who, r->said, r->at_ms);
+	if (!res)
+		return false;
+	*done = value_bool(res, 0, 0);
+	if (*done)
+		r->generation = (uint64_t)value_int(res, 0, 1);
+	r->owned = (uint32_t)value_int(res, 0, 2);
+	return true;
+}
+
 bool postgres_stream_go_on(struct store *s, int64_t stream, int64_t hold, const char *who,
 			   int64_t at_ms, bool *ended, struct error *err)
 {

@@ -62,6 +62,17 @@ static bool session_bury(struct store *s, const char *id, struct error *err)
 }
 
 /* --- sinks and streams --- */
+static bool sinks(struct store *s, store_sink_fn *fn, void *arg, struct error *err)
+{
+	AUTO(pg_result)
+	PGresult *res = postgres_call(postgres_of(s), err,
+				      "SELECT id, name FROM sluice.sink ORDER BY id", "");
+
+	for (int i = 0; i < PQntuples(res); i++)
+		fn(arg, (int32_t)value_int(res, i, 0), PQgetvalue(res, i, 1));
+	return res != NULL;
+}
+
 static bool sink_id(struct store *s, const char *name, int32_t *id, struct error *err)
 {
 	AUTO(pg_result)
@@ -318,11 +329,13 @@ const struct store_ops store_postgres = {
 	.session_kill = session_kill,
 	.session_bury = session_bury,
 	.sink = sink_id,
+	.sinks = sinks,
 	.stream = stream_find,
 	.streams = streams,
 	.hold = postgres_stream_hold,
 	.owned = postgres_stream_owned,
 	.reset = postgres_stream_reset,
+	.rewind = postgres_stream_rewind,
 	.go_on = postgres_stream_go_on,
 	.audit = postgres_audit,
 	.join = postgres_join,
@@ -350,4 +363,5 @@ const struct store_ops store_postgres = {
 	.gap_close = postgres_gap_close,
 	.exports = &store_exports_postgres,
 	.control = &store_control_postgres,
+	.savepoints = &store_savepoints_postgres,
 };

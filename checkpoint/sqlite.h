@@ -113,6 +113,8 @@ bool sqlite_stream_hold(struct store *store, int64_t stream, uint64_t generation
 bool sqlite_stream_owned(struct store *store, int64_t stream, uint32_t *owned, struct error *err);
 bool sqlite_stream_reset(struct store *store, int64_t stream, struct store_reset *r, bool *done,
 			 struct error *err);
+bool sqlite_stream_rewind(struct store *store, int64_t stream, struct store_rewind *r, bool *done,
+			  struct error *err);
 bool sqlite_stream_go_on(struct store *store, int64_t stream, int64_t hold, const char *who,
 			 int64_t at_ms, bool *ended, struct error *err);
 bool sqlite_audit(struct store *store, int64_t stream, uint32_t max, store_audit_fn *fn, void *arg,

@@ -34,6 +34,31 @@ static bool put(struct store *store, const char *session, const struct store_con
 	return sqlite_begin(s, err) && sqlite_end(s, put_event(s, session, e, added, err), err);
 }
 
+/* --- the end of rewinds --- */
+
+/* SQL: stream s has goals, and nothing before them is left to read. */
+#define REACHED                                                                                    \
+	"s.rooted AND s.hold IS NULL "                                                             \
+	"AND EXISTS (SELECT 1 FROM rewind_goal g WHERE g.stream = s.id) AND NOT EXISTS ("          \
+	"SELECT 1 FROM rewind_goal g JOIN lane l ON l.stream = g.stream AND l.shard = g.shard "    \
+	"JOIN position p ON p.lane = l.id AND p.sink = g.sink "                                    \
+	"WHERE g.stream = s.id AND NOT p.done AND (p.sequence IS NULL OR g.sequence IS NULL "      \
+	"OR (length(p.sequence), p.sequence) < (length(g.sequence), g.sequence)))"
+
+static bool end_rewinds(struct sqlite *s, int64_t at_ms, struct error *err)
+{
+	return sqlite_run(s, NULL, err,
+			  "INSERT INTO control (stream, name, kind, phase, generation, time_ms, "
+			  "key, detail) SELECT s.id, s.name, 'rewind', 'end', s.generation, ?, "
+			  "'rewind ' || s.generation || ' end', '' FROM stream s WHERE " REACHED
+			  " ON CONFLICT DO NOTHING",
+			  "i", at_ms) &&
+	       sqlite_run(s, NULL, err,
+			  "DELETE FROM rewind_goal WHERE stream IN (SELECT s.id FROM stream s "
+			  "WHERE " REACHED ")",
+			  "");
+}
+
 /* --- telling --- */
 
 /* SQL: whether session ?1 may hand out event c: it serves the stream with the stored sinks, or no
@@ -98,7 +123,7 @@ static bool claim_all(struct sqlite *s, const char *session, const struct store_
 {
 	uint64_t saves;
 
-	if (!sqlite_session_live(s, session, &saves, err) ||
+	if (!sqlite_session_live(s, session, &saves, err) || !end_rewinds(s, at_ms, err) ||
 	    !hand_out(s, session, of, count, at_ms, err))
 		return false;
 	for (size_t i = 0; i < count; i++)
@@ -121,7 +146,8 @@ static bool claim(struct store *store, const char *session, const struct store_c
 	/* One process has the file: what is in it is for this one. */
 	if (!sqlite_asks(s, &any, err,
 			 "SELECT 1 FROM control_delivery WHERE told_ms = ?1 "
-			 "UNION ALL SELECT 1 FROM control WHERE NOT handed_out",
+			 "UNION ALL SELECT 1 FROM control WHERE NOT handed_out "
+			 "UNION ALL SELECT 1 FROM rewind_goal",
 			 "i", (int64_t)0))
 		return false;
 	return !any ||

@@ -115,78 +115,128 @@ bool sqlite_stream_owned(struct store *store, int64_t stream, uint32_t *owned, s
 	return true;
 }
 
-/* --- a reset --- */
+/* --- what is done under a hold --- */
 
-/* *done: it was made before, and its reply was lost. */
-static bool was_reset(struct sqlite *s, int64_t stream, struct store_reset *r, bool *done,
-		      struct error *err)
+struct change {
+	int64_t stream, hold, generation, at_ms;
+	const char *what, *who, *said;
+	int64_t to_ms, lanes;
+	/* Given back. */
+	int64_t raised; /* the stream's generation from now on */
+	uint32_t owned;
+};
+
+/* *done: it was made before, and its reply was lost. *may: it may be made now. */
+static bool may_change(struct sqlite *s, struct change *c, bool *done, bool *may, struct error *err)
 {
 	AUTO(sqlite3_stmt)
 	sqlite3_stmt *st = sqlite_prepare(
 		s,
-		"SELECT to_generation FROM audit WHERE hold = ? AND what = 'reset' AND stream = ? "
-		"AND from_generation = ? AND to_ms = ? AND at_ms = ?",
+		"SELECT to_generation FROM audit WHERE hold = ? AND what = ? AND stream = ? "
+		"AND from_generation = ? AND (what = 'rewind' OR to_ms = ?) AND at_ms = ?",
 		err);
+	struct stream_now now;
 
+	*may = false;
+	c->owned = 0;
 	if (st)
-		sqlite_bind(st, "iiiii", r->hold, stream, (int64_t)r->generation, r->start_ms,
-			    r->at_ms);
-	if (!st || !sqlite_step(s, st, done, err))
+		sqlite_bind(st, "itiiii", c->hold, c->what, c->stream, c->generation, c->to_ms,
+			    c->at_ms);
+	if (!look(s, c->stream, &now, err) || !st || !sqlite_step(s, st, done, err))
 		return false;
 	if (*done)
-		r->generation = (uint64_t)sqlite3_column_int64(st, 0);
+		c->raised = sqlite3_column_int64(st, 0);
+	if (*done || now.hold.id == 0 || now.hold.id != c->hold || now.generation != c->generation)
+		return true;
+	if (!sqlite_stream_owned(&s->base, c->stream, &c->owned, err))
+		return false;
+	c->raised = (int64_t)now.hold.generation + 1;
+	if (c->raised < now.generation)
+		c->raised = now.generation;
+	*may = c->owned == 0;
 	return true;
 }
 
-/* The audit first: it says how far the lanes were. */
-static bool write_reset(struct sqlite *s, int64_t stream, const struct store_reset *r,
-			int64_t generation, struct error *err)
+/* Before anything is changed: it says how far the lanes were. */
+static bool write_audit(struct sqlite *s, const struct change *c, struct error *err)
 {
-	return sqlite_run(
+	return sqlite_run(s, NULL, err,
+			  "INSERT INTO audit (stream, at_ms, what, hold, why, who, said, "
+			  "from_generation, to_generation, from_ms, to_ms, lanes) "
+			  "SELECT ?1, ?2, ?3, a.id, a.why, ?4, ?5, ?6, ?7, "
+			  "coalesce((SELECT min(p.event_ms) FROM lane l JOIN position p "
+			  "  ON p.lane = l.id WHERE l.stream = ?1 AND NOT l.done AND NOT p.done "
+			  "  AND p.event_ms > 0), 0), ?8, ?9 FROM audit a WHERE a.id = ?10",
+			  "iitttiiiii", c->stream, c->at_ms, c->what, c->who, c->said,
+			  c->generation, c->raised, c->to_ms, c->lanes, c->hold) &&
+	       sqlite_run(s, NULL, err, "UPDATE stream SET generation = ? WHERE id = ?", "ii",
+			  c->raised, c->stream);
+}
+
+/* SQL: goal g is kept where it is further than the new one. */
+#define FURTHER_GOAL                                                                               \
+	" ON CONFLICT DO UPDATE SET sequence = CASE "                                              \
+	"WHEN sequence IS NULL OR excluded.sequence IS NULL THEN NULL "                            \
+	"WHEN (length(sequence), sequence) < (length(excluded.sequence), excluded.sequence) "      \
+	"THEN excluded.sequence ELSE sequence END"
+
+/* --- a reset --- */
+
+static bool count_lanes(struct sqlite *s, int64_t stream, int64_t *lanes, struct error *err)
+{
+	AUTO(sqlite3_stmt)
+	sqlite3_stmt *st = sqlite_prepare(s, "SELECT count(*) FROM lane WHERE stream = ?", err);
+	bool row;
+
+	if (st)
+		sqlite_bind(st, "i", stream);
+	if (!st || !sqlite_step(s, st, &row, err))
+		return false;
+	*lanes = sqlite3_column_int64(st, 0);
+	return true;
+}
+
+static bool write_reset(struct sqlite *s, const struct store_reset *r, struct change *c,
+			struct error *err)
+{
+	return count_lanes(s, c->stream, &c->lanes, err) && write_audit(s, c, err) &&
+	       sqlite_run(
 		       s, NULL, err,
-		       "INSERT INTO audit (stream, at_ms, what, hold, why, who, said, "
-		       "from_generation, to_generation, from_ms, to_ms, lanes) "
-		       "SELECT ?1, ?2, 'reset', a.id, a.why, ?3, ?4, ?5, ?6, "
-		       "coalesce((SELECT min(p.event_ms) FROM lane l JOIN position p "
-		       "  ON p.lane = l.id WHERE l.stream = ?1 AND NOT l.done AND NOT p.done "
-		       "  AND p.event_ms > 0), 0), ?7, "
-		       "(SELECT count(*) FROM lane WHERE stream = ?1) FROM audit a WHERE a.id = ?8",
-		       "iittiiii", stream, r->at_ms, r->who, r->said, (int64_t)r->generation,
-		       generation, r->start_ms, r->hold) &&
-	       sqlite_run(s, NULL, err, "DELETE FROM lane WHERE stream = ?", "i", stream) &&
+		       "INSERT INTO rewind_goal (stream, shard, sink, sequence) "
+		       "SELECT l.stream, l.shard, p.sink, CASE WHEN NOT p.done THEN p.sequence END "
+		       "FROM lane l JOIN position p ON p.lane = l.id JOIN audit a ON a.id = ?2 "
+		       "WHERE l.stream = ?1 AND a.why = 'rewind' "
+		       "AND (p.done OR p.sequence IS NOT NULL)" FURTHER_GOAL,
+		       "ii", c->stream, c->hold) &&
+	       sqlite_run(s, NULL, err, "DELETE FROM lane WHERE stream = ?", "i", c->stream) &&
 	       sqlite_run(s, NULL, err,
 			  "UPDATE gap SET state = 'closed', closed_ms = ?1, "
 			  "how = CASE WHEN ?2 = '' THEN how ELSE ?2 END "
 			  "WHERE stream = ?3 AND state <> 'closed'",
-			  "iti", r->at_ms, store_gap_how_name(r->gaps), stream) &&
-	       sqlite_run(s, NULL, err,
-			  "UPDATE stream SET rooted = 0, start_ms = ?, generation = ? WHERE id = ?",
-			  "iii", r->start_ms, generation, stream);
+			  "iti", r->at_ms, store_gap_how_name(r->gaps), c->stream) &&
+	       sqlite_run(s, NULL, err, "UPDATE stream SET rooted = 0, start_ms = ? WHERE id = ?",
+			  "ii", r->start_ms, c->stream);
 }
 
 static bool reset(struct sqlite *s, int64_t stream, struct store_reset *r, bool *done,
 		  struct error *err)
 {
-	struct stream_now now;
-	int64_t generation;
+	struct change c = { .stream = stream,
+			    .hold = r->hold,
+			    .generation = (int64_t)r->generation,
+			    .at_ms = r->at_ms,
+			    .what = "reset",
+			    .who = r->who,
+			    .said = r->said,
+			    .to_ms = r->start_ms };
+	bool may;
 
-	r->owned = 0;
-	if (!look(s, stream, &now, err) || !was_reset(s, stream, r, done, err))
+	if (!may_change(s, &c, done, &may, err) || (may && !write_reset(s, r, &c, err)))
 		return false;
-	if (*done || now.hold.id == 0 || now.hold.id != r->hold ||
-	    now.generation != (int64_t)r->generation)
-		return true;
-	if (!sqlite_stream_owned(&s->base, stream, &r->owned, err))
-		return false;
-	if (r->owned > 0)
-		return true;
-	generation = (int64_t)now.hold.generation + 1;
-	if (generation < now.generation)
-		generation = now.generation;
-	if (!write_reset(s, stream, r, generation, err))
-		return false;
-	r->generation = (uint64_t)generation;
-	*done = true;
+	*done = *done || may;
+	r->owned = c.owned;
+	if (*done)
+		r->generation = (uint64_t)c.raised;
 	return true;
 }
 
@@ -196,6 +246,98 @@ bool sqlite_stream_reset(struct store *store, int64_t stream, struct store_reset
 	struct sqlite *s = sqlite_of(store);
 
 	return sqlite_begin(s, err) && sqlite_end(s, reset(s, stream, r, done, err), err);
+}
+
+/* --- a rewind --- */
+
+/* What it was before is the goal, where it goes back. */
+static bool set_place(struct sqlite *s, int64_t stream, const struct store_place *p, int *set,
+		      struct error *err)
+{
+	return (p->done ||
+		sqlite_run(
+			s, NULL, err,
+			"INSERT INTO rewind_goal (stream, shard, sink, sequence) "
+			"SELECT l.stream, l.shard, p.sink, CASE WHEN NOT p.done THEN p.sequence "
+			"END "
+			"FROM lane l JOIN position p ON p.lane = l.id WHERE l.stream = ?1 "
+			"AND l.shard = ?2 AND p.sink = ?3 AND (p.done OR (p.sequence IS NOT NULL "
+			"AND (?4 IS NULL OR (length(p.sequence), p.sequence) > (length(?4), "
+			"?4))))" FURTHER_GOAL,
+			"itiq", stream, p->shard, (int64_t)p->sink, &p->sequence)) &&
+	       sqlite_run(s, set, err,
+			  "UPDATE position SET sequence = ?4, event_ms = ?5, done = ?6 "
+			  "WHERE sink = ?3 AND lane = (SELECT id FROM lane WHERE stream = ?1 "
+			  "AND shard = ?2)",
+			  "itiqii", stream, p->shard, (int64_t)p->sink, &p->sequence, p->event_ms,
+			  (int64_t)p->done);
+}
+
+static bool write_rewind(struct sqlite *s, const struct store_rewind *r, struct change *c,
+			 struct error *err)
+{
+	const char *last = "";
+
+	for (size_t i = 0; i < r->count; i++) {
+		const struct store_place *p = &r->places[i];
+
+		if (!p->done && (c->to_ms == INT64_MAX || p->event_ms < c->to_ms))
+			c->to_ms = p->event_ms;
+	}
+	if (c->to_ms == INT64_MAX)
+		c->to_ms = 0;
+	if (!write_audit(s, c, err))
+		return false;
+	for (size_t i = 0; i < r->count; i++) {
+		int set;
+
+		if (!set_place(s, c->stream, &r->places[i], &set, err))
+			return false;
+		if (set > 0 && strcmp(last, r->places[i].shard) != 0)
+			c->lanes++;
+		last = r->places[i].shard;
+	}
+	return sqlite_run(s, NULL, err,
+			  "UPDATE audit SET lanes = ? WHERE hold = ? AND what = 'rewind' "
+			  "AND at_ms = ?",
+			  "iii", c->lanes, c->hold, c->at_ms) &&
+	       sqlite_run(s, NULL, err,
+			  "UPDATE lane SET wanted_by = NULL, done = NOT done WHERE stream = ? "
+			  "AND done = EXISTS (SELECT 1 FROM position p JOIN stream s "
+			  "ON s.id = lane.stream WHERE p.lane = lane.id AND NOT p.done "
+			  "AND (s.sinks IS NULL OR p.sink IN "
+			  "(SELECT k.value FROM json_each(s.sinks) k)))",
+			  "i", c->stream);
+}
+
+static bool rewind_places(struct sqlite *s, int64_t stream, struct store_rewind *r, bool *done,
+			  struct error *err)
+{
+	struct change c = { .stream = stream,
+			    .hold = r->hold,
+			    .generation = (int64_t)r->generation,
+			    .at_ms = r->at_ms,
+			    .what = "rewind",
+			    .who = r->who,
+			    .said = r->said,
+			    .to_ms = INT64_MAX };
+	bool may;
+
+	if (!may_change(s, &c, done, &may, err) || (may && !write_rewind(s, r, &c, err)))
+		return false;
+	*done = *done || may;
+	r->owned = c.owned;
+	if (*done)
+		r->generation = (uint64_t)c.raised;
+	return true;
+}
+
+bool sqlite_stream_rewind(struct store *store, int64_t stream, struct store_rewind *r, bool *done,
+			  struct error *err)
+{
+	struct sqlite *s = sqlite_of(store);
+
+	return sqlite_begin(s, err) && sqlite_end(s, rewind_places(s, stream, r, done, err), err);
 }
 
 /* --- the end --- */

@@ -118,6 +118,21 @@ static bool session_bury(struct store *store, const char *id, struct error *err)
 }
 
 /* --- sinks and streams --- */
+static bool sinks(struct store *store, store_sink_fn *fn, void *arg, struct error *err)
+{
+	struct sqlite *s = sqlite_of(store);
+	AUTO(sqlite3_stmt)
+	sqlite3_stmt *st = sqlite_prepare(s, "SELECT id, name FROM sink ORDER BY id", err);
+	bool row;
+
+	while (st && sqlite_step(s, st, &row, err)) {
+		if (!row)
+			return true;
+		fn(arg, sqlite3_column_int(st, 0), sqlite_text(st, 1));
+	}
+	return false;
+}
+
 static bool sink_id(struct store *store, const char *name, int32_t *id, struct error *err)
 {
 	struct sqlite *s = sqlite_of(store);
@@ -490,11 +505,13 @@ const struct store_ops store_sqlite = {
 	.session_kill = session_kill,
 	.session_bury = session_bury,
 	.sink = sink_id,
+	.sinks = sinks,
 	.stream = stream_find,
 	.streams = streams,
 	.hold = sqlite_stream_hold,
 	.owned = sqlite_stream_owned,
 	.reset = sqlite_stream_reset,
+	.rewind = sqlite_stream_rewind,
 	.go_on = sqlite_stream_go_on,
 	.audit = sqlite_audit,
 	.join = sqlite_join,
@@ -522,4 +539,5 @@ const struct store_ops store_sqlite = {
 	.gap_close = sqlite_gap_close,
 	.exports = &store_exports_sqlite,
 	.control = &store_control_sqlite,
+	.savepoints = &store_savepoints_sqlite,
 };

@@ -105,6 +105,11 @@ bool store_sink(struct store *s, const char *name, int32_t *id, struct error *er
 	return store_named(s, s->ops->sink(s, name, id, err), err);
 }
 
+bool store_sinks(struct store *s, store_sink_fn *fn, void *arg, struct error *err)
+{
+	return store_named(s, s->ops->sinks(s, fn, arg, err), err);
+}
+
 bool store_stream(struct store *s, const char *name, const char *arn, int64_t start_ms,
 		  struct store_stream *out, struct error *err)
 {
@@ -330,7 +335,7 @@ static const char *const gap_kinds[] = { "trimmed", "vanished", "orphan", "reena
 static const char *const gap_states[] = { "open", "accepted", "closed" };
 static const char *const gap_hows[] = { "", "oldest", "resume", "repair" };
 static const char *const hold_whys[] = { "", "pause", "baseline", "repair", "rewind" };
-static const char *const audit_whats[] = { "hold", "reset", "go on" };
+static const char *const audit_whats[] = { "hold", "reset", "rewind", "go on" };
 
 const char *store_gap_kind_name(enum store_gap_kind kind)
 {

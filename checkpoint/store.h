@@ -40,7 +40,8 @@ struct store *store_open(const char *url, int64_t timeout_ms, struct error *err)
 /* For looking beside running workers: takes no exclusive hold and changes nothing, the schema
  * neither. NOT_FOUND where no worker has made the schema yet. Only for store_sessions,
  * store_lanes_list, store_rolls, store_letters, store_gaps, store_exports, store_files,
- * store_attempts, store_audit, store_stream_owned and the streams listed by store_streams. */
+ * store_attempts, store_audit, store_stream_owned, store_sinks, store_savepoints,
+ * store_savepoint_places and the streams listed by store_streams. */
 struct store *store_open_reader(const char *url, int64_t timeout_ms, struct error *err);
 void store_close(struct store *s);
 static inline void store_free(struct store *s)
@@ -90,6 +91,9 @@ bool store_exclusive(const struct store *s);
 /* --- sinks and streams --- */
 /* The id of a sink's name; made at first use. */
 bool store_sink(struct store *s, const char *name, int32_t *id, struct error *err) MUST_CHECK;
+/* Every sink that the store knows, in the order of their ids. */
+typedef void store_sink_fn(void *arg, int32_t id, const char *name);
+bool store_sinks(struct store *s, store_sink_fn *fn, void *arg, struct error *err) MUST_CHECK;
 
 enum store_hold_why {
 	STORE_HOLD_NONE,
@@ -390,7 +394,7 @@ bool store_gap_close(struct store *s, int64_t id, enum store_gap_how how, const 
  * also the ones that stand still, or by burial; saves go on until then. Once all are free the
  * stream can be reset, and when the hold ends its members join it again.
  *
- *     hold ─ (owned 0) ─ [reset] ─ go on
+ *     hold ─ (owned 0) ─ [reset, or rewind (savepoints.h)] ─ go on
  *
  * Each is one call, may be sent again after RETRY, and is written down in the audit. All times are
  * AWS time, given by the caller: the store has no clock. */
@@ -426,7 +430,12 @@ bool store_stream_reset(struct store *s, int64_t stream, struct store_reset *res
 bool store_stream_go_on(struct store *s, int64_t stream, int64_t hold, const char *who,
 			int64_t at_ms, bool *ended, struct error *err) MUST_CHECK;
 
-enum store_audit_what { STORE_AUDIT_HOLD, STORE_AUDIT_RESET, STORE_AUDIT_GO_ON };
+enum store_audit_what {
+	STORE_AUDIT_HOLD,
+	STORE_AUDIT_RESET,
+	STORE_AUDIT_REWIND,
+	STORE_AUDIT_GO_ON
+};
 const char *store_audit_what_name(enum store_audit_what what);
 struct store_audit { /* who did what to a stream */
 	int64_t id, stream, at_ms;
@@ -435,8 +444,10 @@ struct store_audit { /* who did what to a stream */
 	enum store_hold_why why;
 	const char *who, *said;
 	uint64_t from_generation, to_generation;
-	int64_t from_ms, to_ms; /* of a reset: how far its lanes were (0: nowhere), its start_ms */
-	uint32_t lanes;         /* the same: that went */
+	/* Of a reset or a rewind: how far its lanes were (0: nowhere), the stream's start or the
+	 * oldest place; the lanes that went, or were set. */
+	int64_t from_ms, to_ms;
+	uint32_t lanes;
 };
 #define STORE_AUDIT_KEPT_MS (366LL * 24 * 60 * 60 * 1000)
 typedef void store_audit_fn(void *arg, const struct store_audit *a);

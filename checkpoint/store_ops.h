@@ -3,6 +3,7 @@
 
 #include "checkpoint/control.h"
 #include "checkpoint/exports.h"
+#include "checkpoint/savepoints.h"
 #include "checkpoint/store.h"
 
 /* What an implementation of the store has to do: the functions of store.h, whose contracts hold
@@ -33,6 +34,7 @@ struct store_ops {
 			     struct error *err);
 	bool (*session_bury)(struct store *s, const char *id, struct error *err);
 	bool (*sink)(struct store *s, const char *name, int32_t *id, struct error *err);
+	bool (*sinks)(struct store *s, store_sink_fn *fn, void *arg, struct error *err);
 	/* hold NULL: a new one is not held. */
 	bool (*stream)(struct store *s, const char *name, const char *arn, int64_t start_ms,
 		       const struct store_hold *hold, struct store_stream *out, struct error *err);
@@ -42,6 +44,8 @@ struct store_ops {
 	bool (*owned)(struct store *s, int64_t stream, uint32_t *owned, struct error *err);
 	bool (*reset)(struct store *s, int64_t stream, struct store_reset *reset, bool *done,
 		      struct error *err);
+	bool (*rewind)(struct store *s, int64_t stream, struct store_rewind *rewind, bool *done,
+		       struct error *err);
 	bool (*go_on)(struct store *s, int64_t stream, int64_t hold, const char *who, int64_t at_ms,
 		      bool *ended, struct error *err);
 	bool (*audit)(struct store *s, int64_t stream, uint32_t max, store_audit_fn *fn, void *arg,
@@ -95,6 +99,7 @@ struct store_ops {
 			  struct error *err);
 	const struct store_export_ops *exports;
 	const struct store_control_ops *control;
+	const struct store_savepoint_ops *savepoints;
 };
 
 /* The functions of exports.h. */
@@ -159,6 +164,17 @@ struct store_control_ops {
 			   int64_t at_ms, uint32_t *before, struct error *err);
 };
 extern const struct store_control_ops store_control_postgres, store_control_sqlite;
+
+/* The functions of savepoints.h. */
+struct store_savepoint_ops {
+	bool (*put)(struct store *s, const char *name, const int64_t *streams, size_t count,
+		    const char *who, int64_t at_ms, bool *made, struct error *err);
+	bool (*list)(struct store *s, store_savepoint_fn *fn, void *arg, struct error *err);
+	bool (*places)(struct store *s, const char *name, int64_t stream, store_place_fn *fn,
+		       void *arg, struct error *err);
+	bool (*drop)(struct store *s, const char *name, bool *dropped, struct error *err);
+};
+extern const struct store_savepoint_ops store_savepoints_postgres, store_savepoints_sqlite;
 
 extern const struct store_ops store_postgres, store_sqlite;
 

@@ -1,5 +1,4 @@
 #include <stdio.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "checkpoint/store.h"
@@ -10,9 +9,6 @@
 
 /* What stands still of a stream goes on: its pause ends, and its open gaps are accepted. Beside
  * running workers, or when there are none. */
-
-#define STORE_TIMEOUT_MS 10000
-#define STREAMS_MAX      64 /* a stream's name may have had several ARNs */
 
 static const struct flag flags[] = {
 	{ .name = "config",
@@ -26,20 +22,10 @@ static const struct flag flags[] = {
 };
 
 struct plan {
-	const char *name;
-	struct store_stream streams[STREAMS_MAX];
-	size_t stream_count, paused, open;
+	struct operator_streams streams;
+	size_t paused, open;
 	int64_t newest; /* of the gaps shown */
 };
-
-static void on_stream(void *arg, const char *name, const char *arn, const struct store_stream *s)
-{
-	struct plan *p = arg;
-
-	(void)arn;
-	if (strcmp(name, p->name) == 0 && p->stream_count < STREAMS_MAX)
-		p->streams[p->stream_count++] = *s;
-}
 
 static void on_gap(void *arg, const struct store_gap *g)
 {
@@ -51,7 +37,7 @@ static void on_gap(void *arg, const struct store_gap *g)
 	p->newest = g->id > p->newest ? g->id : p->newest;
 	if (p->open++ == 0)
 		printf("Gaps of %s: records left the stream before they were read, and are lost.\n",
-		       p->name);
+		       p->streams.name);
 	printf("  %s  %s  after %s %s  found %s by %s\n", *g->shard ? g->shard : "the whole stream",
 	       store_gap_kind_name(g->kind),
 	       sequence_is_none(&g->from) ? "its beginning" : sequence_text(&g->from, after),
@@ -59,51 +45,49 @@ static void on_gap(void *arg, const struct store_gap *g)
 	       g->worker);
 }
 
-/* A pause ends here; what else holds a stream does so for a reason that is not over. */
+/* A pause ends here, and so does a replay that was given up: its lanes are where they were, or
+ * where it has put them. What else holds a stream does so for a reason that is not over. */
 static bool show_holds(struct plan *p, struct error *err)
 {
 	char since[CLOCK_TEXT_SIZE];
 
-	for (size_t i = 0; i < p->stream_count; i++) {
-		const struct store_hold *h = &p->streams[i].hold;
+	for (size_t i = 0; i < p->streams.count; i++) {
+		const struct store_hold *h = &p->streams.rows[i].hold;
 
 		if (h->id == 0)
 			continue;
-		if (h->why != STORE_HOLD_PAUSE)
+		if (h->why != STORE_HOLD_PAUSE && h->why != STORE_HOLD_REWIND)
 			return error_set(
 				err, ERROR_REFUSED,
 				"%s is held until its %s is done (since %s, by %s), and goes on by "
 				"itself then; to read it before would mix what is older with what "
 				"is loaded. `sluice status -c FILE` shows what it waits for",
-				p->name, store_hold_why_name(h->why),
+				p->streams.name, store_hold_why_name(h->why),
 				clock_text(h->since_ms, since), h->who);
 		if (p->paused++ == 0)
-			printf("%s is paused since %s by %s%s%s: its shards are read again from "
-			       "where they were.\n",
-			       p->name, clock_text(h->since_ms, since), h->who,
-			       *h->said ? ", " : "", h->said);
+			printf("%s is %s since %s by %s%s%s: its shards are read again from "
+			       "where they %s.\n",
+			       p->streams.name,
+			       h->why == STORE_HOLD_PAUSE ? "paused" : "held for a replay",
+			       clock_text(h->since_ms, since), h->who, *h->said ? ", " : "",
+			       h->said, h->why == STORE_HOLD_PAUSE ? "were" : "are now");
 	}
 	return true;
 }
 
 static bool show_plan(struct store *store, struct plan *p, struct error *err)
 {
-	if (!store_streams(store, on_stream, p, err))
+	if (!operator_streams(store, &p->streams, err) || !show_holds(p, err))
 		return false;
-	if (p->stream_count == 0)
-		return error_set(err, ERROR_NOT_FOUND,
-				 "the store has no stream %s; `sluice status` lists them", p->name);
-	if (!show_holds(p, err))
-		return false;
-	for (size_t i = 0; i < p->stream_count; i++)
-		if (!store_gaps(store, p->streams[i].id, on_gap, p, err))
+	for (size_t i = 0; i < p->streams.count; i++)
+		if (!store_gaps(store, p->streams.rows[i].id, on_gap, p, err))
 			return false;
 	if (p->open > 0)
 		puts("What stands still behind them goes on at the oldest record that is left. "
 		     "What "
 		     "is lost\nhas to be fetched from the table.");
 	else if (p->paused == 0)
-		printf("%s is not paused and has no open gap: nothing to do\n", p->name);
+		printf("%s is not paused and has no open gap: nothing to do\n", p->streams.name);
 	return true;
 }
 
@@ -112,8 +96,9 @@ static bool accept_gaps(struct store *store, const struct plan *p, int64_t now_m
 {
 	uint32_t accepted, all = 0;
 
-	for (size_t i = 0; i < p->stream_count; i++) {
-		if (!store_gaps_accept(store, p->streams[i].id, p->newest, now_ms, &accepted, err))
+	for (size_t i = 0; i < p->streams.count; i++) {
+		if (!store_gaps_accept(store, p->streams.rows[i].id, p->newest, now_ms, &accepted,
+				       err))
 			return false;
 		all += accepted;
 	}
@@ -129,12 +114,12 @@ static bool end_pause(struct store *store, const struct plan *p, int64_t now_ms,
 	bool ended;
 
 	operator_name(who, sizeof(who));
-	for (size_t i = 0; i < p->stream_count; i++)
-		if (p->streams[i].hold.id != 0 &&
-		    !store_stream_go_on(store, p->streams[i].id, p->streams[i].hold.id, who, now_ms,
-					&ended, err))
+	for (size_t i = 0; i < p->streams.count; i++)
+		if (p->streams.rows[i].hold.id != 0 &&
+		    !store_stream_go_on(store, p->streams.rows[i].id, p->streams.rows[i].hold.id,
+					who, now_ms, &ended, err))
 			return false;
-	printf("%s is not paused any more: %s\n", p->name,
+	printf("%s is not paused any more: %s\n", p->streams.name,
 	       store_exclusive(store) ? "reading goes on with the next start of the worker"
 				      : "running workers read it again within seconds");
 	return true;
@@ -143,7 +128,7 @@ static bool end_pause(struct store *store, const struct plan *p, int64_t now_ms,
 /* The gaps first: what stands at one is then read on at once. */
 static bool go_on(const char *url, const struct plan *p, struct error *err)
 {
-	AUTO(store) struct store *store = store_open(url, STORE_TIMEOUT_MS, err);
+	AUTO(store) struct store *store = store_open(url, OPERATOR_STORE_TIMEOUT_MS, err);
 	struct clock clock;
 
 	if (!store)
@@ -156,7 +141,7 @@ static bool go_on(const char *url, const struct plan *p, struct error *err)
 static int run(const struct arguments *a)
 {
 	struct error err = { 0 };
-	struct plan plan = { .name = arguments_get(a, "stream") };
+	struct plan plan = { .streams.name = arguments_get(a, "stream") };
 	AUTO(config)
 	struct config *c = config_load(arguments_get(a, "config"), sink_config_types(), &err);
 	AUTO(store) struct store *store = NULL;
@@ -165,7 +150,7 @@ static int run(const struct arguments *a)
 		fprintf(stderr, "sluice resume: %s\n", err.message);
 		return EXIT_USAGE;
 	}
-	store = store_open_reader(c->checkpoint.store, STORE_TIMEOUT_MS, &err);
+	store = store_open_reader(c->checkpoint.store, OPERATOR_STORE_TIMEOUT_MS, &err);
 	if (store && show_plan(store, &plan, &err)) {
 		if (plan.open == 0 && plan.paused == 0)
 			return EXIT_DONE;

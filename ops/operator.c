@@ -2,6 +2,7 @@
 
 #include <pwd.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 void operator_name(char *out, size_t size)
@@ -30,4 +31,22 @@ bool operator_sure(const char *command, const char *question, bool yes)
 	printf("%s [y/N] ", question);
 	fflush(stdout);
 	return fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+static void on_stream(void *arg, const char *name, const char *arn, const struct store_stream *s)
+{
+	struct operator_streams *streams = arg;
+
+	if (strcmp(name, streams->name) != 0 || streams->count == OPERATOR_STREAMS_MAX)
+		return;
+	streams->rows[streams->count++] = *s;
+	snprintf(streams->arn, sizeof(streams->arn), "%s", arn);
+}
+
+bool operator_streams(struct store *s, struct operator_streams *streams, struct error *err)
+{
+	return store_streams(s, on_stream, streams, err) &&
+	       (streams->count > 0 ||
+		error_set(err, ERROR_NOT_FOUND,
+			  "the store has no stream %s; `sluice status` lists them", streams->name));
 }

@@ -2,9 +2,24 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The person at the command line: who it is, and whether they mean it. */
+#include "checkpoint/store.h"
+
+/* The person at the command line: who it is, whether they mean it, and what they mean. */
+
+#define OPERATOR_STORE_TIMEOUT_MS 10000
 
 /* "name@host", for the store's audit. */
 void operator_name(char *out, size_t size);
 /* Asks, unless `yes`; false: no, or there is no terminal to ask at, which is then said. */
 bool operator_sure(const char *command, const char *question, bool yes);
+
+#define OPERATOR_STREAMS_MAX 64 /* a stream's name may have had several ARNs */
+struct operator_streams {
+	const char *name;
+	struct store_stream rows[OPERATOR_STREAMS_MAX]; /* in the order they were made */
+	char arn[1025];                                 /* of the last one */
+	size_t count;
+};
+/* All that the store has of streams.name. NOT_FOUND where that is nothing. */
+bool operator_streams(struct store *s, struct operator_streams *streams,
+		      struct error *err) MUST_CHECK;

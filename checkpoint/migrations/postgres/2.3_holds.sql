@@ -1,20 +1,21 @@
--- Holds and resets of streams, and the audit of both. A minor step: a worker of an older minor does
--- not let a held stream's lanes go until it is stopped, and reads nothing of one that was reset.
+-- Holds of streams, what is done under them, and the audit of both; savepoints. A minor step: a
+-- worker of an older minor does not let a held stream's lanes go until it is stopped, and reads
+-- nothing of one that was reset.
 
 CREATE TABLE sluice.audit (
 	id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	stream          bigint NOT NULL REFERENCES sluice.stream,
 	at_ms           bigint NOT NULL, -- AWS time, as all times here
-	what            text NOT NULL CHECK (what IN ('hold', 'reset', 'go on')),
+	what            text NOT NULL CHECK (what IN ('hold', 'reset', 'rewind', 'go on')),
 	hold            bigint REFERENCES sluice.audit, -- that it is about; NULL: itself
 	why             text NOT NULL CHECK (why IN ('pause', 'baseline', 'repair', 'rewind')),
 	who             text NOT NULL,
 	said            text NOT NULL,
 	from_generation bigint NOT NULL, -- of a hold: the stream's before it; 0: it was made held
 	to_generation   bigint NOT NULL,
-	from_ms         bigint NOT NULL DEFAULT 0, -- of a reset: how far its lanes were
-	to_ms           bigint NOT NULL DEFAULT 0, -- the same: the stream's start
-	lanes           bigint NOT NULL DEFAULT 0  -- the same: that went
+	from_ms         bigint NOT NULL DEFAULT 0, -- of a reset or rewind: how far its lanes were
+	to_ms           bigint NOT NULL DEFAULT 0, -- the same: the stream's start, the oldest place
+	lanes           bigint NOT NULL DEFAULT 0  -- the same: that went, that were set
 );
 CREATE INDEX audit_of ON sluice.audit (stream, id);
 CREATE INDEX audit_hold ON sluice.audit (hold) WHERE hold IS NOT NULL;
@@ -24,6 +25,34 @@ ALTER TABLE sluice.stream
 	ADD epoch bigint NOT NULL DEFAULT 0;      -- its last hold
 -- That it joined; -1: none, the stream was held, or has been since.
 ALTER TABLE sluice.member ADD epoch bigint NOT NULL DEFAULT 0;
+
+-- Where lanes stood that are read again: once all of it is reached, the rewind is over.
+CREATE TABLE sluice.rewind_goal (
+	stream   bigint NOT NULL REFERENCES sluice.stream,
+	shard    text NOT NULL,
+	sink     integer NOT NULL,
+	sequence numeric(40), -- NULL: it was done
+	PRIMARY KEY (stream, shard, sink)
+);
+
+CREATE TABLE sluice.savepoint (
+	id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	name       text NOT NULL,
+	stream     bigint NOT NULL REFERENCES sluice.stream,
+	generation bigint NOT NULL, -- the stream's at that time
+	who        text NOT NULL,
+	at_ms      bigint NOT NULL,
+	UNIQUE (name, stream)
+);
+CREATE TABLE sluice.savepoint_place (
+	savepoint bigint NOT NULL REFERENCES sluice.savepoint ON DELETE CASCADE,
+	shard     text NOT NULL,
+	sink      integer NOT NULL,
+	sequence  numeric(40), -- NULL: before the first record
+	event_ms  bigint NOT NULL,
+	done      boolean NOT NULL,
+	PRIMARY KEY (savepoint, shard, sink)
+);
 
 -- --- who may read ---
 
@@ -165,20 +194,58 @@ CREATE FUNCTION sluice.stream_owned(p_stream bigint) RETURNS bigint LANGUAGE sql
 	SELECT count(*) FROM sluice.lane WHERE stream = p_stream AND owner IS NOT NULL
 $$;
 
+-- The stream may be changed by who has this hold: NULL, else how many lanes are owned (0: it is not
+-- held by it, or of another generation). It is locked by the caller.
+CREATE FUNCTION sluice.hold_forbids(p_stream bigint, p_hold bigint, p_generation bigint)
+RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	still bigint;
+BEGIN
+	IF NOT EXISTS (SELECT FROM sluice.stream s WHERE s.id = p_stream AND s.hold = p_hold
+		AND s.generation = p_generation) THEN
+		RETURN 0;
+	END IF;
+	still := sluice.stream_owned(p_stream);
+	RETURN nullif(still, 0);
+END $$;
+
+-- How far the lanes are: the oldest of their places.
+CREATE FUNCTION sluice.stream_place(p_stream bigint) RETURNS bigint LANGUAGE sql STABLE AS $$
+	SELECT coalesce(min(p.event_ms), 0)
+	FROM sluice.lane l JOIN sluice.position p ON p.lane = l.id
+	WHERE l.stream = p_stream AND NOT l.done AND NOT p.done AND p.event_ms > 0
+$$;
+
+-- The audit of what was done under a hold; returns the stream's generation from now on.
+CREATE FUNCTION sluice.hold_did(p_stream bigint, p_hold bigint, p_what text, p_generation bigint,
+	p_from_ms bigint, p_to_ms bigint, p_lanes bigint, p_who text, p_said text, p_at_ms bigint)
+RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	now_generation bigint;
+BEGIN
+	UPDATE sluice.stream s SET generation = greatest(s.generation, a.from_generation + 1)
+	FROM sluice.audit a WHERE s.id = p_stream AND a.id = p_hold
+	RETURNING s.generation INTO now_generation;
+	INSERT INTO sluice.audit (stream, at_ms, what, hold, why, who, said, from_generation,
+		to_generation, from_ms, to_ms, lanes)
+	SELECT p_stream, p_at_ms, p_what, a.id, a.why, p_who, p_said, p_generation, now_generation,
+		p_from_ms, p_to_ms, p_lanes
+	FROM sluice.audit a WHERE a.id = p_hold;
+	RETURN now_generation;
+END $$;
+
 CREATE FUNCTION sluice.hold_reset(p_stream bigint, p_hold bigint, p_generation bigint,
 	p_start_ms bigint, p_gaps text, p_who text, p_said text, p_at_ms bigint)
 RETURNS TABLE (done boolean, generation bigint, owned bigint)
 LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
-	s sluice.stream;
 	h sluice.audit;
-	still bigint;
+	forbids bigint;
 	place bigint;
 	gone bigint;
 BEGIN
 	PERFORM sluice.stream_hold(p_stream);
-	SELECT * INTO s FROM sluice.stream x WHERE x.id = p_stream;
 	SELECT * INTO h FROM sluice.audit a
 	WHERE a.hold = p_hold AND a.what = 'reset' AND a.stream = p_stream
 	AND a.from_generation = p_generation AND a.to_ms = p_start_ms AND a.at_ms = p_at_ms;
@@ -187,32 +254,84 @@ BEGIN
 		RETURN QUERY SELECT true, h.to_generation, 0::bigint;
 		RETURN;
 	END IF;
-	IF s.hold IS DISTINCT FROM p_hold OR s.generation <> p_generation THEN
-		RETURN QUERY SELECT false, s.generation, 0::bigint;
+	forbids := sluice.hold_forbids(p_stream, p_hold, p_generation);
+	IF forbids IS NOT NULL THEN
+		RETURN QUERY SELECT false, p_generation, forbids;
 		RETURN;
 	END IF;
-	still := sluice.stream_owned(p_stream);
-	IF still > 0 THEN
-		RETURN QUERY SELECT false, s.generation, still;
-		RETURN;
+	place := sluice.stream_place(p_stream);
+	IF EXISTS (SELECT FROM sluice.audit a WHERE a.id = p_hold AND a.why = 'rewind') THEN
+		INSERT INTO sluice.rewind_goal AS g (stream, shard, sink, sequence)
+		SELECT p_stream, l.shard, p.sink, CASE WHEN NOT p.done THEN p.sequence END
+		FROM sluice.lane l JOIN sluice.position p ON p.lane = l.id
+		WHERE l.stream = p_stream AND (p.done OR p.sequence IS NOT NULL)
+		ON CONFLICT (stream, shard, sink) DO UPDATE
+		SET sequence = CASE WHEN g.sequence IS NOT NULL AND excluded.sequence IS NOT NULL
+			THEN greatest(g.sequence, excluded.sequence) END;
 	END IF;
-	SELECT * INTO h FROM sluice.audit a WHERE a.id = p_hold;
-	SELECT coalesce(min(p.event_ms), 0) INTO place
-	FROM sluice.lane l JOIN sluice.position p ON p.lane = l.id
-	WHERE l.stream = p_stream AND NOT l.done AND NOT p.done AND p.event_ms > 0;
 	DELETE FROM sluice.lane l WHERE l.stream = p_stream;
 	GET DIAGNOSTICS gone = ROW_COUNT;
 	UPDATE sluice.gap g SET state = 'closed', closed_ms = p_at_ms,
 		how = CASE WHEN p_gaps = '' THEN g.how ELSE p_gaps END
 	WHERE g.stream = p_stream AND g.state <> 'closed';
-	UPDATE sluice.stream x SET rooted = false, start_ms = p_start_ms,
-		generation = greatest(x.generation, h.from_generation + 1)
-	WHERE x.id = p_stream RETURNING * INTO s;
-	INSERT INTO sluice.audit (stream, at_ms, what, hold, why, who, said, from_generation,
-		to_generation, from_ms, to_ms, lanes)
-	VALUES (p_stream, p_at_ms, 'reset', p_hold, h.why, p_who, p_said, p_generation, s.generation,
-		place, p_start_ms, gone);
-	RETURN QUERY SELECT true, s.generation, 0::bigint;
+	UPDATE sluice.stream x SET rooted = false, start_ms = p_start_ms WHERE x.id = p_stream;
+	RETURN QUERY SELECT true, sluice.hold_did(p_stream, p_hold, 'reset', p_generation, place,
+		p_start_ms, gone, p_who, p_said, p_at_ms), 0::bigint;
+END $$;
+
+CREATE FUNCTION sluice.hold_rewind(p_stream bigint, p_hold bigint, p_generation bigint,
+	p_shards text[], p_sinks integer[], p_sequences numeric[], p_events_ms bigint[],
+	p_done boolean[], p_who text, p_said text, p_at_ms bigint)
+RETURNS TABLE (done boolean, generation bigint, owned bigint)
+LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+	h sluice.audit;
+	forbids bigint;
+	place bigint;
+	lanes bigint;
+BEGIN
+	PERFORM sluice.stream_hold(p_stream);
+	SELECT * INTO h FROM sluice.audit a
+	WHERE a.hold = p_hold AND a.what = 'rewind' AND a.stream = p_stream
+	AND a.from_generation = p_generation AND a.at_ms = p_at_ms;
+	IF FOUND THEN
+		RETURN QUERY SELECT true, h.to_generation, 0::bigint;
+		RETURN;
+	END IF;
+	forbids := sluice.hold_forbids(p_stream, p_hold, p_generation);
+	IF forbids IS NOT NULL THEN
+		RETURN QUERY SELECT false, p_generation, forbids;
+		RETURN;
+	END IF;
+	place := sluice.stream_place(p_stream);
+	WITH wanted AS MATERIALIZED (
+		SELECT l.id AS lane, w.* FROM unnest(p_shards, p_sinks, p_sequences, p_events_ms, p_done)
+			AS w (shard, sink, sequence, event_ms, done)
+		JOIN sluice.lane l ON l.stream = p_stream AND l.shard = w.shard
+	), goals AS (
+		INSERT INTO sluice.rewind_goal AS g (stream, shard, sink, sequence)
+		SELECT p_stream, w.shard, w.sink, CASE WHEN NOT p.done THEN p.sequence END
+		FROM wanted w JOIN sluice.position p ON p.lane = w.lane AND p.sink = w.sink
+		WHERE NOT w.done AND (p.done OR p.sequence > coalesce(w.sequence, 0))
+		ON CONFLICT (stream, shard, sink) DO UPDATE
+		SET sequence = CASE WHEN g.sequence IS NOT NULL AND excluded.sequence IS NOT NULL
+			THEN greatest(g.sequence, excluded.sequence) END
+	), placed AS (
+		UPDATE sluice.position p SET sequence = w.sequence, event_ms = w.event_ms, done = w.done
+		FROM wanted w WHERE p.lane = w.lane AND p.sink = w.sink
+		RETURNING p.lane
+	)
+	SELECT count(DISTINCT lane) INTO lanes FROM placed;
+	UPDATE sluice.lane l SET done = d.done, wanted_by = NULL FROM (
+		SELECT x.id, NOT EXISTS (
+			SELECT FROM sluice.position p WHERE p.lane = x.id AND NOT p.done
+			AND (s.sinks IS NULL OR p.sink = ANY (s.sinks))) AS done
+		FROM sluice.lane x JOIN sluice.stream s ON s.id = x.stream WHERE x.stream = p_stream
+	) d WHERE l.id = d.id AND l.done <> d.done;
+	RETURN QUERY SELECT true, sluice.hold_did(p_stream, p_hold, 'rewind', p_generation, place,
+		(SELECT coalesce(min(m), 0) FROM unnest(p_events_ms, p_done) AS e (m, d) WHERE NOT d),
+		lanes, p_who, p_said, p_at_ms), 0::bigint;
 END $$;
 
 CREATE FUNCTION sluice.hold_end(p_stream bigint, p_hold bigint, p_who text, p_at_ms bigint)
@@ -229,4 +348,27 @@ BEGIN
 	RETURN EXISTS (
 		SELECT FROM sluice.audit a WHERE a.hold = p_hold AND a.what = 'go on' AND a.who = p_who
 		AND a.at_ms = p_at_ms);
+END $$;
+
+-- --- savepoints ---
+
+CREATE FUNCTION sluice.savepoint_put(p_name text, p_streams bigint[], p_who text, p_at_ms bigint)
+RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM pg_advisory_xact_lock(hashtextextended('sluice savepoint', 0));
+	IF EXISTS (SELECT FROM sluice.savepoint v WHERE v.name = p_name) THEN
+		-- Said again where the reply was lost.
+		RETURN EXISTS (SELECT FROM sluice.savepoint v WHERE v.name = p_name AND v.who = p_who
+			AND v.at_ms = p_at_ms);
+	END IF;
+	-- One statement, so that it is of one moment.
+	WITH made AS (
+		INSERT INTO sluice.savepoint (name, stream, generation, who, at_ms)
+		SELECT p_name, s.id, s.generation, p_who, p_at_ms
+		FROM sluice.stream s WHERE s.id = ANY (p_streams) RETURNING id, stream
+	)
+	INSERT INTO sluice.savepoint_place (savepoint, shard, sink, sequence, event_ms, done)
+	SELECT m.id, l.shard, p.sink, p.sequence, p.event_ms, p.done
+	FROM made m JOIN sluice.lane l ON l.stream = m.stream JOIN sluice.position p ON p.lane = l.id;
+	RETURN true;
 END $$;

@@ -172,6 +172,32 @@ BEGIN
 	WHERE id = p_gap AND state <> 'closed';
 END $$;
 
+-- --- the end of rewinds ---
+
+-- Of the streams with these names. Goals of shards that are not there any more are nobody's.
+CREATE FUNCTION sluice.rewinds_end(p_names text[], p_at_ms bigint) RETURNS void
+LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan SET jit = off AS $$
+DECLARE
+	s sluice.stream;
+BEGIN
+	FOR s IN SELECT x.* FROM sluice.stream x WHERE x.name = ANY (p_names)
+		AND EXISTS (SELECT FROM sluice.rewind_goal g WHERE g.stream = x.id) ORDER BY x.id
+	LOOP
+		PERFORM sluice.stream_hold(s.id);
+		SELECT * INTO s FROM sluice.stream x WHERE x.id = s.id;
+		CONTINUE WHEN s.hold IS NOT NULL OR NOT s.rooted OR EXISTS (
+			SELECT FROM sluice.rewind_goal g JOIN sluice.lane l ON l.stream = s.id
+				AND l.shard = g.shard JOIN sluice.position p ON p.lane = l.id AND p.sink = g.sink
+			WHERE g.stream = s.id AND NOT p.done
+			AND (p.sequence IS NULL OR g.sequence IS NULL OR p.sequence < g.sequence));
+		DELETE FROM sluice.rewind_goal g WHERE g.stream = s.id;
+		IF FOUND THEN
+			PERFORM sluice.control_add(s.id, 'rewind', 'end', 0, p_at_ms,
+				format('rewind %s end', s.generation), NULL, '');
+		END IF;
+	END LOOP;
+END $$;
+
 -- --- telling ---
 
 -- Something that a delivery comes after is not visible yet.
@@ -193,6 +219,10 @@ LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan SET jit = off AS $$
 DECLARE
 	live uuid[];
 BEGIN
+	IF EXISTS (SELECT FROM sluice.rewind_goal) THEN
+		PERFORM sluice.session_hold(p_session);
+		PERFORM sluice.rewinds_end(p_names, p_at_ms);
+	END IF;
 	IF NOT EXISTS (SELECT FROM sluice.control c WHERE NOT c.handed_out AND c.name = ANY (p_names))
 	AND NOT EXISTS (
 		SELECT FROM sluice.control_delivery d WHERE d.told_ms = 0 AND d.sink = ANY (p_sinks)) THEN

@@ -1,0 +1,325 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "ops/arguments.h"
+#include "ops/command.h"
+#include "ops/replay_find.h"
+#include "ops/rewind.h"
+#include "sinks/sink.h"
+
+/* A stream, or one sink of it, goes back: beside running workers, or when there are none. */
+
+#define STREAM_KEEPS_MS (24LL * 60 * 60 * 1000) /* DynamoDB */
+
+static const struct flag flags[] = {
+	{ .name = "config",
+	  .letter = 'c',
+	  .value = "FILE",
+	  .help = "the configuration",
+	  .required = true },
+	{ .name = "stream", .value = "S", .help = "the stream's name", .required = true },
+	{ .name = "from",
+	  .value = "WHERE",
+	  .help = "oldest, a time, -2h, SEQUENCE@SHARD, savepoint:NAME",
+	  .required = true },
+	{ .name = "sink", .value = "K", .help = "this sink alone: from a savepoint or a record" },
+	{ .name = "dry-run", .help = "show the plan, change nothing" },
+	{ .name = "yes", .help = "without asking" },
+	{ 0 },
+};
+
+enum from { FROM_TIME, FROM_SAVEPOINT, FROM_RECORD };
+
+struct replay {
+	const struct arguments *arguments;
+	const struct config *config;
+	struct rewind rewind;
+	enum from from;
+	const char *savepoint, *sink_name;
+	char shard[STORE_SHARD_SIZE];
+	struct sequence record;
+	int32_t sink;
+	int64_t start_ms, now_ms;
+	/* Of a savepoint. */
+	struct store_place *kept;
+	size_t kept_count;
+	int64_t kept_ms;
+	struct store_place before; /* of a record */
+};
+
+/* --- what was said --- */
+
+static bool parse_record(struct replay *r, const char *text, struct error *err)
+{
+	const char *at = strchr(text, '@');
+
+	r->from = FROM_RECORD;
+	if (strlen(at + 1) == 0 || strlen(at + 1) >= sizeof(r->shard))
+		return error_set(err, ERROR_INVALID, "not a shard: %s", at + 1);
+	snprintf(r->shard, sizeof(r->shard), "%s", at + 1);
+	return sequence_parse(&r->record, (struct str){ text, (size_t)(at - text) }, err);
+}
+
+static bool parse_time(struct replay *r, const char *text, struct error *err)
+{
+	enum config_start kind;
+
+	r->from = FROM_TIME;
+	if (!config_start_parse(text, r->now_ms, &kind, &r->start_ms, err))
+		return false;
+	if (kind == START_LATEST)
+		return error_set(err, ERROR_INVALID, "latest is where it is");
+	if (kind == START_OLDEST)
+		r->start_ms = 0;
+	return true;
+}
+
+static bool parse_from(struct replay *r, struct error *err)
+{
+	static const char savepoint[] = "savepoint:";
+	const char *text = arguments_get(r->arguments, "from");
+
+	if (strncmp(text, savepoint, strlen(savepoint)) == 0) {
+		r->from = FROM_SAVEPOINT;
+		r->savepoint = text + strlen(savepoint);
+		return true;
+	}
+	return strchr(text, '@') ? parse_record(r, text, err) : parse_time(r, text, err);
+}
+
+static bool parse(struct replay *r, struct error *err)
+{
+	struct clock clock;
+
+	clock_init(&clock);
+	r->now_ms = clock_aws_ms(&clock);
+	r->sink_name = arguments_get(r->arguments, "sink");
+	if (!parse_from(r, err))
+		return error_wrap(err, "--from");
+	return r->from != FROM_TIME || !r->sink_name ||
+	       error_set(err, ERROR_INVALID,
+			 "--sink goes with a savepoint or a record; a time is the whole stream's");
+}
+
+/* --- where it goes --- */
+
+static void on_sink(void *arg, int32_t id, const char *name)
+{
+	struct replay *r = arg;
+
+	if (strcmp(name, r->sink_name) == 0)
+		r->sink = id;
+}
+
+static void on_savepoint(void *arg, const struct store_savepoint *v)
+{
+	struct replay *r = arg;
+
+	if (strcmp(v->name, r->savepoint) == 0 && v->stream == r->rewind.stream->id)
+		r->kept_ms = v->at_ms;
+}
+
+static void on_place(void *arg, const struct store_place *p)
+{
+	struct replay *r = arg;
+
+	r->kept = memory_room(r->kept, r->kept_count, sizeof(*r->kept));
+	r->kept[r->kept_count] = *p;
+	r->kept[r->kept_count++].shard = memory_text(p->shard);
+}
+
+static bool is_too_old(const struct replay *r, int64_t ms, struct error *err)
+{
+	char time[CLOCK_TEXT_SIZE];
+
+	if (ms == 0 || r->now_ms - ms < STREAM_KEEPS_MS)
+		return false;
+	error_set(err, ERROR_REFUSED,
+		  "a stream keeps 24 hours, and %s is longer ago: what is left begins with --from "
+		  "oldest; the table itself can be loaded again by `sluice export -c FILE baseline "
+		  "--stream %s`",
+		  clock_text(ms, time), r->rewind.streams.name);
+	return true;
+}
+
+static bool plan(const struct rewind *w, const struct replay_stream *now, struct replay_plan *out,
+		 struct error *err)
+{
+	const struct replay *r = w->arg;
+
+	if (r->from == FROM_SAVEPOINT)
+		return replay_to_savepoint(now, r->kept, r->kept_count, r->sink, out, err);
+	return replay_to_place(now, &r->before, r->sink, false, out, err);
+}
+
+static bool look_savepoint(struct replay *r, struct store *store, struct error *err)
+{
+	if (!store_savepoints(store, on_savepoint, r, err) ||
+	    !store_savepoint_places(store, r->savepoint, r->rewind.stream->id, on_place, r, err))
+		return false;
+	if (r->kept_ms == 0)
+		return error_set(err, ERROR_NOT_FOUND,
+				 "there is no savepoint %s of %s; `sluice checkpoint -c FILE list` "
+				 "shows them",
+				 r->savepoint, r->rewind.streams.name);
+	return !is_too_old(r, r->kept_ms, err);
+}
+
+static bool look(struct replay *r, struct store *store, struct error *err)
+{
+	struct operator_streams *all = &r->rewind.streams;
+
+	all->name = arguments_get(r->arguments, "stream");
+	if (!operator_streams(store, all, err))
+		return false;
+	/* The table's stream now; one that was turned off meanwhile is not read again. */
+	r->rewind.stream = &all->rows[all->count - 1];
+	if (!rewind_allowed(&r->rewind, err))
+		return false;
+	if (r->sink_name && (!store_sinks(store, on_sink, r, err) || r->sink == 0))
+		return err->kind ? false
+				 : error_set(err, ERROR_NOT_FOUND, "the store has no sink %s",
+					     r->sink_name);
+	switch (r->from) {
+	case FROM_SAVEPOINT:
+		r->rewind.plan = plan;
+		return look_savepoint(r, store, err);
+	case FROM_RECORD:
+		r->rewind.plan = plan;
+		return replay_find(r->config, all->arn, r->shard, &r->record, &r->before, err);
+	default:
+		return !is_too_old(r, r->start_ms, err);
+	}
+}
+
+/* --- the plan --- */
+
+static bool show_places(struct replay *r, const struct replay_stream *now, struct error *err)
+{
+	struct replay_plan p;
+	char time[CLOCK_TEXT_SIZE];
+	bool ok = plan(&r->rewind, now, &p, err);
+
+	if (ok) {
+		printf("  %zu of %zu shards go back, %zu of them to their beginning", p.lanes,
+		       now->lane_count, p.to_begin);
+		if (p.oldest_ms > 0)
+			printf(", the others at the furthest to %s", clock_text(p.oldest_ms, time));
+		puts("");
+	}
+	replay_plan_release(&p);
+	return ok;
+}
+
+static bool show(struct replay *r, struct store *store, struct error *err)
+{
+	const struct store_stream *s = r->rewind.stream;
+	struct replay_stream now;
+	char time[CLOCK_TEXT_SIZE];
+	bool ok = replay_stream_read(store, s->id, &now, err);
+
+	if (ok) {
+		printf("Replay %s%s%s from %s:\n", r->rewind.streams.name,
+		       r->sink_name ? " into " : "", r->sink_name ? r->sink_name : "",
+		       arguments_get(r->arguments, "from"));
+		if (r->from == FROM_TIME)
+			printf("  all shards that AWS lists are read again, from %s\n",
+			       r->start_ms ? clock_text(r->start_ms, time)
+					   : "their oldest records");
+		else
+			ok = show_places(r, &now, err);
+	}
+	if (ok)
+		printf("Its workers deliver what is under way and let go of its shards; then it "
+		       "is read again as\ngeneration %llu. Consumers see older states once more, "
+		       "then the newest: the highest\n(generation, sequence) of a key is right.\n",
+		       (unsigned long long)s->generation + 1);
+	if (ok && s->hold.id != 0)
+		printf("It is held since %s by %s (%s): that ends.\n",
+		       clock_text(s->hold.since_ms, time), s->hold.who,
+		       store_hold_why_name(s->hold.why));
+	replay_stream_release(&now);
+	return ok;
+}
+
+static bool go_back(struct replay *r, struct error *err)
+{
+	const char *from = arguments_get(r->arguments, "from");
+	struct buf said = { 0 }, detail = { 0 };
+	bool ok;
+
+	buf_printf(&said, "from %s%s%s", from, r->sink_name ? " into " : "",
+		   r->sink_name ? r->sink_name : "");
+	buf_text(&detail, "{\"from\":");
+	buf_json_text(&detail, str_of(from));
+	buf_text(&detail, ",\"sink\":");
+	if (r->sink_name)
+		buf_json_text(&detail, str_of(r->sink_name));
+	else
+		buf_text(&detail, "null");
+	buf_text(&detail, "}");
+	r->rewind.command = "replay";
+	r->rewind.said = said.data;
+	r->rewind.detail = detail.data;
+	r->rewind.start_ms = r->start_ms;
+	r->rewind.arg = r;
+	ok = rewind_run(&r->rewind, r->config, err);
+	buf_release(&said);
+	buf_release(&detail);
+	return ok;
+}
+
+static int replay(struct replay *r, struct error *err)
+{
+	AUTO(store)
+	struct store *store =
+		store_open_reader(r->config->checkpoint.store, OPERATOR_STORE_TIMEOUT_MS, err);
+
+	r->rewind.arg = r;
+	if (!store || !look(r, store, err) || !show(r, store, err))
+		return EXIT_FAILED;
+	store_close(MOVE(store)); /* an exclusive one is opened again */
+	if (arguments_get(r->arguments, "dry-run"))
+		return EXIT_DONE;
+	if (!operator_sure("replay", "Go back?", arguments_get(r->arguments, "yes")))
+		return EXIT_USAGE;
+	return go_back(r, err) ? EXIT_DONE : EXIT_FAILED;
+}
+
+static int run(const struct arguments *a)
+{
+	struct error err = { 0 };
+	AUTO(config)
+	struct config *c = config_load(arguments_get(a, "config"), sink_config_types(), &err);
+	struct replay r = { .arguments = a, .config = c };
+	int code;
+
+	if (!c || !parse(&r, &err)) {
+		fprintf(stderr, "sluice replay: %s\n", err.message);
+		return EXIT_USAGE;
+	}
+	log_setup(LOG_ERROR, LOG_TEXT);
+	code = replay(&r, &err);
+	if (code == EXIT_FAILED)
+		fprintf(stderr, "sluice replay: %s\n", err.message);
+	for (size_t i = 0; i < r.kept_count; i++)
+		free((void *)(uintptr_t)r.kept[i].shard);
+	free(r.kept);
+	return code;
+}
+
+const struct command command_replay = {
+	.name = "replay",
+	.usage = "-c FILE --stream S [--sink K] --from oldest|TIME|SEQUENCE@SHARD|savepoint:NAME\n"
+		 "                      [--dry-run] [--yes]",
+	.help = "Deliver a stream again, from an earlier place.",
+	.more = "SEQUENCE@SHARD begins with that record, in that shard and those that follow it. "
+		"It works\nbeside running workers; on a sqlite store only while no worker has it.",
+	.flags = flags,
+	.run = run,
+};
