@@ -65,6 +65,8 @@ static bool parse_table(const json_t *table, struct dynamodb_table *out, struct 
 				  sizeof(out->key_hash));
 	}
 	out->stream_enabled = json_is_true(json_object_get(stream, "StreamEnabled"));
+	out->items = json_integer_value(json_object_get(table, "ItemCount"));
+	out->bytes = json_integer_value(json_object_get(table, "TableSizeBytes"));
 	if (!ok || !out->name[0])
 		return error_set(err, ERROR_INVALID, "an answer that is no table's description");
 	return true;

@@ -1,5 +1,6 @@
 #pragma once
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "aws/client.h"
 
@@ -12,6 +13,7 @@ struct dynamodb_table {
 	bool stream_enabled;
 	char view_type[32]; /* "" where there is no stream */
 	char key_hash[256], key_range[256];
+	int64_t items, bytes; /* as AWS counted them within the last six hours */
 };
 
 /* One page of the names of all tables. */

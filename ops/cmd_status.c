@@ -313,7 +313,7 @@ static void print_audit(const struct stream_row *s)
 		printf("  audit  %s  %s for %s  by %s%s%s", clock_text(a->at_ms, at),
 		       store_audit_what_name(a->what), store_hold_why_name(a->why), s->audit[i].who,
 		       *s->audit[i].said ? ", " : "", s->audit[i].said);
-		if (a->what == STORE_AUDIT_RESET)
+		if (a->what == STORE_AUDIT_RESET || a->what == STORE_AUDIT_REWIND)
 			printf("  from %s to %s, generation %" PRIu64 " to %" PRIu64,
 			       a->from_ms > 0 ? clock_text(a->from_ms, from) : "its beginning",
 			       a->to_ms > 0 ? clock_text(a->to_ms, to) : "its oldest record",

@@ -19,7 +19,7 @@ struct command {
 
 extern const struct command command_run, command_check, command_tail, command_status, command_pause,
 	command_resume, command_replay, command_checkpoint, command_export, command_deadletter,
-	command_config, command_health, command_version;
+	command_config, command_health, command_advise, command_version;
 
 /* The whole of main(). */
 int command_main(int argc, char **argv);
