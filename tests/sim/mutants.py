@@ -295,6 +295,11 @@ MUTANTS = [
         "",
     ),
     (
+        "a burial that the store left unanswered is no pause in looking",
+        "	if (!w->unheard)\n		w->looked_at_ms = now_ms;",
+        "	w->looked_at_ms = now_ms;",
+    ),
+    (
         "a dead session is buried while its messages may land",
         "r->bury_at_ms = now_ms + r->lease_ms / 2;",
         "r->bury_at_ms = now_ms;",
