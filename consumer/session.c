@@ -68,7 +68,7 @@ static bool bury(const struct session_settings *s, const char *id, struct error 
 
 	rng_random(&seed, sizeof(seed));
 	rng_seed(&rng, seed);
-	for (unsigned tries = 0; !burial_try(s, id, true, err); tries++) {
+	for (unsigned tries = 0; burial_try(s, id, true, err) != BURIAL_DONE; tries++) {
 		if (err->kind == ERROR_CANCELLED)
 			return false;
 		health_set(s->health, "burial", err->message);
@@ -131,5 +131,5 @@ bool session_begin(const struct session_settings *s, char id[STORE_ID_SIZE], int
 
 bool session_end(const struct session_settings *s, const char *id, bool litter, struct error *err)
 {
-	return burial_try(s, id, litter, err);
+	return burial_try(s, id, litter, err) == BURIAL_DONE;
 }

@@ -236,9 +236,10 @@ static void bury(struct steward *s, const struct store_session *o)
 {
 	struct error err = { 0 };
 	const struct watched *w = watch_find(&s->watch, o->id);
+	enum burial_end end = burial_try(&s->settings.session, o->id, false, &err);
 	uint64_t repeated;
 
-	if (burial_try(&s->settings.session, o->id, false, &err)) {
+	if (end == BURIAL_DONE) {
 		log_info("a dead session is buried, its shards are free",
 			 log_text("session", o->id), log_text("worker", o->worker));
 		memcpy(s->buried, o->id, sizeof(s->buried));
@@ -247,7 +248,8 @@ static void bury(struct steward *s, const struct store_session *o)
 	}
 	watch_unburied(
 		&s->watch, o->id,
-		now(s) + rng_backoff_ms(&s->rng, w ? w->tries : 0, RETRY_BASE_MS, RETRY_MAX_MS));
+		now(s) + rng_backoff_ms(&s->rng, w ? w->tries : 0, RETRY_BASE_MS, RETRY_MAX_MS),
+		end != BURIAL_UNHEARD);
 	s->burial_told = true;
 	health_set(s->settings.session.health, "burial", err.message);
 	if (log_limit_pass(&s->log, now(s), LOG_EVERY_MS, &repeated))

@@ -6,6 +6,7 @@ void watch_init(struct watch *w, int64_t lease_ms)
 {
 	w->lease_ms = lease_ms;
 	w->looked_at_ms = 0;
+	w->unheard = false;
 	w->count = 0;
 }
 
@@ -35,6 +36,7 @@ void watch_look(struct watch *w, int64_t now_ms)
 		w->rows[i].listed = false;
 	}
 	w->looked_at_ms = now_ms;
+	w->unheard = false;
 }
 
 static enum watch_verdict dead(struct watched *r, int64_t now_ms)
@@ -99,10 +101,11 @@ void watch_buried(struct watch *w, const char *id)
 		forget(w, (unsigned)(r - w->rows));
 }
 
-void watch_unburied(struct watch *w, const char *id, int64_t again_ms)
+void watch_unburied(struct watch *w, const char *id, int64_t again_ms, bool heard)
 {
 	struct watched *r = row_of(w, id);
 
+	w->unheard = w->unheard || !heard;
 	if (!r)
 		return;
 	r->bury_at_ms = again_ms;
@@ -111,7 +114,8 @@ void watch_unburied(struct watch *w, const char *id, int64_t again_ms)
 
 void watch_looked(struct watch *w, int64_t now_ms)
 {
-	w->looked_at_ms = now_ms;
+	if (!w->unheard)
+		w->looked_at_ms = now_ms;
 	for (unsigned i = w->count; i-- > 0;)
 		if (!w->rows[i].listed)
 			forget(w, i);

@@ -32,6 +32,7 @@ struct watched {
 struct watch {
 	int64_t lease_ms;
 	int64_t looked_at_ms; /* when the last look began; once it is over, when that was */
+	bool unheard;         /* the store did not answer all that was asked since */
 	unsigned count;
 	struct watched rows[WATCH_MAX]; /* of more than these, the rest is seen in a later look */
 };
@@ -48,15 +49,16 @@ enum watch_verdict {
 void watch_init(struct watch *w, int64_t lease_ms);
 /* The store showed them at now_ms: watch_see for each but oneself, then watch_looked. However long
  * the burials between them take, what was shown is no older and no younger than that, and it is no
- * pause in looking: the others' beats count meanwhile. */
+ * pause in looking: the others' beats count meanwhile. But where the store left one of the burials
+ * unanswered it may have been away: then all that passes until the next look is one. */
 void watch_look(struct watch *w, int64_t now_ms);
 enum watch_verdict watch_see(struct watch *w, const struct store_session *o);
 /* The compare-and-set that WATCH_KILL asked for has made it dead. */
 enum watch_verdict watch_killed(struct watch *w, const char *id, int64_t now_ms);
 /* The burial that WATCH_BURY asked for is done. */
 void watch_buried(struct watch *w, const char *id);
-/* It failed, and is asked for again from again_ms on. */
-void watch_unburied(struct watch *w, const char *id, int64_t again_ms);
+/* It failed, and is asked for again from again_ms on. `heard`: not because the store is away. */
+void watch_unburied(struct watch *w, const char *id, int64_t again_ms, bool heard);
 /* Those that were not shown any more are forgotten. */
 void watch_looked(struct watch *w, int64_t now_ms);
 /* NULL where it is not watched. */

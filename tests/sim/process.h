@@ -73,7 +73,7 @@ struct saver {
 };
 
 enum burial_step { BURIAL_ROLLS, BURIAL_SINK, BURIAL_ROLL_FINISHED, BURIAL_SESSION };
-enum burial_result { BURIAL_GOES_ON, BURIAL_DONE, BURIAL_FAILED };
+enum burial_result { BURIAL_GOES_ON, BURIAL_DONE, BURIAL_LEFT, BURIAL_UNHEARD };
 struct burial {
 	enum caller caller;
 	enum burial_step step;

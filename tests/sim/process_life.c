@@ -190,6 +190,6 @@ void process_life_reply(struct world *w, struct process *p, const struct request
 
 void process_life_buried(struct world *w, struct process *p, bool ok)
 {
-	if (burial_sink(w, p, &p->burial, ok) == BURIAL_FAILED)
+	if (burial_sink(w, p, &p->burial, ok) == BURIAL_LEFT)
 		ended(w, p, false);
 }

@@ -47,13 +47,15 @@ void process_gap_recorded(struct world *w, struct process *p, uint32_t lane)
 		(struct core_event){ .type = CORE_GAP, .lane = lane, .accepted = w->gap_oldest });
 }
 
-/* False: the place is trimmed. A place that is gone gives an error, or where AWS is kind (it is not
- * documented) the oldest record. */
+/* False: the place is trimmed. It gives an error, as is documented; or, where AWS is kind, the
+ * oldest record, once nobody has read the shard for longer than AWS keeps anything. Who reads at
+ * the very edge of that has nothing but the error to tell him. */
 static bool ask_iterator(struct world *w, struct sim_lane *l)
 {
 	int kept = world_first_kept(w, shard_of(w, l));
 	bool from_oldest = l->from_horizon || (l->root && l->next == 0);
 	bool after = l->next > 0;
+	bool quiet = w->quiet_trims && w->now_ms - shard_of(w, l)->read_ms > RETENTION_MS;
 
 	l->iterator = l->next;
 	if (from_oldest) {
@@ -63,7 +65,7 @@ static bool ask_iterator(struct world *w, struct sim_lane *l)
 			world_tell(w, l->shard, kept);
 		l->iterator = kept;
 	} else if (kept > 0 && (after ? l->next - 1 : 0) < kept) {
-		if (!w->quiet_trims || !after)
+		if (!after || !quiet)
 			return false;
 		l->iterator = kept > l->next ? kept : l->next;
 	}
@@ -120,6 +122,7 @@ static void page_read(struct world *w, struct process *p, uint32_t lane)
 		page.end_ms = world_record_ms(s, l->next - 1);
 	}
 	l->read_at_ms = process_aws_now(w, p);
+	w->shards[l->shard].read_ms = w->now_ms;
 	l->gap_accepted = false;
 	page.closed = world_closed(w, s) && l->iterator == s->count;
 	process_feed(w, p, page);

@@ -241,7 +241,8 @@ static void on_burial(struct world *w, struct process *p, enum burial_result res
 		s->buried = s->burial.session;
 		watch_buried(&s->watch, id);
 	} else {
-		watch_unburied(&s->watch, id, later(w, p, o ? o->tries : 0));
+		watch_unburied(&s->watch, id, later(w, p, o ? o->tries : 0),
+			       result != BURIAL_UNHEARD);
 	}
 	s->session_at++;
 	next_session(w, p);

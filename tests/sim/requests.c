@@ -203,7 +203,7 @@ enum burial_result burial_sink(struct world *w, struct process *p, struct burial
 	struct roll *k;
 
 	if (!ok)
-		return BURIAL_FAILED;
+		return BURIAL_LEFT;
 	b->committed = true;
 	k = roll_find(w, b->session, b->rolls[b->at].sink, b->rolls[b->at].number);
 	if (w->sinks[b->rolls[b->at].sink].transactions) {
@@ -224,7 +224,7 @@ enum burial_result burial_reply(struct world *w, struct process *p, struct buria
 				const struct request *r)
 {
 	if (r->reply.how != HOW_OK)
-		return BURIAL_FAILED;
+		return r->reply.how == HOW_RETRY ? BURIAL_UNHEARD : BURIAL_LEFT;
 	switch (b->step) {
 	case BURIAL_ROLLS:
 		b->roll_count = r->reply.roll_count;

@@ -1,37 +1,18 @@
-/* sim [--seeds N] [--from S]: runs seeds S … S+N-1, and first those that ever failed. N
- * is 10,000 or SLUICE_SIM_SEEDS. Prints how many seeds had each kind of fault. */
+/* sim [--seeds N] [--from S]: whole deployments (seeds.h). */
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "process.h"
+#include "seeds.h"
 
 #define EVENTS_RUN_MAX 2000000
 #define CORE_STEPS_MIN 500
 #define FAULTS_MIN     3
 #define CHECK_MS       250
-/* In how many seeds each fault has to be, where there are enough of them to tell. */
-#define TELLING_SEEDS 1000
-#define COVERED_SHARE 100
 /* What a lane is charged before its pages' size is known. One fetch is always allowed, and the
  * pages of this world are never larger than what they were charged. */
 #define CHARGE_FIRST (4 * (1024 * 1024 + 1000 * 768))
-
-static uint64_t running; /* the seed, for the last words of an assertion */
-
-static void last_words(int number)
-{
-	char text[96];
-	int n = snprintf(text, sizeof(text), "sim: seed %" PRIu64 " failed\n", running);
-	ssize_t written = write(2, text, (size_t)n);
-
-	(void)written;
-	signal(number, SIG_DFL);
-	raise(number);
-}
 
 /* --- one event --- */
 
@@ -283,15 +264,14 @@ static void check_seed(const struct world *w)
 }
 
 static struct {
-	uint64_t seeds, events, steps, with[FAULT_COUNT];
+	uint64_t events, steps;
 } total;
 
-static void run(uint64_t seed)
+static void run(uint64_t seed, uint64_t *counted)
 {
 	static struct world w;
 	uint64_t events = 0;
 
-	running = seed;
 	requests_reset();
 	world_make(&w, seed);
 	while (!w.complete) {
@@ -301,11 +281,9 @@ static void run(uint64_t seed)
 	stop_all(&w);
 	world_check_end(&w);
 	check_seed(&w);
-	total.seeds++;
 	total.events += events;
 	total.steps += w.steps;
-	for (int f = 0; f < FAULT_COUNT; f++)
-		total.with[f] += w.counted[f] > 0;
+	memcpy(counted, w.counted, sizeof(w.counted));
 }
 
 /* Seeds that failed once stay here for good. What they found may need another seed by now, since
@@ -324,42 +302,29 @@ static const uint64_t failed_once[] = {
 	11587, /* a transaction's pending places became a position at the burial, and nobody could
 		  tell that the shard was left alone for a day */
 	26175, /* a shard that was found and was there already was read from its beginning */
+	/* after an outage that came during a burial, who could not beat was declared dead */
+	26284, 36704, 56838, 77485,
+	/* not ours: the error that AWS owes to who reads at the edge of what it keeps; and what a
+	 * sink lacks that was taken out and comes back days later */
+	45532, 73657
 };
 
-static bool print_coverage(void)
+static void told(void)
 {
-	bool all = true;
-
-	printf("%7s  what the seeds had\n", "share");
-	for (int f = 0; f < FAULT_COUNT; f++) {
-		bool enough = total.with[f] * COVERED_SHARE >= total.seeds;
-
-		printf("%6.1f%%  %s%s\n", 100.0 * (double)total.with[f] / (double)total.seeds,
-		       fault_texts[f], enough ? "" : "  <- too few");
-		all = all && enough;
-	}
-	return all || total.seeds < TELLING_SEEDS;
+	printf("%" PRIu64 " events, %" PRIu64 " steps of cores\n", total.events, total.steps);
 }
 
 int main(int argc, char **argv)
 {
-	const char *wanted = getenv("SLUICE_SIM_SEEDS");
-	uint64_t seeds = wanted ? strtoull(wanted, NULL, 10) : 10000, from = 1;
-	bool covered;
+	static const struct seeds seeds = { .name = "sim",
+					    .count = 10000,
+					    .failed_once = failed_once,
+					    .failed_count =
+						    sizeof(failed_once) / sizeof(*failed_once),
+					    .run = run,
+					    .fault_texts = fault_texts,
+					    .fault_count = FAULT_COUNT,
+					    .told = told };
 
-	for (int i = 1; i + 1 < argc; i += 2) {
-		if (strcmp(argv[i], "--seeds") == 0)
-			seeds = strtoull(argv[i + 1], NULL, 10);
-		else if (strcmp(argv[i], "--from") == 0)
-			from = strtoull(argv[i + 1], NULL, 10);
-	}
-	signal(SIGABRT, last_words);
-	for (size_t i = 0; i < sizeof(failed_once) / sizeof(*failed_once); i++)
-		run(failed_once[i]);
-	for (uint64_t s = from; s < from + seeds; s++)
-		run(s);
-	covered = print_coverage();
-	printf("sim: %" PRIu64 " seeds, %" PRIu64 " events, %" PRIu64 " steps of cores\n",
-	       total.seeds, total.events, total.steps);
-	return covered ? 0 : 1;
+	return seeds_main(&seeds, argc, argv);
 }

@@ -359,6 +359,14 @@ bool world_stands(const struct world *w, int shard)
 	return false;
 }
 
+/* What a sink lacked when it was taken out went with the shard's row: it was done for the others.
+ */
+static bool forgotten(const struct world *w, uint32_t sink, int shard)
+{
+	return w->sinks[sink].given_up && database_knows(w, shard) &&
+	       database_row(w->database, shard) < 0;
+}
+
 static bool shard_complete(struct world *w, int shard, unsigned sinks)
 {
 	const struct shard *s = &w->shards[shard];
@@ -369,7 +377,7 @@ static bool shard_complete(struct world *w, int shard, unsigned sinks)
 		return true;
 	for (uint32_t sink = 0; sink < w->sink_count; sink++)
 		for (int i = 0; (sinks & (1u << sink)) && i < s->count; i++)
-			if (!covered(w, sink, shard, i))
+			if (!covered(w, sink, shard, i) && !forgotten(w, sink, shard))
 				return false;
 	return world_gone(w, s) || database_settled(w, shard);
 }

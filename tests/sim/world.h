@@ -109,6 +109,7 @@ struct shard {
 	bool gap_stops;           /* it stands still behind its gap */
 	bool first;               /* of the first listing: reading of it begins where it can */
 	bool orphan;              /* its parent was never seen, and that was told */
+	int64_t read_ms;          /* when anybody read of it last; 0: never */
 };
 
 /* What a sink holds for ever, and of the generation under way what it has. */

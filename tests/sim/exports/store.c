@@ -63,7 +63,7 @@ void store_take(struct world *w, const char *session, int64_t id)
 		strcpy(r->driver, session);
 }
 
-void store_attempt(struct world *w, int64_t id, uint32_t attempt)
+void store_attempt(struct world *w, int64_t id, uint32_t attempt, int64_t looked_ms)
 {
 	struct row *r = row_of(w, id);
 
@@ -74,6 +74,7 @@ void store_attempt(struct world *w, int64_t id, uint32_t attempt)
 	assert(w->now_ms >= r->e.retry_at_ms);
 	assert(attempt <= RETRIES + 1 + r->retried);
 	r->e.attempt = attempt;
+	r->decided_ms = looked_ms;
 	r->e.retry_at_ms = 0;
 	r->aws = -1;
 }
@@ -213,6 +214,16 @@ int64_t aws_latest_ms(const struct world *w)
 	return latest_ms > w->pitr_since_ms ? latest_ms : w->pitr_since_ms;
 }
 
+/* The generation was begun after the row's worker had looked. */
+static bool is_unseen(const struct world *w, const struct row *row, uint64_t generation)
+{
+	for (size_t i = 0; i < w->count; i++)
+		if (w->rows[i].e.generation == generation)
+			return generation > row->e.generation &&
+			       w->rows[i].e.begun_ms >= row->decided_ms;
+	return false;
+}
+
 int aws_start(struct world *w, const struct row *row)
 {
 	const struct store_export *e = &row->e;
@@ -235,8 +246,10 @@ int aws_start(struct world *w, const struct row *row)
 	for (size_t i = 0; i < w->export_count; i++) {
 		x = &w->exports[i];
 		/* One at a time. A window of the generation before may have been begun in the same
-		 * moment as this one, by another worker: it is useless, and does no harm. */
-		assert(x->given_up || x->due_ms <= w->now_ms || x->generation < e->generation);
+		 * moment, by another worker: it is useless, and does no harm, whichever of the two
+		 * is sent first. */
+		assert(x->given_up || x->due_ms <= w->now_ms || x->generation < e->generation ||
+		       is_unseen(w, row, x->generation));
 		/* And each window once. */
 		assert(x->window.from_ms != e->from_ms || x->window.to_ms != e->to_ms ||
 		       x->generation != e->generation || x->fails || x->bad);

@@ -50,6 +50,7 @@ static void look(struct world *w, struct worker *k)
 	}
 	k->newest = k->full.generation;
 	k->looked = true;
+	k->looked_ms = w->now_ms;
 }
 
 static void ask(struct world *w, struct worker *k)
@@ -218,7 +219,7 @@ static void in_store(struct world *w, struct worker *k)
 		break;
 	case STEP:
 		if (d->step == DRIVE_ATTEMPT)
-			store_attempt(w, d->id, d->attempt + 1);
+			store_attempt(w, d->id, d->attempt + 1, k->looked_ms);
 		else if (d->step == DRIVE_FINISH)
 			store_finish(w, d->id);
 		else if (d->step == DRIVE_FILES)

@@ -27,7 +27,8 @@ struct aws_export {
 struct row {
 	struct store_export e;
 	char driver[STORE_ID_SIZE];
-	int aws; /* the attempt's export; −1: not submitted */
+	int aws;            /* the attempt's export; −1: not submitted */
+	int64_t decided_ms; /* of its attempt: when its worker had looked */
 	unsigned retried;
 	bool lost;
 };
@@ -57,6 +58,7 @@ struct worker {
 	char session[STORE_ID_SIZE];
 	/* Its last look. */
 	bool looked;
+	int64_t looked_ms;
 	struct store_export rows[ROWS_MAX];
 	size_t count;
 	struct store_export full, window;
@@ -100,7 +102,7 @@ bool is_live(const struct world *w, const char *session);
 int64_t store_begin(struct world *w, const char *session, struct window window,
 		    uint64_t generation);
 void store_take(struct world *w, const char *session, int64_t id);
-void store_attempt(struct world *w, int64_t id, uint32_t attempt);
+void store_attempt(struct world *w, int64_t id, uint32_t attempt, int64_t looked_ms);
 void store_submitted(struct world *w, int64_t id, uint32_t attempt, int aws);
 void store_exported(struct world *w, int64_t id, uint32_t attempt);
 void store_failed(struct world *w, int64_t id, uint32_t attempt, int64_t retry_at_ms, bool lost);

@@ -1,31 +1,12 @@
-/* joining [--seeds N] [--from S]: joins of a stream with exports of its table, seeds S … S+N-1, and
- * first those that ever failed. N is 3,000, or SLUICE_SIM_SEEDS. */
+/* joining [--seeds N] [--from S]: joins of a stream with exports of its table (seeds.h). */
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
+#include "../seeds.h"
 #include "world.h"
 
-#define PATIENCE_MS   (25 * DAY_MS) /* behind the last fault */
-#define EVENTS_MAX    2000000
-#define TELLING_SEEDS 1000
-#define COVERED_SHARE 100
-
-static uint64_t running; /* the seed, for the last words of an assertion */
-
-static void last_words(int number)
-{
-	char text[96];
-	int n = snprintf(text, sizeof(text), "joining: seed %" PRIu64 " failed\n", running);
-	ssize_t written = write(2, text, (size_t)n);
-
-	(void)written;
-	signal(number, SIG_DFL);
-	raise(number);
-}
+#define PATIENCE_MS (25 * DAY_MS) /* behind the last fault */
+#define EVENTS_MAX  2000000
 
 typedef void actor_fn(struct world *w, int index);
 
@@ -115,16 +96,13 @@ static bool is_settled(const struct world *w)
 	return true;
 }
 
-static struct {
-	uint64_t seeds, events, with[FAULTS];
-} total;
+static uint64_t total_events;
 
-static void run(uint64_t seed)
+static void run(uint64_t seed, uint64_t *counted)
 {
 	static struct world w;
 	uint64_t events = 0;
 
-	running = seed;
 	world_make(&w, seed);
 	while (!is_settled(&w)) {
 		step(&w);
@@ -132,43 +110,24 @@ static void run(uint64_t seed)
 		assert(w.now_ms < w.calm_ms + PATIENCE_MS); /* it gets somewhere */
 	}
 	world_check_end(&w);
-	total.seeds++;
-	total.events += events;
+	total_events += events;
 	for (int f = 0; f < FAULTS; f++)
-		total.with[f] += w.counted[f] > 0;
+		counted[f] = w.counted[f];
 }
 
-static bool print_coverage(void)
+static void told(void)
 {
-	bool all = true;
-
-	printf("%7s  what the seeds had\n", "share");
-	for (int f = 0; f < FAULTS; f++) {
-		bool enough = total.with[f] * COVERED_SHARE >= total.seeds;
-
-		printf("%6.1f%%  %s%s\n", 100.0 * (double)total.with[f] / (double)total.seeds,
-		       fault_texts[f], enough ? "" : "  <- too few");
-		all = all && enough;
-	}
-	return all || total.seeds < TELLING_SEEDS;
+	printf("%" PRIu64 " events\n", total_events);
 }
 
 int main(int argc, char **argv)
 {
-	const char *wanted = getenv("SLUICE_SIM_SEEDS");
-	uint64_t seeds = wanted ? strtoull(wanted, NULL, 10) : 3000, from = 1;
-	bool covered;
+	static const struct seeds seeds = { .name = "joining",
+					    .count = 3000,
+					    .run = run,
+					    .fault_texts = fault_texts,
+					    .fault_count = FAULTS,
+					    .told = told };
 
-	for (int i = 1; i + 1 < argc; i += 2) {
-		if (strcmp(argv[i], "--seeds") == 0)
-			seeds = strtoull(argv[i + 1], NULL, 10);
-		else if (strcmp(argv[i], "--from") == 0)
-			from = strtoull(argv[i + 1], NULL, 10);
-	}
-	signal(SIGABRT, last_words);
-	for (uint64_t s = from; s < from + seeds; s++)
-		run(s);
-	covered = print_coverage();
-	printf("joining: %" PRIu64 " seeds, %" PRIu64 " events\n", total.seeds, total.events);
-	return covered ? 0 : 1;
+	return seeds_main(&seeds, argc, argv);
 }

@@ -13,7 +13,9 @@ FOLDER = mutants.ROOT / "tests/sim/joining"
 
 mutants.PURE = ["consumer/joining.c", "export/window.c"]
 mutants.REST = ["consumer/lineage.c"] + [f"base/{n}.c" for n in ("memory", "rng", "error", "clock")]
-mutants.SIM = sorted(str(path.relative_to(mutants.ROOT)) for path in FOLDER.glob("*.c"))
+mutants.SIM = ["tests/sim/seeds.c"] + sorted(
+    str(path.relative_to(mutants.ROOT)) for path in FOLDER.glob("*.c")
+)
 mutants.LIBRARIES = ["-lcrypto"]
 mutants.CC = [*mutants.CC[:-1], f"-I{FOLDER}"]
 mutants.MUTANTS = [

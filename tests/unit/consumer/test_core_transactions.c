@@ -169,6 +169,26 @@ static void a_quiet_sink_s_last_one_moves_within_the_interval(void **state)
 	assert_false(did(CORE_SAVE));
 }
 
+/* At the burial what is pending becomes the lane's position: where it is not known when that was
+ * read, nobody can tell that it was left alone for a day. */
+static void that_it_was_read_comes_with_what_is_pending(void **state)
+{
+	(void)state;
+	answer(1);
+	prepared(1, 1);
+	assert_int_equal(t.core.save.pending_count, 1);
+	assert_int_equal(t.core.save.move_count, 0);
+	assert_int_equal(t.core.save.read_count, 1);
+	assert_int_equal(t.core.save.reads[0], t.lane);
+	of_roll(CORE_SAVED, 0);
+	of_roll(CORE_FINISHED, 1);
+	page(2);
+	answer(2);
+	prepared(2, 1);
+	assert_int_equal(t.core.save.pending_count, 1);
+	assert_int_equal(t.core.save.read_count, 0); /* later in its time */
+}
+
 /* That it is pending is not enough, and that it is committed neither. */
 static void a_lane_leaves_once_its_last_transaction_has_moved(void **state)
 {
@@ -224,6 +244,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(the_next_transaction_s_save_moves),
 		T(a_quiet_sink_s_last_one_moves_within_the_interval),
+		T(that_it_was_read_comes_with_what_is_pending),
 		T(a_lane_leaves_once_its_last_transaction_has_moved),
 		T(a_stop_waits_for_it_too),
 		T(a_part_of_a_page_is_pending_for_itself),

@@ -119,7 +119,7 @@ static void what_it_sent_may_land_before_it_is_buried(void **state)
 	assert_int_equal(watch_wake_ms(&watch), dead_ms + LEASE_MS / 2);
 	assert_int_equal(look("a", 1, SESSION_DEAD, dead_ms + LEASE_MS / 2 - 1), WATCH_LET);
 	assert_int_equal(look("a", 1, SESSION_DEAD, dead_ms + LEASE_MS / 2), WATCH_BURY);
-	watch_unburied(&watch, "a", dead_ms + LEASE_MS);
+	watch_unburied(&watch, "a", dead_ms + LEASE_MS, true);
 	assert_int_equal(look("a", 1, SESSION_DEAD, dead_ms + LEASE_MS - 1), WATCH_LET);
 	assert_int_equal(look("a", 1, SESSION_DEAD, dead_ms + LEASE_MS), WATCH_BURY);
 	watch_buried(&watch, "a");
@@ -153,7 +153,7 @@ static void a_burial_that_takes_long_does_not_hide_another_death(void **state)
 		watch_look(&watch, look_ms);
 		if (watch_see(&watch, &a) == WATCH_BURY) {
 			now_ms += LEASE_MS * 2 / 3;
-			watch_unburied(&watch, "a", now_ms + LEASE_MS / 5);
+			watch_unburied(&watch, "a", now_ms + LEASE_MS / 5, true);
 		}
 		verdict = watch_see(&watch, &b);
 		watch_looked(&watch, now_ms);
@@ -161,6 +161,51 @@ static void a_burial_that_takes_long_does_not_hide_another_death(void **state)
 	}
 	assert_int_equal(verdict, WATCH_KILL);
 	assert_in_range(now_ms, START_MS + LEASE_MS, START_MS + 2 * LEASE_MS);
+}
+
+/* Its store did not answer meanwhile: nobody else's beat could be seen either. */
+static void a_burial_during_which_the_store_was_away_proves_nothing(void **state)
+{
+	struct store_session a = session("a", 1, SESSION_DEAD), b = session("b", 1, SESSION_LIVE);
+	int64_t bury_ms = START_MS + LEASE_MS / 2, back_ms = bury_ms + 2 * LEASE_MS;
+
+	(void)state;
+	watch_look(&watch, START_MS);
+	assert_int_equal(watch_see(&watch, &a), WATCH_LET);
+	assert_int_equal(watch_see(&watch, &b), WATCH_LET);
+	watch_looked(&watch, START_MS);
+	for (int64_t ms = START_MS; ms < bury_ms; ms += LEASE_MS / WATCH_LOOKS) {
+		watch_look(&watch, ms);
+		assert_int_equal(watch_see(&watch, &a), WATCH_LET);
+		assert_int_equal(watch_see(&watch, &b), WATCH_LET);
+		watch_looked(&watch, ms);
+	}
+	watch_look(&watch, bury_ms);
+	assert_int_equal(watch_see(&watch, &a), WATCH_BURY);
+	watch_unburied(&watch, "a", back_ms, false);
+	assert_int_equal(watch_see(&watch, &b), WATCH_LET);
+	watch_looked(&watch, back_ms);
+	assert_int_equal(killed_at("b", 1, back_ms), back_ms + LEASE_MS);
+}
+
+/* A single call that failed, over and over: the others are seen in between. */
+static void a_burial_that_fails_at_once_hides_nobody(void **state)
+{
+	struct store_session a = session("a", 1, SESSION_DEAD), b = session("b", 1, SESSION_LIVE);
+	enum watch_verdict verdict = WATCH_LET;
+	int64_t now_ms = START_MS;
+
+	(void)state;
+	while (verdict != WATCH_KILL && now_ms < START_MS + 2 * LEASE_MS) {
+		now_ms += LEASE_MS / WATCH_LOOKS;
+		watch_look(&watch, now_ms);
+		if (watch_see(&watch, &a) == WATCH_BURY)
+			watch_unburied(&watch, "a", now_ms + 1, false);
+		verdict = watch_see(&watch, &b);
+		watch_looked(&watch, now_ms + 1);
+	}
+	assert_int_equal(verdict, WATCH_KILL);
+	assert_int_equal(now_ms, START_MS + LEASE_MS / WATCH_LOOKS + LEASE_MS);
 }
 
 /* Until each of them is buried, by whomever. */
@@ -178,7 +223,7 @@ static void as_long_as_one_cannot_be_buried_it_is_known(void **state)
 	watch_looked(&watch, START_MS);
 	watch_look(&watch, late_ms);
 	assert_int_equal(watch_see(&watch, &a), WATCH_BURY);
-	watch_unburied(&watch, "a", late_ms + LEASE_MS);
+	watch_unburied(&watch, "a", late_ms + LEASE_MS, true);
 	assert_int_equal(watch_see(&watch, &b), WATCH_BURY);
 	watch_buried(&watch, "b");
 	watch_looked(&watch, late_ms);
@@ -264,6 +309,9 @@ int main(void)
 		cmocka_unit_test_setup(what_it_sent_may_land_before_it_is_buried, begin),
 		cmocka_unit_test_setup(nobody_emits_into_somebody_elses_turn, begin),
 		cmocka_unit_test_setup(a_burial_that_takes_long_does_not_hide_another_death, begin),
+		cmocka_unit_test_setup(a_burial_during_which_the_store_was_away_proves_nothing,
+				       begin),
+		cmocka_unit_test_setup(a_burial_that_fails_at_once_hides_nobody, begin),
 		cmocka_unit_test_setup(as_long_as_one_cannot_be_buried_it_is_known, begin),
 		cmocka_unit_test_setup(a_crowd_is_not_declared_dead, begin),
 		cmocka_unit_test(a_loop_that_stands_still_is_named),
