@@ -33,6 +33,7 @@ struct service {
 	struct store *store;
 	struct signals *signals;
 	struct http_server *http;
+	struct snapshot *snapshot;
 	struct worker_pulse pulse;
 	struct worker_standby standby;
 };
@@ -141,6 +142,7 @@ static bool open_http(struct service *s, struct error *err)
 
 	if (!*s->config->http.listen)
 		return true;
+	s->snapshot = h.snapshot = snapshot_start(s->config->checkpoint.store);
 	s->http = http_server_start(&h, err);
 	if (s->http)
 		log_info("listening", log_text("address", s->config->http.listen),
@@ -251,7 +253,11 @@ static int sessions(struct service *s, const struct service_options *o)
 
 static void close_all(struct service *s)
 {
+	if (s->snapshot)
+		snapshot_end(s->snapshot);
 	http_server_stop(s->http);
+	if (s->snapshot)
+		snapshot_free(s->snapshot);
 	store_free(s->store);
 	service_aws_close(&s->aws);
 	signals_stop(s->signals);
