@@ -22,6 +22,7 @@ struct fixture {
 	struct health *health;
 	struct metrics *metrics;
 	struct http_server *server;
+	struct snapshot *snapshot;
 	bool alive;
 	char answer[65536]; /* head and body of the last one */
 };
@@ -40,11 +41,15 @@ static struct http_server *start(struct fixture *f, const char *listen, struct e
 	struct http_server_settings s = { .listen = listen,
 					  .health = f->health,
 					  .metrics = f->metrics,
+					  .snapshot = f->snapshot,
 					  .alive = alive,
 					  .arg = f };
 
 	return http_server_start(&s, err);
 }
+
+/* A store that nobody has made. */
+#define NO_STORE "sqlite:/no/such/folder/state.db"
 
 static int setup(void **state)
 {
@@ -55,6 +60,8 @@ static int setup(void **state)
 	f->health = health_new(&f->clock);
 	f->metrics = metrics_new();
 	f->alive = true;
+	f->snapshot = snapshot_start(NO_STORE);
+	assert_non_null(f->snapshot);
 	f->server = start(f, "127.0.0.1:0", &err);
 	if (!f->server)
 		fail_msg("%s", err.message);
@@ -66,20 +73,30 @@ static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
+	snapshot_end(f->snapshot);
 	http_server_stop(f->server);
+	snapshot_free(f->snapshot);
 	metrics_free(f->metrics);
 	health_free(f->health);
 	free(f);
 	return 0;
 }
 
-/* The status. */
-static int ask(struct fixture *f, const char *method, const char *path)
+static int connected(struct fixture *f)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET,
 				  .sin_port = htons((uint16_t)http_server_port(f->server)),
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	int fd = socket(AF_INET, SOCK_STREAM, 0), status;
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	return fd;
+}
+
+/* The status. */
+static int ask(struct fixture *f, const char *method, const char *path)
+{
+	int fd = connected(f), status;
 	char request[512];
 	ssize_t size = snprintf(request, sizeof(request),
 				"%s %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n"
@@ -88,13 +105,29 @@ static int ask(struct fixture *f, const char *method, const char *path)
 				strcmp(method, "POST") == 0 ? "body" : "");
 	size_t got = 0;
 
-	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
 	assert_int_equal(send(fd, request, (size_t)size, MSG_NOSIGNAL), size);
 	while ((size = recv(fd, f->answer + got, sizeof(f->answer) - 1 - got, 0)) > 0)
 		got += (size_t)size;
 	f->answer[got] = '\0';
 	close(fd);
 	assert_int_equal(sscanf(f->answer, "HTTP/1.1 %d", &status), 1);
+	return status;
+}
+
+/* 0: it was turned away. */
+static int ask_softly(struct fixture *f)
+{
+	static const char request[] = "GET /livez HTTP/1.0\r\n\r\n";
+	int fd = connected(f), status = 0;
+	ssize_t got;
+
+	if (send(fd, request, strlen(request), MSG_NOSIGNAL) > 0) {
+		got = recv(fd, f->answer, sizeof(f->answer) - 1, 0);
+		f->answer[got > 0 ? got : 0] = '\0';
+		sscanf(f->answer, "HTTP/1.1 %d", &status);
+		sscanf(f->answer, "HTTP/1.0 %d", &status);
+	}
+	close(fd);
 	return status;
 }
 
@@ -194,6 +227,97 @@ static void answers_are_not_kept_nor_framed(void **state)
 			fail_msg("%s is missing: %s", headers[i], f->answer);
 }
 
+/* The store is asked on another thread: whoever waits for it keeps nobody else waiting. */
+static void the_status_says_why_there_is_none(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int again = 0; again < 2; again++) {
+		assert_int_equal(ask(f, "GET", "/status.json"), 503);
+		assert_non_null(strstr(body(f), "{\"error\":\"sqlite /no/such/folder/state.db: "));
+	}
+	assert_int_equal(ask(f, "GET", "/livez"), 200);
+	assert_int_equal(ask(f, "GET", "/status"), 200);
+	assert_non_null(strcasestr(f->answer, "frame-ancestors 'none'"));
+	snapshot_end(f->snapshot);
+	assert_int_equal(ask(f, "GET", "/status.json"), 503);
+	assert_non_null(strstr(body(f), "the worker stops"));
+	http_server_stop(f->server);
+	snapshot_free(f->snapshot);
+	f->snapshot = NULL;
+	f->server = start(f, "127.0.0.1:0", &(struct error){ 0 });
+	assert_int_equal(ask(f, "GET", "/status"), 404); /* where there is no store to look at */
+	f->snapshot = snapshot_start(NO_STORE);          /* for teardown */
+}
+
+/* Until the other side closes; how many bytes it sent. */
+static size_t until_closed(int fd)
+{
+	char some[4096];
+	size_t all = 0;
+	ssize_t n;
+
+	while ((n = recv(fd, some, sizeof(some), 0)) > 0)
+		all += (size_t)n;
+	close(fd);
+	return all;
+}
+
+static void garbage_is_closed(void **state)
+{
+	static const char *const garbage[] = { "\x16\x03\x01\x02\x01\r\n\r\n", "GET\r\n\r\n",
+					       "GET /livez HTTP/9.9\r\n\r\n",
+					       "\r\n\r\n\r\n: :\r\n\r\n" };
+	struct fixture *f = *state;
+	char line[1024];
+	int fd;
+
+	for (size_t i = 0; i < sizeof(garbage) / sizeof(*garbage); i++) {
+		fd = connected(f);
+		assert_true(send(fd, garbage[i], strlen(garbage[i]), MSG_NOSIGNAL) > 0);
+		shutdown(fd, SHUT_WR);
+		assert_true(until_closed(fd) < 1024);
+	}
+	/* A header without an end: it is not kept. */
+	fd = connected(f);
+	memset(line, 'x', sizeof(line));
+	assert_true(send(fd, "GET /livez HTTP/1.1\r\nX: ", 24, MSG_NOSIGNAL) > 0);
+	for (int i = 0; i < 1000; i++)
+		if (send(fd, line, sizeof(line), MSG_NOSIGNAL) < 0)
+			break;
+	(void)until_closed(fd);
+	assert_int_equal(ask(f, "GET", "/livez"), 200);
+}
+
+/* More than may be there at a time are turned away, and once they are gone there is room again. */
+static void a_thousand_connections(void **state)
+{
+	enum { MANY = 1000 };
+	struct fixture *f = *state;
+	int fds[MANY], turned_away = 0;
+
+	for (int i = 0; i < MANY; i++)
+		fds[i] = connected(f);
+	while (turned_away < MANY / 2) {
+		for (int i = 0; i < MANY; i++) {
+			char c;
+
+			if (fds[i] < 0 ||
+			    (recv(fds[i], &c, 1, MSG_DONTWAIT) < 0 && errno != ECONNRESET))
+				continue;
+			turned_away++;
+			close(fds[i]);
+			fds[i] = -1;
+		}
+		usleep(1000);
+	}
+	for (int i = 0; i < MANY; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	while (ask_softly(f) != 200)
+		usleep(10000);
+}
+
 static void an_address_that_cannot_be_listened_on_is_named(void **state)
 {
 	static const char *const wrong[] = { "8080", "127.0.0.1:port", "no.such.host.invalid:0",
@@ -241,6 +365,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(other_paths_are_not_there, setup, teardown),
 		cmocka_unit_test_setup_teardown(nothing_can_be_changed, setup, teardown),
 		cmocka_unit_test_setup_teardown(answers_are_not_kept_nor_framed, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_status_says_why_there_is_none, setup, teardown),
+		cmocka_unit_test_setup_teardown(garbage_is_closed, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_thousand_connections, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_address_that_cannot_be_listened_on_is_named,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(it_may_listen_on_v6_and_everywhere, setup,
