@@ -347,6 +347,7 @@ const struct command command_checkpoint = {
 	.help = "Show where streams stand, keep it under a name, or set a shard's place.",
 	.more = "It works beside running workers; a sqlite store is changed only while no worker "
 		"has it.",
+	.words = "list savepoint drop set",
 	.flags = flags,
 	.run = run,
 };

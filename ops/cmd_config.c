@@ -51,6 +51,7 @@ const struct command command_config = {
 	.name = "config",
 	.usage = "print -c FILE | reference | schema",
 	.help = "Print the effective configuration, the reference (Markdown) or the JSON Schema.",
+	.words = "print reference schema",
 	.flags = flags,
 	.run = run,
 };

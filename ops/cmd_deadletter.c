@@ -134,6 +134,7 @@ const struct command command_deadletter = {
 	.usage = "-c FILE list | show ID | drop ID [--yes]",
 	.help = "Look at the records that could not be delivered, or make room.",
 	.more = "drop writes: on a sqlite store only while no worker has it.",
+	.words = "list show drop",
 	.flags = flags,
 	.run = run,
 };

@@ -172,6 +172,7 @@ const struct command command_export = {
 	.help = "Export tables to S3 and load the files: begin, follow, try again.",
 	.more = "The workers do the work; what is begun without one waits for the first. On a "
 		"sqlite store\nsomething is begun or tried again only while no worker has it.",
+	.words = "full incremental status retry load baseline",
 	.flags = flags,
 	.run = run,
 };

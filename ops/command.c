@@ -6,20 +6,20 @@
 
 #include "ops/arguments.h"
 
-static const struct command *const commands[] = {
-	&command_run,    &command_check,      &command_tail,   &command_status,
-	&command_pause,  &command_resume,     &command_replay, &command_checkpoint,
-	&command_export, &command_deadletter, &command_config, &command_health,
-	&command_advise, &command_version,
+const struct command *const commands[] = {
+	&command_run,    &command_check,      &command_tail,    &command_status,
+	&command_pause,  &command_resume,     &command_replay,  &command_checkpoint,
+	&command_export, &command_deadletter, &command_config,  &command_health,
+	&command_advise, &command_completion, &command_version,
 };
-#define COMMANDS (sizeof(commands) / sizeof(*commands))
+const size_t command_count = sizeof(commands) / sizeof(*commands);
 
 static void print_all(FILE *out)
 {
 	fputs("Sluice moves changes out of DynamoDB: from a table's stream to Kafka, S3 or "
 	      "files.\n\n",
 	      out);
-	for (size_t i = 0; i < COMMANDS; i++)
+	for (size_t i = 0; i < command_count; i++)
 		fprintf(out, "  sluice %-10s %s\n", commands[i]->name, commands[i]->help);
 	fputs("\nsluice COMMAND --help says more. Exit codes: 0 done, 1 failed, 2 wrong usage or "
 	      "configuration.\n",
@@ -80,7 +80,7 @@ int command_main(int argc, char **argv)
 	}
 	if (strcmp(argv[1], "--version") == 0)
 		argv[1] = "version";
-	for (size_t i = 0; i < COMMANDS; i++)
+	for (size_t i = 0; i < command_count; i++)
 		if (strcmp(argv[1], commands[i]->name) == 0)
 			return run(commands[i], argc - 2, argv + 2);
 	fprintf(stderr, "sluice: no such command: %s (sluice --help lists them)\n", argv[1]);

@@ -33,9 +33,6 @@ static int run(int argc, char **argv)
 	run(sizeof((char *[]){ "sluice", __VA_ARGS__ }) / sizeof(char *),                          \
 	    (char *[]){ "sluice", __VA_ARGS__, NULL })
 
-static const char *const names[] = { "run",    "check",  "tail",   "status",
-				     "export", "config", "health", "version" };
-
 /* With a word in it, so that its line of a file is known. */
 static void write_file(const char *name, const char *text)
 {
@@ -46,6 +43,19 @@ static void write_file(const char *name, const char *text)
 	fclose(f);
 }
 
+static void expect_file(const char *name, const char *wanted)
+{
+	char text[512];
+	FILE *f = fopen(name, "r");
+	size_t n;
+
+	assert_non_null(f);
+	n = fread(text, 1, sizeof(text) - 1, f);
+	text[n] = '\0';
+	fclose(f);
+	assert_string_equal(text, wanted);
+}
+
 static void without_a_command_it_lists_them_and_fails(void **state)
 {
 	char *argv[] = { "sluice", NULL };
@@ -53,8 +63,8 @@ static void without_a_command_it_lists_them_and_fails(void **state)
 	(void)state;
 	assert_int_equal(run(1, argv), EXIT_USAGE);
 	assert_string_equal(said.out, "");
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-		assert_says(said.err, names[i]);
+	for (size_t i = 0; i < command_count; i++)
+		assert_says(said.err, commands[i]->name);
 }
 
 static void help_is_on_stdout_at_every_level(void **state)
@@ -62,16 +72,16 @@ static void help_is_on_stdout_at_every_level(void **state)
 	(void)state;
 	assert_int_equal(sluice("--help"), EXIT_DONE);
 	assert_string_equal(said.err, "");
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+	for (size_t i = 0; i < command_count; i++) {
 		char usage[64];
 
 		assert_int_equal(sluice("help"), EXIT_DONE);
-		assert_says(said.out, names[i]);
-		snprintf(usage, sizeof(usage), "sluice %s", names[i]);
-		assert_int_equal(sluice((char *)(uintptr_t)names[i], "--help"), EXIT_DONE);
+		assert_says(said.out, commands[i]->name);
+		snprintf(usage, sizeof(usage), "sluice %s", commands[i]->name);
+		assert_int_equal(sluice((char *)(uintptr_t)commands[i]->name, "--help"), EXIT_DONE);
 		assert_says(said.out, usage);
 		assert_string_equal(said.err, "");
-		assert_int_equal(sluice((char *)(uintptr_t)names[i], "-h"), EXIT_DONE);
+		assert_int_equal(sluice((char *)(uintptr_t)commands[i]->name, "-h"), EXIT_DONE);
 	}
 }
 
@@ -80,12 +90,51 @@ static void unknown_commands_and_flags_are_wrong_usage(void **state)
 	(void)state;
 	assert_int_equal(sluice("rum"), EXIT_USAGE);
 	assert_says(said.err, "rum");
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-		assert_int_equal(sluice((char *)(uintptr_t)names[i], "--nonsense"), EXIT_USAGE);
+	for (size_t i = 0; i < command_count; i++) {
+		assert_int_equal(sluice((char *)(uintptr_t)commands[i]->name, "--nonsense"),
+				 EXIT_USAGE);
 		assert_says(said.err, "--nonsense");
 		assert_says(said.err, "usage: sluice");
 		assert_string_equal(said.out, "");
 	}
+}
+
+/* What bash would offer for this line. */
+static void expect_completions(const char *line, const char *wanted)
+{
+	char script[512];
+
+	assert_int_equal(sluice("completion", "bash"), EXIT_DONE);
+	write_file("completion.bash", said.out);
+	snprintf(script, sizeof(script),
+		 "bash -c '. ./completion.bash; COMP_WORDS=(%s); "
+		 "COMP_CWORD=$((${#COMP_WORDS[@]}-1)); "
+		 "_sluice; echo \"${COMPREPLY[*]}\"' > offered",
+		 line);
+	assert_int_equal(system(script), 0);
+	expect_file("offered", wanted);
+}
+
+static void shells_complete_what_there_is(void **state)
+{
+	(void)state;
+	expect_completions("sluice repl", "replay\n");
+	expect_completions("sluice replay --s", "--stream --sink\n");
+	expect_completions("sluice checkpoint sa", "savepoint\n");
+	expect_completions("sluice health --", "--ready --url --help\n");
+	expect_completions("sluice che", "check checkpoint\n");
+	unlink("completion.bash");
+	unlink("offered");
+	for (size_t i = 0; i < command_count; i++) {
+		char wanted[64];
+
+		assert_int_equal(sluice("completion", "bash"), EXIT_DONE);
+		snprintf(wanted, sizeof(wanted), "    %s) words=", commands[i]->name);
+		assert_says(said.out, wanted);
+	}
+	assert_int_equal(sluice("completion", "zsh"), EXIT_DONE);
+	assert_says(said.out, "bashcompinit");
+	assert_int_equal(sluice("completion", "fish"), EXIT_USAGE);
 }
 
 static void the_version_has_two_spellings(void **state)
@@ -205,6 +254,7 @@ int main(void)
 		cmocka_unit_test(without_a_command_it_lists_them_and_fails),
 		cmocka_unit_test(help_is_on_stdout_at_every_level),
 		cmocka_unit_test(unknown_commands_and_flags_are_wrong_usage),
+		cmocka_unit_test(shells_complete_what_there_is),
 		cmocka_unit_test(the_version_has_two_spellings),
 		cmocka_unit_test(commands_that_need_a_configuration_say_so),
 		cmocka_unit_test(a_wrong_configuration_is_told_with_its_line),
