@@ -431,7 +431,7 @@ static void leave(struct worker *w, struct worker_table *t)
 	worker_remove_stream(w, s);
 }
 
-void worker_follow_held(struct worker *w, struct worker_stream *s)
+void worker_follow_later(struct worker *w, struct worker_stream *s)
 {
 	if (s->table->check == CHECK_LISTINGS)
 		check_again(w, s->table);

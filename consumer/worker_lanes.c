@@ -257,6 +257,8 @@ void worker_add_listed(struct worker *w, struct worker_stream *s, const struct l
 	free(ordered);
 }
 
+/* What is held back is for the session that lists the stream to look after: to others it only shows
+ * that the stream is not over. */
 static void look_through(struct worker *w, struct worker_stream *s,
 			 const struct streams_shard *shards, size_t count)
 {
@@ -264,13 +266,18 @@ static void look_through(struct worker *w, struct worker_stream *s,
 	size_t n = lineage_diff(&s->lineage, shards, count, !s->stored.rooted, s->stored.start_ms,
 				clock_aws_ms(w->settings.clock), found);
 	size_t orphans = severed_new_orphans(&s->severed, found, n);
-	bool sound = orphans == 0 || orphans_stand(w, s, orphans);
+	bool tells = s->lister || !w->steward;
+	bool sound = orphans == 0 || (tells && orphans_stand(w, s, orphans));
 
 	if (orphans == 0)
 		s->orphans = 0;
 	n = worker_hold_back(w, s, found, n, sound);
 	worker_add_listed(w, s, found, n);
 	free(found);
+	if (s->severed.count > 0)
+		worker_follow_later(w, s);
+	if (!tells)
+		worker_forget_severed(s);
 	s->listings += sound;
 	s->listed = s->listed || sound;
 	/* Where lanes are shared, what was found is taken first. */
