@@ -237,20 +237,14 @@ static bool orphans_stand(struct worker *w, struct worker_stream *s, size_t orph
 	return false;
 }
 
-/* The roots are one call, as there are none later; what a crash may leave out behind them is found
- * again. Parents stay before their children. */
+/* Roots are one call, as there are none later; what a crash may leave out behind them is found
+ * again. */
 void worker_add_listed(struct worker *w, struct worker_stream *s, const struct lineage_found *found,
 		       size_t count)
 {
 	struct lineage_found *ordered = memory_array(count + 1, sizeof(*ordered));
-	size_t roots = 0, n = 0;
+	size_t roots = lineage_order(found, count, ordered);
 
-	for (size_t i = 0; i < count; i++)
-		if (found[i].kind == LINEAGE_ROOT)
-			ordered[roots++] = found[i];
-	for (size_t i = 0; i < count; i++)
-		if (found[i].kind != LINEAGE_ROOT)
-			ordered[roots + n++] = found[i];
 	worker_add_found(w, s, ordered, roots, false);
 	add_in_parts(w, s, ordered + roots, count - roots, false);
 	s->stored.rooted = s->stored.rooted || count > 0;
