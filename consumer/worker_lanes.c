@@ -67,6 +67,20 @@ void worker_put_lane(struct worker *w, struct lane *l, const struct core_lane_st
 	w->lanes[l->index] = l;
 }
 
+/* After a baseline, a repair or a rewind, or where the stream begins with its latest. A start that
+ * the configuration names may be older than what the stream ever had. */
+static bool keeps_start(const struct worker_stream *s)
+{
+	enum config_start kind;
+	int64_t at_ms;
+	struct error err;
+
+	return s->stored.start_ms > 0 &&
+	       (s->stored.generation > 1 ||
+		(config_start_parse(s->config->start, 0, &kind, &at_ms, &err) &&
+		 kind == START_LATEST));
+}
+
 void worker_add_lane(struct worker *w, struct worker_stream *s, const struct store_lane *stored,
 		     uint32_t in_lineage, const struct frontier_move *at)
 {
@@ -87,6 +101,8 @@ void worker_add_lane(struct worker *w, struct worker_stream *s, const struct sto
 	l->root = stored->root;
 	l->starting = stored->starting;
 	l->read_at_ms = l->read_before_ms = stored->read_at_ms;
+	if (stored->root && keeps_start(s))
+		l->begin_ms = loss_place_ms(stored->shard, 0, s->stored.start_ms, 0);
 	lane_set_positions(l, at);
 	memcpy(start.at, at, s->lanes.sink_count * sizeof(*at));
 	worker_put_lane(w, l, &start);

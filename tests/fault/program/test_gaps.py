@@ -7,7 +7,7 @@ import time
 import unittest
 
 import world
-from gaps import GapWorld
+from gaps import DAY, GapWorld
 from workers import Workers
 from world import shards_of
 
@@ -81,7 +81,7 @@ class Gaps(GapWorld):
         worker, root = self.unread_for_long("stop")
         for _ in range(2):
             self.drain(worker, code=1)
-            self.assertIn("it was last read at", self.log(worker))
+            self.assertIn("nobody read it since", self.log(worker))
             self.assertIn(root, worker.process.tail(3))
             self.check_gap(worker, kind="trimmed", state="open")
         self.assertEqual(len(self.delivered()), 30)
@@ -92,6 +92,26 @@ class Gaps(GapWorld):
             self.drain(worker)
             self.assertEqual(len(self.delivered()), 31)
             self.check_gap(worker, kind="trimmed", state="closed")
+
+    def test_a_shard_that_was_never_read_since_its_streams_start(self):
+        """What came first is gone, and AWS says nothing of it."""
+        emulator = self.emulator("orders:shards=1:records=30:keys=4:bytes=400")
+        worker = self.worker(emulator, "orders", stream={"gap": "stop", "start": "latest"})
+        rule = emulator.fault("denied", operation="GetShardIterator", count=-1)
+        worker.start(wait=False)
+        worker.wait_for(lambda: "shard found" in self.log(worker), "it is found", world.DEADLINE)
+        self.put(emulator, 1)
+        worker.kill9()
+        emulator.control("clear", id=rule)
+        emulator.control("advance", seconds=DAY, date=True)
+        self.put(emulator, 2)
+        for _ in range(2):
+            self.drain(worker, code=1)
+            self.check_gap(worker, kind="trimmed", state="open", **{"from": ""})
+        self.assertEqual(self.delivered(), [])
+        worker.config["streams"][0]["gap"] = "oldest"
+        self.drain(worker)
+        self.assertEqual([event.n for event in self.delivered()], [2])
 
     def test_time_to_loss_runs_down_and_warns_once(self):
         emulator = self.emulator("orders:shards=2:records=20:keys=4:bytes=400")
