@@ -84,16 +84,6 @@ class Exact(Baseline):
         return summary
 
 
-def test_baselines(servers):
-    short, hours, days, exact = (
-        Baseline(servers, "short", 0), Baseline(servers, "hours", 5 * HOUR),
-        Baseline(servers, "days", 30 * HOUR), Exact(servers, "exact", 0, delivery="exactly_once"))
-    run(short.run, hours.run, days.run, exact.run)
-    assert short.kinds() == hours.kinds() == exact.kinds() == ["baseline"]
-    # The stream had lost what came since: windows follow the full export.
-    assert len(days.kinds()) > 2
-
-
 class Repair(Joined):
     """Away for 30 hours, in which the table is written."""
 
@@ -292,5 +282,15 @@ class Windows:
         return len(came)
 
 
-def test_repairs_and_windows(servers):
-    run(Repair(servers).run, Ghosts(servers).run, Windows(servers).run)
+def test_baselines_and_windows(servers):
+    short, hours, days, exact = (
+        Baseline(servers, "short", 0), Baseline(servers, "hours", 5 * HOUR),
+        Baseline(servers, "days", 30 * HOUR), Exact(servers, "exact", 0, delivery="exactly_once"))
+    run(short.run, hours.run, days.run, exact.run, Windows(servers).run)
+    assert short.kinds() == hours.kinds() == exact.kinds() == ["baseline"]
+    # The stream had lost what came since: windows follow the full export.
+    assert len(days.kinds()) > 2
+
+
+def test_repairs(servers):
+    run(Repair(servers).run, Ghosts(servers).run)
