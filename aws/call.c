@@ -287,7 +287,8 @@ static bool call_prepare(void *arg, struct http_head *head, struct error *err)
 		signer_hash(c->signer, call->request.body, hash);
 
 	headers[n++] = (struct sign_field){ STR("host"), buf_str(&c->host) };
-	headers[n++] = (struct sign_field){ STR("x-amz-date"), str_of(client_date(c)) };
+	headers[n++] =
+		(struct sign_field){ STR("x-amz-date"), str_of(client_date(c, op->service)) };
 	if (op->target) {
 		headers[n++] = (struct sign_field){ STR("content-type"),
 						    STR("application/x-amz-json-1.0") };
@@ -563,7 +564,9 @@ static void call_answered(void *arg, const struct error *transport, struct http_
 		if (c->retry_tokens > RETRY_TOKENS_MAX)
 			c->retry_tokens = RETRY_TOKENS_MAX;
 	}
-	if (r->status && !client_note_time(c, r, remedy == ANSWER_CLOCK) && remedy == ANSWER_CLOCK)
+	if (r->status &&
+	    !client_note_time(c, call->operation->service, r, remedy == ANSWER_CLOCK) &&
+	    remedy == ANSWER_CLOCK)
 		remedy = ANSWER_NO_REMEDY;
 	if (!c->closing && call_again(call, remedy, err.kind, r))
 		return;

@@ -90,9 +90,26 @@ bool client_keys(struct aws_client *c)
 		       : credentials_get(c->credentials, &c->keys);
 }
 
-const char *client_date(struct aws_client *c)
+/* AWS's time is that of DynamoDB and its streams. A store of files may stand elsewhere, with a
+ * clock of its own, which says nothing of when records were made. */
+static bool says_aws_time(enum aws_service service)
 {
-	int64_t now_ms = clock_aws_ms(c->clock);
+	return service == AWS_DYNAMODB || service == AWS_STREAMS;
+}
+
+static struct client_time *time_of(struct aws_client *c, enum aws_service service)
+{
+	return &c->times[says_aws_time(service) ? AWS_DYNAMODB : service];
+}
+
+static int64_t offset_ms_of(const struct aws_client *c, const struct client_time *t)
+{
+	return t->apart ? t->offset_ms : atomic_load(&c->clock->aws_offset_ms);
+}
+
+const char *client_date(struct aws_client *c, enum aws_service service)
+{
+	int64_t now_ms = c->clock->wall_ms(c->clock) + offset_ms_of(c, time_of(c, service));
 
 	if (now_ms / 1000 != c->date_second) {
 		c->date_second = now_ms / 1000;
@@ -113,13 +130,22 @@ static bool date_known(struct aws_client *c, struct str date)
 	return true;
 }
 
-/* Only what AWS itself answered says AWS's time: a proxy's error page does not. */
-bool client_note_time(struct aws_client *c, const struct http_response *r, bool refused)
+/* Only what AWS itself answered says its time: a proxy's error page does not. */
+bool client_note_time(struct aws_client *c, enum aws_service service, const struct http_response *r,
+		      bool refused)
 {
+	struct client_time *t = time_of(c, service);
+	int64_t wall_ms = c->clock->wall_ms(c->clock), offset_ms = offset_ms_of(c, t);
+
 	if (!r->headers[HTTP_REQUEST_ID].n || !date_known(c, r->headers[HTTP_DATE]) ||
-	    !skew_note(&c->skew, c->clock, c->answer_ms, r->elapsed_ms, refused))
+	    !skew_note(&t->skew, wall_ms, c->answer_ms, r->elapsed_ms, refused, &offset_ms))
 		return false;
-	metric_set(c->clock_offset, atomic_load(&c->clock->aws_offset_ms));
+	t->apart = !says_aws_time(service);
+	t->offset_ms = offset_ms;
+	if (!t->apart) {
+		atomic_store(&c->clock->aws_offset_ms, offset_ms);
+		metric_set(c->clock_offset, offset_ms);
+	}
 	return true;
 }
 

@@ -37,7 +37,11 @@ struct aws_client {
 	struct buf host, path, query, authorization; /* scratch of one request's head */
 	char answer_date[32]; /* the last Date, which is the same for many answers */
 	int64_t answer_ms;
-	struct skew skew;
+	struct client_time {
+		struct skew skew;
+		bool apart; /* from AWS's time */
+		int64_t offset_ms;
+	} times[AWS_SERVICES];
 	struct rng rng;
 	int retry_tokens;                         /* a storm of retries ends when they do */
 	struct libdeflate_decompressor *inflater; /* made when first needed */
@@ -50,10 +54,12 @@ struct aws_client {
 
 /* The keys as they are now; false before there were any. */
 bool client_keys(struct aws_client *c);
-/* Now, as signatures write it. */
-const char *client_date(struct aws_client *c);
-/* Learns from an answer's Date; true where AWS's time is now another. `refused` as skew_note. */
-bool client_note_time(struct aws_client *c, const struct http_response *r, bool refused);
+/* Now, as the service's signatures write it. */
+const char *client_date(struct aws_client *c, enum aws_service service);
+/* Learns from an answer's Date; true where the service's time is now another. `refused` as
+ * skew_note. */
+bool client_note_time(struct aws_client *c, enum aws_service service, const struct http_response *r,
+		      bool refused);
 void client_count(struct aws_client *c, const struct aws_operation *op, enum error_kind kind);
 /* Ends each waiting call with ERROR_CANCELLED, and frees the spare ones. */
 void calls_cancel(struct aws_client *c);

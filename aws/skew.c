@@ -2,28 +2,25 @@
 
 #include <stdlib.h>
 
-#include "base/clock.h"
-
 /* A Date says whole seconds: smaller differences mean nothing, and AWS tolerates minutes. */
 #define TOLERATED_MS 3000
 /* So many answers must say the same before one is believed: a cache's old answer speaks alone. */
 #define AGREEING_MIN 2
 
-bool skew_note(struct skew *s, struct clock *clock, int64_t date_ms, int64_t elapsed_ms,
-	       bool refused)
+bool skew_note(struct skew *s, int64_t wall_ms, int64_t date_ms, int64_t elapsed_ms, bool refused,
+	       int64_t *offset_ms)
 {
 	/* Somewhere between asking and getting, and on average half a second into the second. */
-	int64_t offset = date_ms + 500 - (clock->wall_ms(clock) - elapsed_ms / 2);
-	int64_t now = atomic_load_explicit(&clock->aws_offset_ms, memory_order_relaxed);
+	int64_t offset = date_ms + 500 - (wall_ms - elapsed_ms / 2);
 
 	if (llabs(offset - s->seen_ms) > TOLERATED_MS)
 		s->agreeing = 0;
 	s->seen_ms = offset;
 	s->agreeing++;
-	if (llabs(offset - now) <= (refused ? 0 : TOLERATED_MS))
+	if (llabs(offset - *offset_ms) <= (refused ? 0 : TOLERATED_MS))
 		return false;
 	if (s->agreeing < AGREEING_MIN && !refused)
 		return false;
-	atomic_store_explicit(&clock->aws_offset_ms, offset, memory_order_relaxed);
+	*offset_ms = offset;
 	return true;
 }

@@ -229,12 +229,13 @@ static void diff_prepare(struct diff *d)
 }
 
 /* Only what certainly ended before the start is done unread. What is closed ended before now; but a
- * child that was made after the start says that now is not where this machine takes it to be. */
+ * child that was made after the start says that now is not where this machine takes it to be, and
+ * what a later listing shows may have ended since. */
 static bool unread(const struct diff *d, size_t i)
 {
 	if (d->start_ms == 0 || !d->sorted[i]->closed)
 		return false;
-	if (d->start_ms >= d->now_ms - NOW_SLACK_MS)
+	if (d->first && d->start_ms >= d->now_ms - NOW_SLACK_MS)
 		return d->newest_child[i] <= d->start_ms + NOW_SLACK_MS ||
 		       d->newest_child[i] == INT64_MAX;
 	return d->newest_child[i] >= 0 && d->newest_child[i] < d->start_ms - CREATED_SLACK_MS;
@@ -261,7 +262,7 @@ static enum lineage_kind kind_of(const struct diff *d, size_t i, bool cut)
 			    (*d->sorted[i]->parent &&
 			     lineage_find(d->lineage, d->sorted[i]->parent) != LINEAGE_NONE);
 
-	if (d->first && unread(d, i))
+	if (unread(d, i))
 		return LINEAGE_UNREAD;
 	if (cut)
 		return LINEAGE_ORPHAN;
@@ -378,4 +379,31 @@ size_t lineage_without_orphans(struct lineage_found *found, size_t count)
 	}
 	lineage_release(&out);
 	return kept;
+}
+
+static bool is_lost_later(const struct lineage *before, const struct lineage_found *f)
+{
+	return f->kind == LINEAGE_ROOT ||
+	       (f->kind == LINEAGE_UNREAD && lineage_find(before, f->parent) == LINEAGE_NONE);
+}
+
+size_t lineage_order(const struct lineage_found *found, size_t count, struct lineage_found *ordered)
+{
+	bool *first = memory_array(count + 1, sizeof(*first));
+	struct lineage before;
+	size_t n = 0, at = 0;
+
+	lineage_init(&before);
+	for (size_t i = 0; i < count; i++) {
+		first[i] = is_lost_later(&before, &found[i]);
+		n += first[i];
+		lineage_add(&before, found[i].shard->id, LINEAGE_NONE);
+	}
+	lineage_release(&before);
+	for (int part = 1; part >= 0; part--)
+		for (size_t i = 0; i < count; i++)
+			if (first[i] == part)
+				ordered[at++] = found[i];
+	free(first);
+	return n;
 }

@@ -48,7 +48,7 @@ uint32_t lineage_forget(struct lineage *l, int64_t before_ms, lineage_needed_fn 
 
 enum lineage_kind {
 	LINEAGE_ROOT,   /* first listing: read from the stream's start */
-	LINEAGE_UNREAD, /* first listing: nothing of it is wanted, done as it is */
+	LINEAGE_UNREAD, /* nothing of it is wanted, done as it is */
 	LINEAGE_CHILD,  /* read from its beginning once its parent is done */
 	LINEAGE_ORPHAN, /* its parent was never seen, or is a descendant of its: a gap before it */
 };
@@ -69,6 +69,13 @@ size_t lineage_diff(const struct lineage *l, const struct streams_shard *listed,
 /* Takes the orphans and what descends from them out of `found`; the rest is as it was. Returns how
  * many are left. */
 size_t lineage_without_orphans(struct lineage_found *found, size_t count);
+
+/* `found` once more, into `ordered`: what would be taken for something else if only a part of it
+ * were known when the stream is listed again comes first, which are roots, and what is done unread
+ * without a parent before it. In both parts parents come before their children. Returns how many
+ * are in the first. */
+size_t lineage_order(const struct lineage_found *found, size_t count,
+		     struct lineage_found *ordered);
 
 /* Creation time out of "shardId-<epoch ms, 20 digits>-…"; -1 where the id does not look like that.
  */

@@ -7,6 +7,7 @@
 #include "aws/streams.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "consumer/loss.h"
 #include "consumer/reader_internal.h"
 
 /* A body over this is asked for again with fewer records (design, "Credits"). */
@@ -310,15 +311,18 @@ static void ask_records(struct fetch *f)
 			f);
 }
 
+/* Where a stream begins is known to the second; when a shard was last read is not. */
 static bool unread_too_long(const struct reader *r, const struct lane *l, struct error *err)
 {
+	int64_t since_ms = l->read_at_ms > 0 ? l->read_at_ms : l->begin_ms;
+	int64_t max_ms = l->read_at_ms > 0 ? UNREAD_MAX_MS : LOSS_RETENTION_MS;
 	char since[CLOCK_TEXT_SIZE];
 
-	if (l->gap_accepted || l->read_at_ms == 0 ||
-	    clock_aws_ms(r->settings.clock) - l->read_at_ms <= UNREAD_MAX_MS)
+	if (l->gap_accepted || since_ms == 0 ||
+	    clock_aws_ms(r->settings.clock) - since_ms <= max_ms)
 		return false;
-	error_set(err, ERROR_TRIMMED, "it was last read at %s, and its stream keeps 24 hours",
-		  clock_text(l->read_at_ms, since));
+	error_set(err, ERROR_TRIMMED, "nobody read it since %s, and its stream keeps 24 hours",
+		  clock_text(since_ms, since));
 	return true;
 }
 

@@ -121,6 +121,7 @@ static void from_arn(const struct worker_table *t, const char *arn, struct resol
 static void begin_with(struct worker *w, struct worker_table *t, const struct resolved_stream *r)
 {
 	t->over = t->undone = false;
+	t->unsettled = false; /* that was asked of the one before */
 	t->check_failures = 0;
 	t->check_at_ms = 0;
 	t->repairs = false;
@@ -430,7 +431,7 @@ static void leave(struct worker *w, struct worker_table *t)
 	worker_remove_stream(w, s);
 }
 
-void worker_follow_held(struct worker *w, struct worker_stream *s)
+void worker_follow_later(struct worker *w, struct worker_stream *s)
 {
 	if (s->table->check == CHECK_LISTINGS)
 		check_again(w, s->table);

@@ -512,7 +512,8 @@ void worker_follow_lane(struct worker *w, struct worker_stream *s)
 	s->table->check_failures = 0;
 }
 
-/* What was not done in the store is not here, or stands still here. */
+/* What was not done in the store is not here, or stands still here; as do shards that are not even
+ * in the store. */
 static bool others_have(const struct worker *w, const struct worker_table *t)
 {
 	struct core_view view;
@@ -523,7 +524,7 @@ static bool others_have(const struct worker *w, const struct worker_table *t)
 	for (int state = 0; state < LANE_STATES; state++)
 		if (state != LANE_ENDED && view.shards[state] > 0)
 			return true;
-	return t->undone && t->check_left == t->stream->left;
+	return t->stream->severed.count > 0 || (t->undone && t->check_left == t->stream->left);
 }
 
 bool worker_follow_idle(struct worker *w)

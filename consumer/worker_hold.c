@@ -63,7 +63,7 @@ static void hold_stream(struct worker *w, struct worker_stream *s, int64_t hold,
 	s->unclaimed = 0;
 	worker_forget_severed(s);
 	discover_set_lister(w->discover, s->lanes.index, false);
-	worker_follow_held(w, s);
+	worker_follow_later(w, s);
 	tell(w, s, hold, why);
 	if (!s->settled_first) {
 		s->settled_first = true;

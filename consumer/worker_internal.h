@@ -348,8 +348,8 @@ void worker_follow_left(struct worker *w, struct worker_stream *s);
 void worker_follow_freed(struct worker *w, struct worker_table *t);
 /* A lane of it has left the core. */
 void worker_follow_lane(struct worker *w, struct worker_stream *s);
-/* It is held: what is asked about its end is asked again later. */
-void worker_follow_held(struct worker *w, struct worker_stream *s);
+/* It is not over now: what is asked about its end is asked again later. */
+void worker_follow_later(struct worker *w, struct worker_stream *s);
 /* Is all said that is to be said of tables? Else it is seen to, and the core asks again. */
 bool worker_follow_idle(struct worker *w);
 /* Tells the core how much is still to come. */

@@ -67,6 +67,20 @@ void worker_put_lane(struct worker *w, struct lane *l, const struct core_lane_st
 	w->lanes[l->index] = l;
 }
 
+/* After a baseline, a repair or a rewind, or where the stream begins with its latest. A start that
+ * the configuration names may be older than what the stream ever had. */
+static bool keeps_start(const struct worker_stream *s)
+{
+	enum config_start kind;
+	int64_t at_ms;
+	struct error err;
+
+	return s->stored.start_ms > 0 &&
+	       (s->stored.generation > 1 ||
+		(config_start_parse(s->config->start, 0, &kind, &at_ms, &err) &&
+		 kind == START_LATEST));
+}
+
 void worker_add_lane(struct worker *w, struct worker_stream *s, const struct store_lane *stored,
 		     uint32_t in_lineage, const struct frontier_move *at)
 {
@@ -87,6 +101,8 @@ void worker_add_lane(struct worker *w, struct worker_stream *s, const struct sto
 	l->root = stored->root;
 	l->starting = stored->starting;
 	l->read_at_ms = l->read_before_ms = stored->read_at_ms;
+	if (stored->root && keeps_start(s))
+		l->begin_ms = loss_place_ms(stored->shard, 0, s->stored.start_ms, 0);
 	lane_set_positions(l, at);
 	memcpy(start.at, at, s->lanes.sink_count * sizeof(*at));
 	worker_put_lane(w, l, &start);
@@ -237,26 +253,22 @@ static bool orphans_stand(struct worker *w, struct worker_stream *s, size_t orph
 	return false;
 }
 
-/* The roots are one call, as there are none later; what a crash may leave out behind them is found
- * again. Parents stay before their children. */
+/* Roots are one call, as there are none later; what a crash may leave out behind them is found
+ * again. */
 void worker_add_listed(struct worker *w, struct worker_stream *s, const struct lineage_found *found,
 		       size_t count)
 {
 	struct lineage_found *ordered = memory_array(count + 1, sizeof(*ordered));
-	size_t roots = 0, n = 0;
+	size_t roots = lineage_order(found, count, ordered);
 
-	for (size_t i = 0; i < count; i++)
-		if (found[i].kind == LINEAGE_ROOT)
-			ordered[roots++] = found[i];
-	for (size_t i = 0; i < count; i++)
-		if (found[i].kind != LINEAGE_ROOT)
-			ordered[roots + n++] = found[i];
 	worker_add_found(w, s, ordered, roots, false);
 	add_in_parts(w, s, ordered + roots, count - roots, false);
 	s->stored.rooted = s->stored.rooted || count > 0;
 	free(ordered);
 }
 
+/* What is held back is for the session that lists the stream to look after: to others it only shows
+ * that the stream is not over. */
 static void look_through(struct worker *w, struct worker_stream *s,
 			 const struct streams_shard *shards, size_t count)
 {
@@ -264,13 +276,18 @@ static void look_through(struct worker *w, struct worker_stream *s,
 	size_t n = lineage_diff(&s->lineage, shards, count, !s->stored.rooted, s->stored.start_ms,
 				clock_aws_ms(w->settings.clock), found);
 	size_t orphans = severed_new_orphans(&s->severed, found, n);
-	bool sound = orphans == 0 || orphans_stand(w, s, orphans);
+	bool tells = s->lister || !w->steward;
+	bool sound = orphans == 0 || (tells && orphans_stand(w, s, orphans));
 
 	if (orphans == 0)
 		s->orphans = 0;
 	n = worker_hold_back(w, s, found, n, sound);
 	worker_add_listed(w, s, found, n);
 	free(found);
+	if (s->severed.count > 0)
+		worker_follow_later(w, s);
+	if (!tells)
+		worker_forget_severed(s);
 	s->listings += sound;
 	s->listed = s->listed || sound;
 	/* Where lanes are shared, what was found is taken first. */

@@ -1,6 +1,7 @@
 #include <libdeflate.h>
 #include <signal.h>
 
+#include "aws/s3.h"
 #include "aws/streams.h"
 #include "tests/fault/aws/world.h"
 
@@ -304,6 +305,55 @@ static void test_clock_believes_only_aws(void **state)
 	world_close(&w);
 }
 
+static void put(void *arg, const struct error *err)
+{
+	struct world *w = arg;
+
+	assert_int_equal(err->kind, ERROR_NONE);
+	w->done = true;
+}
+
+static const char *put_date(struct world *w)
+{
+	static const struct s3_place place = { .bucket = "some-bucket", .key = "key" };
+	static const struct s3_options plain;
+	static char date[32];
+	const char *last = NULL;
+
+	w->done = false;
+	s3_put(w->client, &place, &plain, STR("x"), put, w);
+	aws_wait(w->client, &w->done);
+	for (const char *at = server_log(&w->server); (at = strstr(at, "x-amz-date: ")); at++)
+		last = at;
+	assert_non_null(last);
+	snprintf(date, sizeof(date), "%.8s", last + strlen("x-amz-date: "));
+	return date;
+}
+
+/* Its requests are signed with it, and AWS's time is what it was. */
+static void test_a_store_of_files_has_a_time_of_its_own(void **state)
+{
+	static const struct reply script[] = {
+		{ 403, "x-amz-request-id: R\r\n" FAR,
+		  STR_INIT("<Error><Code>RequestTimeTooSkewed</Code></Error>"), REPLY_WHOLE },
+		{ 200, "x-amz-request-id: R\r\n" FAR, STR_INIT(""), REPLY_WHOLE },
+		OK,
+		{ 200, "x-amz-request-id: R\r\n" FAR, STR_INIT(""), REPLY_WHOLE },
+	};
+	struct world w;
+	struct got g;
+
+	(void)state;
+	world_open(&w, script, 4, 2, NULL, NULL);
+	assert_string_equal(put_date(&w), "20380119");
+	ask(&w, &g, 1 << 20);
+	free(g.page);
+	assert_string_equal(put_date(&w), "20380119");
+	assert_int_equal(atomic_load(&w.clock.aws_offset_ms), 0);
+	assert_int_equal(w.server.requests, 4);
+	world_close(&w);
+}
+
 static void count_up(void *arg, const struct error *err, struct streams_records *r)
 {
 	struct got *g = arg;
@@ -413,6 +463,7 @@ int main(void)
 		cmocka_unit_test(test_body_limit_is_exact),
 		cmocka_unit_test(test_gzip_is_checked_and_inflated),
 		cmocka_unit_test(test_skewed_clock_is_corrected),
+		cmocka_unit_test(test_a_store_of_files_has_a_time_of_its_own),
 		cmocka_unit_test(test_clock_believes_only_aws),
 		cmocka_unit_test(test_connections_are_kept_and_bounded),
 		cmocka_unit_test(test_free_cancels_all),

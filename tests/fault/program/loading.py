@@ -64,11 +64,14 @@ class S3:
 
 
 class Tap:
-    """Between workers and the S3 server: lets through as many bytes of answers as it was told."""
+    """Between workers and the S3 server: lets through as many bytes of answers as it was told, and
+    closes a connection behind so many of its answers."""
 
     def __init__(self, upstream):
         self.upstream = upstream
         self.left = 0
+        self.each = 1 << 60
+        self.broken = 0
         self.more = threading.Condition()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.endpoint = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
@@ -94,13 +97,18 @@ class Tap:
                                  daemon=True).start()
 
     def _pass(self, source, target, counts):
+        left = self.each if counts else 1 << 60
         try:
-            while data := source.recv(1 << 16):
+            while data := source.recv(min(1 << 16, left)):
                 if counts:
                     with self.more:
                         self.more.wait_for(lambda: self.left > 0)
                         self.left -= len(data)
                 target.sendall(data)
+                left -= len(data)
+                if left == 0:
+                    self.broken += 1
+                    break
         except OSError:
             pass
         try:

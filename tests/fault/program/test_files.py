@@ -146,22 +146,38 @@ class Files(loading.Loading):
         self.assertGreater(again, 0) # a wrong MD5 shows at the end
         self.assertLess(again, 24000)
 
-    def test_the_third_time(self):
+    def test_connections_that_break_at_every_tenth(self):
+        """What came is not asked for again, and that is no failure of the file."""
+        made = self.data_files(1, 4000)[0]
+        export = self.loading([made])
+        self.tapped()
+        self.tap.each = len(made.content) // 10
+        self.tap.open()
+        worker = self.loader().start()
+        self.wait_status(worker, export)
+        self.assertEqual(worker.stop(60), 0, worker.process.tail(60))
+        got = self.file_rows(export)[made.name]
+        self.assertEqual((got["attempts"], got["retries"], got["records"]), (1, 0, 4000))
+        self.assertIn(self.tap.broken, range(10, 13))
+        self.check_once([made])
+
+    def test_a_file_that_fails_three_times(self):
         files = self.data_files(2, 50)
         late = self.bad("late", 100)
         export = self.loading([*files, late])
         worker = self.loader().start()
-        worker.wait_for(lambda: self.file_rows(export)[late.name]["retries"] == 2,
-                        "it failed twice", 60)
+        worker.wait_for(lambda: self.file_rows(export)[late.name]["retries"] == 3,
+                        "it failed three times", 60)
         self.s3.put(late.key, late.content)
         self.wait_status(worker, export)
         got = self.file_rows(export)[late.name]
-        self.assertEqual((got["attempts"], got["completed"], got["error"]), (3, True, ""))
+        self.assertEqual((got["attempts"], got["completed"], got["error"]), (4, True, ""))
         self.assertEqual(worker.stop(60), 0)
         self.check_once([*files, late])
         self.assertEqual(self.ask(
             "SELECT a.how FROM sluice.export_attempt a JOIN sluice.lane l ON l.id = a.lane "
-            f"WHERE l.shard = '{late.name}' ORDER BY a.id"), [["failed"], ["failed"], ["done"]])
+            f"WHERE l.shard = '{late.name}' ORDER BY a.id"), [["failed"], ["failed"], ["failed"],
+                                                         ["done"]])
 
     def test_until_idle_names_what_failed(self):
         export = self.loading([self.bad("bad")])

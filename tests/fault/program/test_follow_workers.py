@@ -2,8 +2,10 @@
 """Several workers whose tables come and go, and have their streams turned off and on: they agree on
 when the old stream is over and the new one may be read."""
 
+import subprocess
 import time
 import unittest
+from contextlib import contextmanager
 
 import workers
 import world
@@ -45,6 +47,34 @@ class Following(workers.Workers):
         emulator.control("disable", table="orders")
         time.sleep(self.rng.uniform(0, 1.5))
         emulator.control("enable", table="orders")
+
+    @contextmanager
+    def locked(self, table):
+        """Whoever writes to the store's table waits, until its lock times out or this ends."""
+        with subprocess.Popen(["psql", "-X", "-q", self.database], stdin=subprocess.PIPE,
+                              text=True) as psql:
+            print(f"BEGIN; LOCK TABLE {table} IN EXCLUSIVE MODE;", file=psql.stdin, flush=True)
+            yield
+            print("COMMIT;", file=psql.stdin, flush=True)
+
+    def wait_waits(self, worker, table):
+        worker.wait_for(lambda: self.sql(
+            f"SELECT count(*) FROM pg_locks WHERE relation = '{table}'::regclass AND NOT granted",
+            self.database) != ["0"], f"it waits for {table}", world.DEADLINE)
+
+    def test_until_idle_goes_on_with_the_new_stream(self):
+        """Also where the store takes its time to let go of the old one."""
+        emulator = self.emulator("orders:shards=2:records=20:keys=4:bytes=400")
+        worker = self.one(emulator, stream={"gap": "oldest"})
+        self.drain(worker)
+        self.turn_off_and_on(emulator)
+        worker.start("--until-idle", "500ms", wait=False)
+        self.wait_log([worker], "this worker lists the shards", 2)
+        with self.locked("sluice.member"):
+            self.wait_waits(worker, "sluice.member")
+            time.sleep(0.3)  # it is idle, but for that
+        self.assertEqual(worker.process.wait(world.DEADLINE), 0)
+        self.check_complete(emulator)
 
     def test_off_and_on_under_load(self):
         emulator = self.emulator("orders:shards=6:records=300:keys=40:bytes=400:rate=250")

@@ -3,10 +3,11 @@
 behind them goes on when the loss is accepted, by configuration or by a person. And the time until
 that happens."""
 
+import time
 import unittest
 
 import world
-from gaps import GapWorld
+from gaps import DAY, GapWorld
 from workers import Workers
 from world import shards_of
 
@@ -80,7 +81,7 @@ class Gaps(GapWorld):
         worker, root = self.unread_for_long("stop")
         for _ in range(2):
             self.drain(worker, code=1)
-            self.assertIn("it was last read at", self.log(worker))
+            self.assertIn("nobody read it since", self.log(worker))
             self.assertIn(root, worker.process.tail(3))
             self.check_gap(worker, kind="trimmed", state="open")
         self.assertEqual(len(self.delivered()), 30)
@@ -91,6 +92,26 @@ class Gaps(GapWorld):
             self.drain(worker)
             self.assertEqual(len(self.delivered()), 31)
             self.check_gap(worker, kind="trimmed", state="closed")
+
+    def test_a_shard_that_was_never_read_since_its_streams_start(self):
+        """What came first is gone, and AWS says nothing of it."""
+        emulator = self.emulator("orders:shards=1:records=30:keys=4:bytes=400")
+        worker = self.worker(emulator, "orders", stream={"gap": "stop", "start": "latest"})
+        rule = emulator.fault("denied", operation="GetShardIterator", count=-1)
+        worker.start(wait=False)
+        worker.wait_for(lambda: "shard found" in self.log(worker), "it is found", world.DEADLINE)
+        self.put(emulator, 1)
+        worker.kill9()
+        emulator.control("clear", id=rule)
+        emulator.control("advance", seconds=DAY, date=True)
+        self.put(emulator, 2)
+        for _ in range(2):
+            self.drain(worker, code=1)
+            self.check_gap(worker, kind="trimmed", state="open", **{"from": ""})
+        self.assertEqual(self.delivered(), [])
+        worker.config["streams"][0]["gap"] = "oldest"
+        self.drain(worker)
+        self.assertEqual([event.n for event in self.delivered()], [2])
 
     def test_time_to_loss_runs_down_and_warns_once(self):
         emulator = self.emulator("orders:shards=2:records=20:keys=4:bytes=400")
@@ -164,6 +185,38 @@ class SharedGaps(Workers, GapWorld):
         worker.wait_metric("sluice_gaps_total", 1, stream="orders", deadline=world.DEADLINE)
         worker.wait_metric("sluice_shards", 1, stream="orders", state="stopped", deadline=world.DEADLINE)
         self.resumed(worker, 10)
+
+    def test_the_next_stream_comes_behind_what_stood_still(self):
+        """Also at a worker that does not look after the old one."""
+        emulator, worker, root = self.life_before()
+        for _ in range(2):
+            emulator.control("rotate", table="orders", shard=list(shards_of(emulator))[-1],
+                             records=10)
+        _, child, orphan = shards_of(emulator)
+        emulator.control("trim", table="orders", shard=child, before=10, gone=True)
+        for call in ("disable", "enable"):
+            emulator.control(call, table="orders")
+        some = [worker, self.one(emulator)]
+        worker.start()
+        worker.wait_metric("sluice_gaps_total", 2, stream="orders", deadline=world.DEADLINE)
+        some[1].start()
+        # It asks more than once whether the old stream is over: at AWS, then for its listing.
+        asked = emulator.control("stats")["operations"]["DescribeStream"]["calls"]
+        worker.wait_for(lambda: emulator.control("stats")["operations"]["DescribeStream"]["calls"]
+                        > asked + 6, "it is listed", world.DEADLINE)
+        rule = emulator.fault("throttle", operation="GetRecords", shard=orphan, count=-1)
+        self.resume(worker)
+        worker.wait_for(lambda: sum(self.holds(one) for one in some) > 0, "it is read",
+                        world.DEADLINE)
+        time.sleep(3)
+        emulator.control("clear", id=rule)
+        some[1].wait_for(lambda: all("it is left" in self.log(one) for one in some),
+                         "both have left it", world.DEADLINE)
+        some[1].wait_for(lambda: len(self.delivered()) == 70, "all is read", world.DEADLINE)
+        for one in some:
+            self.assertEqual(one.stop(), 0)
+        shards = [event.shard for event in self.delivered()]
+        self.assertEqual(shards[:40], [root] * 30 + [orphan] * 10)
 
     def test_a_running_worker_ends_a_shard_that_vanished(self):
         emulator, worker, _ = self.vanishing("stop")

@@ -101,6 +101,21 @@ class Unlisted(GapWorld):
         self.check_passed_over(line)
         self.check_gap(worker, state="closed", how="resume")
 
+    def test_what_stands_still_in_a_stream_that_is_off(self):
+        """The next stream waits behind it; there is nothing more to wait for until that is
+        accepted."""
+        worker, line = self.unseen_parent("stop", 1)
+        for call in ("disable", "enable"):
+            self.emulators[0].control(call, table="orders")
+        self.drain(worker, idle="2s", code=1)
+        self.assertIn(line[2], worker.process.tail(3))
+        self.assertEqual({event.shard for event in self.delivered()}, {line[0]})
+        self.resume(worker)
+        self.drain(worker, idle="2s")
+        self.assertEqual({event.key: event.n for event in self.delivered()},
+                         {key: end["n"] for key, end in
+                          self.emulators[0].truth("orders")["keys"].items()})
+
     def test_a_parent_that_was_never_seen_is_passed_over(self):
         worker, line = self.unseen_parent("oldest", 0)
         self.check_passed_over(line)

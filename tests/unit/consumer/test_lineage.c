@@ -396,6 +396,63 @@ static void a_start_in_the_past_leaves_out_what_certainly_ended_before(void **st
 	assert_int_equal(kind_of(l, recent), LINEAGE_CHILD);
 }
 
+/* As behind a crash in the middle of the first listing: what was left out is neither lost nor read,
+ * where it certainly ended before the start. */
+static void a_later_listing_leaves_out_what_certainly_ended_before(void **state)
+{
+	struct listing *l = *state;
+	char old[66], ended[66], near[66], child[66];
+
+	for (int now = 0; now < 2; now++) {
+		int64_t start_ms = now ? NOW_MS : NOW_MS - 3 * HOUR_MS;
+
+		lineage_release(&l->lineage);
+		lineage_init(&l->lineage);
+		l->count = 0;
+		shard_id(NOW_MS - 20 * HOUR_MS, 1, old);
+		shard_id(start_ms - HOUR_MS - 1, 2, ended);
+		shard_id(start_ms - HOUR_MS, 3, near);
+		shard_id(start_ms - HOUR_MS, 4, child);
+		list(l, old, "gone", true);
+		list(l, ended, old, true);
+		list(l, near, "gone, too", true);
+		list(l, child, near, false);
+		lineage_add(&l->lineage, child, LINEAGE_NONE);
+		diff(l, false, start_ms);
+		assert_int_equal(l->found_count, 3);
+		assert_int_equal(kind_of(l, old), LINEAGE_UNREAD);
+		assert_int_equal(kind_of(l, ended), LINEAGE_CHILD);
+		assert_int_equal(kind_of(l, near), LINEAGE_ORPHAN);
+	}
+}
+
+/* What is lost to a later listing where only a part was stored goes first. */
+static void roots_and_what_is_before_them_go_first(void **state)
+{
+	struct listing *l = *state;
+	struct lineage_found ordered[6];
+
+	list(l, "a", "", true);
+	list(l, "b", "a", true);
+	list(l, "c", "b", false);
+	list(l, "d", "gone", true);
+	list(l, "e", "", false);
+	list(l, "f", "e", false);
+	diff(l, true, NOW_MS);
+	assert_int_equal(l->found_count, 6);
+	assert_int_equal(lineage_order(l->found, l->found_count, ordered), 4);
+	for (size_t i = 0; i < 6; i++)
+		assert_int_equal(ordered[i].shard->id[0], "acdebf"[i]);
+
+	/* Only these were stored: the others are found again, and nothing is lost. */
+	for (size_t i = 0; i < 4; i++)
+		lineage_add(&l->lineage, ordered[i].shard->id, LINEAGE_NONE);
+	diff(l, false, NOW_MS);
+	assert_int_equal(l->found_count, 2);
+	assert_int_equal(kind_of(l, "b"), LINEAGE_CHILD);
+	assert_int_equal(kind_of(l, "f"), LINEAGE_CHILD);
+}
+
 static void a_child_whose_id_tells_no_time_has_its_parent_read(void **state)
 {
 	struct listing *l = *state;
@@ -408,7 +465,7 @@ static void a_child_whose_id_tells_no_time_has_its_parent_read(void **state)
 	assert_int_equal(kind_of(l, "child"), LINEAGE_CHILD);
 }
 
-static void a_start_counts_in_the_first_listing_only(void **state)
+static void a_start_of_now_counts_in_the_first_listing_only(void **state)
 {
 	struct listing *l = *state;
 
@@ -488,10 +545,14 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_start_in_the_past_leaves_out_what_certainly_ended_before, setup,
 			teardown),
+		cmocka_unit_test_setup_teardown(
+			a_later_listing_leaves_out_what_certainly_ended_before, setup, teardown),
+		cmocka_unit_test_setup_teardown(roots_and_what_is_before_them_go_first, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(a_child_whose_id_tells_no_time_has_its_parent_read,
 						setup, teardown),
-		cmocka_unit_test_setup_teardown(a_start_counts_in_the_first_listing_only, setup,
-						teardown),
+		cmocka_unit_test_setup_teardown(a_start_of_now_counts_in_the_first_listing_only,
+						setup, teardown),
 		cmocka_unit_test(the_creation_time_stands_in_the_id),
 		cmocka_unit_test(thousands_are_found_by_name),
 	};
