@@ -64,6 +64,12 @@ check_docs() {
     /usr/bin/python3 tests/tools/docs.py build/release/sluice ${write:+--write}
 }
 
+# What is deployed: the dashboard is made from the metrics, everything else is tested.
+check_deploy() {
+    python tests/tools/dashboard.py ${write:+--write} &&
+        python -m pytest tests/deploy -q -p no:cacheprovider
+}
+
 # A file that was clean is looked at again when it, a header, a flag or the checks have changed.
 check_tidy() {
     local common file stamp list=build/tidy/list
@@ -105,11 +111,11 @@ checks=()
 for argument in "$@"; do
     case $argument in
     --write) write=yes ;;
-    layers | format | size | shell | docker | docs | tidy) checks+=("$argument") ;;
+    layers | format | size | shell | docker | docs | deploy | tidy) checks+=("$argument") ;;
     *) die "lint knows no check $argument; see ./dev help" ;;
     esac
 done
-((${#checks[@]} > 0)) || checks=(layers format size shell docker docs tidy)
+((${#checks[@]} > 0)) || checks=(layers format size shell docker docs deploy tidy)
 
 [[ -x $(venv_path)/bin/shellcheck ]] || tests/tools/deps.sh test
 failed=()

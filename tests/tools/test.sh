@@ -80,7 +80,7 @@ sanitizer() {
 
 # clang-tidy takes minutes, and is left to ./dev lint.
 lint() {
-    check lint tests/tools/lint.sh layers format size shell docker docs
+    check lint tests/tools/lint.sh layers format size shell docker docs deploy
 }
 
 # The tests of e2e wait most of their time: they run beside the sanitizers, and are shown behind them.
