@@ -151,6 +151,7 @@ install_go() {
 install_go_servers() {
     install_go toxiproxy "$TOXIPROXY" github.com/Shopify/toxiproxy/v2/cmd/server
     install_go versitygw "$VERSITYGW" github.com/versity/versitygw/cmd/versitygw
+    install_go helm "$HELM" helm.sh/helm/v3/cmd/helm
 }
 
 # Runs install functions side by side; each writes a log, shown when it fails.

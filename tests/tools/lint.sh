@@ -64,8 +64,12 @@ check_docs() {
     /usr/bin/python3 tests/tools/docs.py build/release/sluice ${write:+--write}
 }
 
-# What is deployed: the dashboard is made from the metrics, everything else is tested.
+# What is deployed: the dashboard is made from the metrics, the plain manifests from the chart;
+# everything is tested.
 check_deploy() {
+    if [[ $write ]]; then
+        PYTHONPATH=tests/e2e python tests/deploy/chart.py > deploy/kubernetes/sluice.yaml || return
+    fi
     python tests/tools/dashboard.py ${write:+--write} &&
         python -m pytest tests/deploy -q -p no:cacheprovider
 }
