@@ -50,8 +50,8 @@ check_size() {
 }
 
 check_shell() {
-    # run: a script that is called by its folder's name.
-    files '*.sh' dev run | xargs grep -lE '^#!.*sh$|^# shellcheck' |
+    # Scripts that are called by names without an ending.
+    files '*.sh' dev run cross setup changes | xargs grep -lE '^#!.*sh$|^# shellcheck' |
         xargs "$(venv_path)/bin/shellcheck" -x
 }
 
