@@ -1,5 +1,6 @@
-"""What docs/deployment.md has people type: AWS's own model knows each call and each of its flags, the
-files that are named are there, and the values of the example are ones that the chart takes."""
+"""What docs/deployment.md has people type, and docker/compose/ does: AWS's own model knows each call and
+each of its flags, the files that are named are there, and the values of the example are ones that the
+chart takes."""
 
 import functools
 import json
@@ -20,16 +21,19 @@ BLOCK = re.compile(r"(?:^    .*\n|^\n(?=    ))+", re.M)
 COMMON = {"query", "output", "cli-input-json"}
 
 
-def commands():
-    """Each `aws …` of the page, also inside of $(…), as words."""
-    for block in BLOCK.findall(PAGE):
-        text = re.sub(r"^    ", "", block, flags=re.M).replace("\\\n", " ")
-        for line in text.splitlines():
-            for found in re.finditer(r"(?:^|\$\()(aws [^|]*?)\s*(?:\)$|\||$)", line):
-                yield shlex.split(found[1])
+SCRIPTS = [path.read_text() for path in (ROOT / "docker/compose").iterdir() if not path.suffix]
 
 
-COMMANDS = list(commands())
+def commands(text):
+    """Each `aws …` of a shell's text, also inside of $(…), as words."""
+    for line in text.replace("\\\n", " ").splitlines():
+        for found in re.finditer(r"(?:^\s*|\$\(|&& )(aws [^|&>]*?)\s*(?:\)$|[|&>]|$)", line):
+            yield shlex.split(re.sub(r'--endpoint-url "\$\w+" ', "", found[1]))
+
+
+COMMANDS = [words for text in (*(re.sub(r"^    ", "", block, flags=re.M)
+                                 for block in BLOCK.findall(PAGE)), *SCRIPTS)
+            for words in commands(text)]
 
 
 @functools.cache
