@@ -398,9 +398,11 @@ static bool refuse(const struct aws_call *call, const struct answer_error *e,
 		snprintf(advice, sizeof(advice), "; is the secret key the right one?");
 	else if (verdict.kind == ERROR_REFUSED)
 		snprintf(advice, sizeof(advice), "; allow %s", call->operation->permission);
-	return error_set(err, verdict.kind, "%s%s%.220s%s%.*s%s%s", *e->code ? e->code : status,
-			 *e->message ? ": " : "", e->message, id.n ? " (request " : "",
-			 (int)(id.n < 64 ? id.n : 64), id.n ? id.p : "", id.n ? ")" : "", advice);
+	/* The advice is last, and has to be there whatever is put before all this. */
+	return error_set(err, verdict.kind, "%s%s%.*s%s%.*s%s%s", *e->code ? e->code : status,
+			 *e->message ? ": " : "", *advice ? 150 : 220, e->message,
+			 id.n ? " (request " : "", (int)(id.n < 64 ? id.n : 64), id.n ? id.p : "",
+			 id.n ? ")" : "", advice);
 }
 
 /* The remedy is for an error only. */

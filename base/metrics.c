@@ -107,6 +107,8 @@ static const struct metric_row rows[METRIC_COUNT] = {
 					 false },
 	[METRIC_INFLIGHT_BYTES] = { "sluice_inflight_bytes", METRIC_GAUGE, NULL, NULL,
 				    "Bytes read and not yet taken by the sinks.", false },
+	[METRIC_INFLIGHT_LIMIT] = { "sluice_inflight_limit_bytes", METRIC_GAUGE, NULL, NULL,
+				    "How many these may be: `worker.memory`.", false },
 	[METRIC_CREDIT_WAITS] = { "sluice_credit_waits_total", METRIC_COUNTER, NULL, NULL,
 				  "Times that a shard had to wait for memory.", false },
 	[METRIC_AWS_CALLS] = { "sluice_aws_calls_total", METRIC_COUNTER, "operation", "result",

@@ -40,6 +40,7 @@ enum metric {
 	METRIC_EXPORT_GAPS,           /* table */
 	METRIC_EXPORT_BILLED_BYTES,   /* table */
 	METRIC_INFLIGHT_BYTES,        /* */
+	METRIC_INFLIGHT_LIMIT,        /* */
 	METRIC_CREDIT_WAITS,          /* */
 	METRIC_AWS_CALLS,             /* operation, result */
 	METRIC_AWS_CLOCK_OFFSET,      /* seconds */

@@ -417,6 +417,8 @@ static void init(struct worker *w, const struct worker_settings *settings)
 	w->deadline = loop_timer_new(w->loop, on_deadline, w);
 	w->inflight = metrics_cell(settings->metrics, METRIC_INFLIGHT_BYTES, NULL, NULL);
 	w->credit_waits = metrics_cell(settings->metrics, METRIC_CREDIT_WAITS, NULL, NULL);
+	metric_set(metrics_cell(settings->metrics, METRIC_INFLIGHT_LIMIT, NULL, NULL),
+		   c->worker.memory_bytes);
 }
 
 enum worker_end worker_run(const struct worker_settings *settings, struct error *err)

@@ -52,6 +52,11 @@ def shape(text):
 def documents():
     yield from ((path.name, path.read_text()) for path in
                 sorted((ROOT / "config/examples").glob("*.yaml")))
+    for path in ("deploy/ecs/sluice.yaml", "docker/compose/sluice.yaml"):
+        yield path, (ROOT / path).read_text()
+    for wanted in yaml.safe_load_all((ROOT / "deploy/kubernetes/sluice.yaml").read_text()):
+        if wanted["kind"] == "ConfigMap":
+            yield "deploy/kubernetes/sluice.yaml", wanted["data"]["sluice.yaml"]
     for path in PAGES:
         for number, block in enumerate(YAML.findall(path.read_text()), 1):
             yield f"{path.name} block {number}", block
@@ -62,13 +67,30 @@ def test_configurations_are_taken(tmp_path, text):
     secret = tmp_path / "postgres-password"
     secret.write_text("secret")
     (tmp_path / "hash-key").write_text("a secret of 16 bytes")
+    (tmp_path / "sluice").mkdir()
+    (tmp_path / "sluice/store").write_text("postgres://sluice:secret@db/sluice")
+    (tmp_path / "sluice/kafka").write_text("secret")
     file = tmp_path / "sluice.yaml"
     file.write_text(text.replace("/run/secrets/", f"{tmp_path}/"))
     done = subprocess.run(
         [BINARY, "config", "print", "-c", file], capture_output=True, text=True, check=False,
-        env={**os.environ, "HOSTNAME": "worker-1", "KAFKA_PASSWORD": "secret"})
+        env={**os.environ, "HOSTNAME": "worker-1", "KAFKA_PASSWORD": "secret",
+             "AWS_REGION": REGION, "SLUICE_STORE": "postgres://sluice:secret@db/sluice"})
     assert done.returncode == 0, done.stderr
     assert "\nsinks:" in done.stdout and "secret" not in done.stdout.replace("/secrets", "")
+
+
+def test_the_task_of_ecs_gets_its_configuration_from_the_environment():
+    (container,) = json.loads((ROOT / "deploy/ecs/task-definition.json").read_text())[
+        "containerDefinitions"]
+    environment = {variable["name"]: variable["value"] for variable in container["environment"]}
+    done = subprocess.run(
+        [*container["entryPoint"], "config", "print"], capture_output=True, text=True, check=False,
+        env={**environment, "PATH": f"{BINARY.parent}:{os.environ['PATH']}",
+             "SLUICE_YAML": (ROOT / "deploy/ecs/sluice.yaml").read_text(),
+             "SLUICE_STORE": "postgres://sluice:word@db/sluice", "KAFKA_PASSWORD": "word"})
+    assert done.returncode == 0, done.stderr
+    assert "db/sluice" in done.stdout and "word" not in done.stdout.replace("password", "")
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ struct writing {
 	struct history_file *files;
 	struct buf list; /* manifest-files.json */
 	uint64_t items, bytes;
-	char code[80], message[200]; /* why it failed; "" */
+	char code[80], message[400]; /* why it failed; "" */
 };
 
 void export_free(struct export *e)

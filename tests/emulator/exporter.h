@@ -16,7 +16,7 @@ struct export
 	json_t *request; /* as it came, its token aside: what a duplicate has to be equal to */
 	int64_t start_ms, due_ms, end_ms;
 	bool begun; /* _started is there */
-	char failure_code[80], failure_message[200];
+	char failure_code[80], failure_message[400];
 	uint64_t items, billed_bytes;
 };
 void export_free(struct export *e);

@@ -50,7 +50,7 @@ struct fault {
 	uint64_t after; /* matching requests let through first */
 	double probability;
 	int status;
-	char code[80], message[160];
+	char code[80], message[400];
 	int64_t ms, bytes, seconds;
 	uint64_t fired;
 	bool active; /* a lie: told in the listing that is being made */

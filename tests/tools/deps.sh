@@ -1,5 +1,5 @@
 #!/bin/bash
-# Installs what building or testing needs and is missing: deps.sh build|test.
+# Installs what building or testing needs and is missing: deps.sh build|test|image|kubernetes.
 # Everything is pinned; a second run finds all in place and changes nothing. Servers and tools of
 # the tests go to $SLUICE_DEPS, outside the checkout, each into a folder that names its version.
 set -euo pipefail
@@ -12,6 +12,15 @@ here=tests/tools
 . tests/tools/versions
 
 tries=4
+
+# What stands beside k8s.io/kubernetes in its own repository.
+kubernetes_parts="
+    api apiextensions-apiserver apimachinery apiserver cli-runtime client-go cloud-provider
+    cluster-bootstrap code-generator component-base component-helpers controller-manager cri-api
+    cri-client csi-translation-lib dynamic-resource-allocation endpointslice externaljwt kms
+    kube-aggregator kube-controller-manager kube-proxy kube-scheduler kubectl kubelet metrics
+    mount-utils pod-security-admission sample-apiserver sample-cli-plugin sample-controller
+"
 
 # Registries have bad minutes: the same command again, after a pause that grows.
 retry() {
@@ -151,6 +160,40 @@ install_go() {
 install_go_servers() {
     install_go toxiproxy "$TOXIPROXY" github.com/Shopify/toxiproxy/v2/cmd/server
     install_go versitygw "$VERSITYGW" github.com/versity/versitygw/cmd/versitygw
+    install_go helm "$HELM" helm.sh/helm/v3/cmd/helm
+}
+
+# What images are built on where no registry is: the tree of Debian's release.
+install_base() {
+    is_complete "debian-$DEBIAN" base.tar && return 0
+    say "Debian $DEBIAN, a base for images (debootstrap)"
+    begin "debian-$DEBIAN"
+    retry as_root debootstrap --variant=minbase "$DEBIAN" "$deps/debian-$DEBIAN/tree"
+    as_root find "$deps/debian-$DEBIAN/tree/var/lib/apt/lists" \
+        "$deps/debian-$DEBIAN/tree/var/cache/apt" -type f -delete
+    as_root tar -C "$deps/debian-$DEBIAN/tree" -cf "$deps/debian-$DEBIAN/base.tar" .
+    as_root rm -rf "$deps/debian-$DEBIAN/tree"
+    complete "debian-$DEBIAN"
+}
+
+# Kubernetes is no module that `go install` takes: its own parts stand beside it, under a version of
+# their own.
+install_apiserver() {
+    local name=kube-apiserver-$KUBERNETES parts=v0.${KUBERNETES#*.} part
+    is_complete "$name" kube-apiserver && return 0
+    choose_go
+    say "kube-apiserver $KUBERNETES (built from source, takes minutes)"
+    begin "$name"
+    mkdir "$deps/$name/module"
+    {
+        printf 'module apiserver\n\ngo 1.24.0\n\nrequire k8s.io/kubernetes v%s\n' "$KUBERNETES"
+        for part in $kubernetes_parts; do
+            printf 'replace k8s.io/%s => k8s.io/%s %s\n' "$part" "$part" "$parts"
+        done
+    } > "$deps/$name/module/go.mod"
+    GOFLAGS=-mod=mod GOTOOLCHAIN=local retry "$go" build -C "$deps/$name/module" \
+        -o "$deps/$name/kube-apiserver" k8s.io/kubernetes/cmd/kube-apiserver
+    complete "$name"
 }
 
 # Runs install functions side by side; each writes a log, shown when it fails.
@@ -189,7 +232,15 @@ test)
     install_packages build test
     install_side_by_side install_java_servers install_go_servers install_python
     ;;
+image)
+    install_packages build test image
+    install_side_by_side install_java_servers install_go_servers install_python install_base
+    ;;
+kubernetes)
+    install_packages build test kubernetes
+    install_side_by_side install_python install_apiserver
+    ;;
 *)
-    die "usage: deps.sh build|test"
+    die "usage: deps.sh build|test|image|kubernetes"
     ;;
 esac

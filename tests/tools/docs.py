@@ -18,7 +18,7 @@ from pathlib import Path
 BLOCK = re.compile(r"(<!-- sluice ([a-z ]+) -->\n)(.*?)(<!-- end -->)", re.S)
 MESSAGES = re.compile(r"<!-- messages -->\n(.*?)<!-- end -->", re.S)
 CODE = re.compile(r"`([^`]+)`")
-PATH = re.compile(r"`((?:tests|docs|config|docker|consumer|checkpoint|sinks|base|ops)/[\w./-]+)`")
+PATH = re.compile(r"`((?:tests|docs|config|docker|deploy|consumer|checkpoint|sinks|base|ops)/[\w./-]+)`")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 STRING = r'"(?:[^"\\]|\\.)*"'
 STRINGS = re.compile(rf"{STRING}(?:\s*{STRING})*")

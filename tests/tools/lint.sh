@@ -50,8 +50,8 @@ check_size() {
 }
 
 check_shell() {
-    # run: a script that is called by its folder's name.
-    files '*.sh' dev run | xargs grep -lE '^#!.*sh$|^# shellcheck' |
+    # Scripts that are called by names without an ending.
+    files '*.sh' dev run cross setup changes | xargs grep -lE '^#!.*sh$|^# shellcheck' |
         xargs "$(venv_path)/bin/shellcheck" -x
 }
 
@@ -62,6 +62,16 @@ check_docker() {
 check_docs() {
     build release sluice > /dev/null
     /usr/bin/python3 tests/tools/docs.py build/release/sluice ${write:+--write}
+}
+
+# What is deployed: the dashboard is made from the metrics, the plain manifests from the chart;
+# everything is tested.
+check_deploy() {
+    if [[ $write ]]; then
+        PYTHONPATH=tests/e2e python tests/deploy/chart.py > deploy/kubernetes/sluice.yaml || return
+    fi
+    python tests/tools/dashboard.py ${write:+--write} &&
+        python -m pytest tests/deploy -q -p no:cacheprovider
 }
 
 # A file that was clean is looked at again when it, a header, a flag or the checks have changed.
@@ -105,11 +115,11 @@ checks=()
 for argument in "$@"; do
     case $argument in
     --write) write=yes ;;
-    layers | format | size | shell | docker | docs | tidy) checks+=("$argument") ;;
+    layers | format | size | shell | docker | docs | deploy | tidy) checks+=("$argument") ;;
     *) die "lint knows no check $argument; see ./dev help" ;;
     esac
 done
-((${#checks[@]} > 0)) || checks=(layers format size shell docker docs tidy)
+((${#checks[@]} > 0)) || checks=(layers format size shell docker docs deploy tidy)
 
 [[ -x $(venv_path)/bin/shellcheck ]] || tests/tools/deps.sh test
 failed=()

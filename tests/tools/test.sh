@@ -66,7 +66,16 @@ run_e2e() {
     SLUICE_BIN=$root/build/release/sluice \
         SLUICE_EMULATOR=$root/build/release/tests/emulator/sluice-emulator \
         python -m pytest tests/e2e tests/emulator -q -ra --durations=10 -p no:cacheprovider \
+        --ignore=tests/e2e/test_image.py --ignore=tests/e2e/test_apiserver.py \
         --junitxml="$results/e2e.xml" ${name:+-k "$name"}
+}
+
+# before_release PART: what takes minutes to install or build: image or kubernetes.
+before_release() {
+    local -A files=([image]=test_image.py [kubernetes]=test_apiserver.py)
+    step "install for $1" tests/tools/deps.sh "$1" && check "$1" python -m pytest \
+        "tests/e2e/${files[$1]}" -q -ra --durations=5 -p no:cacheprovider \
+        --junitxml="$results/$1.xml" || true
 }
 
 e2e() {
@@ -80,7 +89,7 @@ sanitizer() {
 
 # clang-tidy takes minutes, and is left to ./dev lint.
 lint() {
-    check lint tests/tools/lint.sh layers format size shell docker docs
+    check lint tests/tools/lint.sh layers format size shell docker docs deploy
 }
 
 # The tests of e2e wait most of their time: they run beside the sanitizers, and are shown behind them.
@@ -102,6 +111,8 @@ soak() {
     seeds=100000
     sanitized_seeds=10000
     everything
+    before_release image
+    before_release kubernetes
 }
 
 while (($# > 0)); do
@@ -111,13 +122,13 @@ while (($# > 0)); do
         export SLUICE_SIM_SEEDS=$2
         shift
         ;;
-    unit | sim | fault | e2e | soak | lint) part=$1 ;;
+    unit | sim | fault | e2e | soak | lint | image | kubernetes) part=$1 ;;
     -*) die "test knows --seeds N, not $1" ;;
     *) name=$1 ;;
     esac
     shift
 done
-[[ -z $name || $part != all ]] || die "test knows unit, sim, fault, e2e, soak and lint, not $name"
+[[ -z $name || $part != all ]] || die "test knows unit, sim, fault, e2e, soak, lint, image and kubernetes, not $name"
 
 tests/tools/deps.sh test
 rm -rf "$results"
@@ -134,6 +145,7 @@ sim) one_label release sim "$seeds" || true ;;
 e2e) e2e ;;
 soak) soak ;;
 lint) lint ;;
+image | kubernetes) before_release "$part" ;;
 esac
 
 /usr/bin/python3 tests/tools/tally.py "$results"
