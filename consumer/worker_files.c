@@ -8,8 +8,9 @@
 #include "base/memory.h"
 #include "consumer/worker_files.h"
 
-/* So many more are claimed, at most, where files are so small that a claim takes longer. */
+/* So many more are claimed, at most, where files are small: what is read between so many looks. */
 #define AHEAD_MAX     100
+#define AHEAD_LOOKS   4
 #define RETRY_BASE_MS 2000
 #define RETRY_MAX_MS  (10 * 60 * 1000)
 
@@ -213,14 +214,14 @@ static uint32_t loads_open(const struct worker *w)
 }
 
 /* As many as are read at a time; slowly at first, so that other workers get some where there are
- * few. Where files are small, what is read between two looks: a claim takes its time, and the
+ * few. Where files are small, what is read between some looks: a claim takes its time, and the
  * store's. */
 static uint32_t wanted(const struct worker *w, const struct worker_load *l)
 {
 	uint32_t share = w->loads->reading_max / loads_open(w);
 	uint32_t pace = l->quick > l->quick_before ? l->quick : l->quick_before;
 
-	return least(l->ramp, share ? share : 1) + least(2 * pace, AHEAD_MAX);
+	return least(l->ramp, share ? share : 1) + least(AHEAD_LOOKS * pace, AHEAD_MAX);
 }
 
 /* `all`: what is missing, however little. */

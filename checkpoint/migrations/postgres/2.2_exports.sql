@@ -71,8 +71,9 @@ CREATE INDEX export_file_of ON sluice.export_file (export, lane);
 -- Who tried what and how it ended: an export at AWS (lane NULL), or the load of a file.
 CREATE TABLE sluice.export_attempt (
 	id       bigint GENERATED ALWAYS AS IDENTITY,
-	export   bigint NOT NULL REFERENCES sluice.export ON DELETE CASCADE,
-	lane     bigint, -- goes with it (exports_tidy): a reference is looked up for each claim
+	-- It goes with them (exports_tidy): references would be looked up for each claim.
+	export   bigint NOT NULL,
+	lane     bigint,
 	number   bigint NOT NULL,
 	session  uuid NOT NULL,
 	worker   text NOT NULL,
@@ -462,56 +463,9 @@ BEGIN
 	RETURN true;
 END $$;
 
--- Up to p_max files become the session's. Its plan is made anew for each claim, as tables grow; those
--- of the rest are kept, and so are those of references, which else are made anew for each row.
-CREATE FUNCTION sluice.files_take(p_session uuid, p_worker text, p_claim bigint, p_lanes bigint,
-	p_max bigint, p_at_ms bigint, OUT lanes bigint[], OUT numbers bigint[])
-LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
-BEGIN
-	WITH chosen AS MATERIALIZED (
-		SELECT l.id FROM sluice.lane l JOIN sluice.export_file f ON f.lane = l.id
-		WHERE l.stream = p_lanes AND l.owner IS NULL AND NOT l.done
-		AND NOT f.completed AND NOT f.failed AND f.retry_at_ms <= p_at_ms
-		ORDER BY l.id LIMIT p_max
-	), claimed AS (
-		UPDATE sluice.lane l SET owner = p_session, claim = p_claim
-		FROM chosen c WHERE l.id = c.id RETURNING l.id
-	), lost AS (
-		UPDATE sluice.export_attempt a SET how = 'lost', ended_ms = p_at_ms
-		FROM claimed c WHERE a.lane = c.id AND a.how = ''
-	), counted AS (
-		UPDATE sluice.export_file f SET attempts = f.attempts + 1, retry_at_ms = 0,
-			started_ms = CASE WHEN f.started_ms = 0 THEN p_at_ms ELSE f.started_ms END,
-			updated_ms = p_at_ms, session = p_session, worker = p_worker
-		FROM claimed c WHERE f.lane = c.id RETURNING f.lane, f.attempts
-	)
-	SELECT array_agg(c.lane ORDER BY c.lane), array_agg(c.attempts ORDER BY c.lane)
-	INTO lanes, numbers FROM counted c;
-END $$;
-
--- And the rows that they need.
-CREATE FUNCTION sluice.files_given(p_session uuid, p_worker text, p_export bigint, p_lanes bigint[],
-	p_numbers bigint[], p_sinks integer[], p_at_ms bigint) RETURNS void
-LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
-BEGIN
-	INSERT INTO sluice.position (lane, sink, sequence, event_ms, done)
-	SELECT c.lane, s.sink, f.sequence, coalesce(f.event_ms, 0), coalesce(f.done, false)
-	FROM unnest(p_lanes) AS c (lane) CROSS JOIN unnest(p_sinks) AS s (sink)
-	LEFT JOIN LATERAL (
-		SELECT p.sequence, p.event_ms, p.done FROM sluice.position p WHERE p.lane = c.lane
-		ORDER BY p.done DESC, p.sequence DESC NULLS LAST LIMIT 1
-	) f ON true
-	WHERE NOT EXISTS (
-		SELECT FROM sluice.position p WHERE p.lane = c.lane AND p.sink = s.sink);
-	INSERT INTO sluice.export_attempt (export, lane, number, session, worker, began_ms)
-	SELECT p_export, c.lane, c.number, p_session, p_worker, p_at_ms
-	FROM unnest(p_lanes, p_numbers) AS c (lane, number);
-END $$;
-
 -- Returns its number, 0 where the session did not hold p_known of them before. Its reply is small on
--- purpose: what the session holds is read afterwards.
+-- purpose: what the session holds is read afterwards. Its plans are kept, unlike others: those of
+-- references would else be made anew, too, for each row.
 CREATE FUNCTION sluice.files_claim(p_session uuid, p_export bigint, p_sinks integer[],
 	p_max bigint, p_at_ms bigint, p_known bigint) RETURNS bigint
 LANGUAGE plpgsql
@@ -521,13 +475,11 @@ DECLARE
 	own integer[] := ARRAY(SELECT DISTINCT s FROM unnest(p_sinks) AS s ORDER BY s);
 	held bigint;
 	over bigint[];
-	taken bigint[];
-	numbers bigint[];
-	number bigint;
+	this_claim bigint;
 	as_worker text;
 BEGIN
 	UPDATE sluice.session SET claims = claims + 1 WHERE id = p_session AND state = 'live'
-	RETURNING claims, worker INTO number, as_worker;
+	RETURNING claims, worker INTO this_claim, as_worker;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'session % is not live', p_session USING ERRCODE = 'SL001';
 	END IF;
@@ -565,13 +517,37 @@ BEGIN
 		END IF;
 	END IF;
 	SELECT count(*) INTO held FROM sluice.lane WHERE owner = p_session AND stream = e.lanes;
-	SELECT t.lanes, t.numbers INTO taken, numbers
-	FROM sluice.files_take(p_session, as_worker, number, e.lanes, greatest(p_max - held, 0),
-		p_at_ms) t;
-	IF taken IS NOT NULL THEN
-		PERFORM sluice.files_given(p_session, as_worker, p_export, taken, numbers, own, p_at_ms);
-	END IF;
-	RETURN CASE WHEN held = p_known THEN number ELSE 0 END;
+	WITH chosen AS MATERIALIZED (
+		SELECT l.id FROM sluice.lane l JOIN sluice.export_file f ON f.lane = l.id
+		WHERE l.stream = e.lanes AND l.owner IS NULL AND NOT l.done
+		AND NOT f.completed AND NOT f.failed AND f.retry_at_ms <= p_at_ms
+		ORDER BY l.id LIMIT greatest(p_max - held, 0)
+	), claimed AS (
+		UPDATE sluice.lane l SET owner = p_session, claim = this_claim
+		FROM chosen c WHERE l.id = c.id RETURNING l.id
+	), given AS (
+		INSERT INTO sluice.position (lane, sink, sequence, event_ms, done)
+		SELECT c.id, s.sink, f.sequence, coalesce(f.event_ms, 0), coalesce(f.done, false)
+		FROM claimed c CROSS JOIN unnest(own) AS s (sink)
+		LEFT JOIN LATERAL (
+			SELECT p.sequence, p.event_ms, p.done FROM sluice.position p WHERE p.lane = c.id
+			ORDER BY p.done DESC, p.sequence DESC NULLS LAST LIMIT 1
+		) f ON true
+		WHERE NOT EXISTS (
+			SELECT FROM sluice.position p WHERE p.lane = c.id AND p.sink = s.sink)
+	), lost AS (
+		UPDATE sluice.export_attempt a SET how = 'lost', ended_ms = p_at_ms
+		FROM claimed c WHERE a.lane = c.id AND a.how = ''
+	), counted AS (
+		UPDATE sluice.export_file f SET attempts = f.attempts + 1, retry_at_ms = 0,
+			started_ms = CASE WHEN f.started_ms = 0 THEN p_at_ms ELSE f.started_ms END,
+			updated_ms = p_at_ms, session = p_session, worker = as_worker
+		FROM claimed c WHERE f.lane = c.id RETURNING f.lane, f.attempts
+	)
+	INSERT INTO sluice.export_attempt (export, lane, number, session, worker, began_ms)
+	SELECT p_export, c.lane, c.attempts, p_session, as_worker, p_at_ms
+	FROM counted c ORDER BY c.lane;
+	RETURN CASE WHEN held = p_known THEN this_claim ELSE 0 END;
 END $$;
 
 -- With their positions, joined, so that they are of one moment.
@@ -783,7 +759,9 @@ BEGIN
 			SELECT FROM sluice.export n WHERE n.table_arn = e.table_arn AND n.name = e.name
 			AND n.kind = e.kind AND n.stream IS NOT DISTINCT FROM e.stream AND n.id > e.id
 			AND n.status = 'complete')
-		RETURNING e.lanes
+		RETURNING e.id, e.lanes
+	), tried AS (
+		DELETE FROM sluice.export_attempt a USING gone g WHERE a.export = g.id
 	)
 	DELETE FROM sluice.stream s USING gone g WHERE s.id = g.lanes;
 	RETURN removed;
