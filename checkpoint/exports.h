@@ -185,7 +185,7 @@ struct store_files_wanted {
  * after a reply that was lost, for all that it holds: so it may be sent again. In the order of
  * lanes, then for their positions. Takes nothing while workers with another set of sinks hold
  * files; after that the set is this one, and a sink that is new to a file starts where its furthest
- * position is. */
+ * position is. `max` 0 only lists all. */
 bool store_files_claim(struct store *s, const char *session, int64_t export, const int32_t *sinks,
 		       size_t sink_count, const struct store_files_wanted *wanted, int64_t at_ms,
 		       store_file_fn *file, store_position_fn *position, void *arg,

@@ -241,7 +241,6 @@ static bool look(struct saver_task *task, struct store *store, struct error *err
 {
 	struct look *k = (struct look *)task;
 	struct worker_loads *s = k->loads;
-
 	struct store_exports_of of = { .loading = true, .unsummed = true, .max = LOADS_MAX };
 
 	clear_found(s);

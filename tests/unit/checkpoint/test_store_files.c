@@ -400,6 +400,7 @@ static void what_is_over_is_tidied_but_for_the_last(void **state)
 	struct store_export next = window(STORE_EXPORT_FULL, 0, T + MINUTE);
 	struct store_exported what = { .manifest = "m" };
 	struct files_seen seen;
+	struct audit audit = { "" };
 	uint32_t removed;
 
 	claims(w, SESSION_A, id, 9, &first);
@@ -414,6 +415,9 @@ static void what_is_over_is_tidied_but_for_the_last(void **state)
 	seen = files_of(w, id);
 	assert_int_equal(seen.count, 0);
 	assert_int_equal(export_of(w->s, id).e.records, 2);
+	assert_ok(store_attempts(w->s, id, saw_attempt, &audit, err));
+	assert_null(strstr(audit.text, "file"));
+	assert_non_null(strstr(audit.text, "export 1"));
 
 	begin_as(w, SESSION_A, &next, T + 20);
 	attempt_as(w, SESSION_A, next.id, 1, "two", 1, "two");
@@ -423,6 +427,9 @@ static void what_is_over_is_tidied_but_for_the_last(void **state)
 	assert_ok(store_exports_tidy(w->s, T + 2001, &removed, err));
 	assert_int_equal(exports_of(w->s, (struct store_exports_of){ .max = 9 }).count, 1);
 	assert_int_equal(status_of(w->s, next.id), STORE_EXPORT_COMPLETE);
+	audit.text[0] = 0;
+	assert_ok(store_attempts(w->s, id, saw_attempt, &audit, err));
+	assert_string_equal(audit.text, "");
 }
 
 static void a_reader_sees_exports(void **state)
