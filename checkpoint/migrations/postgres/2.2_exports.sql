@@ -65,7 +65,7 @@ CREATE TABLE sluice.export_file (
 	updated_ms  bigint NOT NULL DEFAULT 0,
 	session     uuid, -- that had it last
 	worker      text NOT NULL DEFAULT ''
-) WITH (fillfactor = 70);
+) WITH (fillfactor = 50);
 CREATE INDEX export_file_of ON sluice.export_file (export, lane);
 
 -- Who tried what and how it ended: an export at AWS (lane NULL), or the load of a file.
@@ -84,7 +84,7 @@ CREATE TABLE sluice.export_attempt (
 	how      text NOT NULL DEFAULT '' CHECK (how IN ('', 'done', 'failed', 'lost')),
 	error    text NOT NULL DEFAULT '',
 	PRIMARY KEY (export, id)
-) WITH (fillfactor = 70);
+) WITH (fillfactor = 50);
 CREATE INDEX export_attempt_lane ON sluice.export_attempt (lane) WHERE lane IS NOT NULL;
 
 -- As before, but a table's next stream goes on with the generation of those before it: readers keep
