@@ -102,28 +102,22 @@ bool store_export_load(struct store *s, const char *session, int64_t export, int
 	return store_named(s, s->ops->exports->load(s, session, export, at_ms, done, err), err);
 }
 
-static void ignore_lane(void *arg, const struct store_lane *lane)
-{
-	(void)arg;
-	(void)lane;
-}
-
 bool store_files_claim(struct store *s, const char *session, int64_t export, const int32_t *sinks,
-		       size_t sink_count, uint32_t max, int64_t at_ms, store_file_fn *file,
-		       store_position_fn *position, void *arg, struct error *err)
+		       size_t sink_count, const struct store_files_wanted *wanted, int64_t at_ms,
+		       store_file_fn *file, store_position_fn *position, void *arg,
+		       struct error *err)
 {
 	const struct store_export_ops *ops = s->ops->exports;
-	struct store_of of = { .owner = session };
-	int64_t lanes = 0;
+	struct store_files_wanted bounded = *wanted;
+	int64_t claim = 0;
 
-	if (max > STORE_FILES_MAX)
-		max = STORE_FILES_MAX;
+	if (bounded.max > STORE_FILES_MAX)
+		bounded.max = STORE_FILES_MAX;
 	return store_named(
 		s,
-		ops->files_claim(s, session, export, sinks, sink_count, max, at_ms, &lanes, err) &&
-			ops->files(s, export, session, file, arg, err) &&
-			(lanes == 0 ||
-			 s->ops->lanes_list(s, lanes, &of, ignore_lane, position, arg, err)),
+		ops->files_claim(s, session, export, sinks, sink_count, &bounded, at_ms, &claim,
+				 err) &&
+			ops->files_held(s, session, export, claim, file, position, arg, err),
 		err);
 }
 
@@ -145,7 +139,7 @@ bool store_export_retry(struct store *s, int64_t export, int64_t lane, int64_t a
 
 bool store_files(struct store *s, int64_t export, store_file_fn *fn, void *arg, struct error *err)
 {
-	return store_named(s, s->ops->exports->files(s, export, NULL, fn, arg, err), err);
+	return store_named(s, s->ops->exports->files(s, export, fn, arg, err), err);
 }
 
 bool store_attempts(struct store *s, int64_t export, store_attempt_fn *fn, void *arg,

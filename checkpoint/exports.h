@@ -129,10 +129,10 @@ struct store_exports_of {
 	int64_t stream;
 	const char *kind; /* its name */
 	bool open; /* those that want something done: not abandoned, not complete and published */
-	/* Those whose files are being loaded, or that failed at some of them, without what is
-	 * summed over files (files_held, and records and bytes of those in progress): cheap, for
-	 * asking again and again. */
-	bool loading;
+	bool loading; /* those whose files are being loaded, or that failed at some of them */
+	/* Without files_held, and without records and bytes of files in progress, which are summed
+	 * over all files: for asking again and again. */
+	bool unsummed;
 	uint32_t max;
 };
 typedef void store_export_fn(void *arg, const struct store_export *e);
@@ -176,14 +176,20 @@ bool store_files_add(struct store *s, const char *session, int64_t export,
  * are not as many as store_export_exported said. */
 bool store_export_load(struct store *s, const char *session, int64_t export, int64_t at_ms,
 		       bool *done, struct error *err) MUST_CHECK;
-/* The session's until it holds `max` (at most STORE_FILES_MAX) of this export: pending ones whose
- * time has come, oldest first. Calls back for all that it holds, these and earlier ones, in the
- * order of lanes, then for their positions: so it may be sent again. Takes nothing while workers
- * with another set of sinks hold files; after that the set is this one, and a sink that is new to a
- * file starts where its furthest position is. `max` 0 only lists. */
+struct store_files_wanted {
+	uint32_t max;   /* so many of the export it shall hold; at most STORE_FILES_MAX */
+	uint32_t known; /* so many of it it held before, as far as it knows */
+};
+/* The session's until it holds `max` of this export: pending ones whose time has come, oldest
+ * first. Calls back for those that this call took, or where it held others than it knows of, as
+ * after a reply that was lost, for all that it holds: so it may be sent again. In the order of
+ * lanes, then for their positions. Takes nothing while workers with another set of sinks hold
+ * files; after that the set is this one, and a sink that is new to a file starts where its furthest
+ * position is. `max` 0 only lists all. */
 bool store_files_claim(struct store *s, const char *session, int64_t export, const int32_t *sinks,
-		       size_t sink_count, uint32_t max, int64_t at_ms, store_file_fn *file,
-		       store_position_fn *position, void *arg, struct error *err) MUST_CHECK;
+		       size_t sink_count, const struct store_files_wanted *wanted, int64_t at_ms,
+		       store_file_fn *file, store_position_fn *position, void *arg,
+		       struct error *err) MUST_CHECK;
 /* The session gives it up: it is pending again, not before retry_at_ms; 0: failed. All that was
  * delivered of it is saved, as for store_lanes_release, which gives a file back without a failure.
  * `anew`: what was delivered is not to be believed, and its positions are none. FENCED where it is

@@ -195,29 +195,31 @@ static bool tell_export(const PGresult *res, int row, store_export_fn *fn, void 
 static bool list(struct store *s, const struct store_exports_of *of, store_export_fn *fn, void *arg,
 		 struct error *err)
 {
+#define EXPORTS_WITH(held)                                                                         \
+	"SELECT e.id, coalesce(e.stream, 0), e.table_arn, e.name, e.kind, e.from_ms, e.to_ms, "    \
+	"e.generation, e.number, e.status, e.attempt, e.token, e.arn, e.manifest, "                \
+	"e.retry_at_ms, e.error, coalesce(e.driver::text, ''), e.begun_ms, e.submitted_ms, "       \
+	"e.exported_ms, e.finished_ms, e.published_ms, e.items, e.billed_bytes, e.files, "         \
+	"e.files_done, e.files_failed, h.held, e.records + h.records, e.bytes + h.bytes, "         \
+	"coalesce(e.lanes, 0), e.view FROM sluice.export e CROSS JOIN LATERAL (" held ") h "       \
+	"WHERE ($1 = 0 OR e.id = $1) AND ($2::text IS NULL OR e.table_arn = $2) "                  \
+	"AND ($3::text IS NULL OR e.name = $3) AND ($4 = 0 OR e.stream = $4) "                     \
+	"AND (NOT $5::boolean OR NOT (e.status = 'abandoned' "                                     \
+	"  OR e.status = 'complete' AND e.published_ms > 0)) "                                     \
+	"AND (NOT $7::boolean OR e.status IN ('loading', 'failed') AND e.exported_ms > 0) "        \
+	"AND ($8::text IS NULL OR e.kind = $8) ORDER BY e.id DESC LIMIT $6"
+	static const char unsummed[] = EXPORTS_WITH("SELECT 0 AS held, 0 AS records, 0 AS bytes");
+	static const char summed[] = EXPORTS_WITH(
+		"SELECT count(*) FILTER (WHERE l.owner IS NOT NULL) AS held, "
+		"coalesce(sum(f.records), 0) AS records, coalesce(sum(f.bytes), 0) AS bytes "
+		"FROM sluice.export_file f JOIN sluice.lane l ON l.id = f.lane "
+		"WHERE f.export = e.id AND NOT f.completed AND e.status <> 'complete'");
+#undef EXPORTS_WITH
 	AUTO(pg_result)
-	PGresult *res = postgres_call(
-		postgres_of(s), err,
-		"SELECT e.id, coalesce(e.stream, 0), e.table_arn, e.name, e.kind, e.from_ms, "
-		"e.to_ms, e.generation, e.number, e.status, e.attempt, e.token, e.arn, e.manifest, "
-		"e.retry_at_ms, e.error, coalesce(e.driver::text, ''), e.begun_ms, e.submitted_ms, "
-		"e.exported_ms, e.finished_ms, e.published_ms, e.items, e.billed_bytes, e.files, "
-		"e.files_done, e.files_failed, h.held, e.records + h.records, e.bytes + h.bytes, "
-		"coalesce(e.lanes, 0), e.view FROM sluice.export e LEFT JOIN LATERAL ("
-		"  SELECT count(*) FILTER (WHERE l.owner IS NOT NULL) AS held, "
-		"  coalesce(sum(f.records), 0) AS records, coalesce(sum(f.bytes), 0) AS bytes "
-		"  FROM sluice.export_file f JOIN sluice.lane l ON l.id = f.lane "
-		"  WHERE f.export = e.id AND NOT f.completed AND e.status <> 'complete' "
-		"  AND NOT $7::boolean) h ON true "
-		"WHERE ($1 = 0 OR e.id = $1) AND ($2::text IS NULL OR e.table_arn = $2) "
-		"AND ($3::text IS NULL OR e.name = $3) AND ($4 = 0 OR e.stream = $4) "
-		"AND (NOT $5::boolean OR NOT (e.status = 'abandoned' "
-		"  OR e.status = 'complete' AND e.published_ms > 0)) "
-		"AND (NOT $7::boolean OR e.status IN ('loading', 'failed') AND e.exported_ms > 0) "
-		"AND ($8::text IS NULL OR e.kind = $8) "
-		"ORDER BY e.id DESC LIMIT $6",
-		"ittititt", of->id, of->table_arn, of->name, of->stream, of->open ? "t" : "f",
-		(int64_t)of->max, of->loading ? "t" : "f", of->kind);
+	PGresult *res =
+		postgres_call(postgres_of(s), err, of->unsummed ? unsummed : summed, "ittititt",
+			      of->id, of->table_arn, of->name, of->stream, of->open ? "t" : "f",
+			      (int64_t)of->max, of->loading ? "t" : "f", of->kind);
 
 	for (int i = 0; i < PQntuples(res); i++)
 		if (!tell_export(res, i, fn, arg, err))
@@ -253,19 +255,20 @@ static bool load(struct store *s, const char *session, int64_t export, int64_t a
 }
 
 static bool files_claim(struct store *s, const char *session, int64_t export, const int32_t *sinks,
-			size_t sink_count, uint32_t max, int64_t at_ms, int64_t *lanes,
-			struct error *err)
+			size_t sink_count, const struct store_files_wanted *wanted, int64_t at_ms,
+			int64_t *claim, struct error *err)
 {
 	POSTGRES_ARRAY(ids);
 
 	array_sinks(&ids, sinks, sink_count);
 	AUTO(pg_result)
-	PGresult *res =
-		postgres_call(postgres_of(s), err, "SELECT sluice.files_claim($1, $2, $3, $4, $5)",
-			      "titii", session, export, array_end(&ids), (int64_t)max, at_ms);
+	PGresult *res = postgres_call(postgres_of(s), err,
+				      "SELECT sluice.files_claim($1, $2, $3, $4, $5, $6)", "titiii",
+				      session, export, array_end(&ids), (int64_t)wanted->max, at_ms,
+				      (int64_t)wanted->known);
 
 	if (res)
-		*lanes = value_int(res, 0, 0);
+		*claim = value_int(res, 0, 0);
 	return res != NULL;
 }
 
@@ -313,32 +316,22 @@ static void tell_file(const PGresult *res, int row, store_file_fn *fn, void *arg
 	fn(arg, &f);
 }
 
-#define FILE_COLUMNS                                                                               \
-	"f.lane, f.export, l.shard, f.location, f.checksum, f.items, f.completed, f.failed, "      \
-	"f.retry_at_ms, f.retries, f.attempts, f.error, f.records, f.bytes, f.started_ms, "        \
-	"f.ended_ms, f.updated_ms, coalesce(l.owner::text, ''), f.worker "
+enum { FILE_SINK = 19, FILE_SEQUENCE, FILE_EVENT_MS, FILE_DONE }; /* behind a file's own */
 
-/* A session's files are read after each of its claims: from what it has, not from all files. */
-static bool files(struct store *s, int64_t export, const char *owner, store_file_fn *fn, void *arg,
-		  struct error *err)
+static bool files(struct store *s, int64_t export, store_file_fn *fn, void *arg, struct error *err)
 {
-	static const char all[] =
-		"SELECT " FILE_COLUMNS
-		"FROM sluice.export_file f JOIN sluice.lane l ON l.id = f.lane "
-		"WHERE f.export = $1 AND f.lane > $2 AND $3::uuid IS NULL ORDER BY f.lane LIMIT $4";
-	static const char of_owner[] =
-		"WITH l AS MATERIALIZED (SELECT id, shard, owner FROM sluice.lane "
-		"WHERE owner = $3 AND stream = (SELECT lanes FROM sluice.export WHERE id = $1) "
-		"AND id > $2 ORDER BY id LIMIT $4) "
-		"SELECT " FILE_COLUMNS
-		"FROM l CROSS JOIN LATERAL (SELECT * FROM sluice.export_file x WHERE x.lane = l.id "
-		"OFFSET 0) f ORDER BY f.lane";
 	int64_t after = 0;
 
 	for (int rows = FILES_PAGE; rows == FILES_PAGE;) {
 		AUTO(pg_result)
-		PGresult *res = postgres_call(postgres_of(s), err, owner ? of_owner : all, "iiti",
-					      export, after, owner, (int64_t)FILES_PAGE);
+		PGresult *res = postgres_call(
+			postgres_of(s), err,
+			"SELECT f.lane, f.export, l.shard, f.location, f.checksum, f.items, "
+			"f.completed, f.failed, f.retry_at_ms, f.retries, f.attempts, f.error, "
+			"f.records, f.bytes, f.started_ms, f.ended_ms, f.updated_ms, l.owner, "
+			"f.worker FROM sluice.export_file f JOIN sluice.lane l ON l.id = f.lane "
+			"WHERE f.export = $1 AND f.lane > $2 ORDER BY f.lane LIMIT $3",
+			"iii", export, after, (int64_t)FILES_PAGE);
 
 		if (!res)
 			return false;
@@ -349,6 +342,37 @@ static bool files(struct store *s, int64_t export, const char *owner, store_file
 			after = value_int(res, rows - 1, 0);
 	}
 	return true;
+}
+
+/* Files and positions joined, as lanes are. */
+static bool files_held(struct store *s, const char *session, int64_t export, int64_t claim,
+		       store_file_fn *file, store_position_fn *position, void *arg,
+		       struct error *err)
+{
+	AUTO(pg_result)
+	PGresult *res =
+		postgres_call(postgres_of(s), err, "SELECT * FROM sluice.files_held($1, $2, $3)",
+			      "tii", session, export, claim);
+	int64_t last = 0;
+
+	for (int i = 0; i < PQntuples(res); i++) {
+		if (value_int(res, i, 0) != last)
+			tell_file(res, i, file, arg);
+		last = value_int(res, i, 0);
+	}
+	for (int i = 0; i < PQntuples(res); i++) {
+		struct store_position p = { .lane = value_int(res, i, 0),
+					    .sink = (int32_t)value_int(res, i, FILE_SINK),
+					    .event_ms = value_int(res, i, FILE_EVENT_MS),
+					    .done = value_bool(res, i, FILE_DONE) };
+
+		if (PQgetisnull(res, i, FILE_SINK))
+			continue;
+		if (!value_sequence(&p.sequence, res, i, FILE_SEQUENCE, err))
+			return false;
+		position(arg, &p);
+	}
+	return res != NULL;
 }
 
 static bool attempts(struct store *s, int64_t export, store_attempt_fn *fn, void *arg,
@@ -413,6 +437,7 @@ const struct store_export_ops store_exports_postgres = {
 	.files_add = files_add,
 	.load = load,
 	.files_claim = files_claim,
+	.files_held = files_held,
 	.file_failed = file_failed,
 	.retry = retry,
 	.files = files,

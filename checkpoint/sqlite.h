@@ -151,20 +151,28 @@ bool sqlite_export_known(struct sqlite *s, int64_t export, struct error *err) MU
 bool sqlite_export_of_live(struct sqlite *s, const char *session, int64_t export,
 			   struct error *err) MUST_CHECK;
 
+/* *claim: the number of the session's next claim. */
+bool sqlite_count_claim(struct sqlite *s, const char *session, int64_t *claim,
+			struct error *err) MUST_CHECK;
+
 /* Of struct store_export_ops, in sqlite_files.c. */
 bool sqlite_files_add(struct store *store, const char *session, int64_t export,
 		      const struct store_file *files, size_t count, bool *done, struct error *err);
 bool sqlite_files_load(struct store *store, const char *session, int64_t export, int64_t at_ms,
 		       bool *done, struct error *err);
 bool sqlite_files_claim(struct store *store, const char *session, int64_t export,
-			const int32_t *sinks, size_t sink_count, uint32_t max, int64_t at_ms,
-			int64_t *lanes, struct error *err);
+			const int32_t *sinks, size_t sink_count,
+			const struct store_files_wanted *wanted, int64_t at_ms, int64_t *claim,
+			struct error *err);
+bool sqlite_files_held(struct store *store, const char *session, int64_t export, int64_t claim,
+		       store_file_fn *file, store_position_fn *position, void *arg,
+		       struct error *err);
 bool sqlite_file_failed(struct store *store, const char *session, int64_t lane, const char *error,
 			int64_t retry_at_ms, bool anew, int64_t at_ms, struct error *err);
 bool sqlite_files_retry(struct store *store, int64_t export, int64_t lane, int64_t at_ms,
 			uint32_t *retried, struct error *err);
-bool sqlite_files(struct store *store, int64_t export, const char *owner, store_file_fn *fn,
-		  void *arg, struct error *err);
+bool sqlite_files(struct store *store, int64_t export, store_file_fn *fn, void *arg,
+		  struct error *err);
 bool sqlite_attempts(struct store *store, int64_t export, store_attempt_fn *fn, void *arg,
 		     struct error *err);
 bool sqlite_exports_tidy(struct store *store, int64_t before_ms, uint32_t *removed,

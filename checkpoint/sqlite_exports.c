@@ -11,7 +11,7 @@
 	"e.files_done, e.files_failed, count(l.owner), "                                           \
 	"e.records + coalesce(sum(f.records), 0), e.bytes + coalesce(sum(f.bytes), 0), "           \
 	"coalesce(e.lanes, 0), e.view FROM export e LEFT JOIN export_file f "                      \
-	"ON f.export = e.id AND NOT f.completed AND e.status <> 'complete' AND NOT ?7 "            \
+	"ON f.export = e.id AND NOT f.completed AND e.status <> 'complete' AND NOT ?9 "            \
 	"LEFT JOIN lane l ON l.id = f.lane "
 
 /* Its texts live until the statement is stepped again. */
@@ -74,8 +74,9 @@ static bool list(struct store *store, const struct store_exports_of *of, store_e
 	bool row;
 
 	if (st)
-		sqlite_bind(st, "ittiiiit", of->id, of->table_arn, of->name, of->stream,
-			    (int64_t)of->open, (int64_t)of->max, (int64_t)of->loading, of->kind);
+		sqlite_bind(st, "ittiiiiti", of->id, of->table_arn, of->name, of->stream,
+			    (int64_t)of->open, (int64_t)of->max, (int64_t)of->loading, of->kind,
+			    (int64_t)of->unsummed);
 	while (st && sqlite_step(s, st, &row, err)) {
 		if (!row)
 			return true;
@@ -534,6 +535,7 @@ const struct store_export_ops store_exports_sqlite = {
 	.files_add = sqlite_files_add,
 	.load = sqlite_files_load,
 	.files_claim = sqlite_files_claim,
+	.files_held = sqlite_files_held,
 	.file_failed = sqlite_file_failed,
 	.retry = sqlite_files_retry,
 	.files = sqlite_files,

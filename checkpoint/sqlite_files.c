@@ -156,8 +156,8 @@ bool sqlite_files_load(struct store *store, const char *session, int64_t export,
 /* --- claims --- */
 struct claim {
 	const char *session;
-	int64_t export, lanes, at_ms;
-	uint32_t max;
+	int64_t export, lanes, at_ms, number;
+	struct store_files_wanted wanted;
 	const int32_t *sinks;
 	size_t sink_count;
 };
@@ -205,8 +205,8 @@ static bool take_file(struct sqlite *s, const struct claim *c, int64_t lane, str
 				"WHERE l.id = ?1 ON CONFLICT DO NOTHING",
 				"ii", lane, (int64_t)c->sinks[i]))
 			return false;
-	return sqlite_run(s, NULL, err, "UPDATE lane SET owner = ?2 WHERE id = ?1", "it", lane,
-			  c->session) &&
+	return sqlite_run(s, NULL, err, "UPDATE lane SET owner = ?2, claim = ?3 WHERE id = ?1",
+			  "iti", lane, c->session, c->number) &&
 	       sqlite_run(s, NULL, err,
 			  "UPDATE export_attempt SET how = 'lost', ended_ms = ?2 "
 			  "WHERE lane = ?1 AND how = ''",
@@ -240,27 +240,39 @@ static bool next_file(struct sqlite *s, const struct claim *c, int64_t *lane, st
 
 	if (!st)
 		return false;
-	sqlite_bind(st, "iiit", c->lanes, c->at_ms, (int64_t)c->max, c->session);
+	sqlite_bind(st, "iiit", c->lanes, c->at_ms, (int64_t)c->wanted.max, c->session);
 	if (!sqlite_step(s, st, &row, err))
 		return false;
 	*lane = row ? sqlite3_column_int64(st, 0) : 0;
 	return true;
 }
 
-static bool claim(struct sqlite *s, struct claim *c, struct error *err)
+/* *known: the session holds as many of the export as it knows of. */
+static bool knows(struct sqlite *s, const struct claim *c, bool *known, struct error *err)
 {
-	bool fits, loading;
+	return sqlite_asks(s, known, err,
+			   "SELECT 1 WHERE ?3 = "
+			   "(SELECT count(*) FROM lane WHERE owner = ?1 AND stream = ?2)",
+			   "tii", c->session, c->lanes, (int64_t)c->wanted.known);
+}
+
+/* *from: as its number is given back. */
+static bool claim(struct sqlite *s, struct claim *c, int64_t *from, struct error *err)
+{
+	bool fits, loading, known;
 
 	if (!sqlite_export_of_live(s, c->session, c->export, err) ||
+	    !sqlite_count_claim(s, c->session, &c->number, err) ||
 	    !look(s, c->export, &c->lanes, &fits, &loading, err) ||
 	    !sqlite_asks(s, &loading, err,
 			 "SELECT 1 FROM export WHERE id = ? AND status = 'loading'", "i",
 			 c->export))
 		return false;
-	if (!c->lanes || !loading || c->max == 0)
+	if (!c->lanes || !loading || c->wanted.max == 0)
 		return true;
-	if (!settle_sinks(s, c, &fits, err))
+	if (!settle_sinks(s, c, &fits, err) || !knows(s, c, &known, err))
 		return false;
+	*from = known ? c->number : 0;
 	for (int64_t lane = 1; fits && lane;)
 		if (!next_file(s, c, &lane, err) || (lane && !take_file(s, c, lane, err)))
 			return false;
@@ -268,20 +280,19 @@ static bool claim(struct sqlite *s, struct claim *c, struct error *err)
 }
 
 bool sqlite_files_claim(struct store *store, const char *session, int64_t export,
-			const int32_t *sinks, size_t sink_count, uint32_t max, int64_t at_ms,
-			int64_t *lanes, struct error *err)
+			const int32_t *sinks, size_t sink_count,
+			const struct store_files_wanted *wanted, int64_t at_ms, int64_t *from,
+			struct error *err)
 {
 	struct sqlite *s = sqlite_of(store);
 	struct claim c = { .session = session,
 			   .export = export,
 			   .at_ms = at_ms,
-			   .max = max,
+			   .wanted = *wanted,
 			   .sinks = sinks,
 			   .sink_count = sink_count };
-	bool ok = sqlite_begin(s, err) && sqlite_end(s, claim(s, &c, err), err);
 
-	*lanes = c.lanes;
-	return ok;
+	return sqlite_begin(s, err) && sqlite_end(s, claim(s, &c, from, err), err);
 }
 
 /* --- failures --- */
@@ -396,23 +407,21 @@ bool sqlite_files_retry(struct store *store, int64_t export, int64_t lane, int64
 }
 
 /* --- lists --- */
-bool sqlite_files(struct store *store, int64_t export, const char *owner, store_file_fn *fn,
-		  void *arg, struct error *err)
+#define FILES                                                                                      \
+	"SELECT f.lane, f.export, l.shard, f.location, f.checksum, f.items, f.completed, "         \
+	"f.failed, f.retry_at_ms, f.retries, f.attempts, f.error, f.records, f.bytes, "            \
+	"f.started_ms, f.ended_ms, f.updated_ms, coalesce(l.owner, ''), f.worker "                 \
+	"FROM export_file f JOIN lane l ON l.id = f.lane "
+/* Of a lane l: a session's of an export, by its claims from a number on. */
+#define HELD                                                                                       \
+	"l.owner = ?1 AND l.stream = (SELECT lanes FROM export WHERE id = ?2) AND l.claim >= ?3 "
+
+/* Of a statement that is FILES, and bound. */
+static bool tell_files(struct sqlite *s, sqlite3_stmt *st, store_file_fn *fn, void *arg,
+		       struct error *err)
 {
-	struct sqlite *s = sqlite_of(store);
-	AUTO(sqlite3_stmt)
-	sqlite3_stmt *st = sqlite_prepare(
-		s,
-		"SELECT f.lane, f.export, l.shard, f.location, f.checksum, f.items, f.completed, "
-		"f.failed, f.retry_at_ms, f.retries, f.attempts, f.error, f.records, f.bytes, "
-		"f.started_ms, f.ended_ms, f.updated_ms, coalesce(l.owner, ''), f.worker "
-		"FROM export_file f JOIN lane l ON l.id = f.lane "
-		"WHERE f.export = ?1 AND (?2 IS NULL OR l.owner = ?2) ORDER BY f.lane",
-		err);
 	bool row;
 
-	if (st)
-		sqlite_bind(st, "it", export, owner);
 	while (st && sqlite_step(s, st, &row, err)) {
 		if (!row)
 			return true;
@@ -439,6 +448,70 @@ bool sqlite_files(struct store *store, int64_t export, const char *owner, store_
 		fn(arg, &f);
 	}
 	return false;
+}
+
+bool sqlite_files(struct store *store, int64_t export, store_file_fn *fn, void *arg,
+		  struct error *err)
+{
+	struct sqlite *s = sqlite_of(store);
+	AUTO(sqlite3_stmt)
+	sqlite3_stmt *st = sqlite_prepare(s, FILES "WHERE f.export = ? ORDER BY f.lane", err);
+
+	if (st)
+		sqlite_bind(st, "i", export);
+	return tell_files(s, st, fn, arg, err);
+}
+
+static bool held_positions(struct sqlite *s, const char *session, int64_t export, int64_t claim,
+			   store_position_fn *fn, void *arg, struct error *err)
+{
+	AUTO(sqlite3_stmt)
+	sqlite3_stmt *st = sqlite_prepare(
+		s,
+		"SELECT p.lane, p.sink, p.sequence, p.event_ms, p.done FROM lane l "
+		"JOIN position p ON p.lane = l.id WHERE " HELD "ORDER BY p.lane, p.sink",
+		err);
+	bool row;
+
+	if (st)
+		sqlite_bind(st, "tii", session, export, claim);
+	while (st && sqlite_step(s, st, &row, err)) {
+		if (!row)
+			return true;
+		struct store_position p = { .lane = sqlite3_column_int64(st, 0),
+					    .sink = sqlite3_column_int(st, 1),
+					    .event_ms = sqlite3_column_int64(st, 3),
+					    .done = sqlite3_column_int(st, 4) != 0 };
+
+		if (!store_sequence_parse(&p.sequence, sqlite_text(st, 2), err))
+			return false;
+		fn(arg, &p);
+	}
+	return false;
+}
+
+static bool list_held(struct sqlite *s, const char *session, int64_t export, int64_t claim,
+		      store_file_fn *file, store_position_fn *position, void *arg,
+		      struct error *err)
+{
+	AUTO(sqlite3_stmt)
+	sqlite3_stmt *st = sqlite_prepare(s, FILES "WHERE " HELD "ORDER BY f.lane", err);
+
+	if (st)
+		sqlite_bind(st, "tii", session, export, claim);
+	return tell_files(s, st, file, arg, err) &&
+	       held_positions(s, session, export, claim, position, arg, err);
+}
+
+bool sqlite_files_held(struct store *store, const char *session, int64_t export, int64_t claim,
+		       store_file_fn *file, store_position_fn *position, void *arg,
+		       struct error *err)
+{
+	struct sqlite *s = sqlite_of(store);
+
+	/* One snapshot, as for lanes. */
+	return sqlite_run(s, NULL, err, "BEGIN", "") &&
+	       sqlite_end(s, list_held(s, session, export, claim, file, position, arg, err), err);
 }
 
 bool sqlite_attempts(struct store *store, int64_t export, store_attempt_fn *fn, void *arg,

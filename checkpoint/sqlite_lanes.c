@@ -141,7 +141,7 @@ static bool one_int(struct sqlite *s, sqlite3_stmt *st, int64_t *value, bool *ro
 	return true;
 }
 
-static bool count_claim(struct sqlite *s, const char *session, int64_t *claim, struct error *err)
+bool sqlite_count_claim(struct sqlite *s, const char *session, int64_t *claim, struct error *err)
 {
 	AUTO(sqlite3_stmt)
 	sqlite3_stmt *st = sqlite_prepare(
@@ -166,7 +166,7 @@ static bool count_claim(struct sqlite *s, const char *session, int64_t *claim, s
 static bool claim_lanes(struct sqlite *s, const char *session, int64_t stream, const int32_t *sinks,
 			size_t sink_count, uint32_t max, int64_t *claim, struct error *err)
 {
-	if (!count_claim(s, session, claim, err) || !sqlite_stream_known(s, stream, err) ||
+	if (!sqlite_count_claim(s, session, claim, err) || !sqlite_stream_known(s, stream, err) ||
 	    !sqlite_run(s, NULL, err,
 			"UPDATE lane SET owner = ?1, wanted_by = NULL, claim = ?4 WHERE id IN ("
 			"WITH RECURSIVE head AS ("

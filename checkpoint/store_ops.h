@@ -132,17 +132,21 @@ struct store_export_ops {
 			  struct error *err);
 	bool (*load)(struct store *s, const char *session, int64_t export, int64_t at_ms,
 		     bool *done, struct error *err);
-	/* *lanes: the stream of its files; 0: none yet. */
+	/* *claim: its number; 0: the session held others than those that it knows. */
 	bool (*files_claim)(struct store *s, const char *session, int64_t export,
-			    const int32_t *sinks, size_t sink_count, uint32_t max, int64_t at_ms,
-			    int64_t *lanes, struct error *err);
+			    const int32_t *sinks, size_t sink_count,
+			    const struct store_files_wanted *wanted, int64_t at_ms, int64_t *claim,
+			    struct error *err);
+	/* What the session has by its claims from this one on: 0, by all. */
+	bool (*files_held)(struct store *s, const char *session, int64_t export, int64_t claim,
+			   store_file_fn *file, store_position_fn *position, void *arg,
+			   struct error *err);
 	bool (*file_failed)(struct store *s, const char *session, int64_t lane, const char *error,
 			    int64_t retry_at_ms, bool anew, int64_t at_ms, struct error *err);
 	bool (*retry)(struct store *s, int64_t export, int64_t lane, int64_t at_ms,
 		      uint32_t *retried, struct error *err);
-	/* Of one session, or with NULL all. */
-	bool (*files)(struct store *s, int64_t export, const char *owner, store_file_fn *fn,
-		      void *arg, struct error *err);
+	bool (*files)(struct store *s, int64_t export, store_file_fn *fn, void *arg,
+		      struct error *err);
 	bool (*attempts)(struct store *s, int64_t export, store_attempt_fn *fn, void *arg,
 			 struct error *err);
 	bool (*tidy)(struct store *s, int64_t before_ms, uint32_t *removed, struct error *err);

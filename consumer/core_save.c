@@ -143,7 +143,8 @@ static void collect_read(struct core *c, uint32_t lane)
 {
 	struct core_lane *l = &c->lanes[lane];
 
-	if (l->read)
+	/* When a data file was read, nobody asks: nothing of it is lost with time. */
+	if (l->read && !c->streams[l->stream].files)
 		c->save.reads[c->save.read_count++] = lane;
 	l->read_saved = l->read_saved || l->read;
 	l->read = false;

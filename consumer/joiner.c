@@ -54,7 +54,9 @@ static void saw_export(void *arg, const struct store_export *e)
 /* The store has the newest first. */
 static bool read_exports(struct look *k, struct error *err)
 {
-	struct store_exports_of of = { .stream = k->stream.id, .max = EXPORTS_MAX };
+	struct store_exports_of of = { .stream = k->stream.id,
+				       .unsummed = true,
+				       .max = EXPORTS_MAX };
 
 	if (!store_exports(k->store, &of, saw_export, k, err))
 		return false;

@@ -200,7 +200,8 @@ static bool look(struct steward *s, struct error *err)
 	v->unheld_ms = memory_array(v->stream_count + 1, sizeof(*v->unheld_ms));
 	s->view = v;
 	s->member_count = 0;
-	if (!store_round(store_of(s), s->settings.id, &fns, s, err)) {
+	/* Who serves no stream shares none. */
+	if (s->stream_count > 0 && !store_round(store_of(s), s->settings.id, &fns, s, err)) {
 		steward_view_free(v);
 		s->view = NULL;
 		return false;
@@ -336,7 +337,8 @@ static bool look_at_losses(struct steward *s, struct error *err)
 		ok = !unheld || ask_unheld(s, i, err);
 		v->unheld_ms[i] = s->streams[i].unheld_ms;
 	}
-	ok = ok && store_gaps_accepted(store_of(s), ids, v->stream_count, saw_gap, v, err);
+	ok = ok && (v->stream_count == 0 ||
+		    store_gaps_accepted(store_of(s), ids, v->stream_count, saw_gap, v, err));
 	free(ids);
 	return ok;
 }

@@ -101,6 +101,7 @@ static bool newest_of(struct worker_look *k, struct store *store, const struct w
 	struct store_exports_of of = { .table_arn = c->arn,
 				       .name = c->target->name,
 				       .kind = store_export_kind_name(kind),
+				       .unsummed = true,
 				       .max = 1 };
 
 	*out = (struct store_export){ 0 };
@@ -121,7 +122,7 @@ static bool look_work(struct saver_task *task, struct store *store, struct error
 {
 	struct look_task *t = (struct look_task *)task;
 	struct worker_look *k = t->look;
-	struct store_exports_of open = { .open = true, .max = EXPORTS_MAX };
+	struct store_exports_of open = { .open = true, .unsummed = true, .max = EXPORTS_MAX };
 
 	arena_release(&k->memory);
 	arena_init(&k->memory);

@@ -8,8 +8,9 @@
 #include "base/memory.h"
 #include "consumer/worker_files.h"
 
-/* So many more are claimed, at most, where files are so small that a claim takes longer. */
+/* So many more are claimed, at most, where files are small: what is read between so many looks. */
 #define AHEAD_MAX     100
+#define AHEAD_LOOKS   4
 #define RETRY_BASE_MS 2000
 #define RETRY_MAX_MS  (10 * 60 * 1000)
 
@@ -80,7 +81,7 @@ struct claim {
 	struct worker_task task; /* first */
 	struct worker_load *load;
 	const char *session;
-	uint32_t max;
+	struct store_files_wanted wanted;
 	int64_t at_ms;
 };
 
@@ -119,7 +120,7 @@ static bool claim(struct saver_task *task, struct store *store, struct error *er
 	taken_free(l->positions);
 	l->positions = taken_new(0, true);
 	return store_files_claim(store, c->session, l->id, l->attached.sink_ids,
-				 l->lanes.sink_count, c->max, c->at_ms, on_file, on_position, l,
+				 l->lanes.sink_count, &c->wanted, c->at_ms, on_file, on_position, l,
 				 err);
 }
 
@@ -131,7 +132,7 @@ static bool has(const struct worker_load *l, int64_t lane)
 	return false;
 }
 
-/* What the session holds: those that are new to it wait. In the store's order, the oldest first. */
+/* Those of the claim that are new wait. In the store's order, the oldest first. */
 static uint32_t take(struct worker_load *l)
 {
 	struct worker_file *rest = l->claimed, *ordered = NULL;
@@ -213,12 +214,14 @@ static uint32_t loads_open(const struct worker *w)
 }
 
 /* As many as are read at a time; slowly at first, so that other workers get some where there are
- * few. Where files are small, enough for the time that a claim takes. */
+ * few. Where files are small, what is read between some looks: a claim takes its time, and the
+ * store's. */
 static uint32_t wanted(const struct worker *w, const struct worker_load *l)
 {
 	uint32_t share = w->loads->reading_max / loads_open(w);
+	uint32_t pace = l->quick > l->quick_before ? l->quick : l->quick_before;
 
-	return least(l->ramp, share ? share : 1) + least(2 * l->quick, AHEAD_MAX);
+	return least(l->ramp, share ? share : 1) + least(AHEAD_LOOKS * pace, AHEAD_MAX);
 }
 
 /* `all`: what is missing, however little. */
@@ -240,10 +243,10 @@ static void claim_more(struct worker *w, struct worker_load *l, bool all)
 	*c = (struct claim){ .task = { .saver.work = claim, .done = claimed },
 			     .load = l,
 			     .session = w->session,
-			     .max = least(l->held + least(wants - busy, room), STORE_FILES_MAX),
+			     .wanted = { .max = l->held + least(wants - busy, room),
+					 .known = l->held },
 			     .at_ms = clock_aws_ms(w->settings.clock) };
 	l->claiming = true;
-	l->quick = 0;
 	saver_work(w->saver, &c->task.saver);
 }
 
@@ -444,5 +447,7 @@ void worker_files_look(struct worker *w, struct worker_load *l)
 		hurry(w, l);
 	l->dry = false;
 	l->ramp += w->reader_count;
+	l->quick_before = l->quick;
+	l->quick = 0;
 	claim_more(w, l, true);
 }

@@ -59,9 +59,9 @@ struct worker_load {
 	/* Its files here, in the order of their claims. */
 	struct worker_file *first, **last;
 	uint32_t held, reading, waiting; /* held: all of them */
-	uint32_t ramp;      /* how many it may have before it has shown that they are small */
-	uint32_t quick;     /* files that were read to their end since the last claim */
-	bool claiming, dry; /* dry: there was nothing to claim since the last look */
+	uint32_t ramp; /* how many it may have before it has shown that they are small */
+	uint32_t quick, quick_before; /* files read to their end since the last look; before it */
+	bool claiming, dry;           /* dry: there was nothing to claim since the last look */
 	/* The claim under way, or its result. */
 	struct worker_file *claimed;
 	struct taken *positions;

@@ -241,10 +241,10 @@ static bool look(struct saver_task *task, struct store *store, struct error *err
 {
 	struct look *k = (struct look *)task;
 	struct worker_loads *s = k->loads;
+	struct store_exports_of of = { .loading = true, .unsummed = true, .max = LOADS_MAX };
 
 	clear_found(s);
-	if (!store_exports(store, &(struct store_exports_of){ .loading = true, .max = LOADS_MAX },
-			   on_export, s, err))
+	if (!store_exports(store, &of, on_export, s, err))
 		return false;
 	for (size_t i = 0; k->count && i < s->found_count; i++)
 		if (!store_exports(store,

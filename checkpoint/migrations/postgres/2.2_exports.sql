@@ -65,14 +65,15 @@ CREATE TABLE sluice.export_file (
 	updated_ms  bigint NOT NULL DEFAULT 0,
 	session     uuid, -- that had it last
 	worker      text NOT NULL DEFAULT ''
-) WITH (fillfactor = 70);
+) WITH (fillfactor = 50);
 CREATE INDEX export_file_of ON sluice.export_file (export, lane);
 
 -- Who tried what and how it ended: an export at AWS (lane NULL), or the load of a file.
 CREATE TABLE sluice.export_attempt (
-	id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	export   bigint NOT NULL REFERENCES sluice.export ON DELETE CASCADE,
-	lane     bigint REFERENCES sluice.lane ON DELETE CASCADE,
+	id       bigint GENERATED ALWAYS AS IDENTITY,
+	-- It goes with them (exports_tidy): references would be looked up for each claim.
+	export   bigint NOT NULL,
+	lane     bigint,
 	number   bigint NOT NULL,
 	session  uuid NOT NULL,
 	worker   text NOT NULL,
@@ -81,10 +82,9 @@ CREATE TABLE sluice.export_attempt (
 	began_ms bigint NOT NULL,
 	ended_ms bigint NOT NULL DEFAULT 0,
 	how      text NOT NULL DEFAULT '' CHECK (how IN ('', 'done', 'failed', 'lost')),
-	error    text NOT NULL DEFAULT ''
-);
-CREATE INDEX export_attempt_of ON sluice.export_attempt (export, id);
-CREATE INDEX export_attempt_open ON sluice.export_attempt (lane) WHERE how = '';
+	error    text NOT NULL DEFAULT '',
+	PRIMARY KEY (export, id)
+) WITH (fillfactor = 50);
 CREATE INDEX export_attempt_lane ON sluice.export_attempt (lane) WHERE lane IS NOT NULL;
 
 -- As before, but a table's next stream goes on with the generation of those before it: readers keep
@@ -367,30 +367,52 @@ BEGIN
 	WHERE id = p_export;
 END $$;
 
--- Whatever finished its lane (a save, also one of an older worker; another set of sinks).
-CREATE FUNCTION sluice.file_done() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Of these lanes, which are done now, those that are files: completed, and counted once whatever the
+-- number, as a row that changes again and again in one transaction costs more each time. Those of
+-- p_files come to p_records and p_bytes.
+CREATE FUNCTION sluice.files_done(p_lanes bigint[], p_files bigint[], p_records bigint[],
+	p_bytes bigint[], p_at_ms bigint) RETURNS void
+LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off SET enable_hashjoin = on SET enable_mergejoin = off SET jit = off AS $$
 DECLARE
-	f sluice.export_file;
+	x record;
 BEGIN
-	SELECT * INTO f FROM sluice.export_file WHERE lane = NEW.id AND NOT completed
-	FOR NO KEY UPDATE;
-	IF FOUND THEN
-		UPDATE sluice.export_file SET completed = true, failed = false, error = '',
-			ended_ms = NEW.read_at_ms, updated_ms = greatest(updated_ms, NEW.read_at_ms)
-		WHERE lane = NEW.id;
-		UPDATE sluice.export_attempt SET how = 'done', ended_ms = NEW.read_at_ms
-		WHERE lane = NEW.id AND how = '';
-		PERFORM sluice.export_count(f.export, 1, CASE WHEN f.failed THEN -1 ELSE 0 END, f.records,
-			f.bytes, NEW.read_at_ms);
-	END IF;
-	RETURN NULL;
+	FOR x IN
+		WITH again AS (
+			UPDATE sluice.export_file SET failed = false WHERE lane = ANY (p_lanes) AND failed
+			RETURNING export
+		)
+		SELECT a.export, count(*) AS failed FROM again a GROUP BY a.export ORDER BY a.export
+	LOOP
+		PERFORM sluice.export_count(x.export, 0, -x.failed, 0, 0, p_at_ms);
+	END LOOP;
+	FOR x IN
+		WITH completed AS (
+			UPDATE sluice.export_file f SET completed = true, error = '', ended_ms = p_at_ms,
+				records = coalesce(d.records, f.records), bytes = coalesce(d.bytes, f.bytes),
+				updated_ms = greatest(f.updated_ms, p_at_ms)
+			FROM (
+				SELECT lane, w.records, w.bytes FROM unnest(p_lanes) AS l (lane)
+				LEFT JOIN unnest(p_files, p_records, p_bytes) AS w (lane, records, bytes)
+					USING (lane)
+			) d
+			WHERE f.lane = d.lane AND NOT f.completed
+			RETURNING f.export, f.lane, f.records, f.bytes
+		), tried AS (
+			UPDATE sluice.export_attempt a SET how = 'done', ended_ms = p_at_ms
+			FROM completed c WHERE a.lane = c.lane AND a.how = ''
+		)
+		SELECT c.export, count(*) AS files, sum(c.records)::bigint AS records,
+			sum(c.bytes)::bigint AS bytes
+		FROM completed c GROUP BY c.export ORDER BY c.export
+	LOOP
+		PERFORM sluice.export_count(x.export, x.files, 0, x.records, x.bytes, p_at_ms);
+	END LOOP;
 END $$;
-CREATE TRIGGER file_done AFTER UPDATE OF done ON sluice.lane FOR EACH ROW
-	WHEN (NEW.done AND NOT OLD.done) EXECUTE FUNCTION sluice.file_done();
 
 CREATE FUNCTION sluice.files_add(p_session uuid, p_export bigint, p_names text[],
 	p_locations text[], p_checksums text[], p_items bigint[]) RETURNS boolean
-LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan SET jit = off AS $$
+LANGUAGE plpgsql SET enable_nestloop = off SET jit = off AS $$
 DECLARE
 	e sluice.export;
 BEGIN
@@ -441,45 +463,58 @@ BEGIN
 	RETURN true;
 END $$;
 
--- Returns the stream of the export's files. Its reply is small on purpose: what the session holds
--- is read afterwards.
+-- Returns its number, 0 where the session did not hold p_known of them before. Its reply is small on
+-- purpose: what the session holds is read afterwards. Its plans are kept, unlike others: those of
+-- references would else be made anew, too, for each row.
 CREATE FUNCTION sluice.files_claim(p_session uuid, p_export bigint, p_sinks integer[],
-	p_max bigint, p_at_ms bigint) RETURNS bigint
-LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan
+	p_max bigint, p_at_ms bigint, p_known bigint) RETURNS bigint
+LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 DECLARE
 	e sluice.export;
 	own integer[] := ARRAY(SELECT DISTINCT s FROM unnest(p_sinks) AS s ORDER BY s);
 	held bigint;
+	over bigint[];
+	this_claim bigint;
 	as_worker text;
 BEGIN
-	PERFORM sluice.session_hold(p_session);
-	SELECT worker INTO as_worker FROM sluice.session WHERE id = p_session;
+	UPDATE sluice.session SET claims = claims + 1 WHERE id = p_session AND state = 'live'
+	RETURNING claims, worker INTO this_claim, as_worker;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'session % is not live', p_session USING ERRCODE = 'SL001';
+	END IF;
 	SELECT * INTO e FROM sluice.export WHERE id = p_export;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'export % is not known', p_export USING ERRCODE = 'SL003';
 	END IF;
 	IF e.lanes IS NULL THEN
-		RETURN e.lanes;
+		RETURN 0;
 	END IF;
 	PERFORM sluice.stream_hold(e.lanes);
 	SELECT * INTO e FROM sluice.export WHERE id = p_export;
 	IF e.status <> 'loading' OR p_max = 0 THEN
-		RETURN e.lanes;
+		RETURN 0;
 	END IF;
 	IF EXISTS (SELECT FROM sluice.stream s WHERE s.id = e.lanes AND s.sinks IS DISTINCT FROM own)
 	THEN
 		IF EXISTS (SELECT FROM sluice.lane l WHERE l.stream = e.lanes AND l.owner IS NOT NULL) THEN
-			RETURN e.lanes; -- workers with the stored set are at it
+			RETURN 0; -- workers with the stored set are at it
 		END IF;
 		UPDATE sluice.stream SET sinks = own WHERE id = e.lanes;
 		-- As in stream_settle; what is completed stays so.
-		UPDATE sluice.lane l SET done = true, read_at_ms = greatest(l.read_at_ms, p_at_ms)
-		WHERE l.stream = e.lanes AND NOT l.done
-		AND EXISTS (SELECT FROM sluice.position p WHERE p.lane = l.id AND p.done)
-		AND NOT EXISTS (
-			SELECT FROM sluice.position p
-			WHERE p.lane = l.id AND NOT p.done AND p.sink = ANY (own));
+		WITH ended AS (
+			UPDATE sluice.lane l SET done = true, read_at_ms = greatest(l.read_at_ms, p_at_ms)
+			WHERE l.stream = e.lanes AND NOT l.done
+			AND EXISTS (SELECT FROM sluice.position p WHERE p.lane = l.id AND p.done)
+			AND NOT EXISTS (
+				SELECT FROM sluice.position p
+				WHERE p.lane = l.id AND NOT p.done AND p.sink = ANY (own))
+			RETURNING l.id
+		)
+		SELECT array_agg(id) INTO over FROM ended;
+		IF over IS NOT NULL THEN
+			PERFORM sluice.files_done(over, '{}', '{}', '{}', p_at_ms);
+		END IF;
 	END IF;
 	SELECT count(*) INTO held FROM sluice.lane WHERE owner = p_session AND stream = e.lanes;
 	WITH chosen AS MATERIALIZED (
@@ -488,7 +523,8 @@ BEGIN
 		AND NOT f.completed AND NOT f.failed AND f.retry_at_ms <= p_at_ms
 		ORDER BY l.id LIMIT greatest(p_max - held, 0)
 	), claimed AS (
-		UPDATE sluice.lane l SET owner = p_session FROM chosen c WHERE l.id = c.id RETURNING l.id
+		UPDATE sluice.lane l SET owner = p_session, claim = this_claim
+		FROM chosen c WHERE l.id = c.id RETURNING l.id
 	), given AS (
 		INSERT INTO sluice.position (lane, sink, sequence, event_ms, done)
 		SELECT c.id, s.sink, f.sequence, coalesce(f.event_ms, 0), coalesce(f.done, false)
@@ -511,7 +547,28 @@ BEGIN
 	INSERT INTO sluice.export_attempt (export, lane, number, session, worker, began_ms)
 	SELECT p_export, c.lane, c.attempts, p_session, as_worker, p_at_ms
 	FROM counted c ORDER BY c.lane;
-	RETURN e.lanes;
+	RETURN CASE WHEN held = p_known THEN this_claim ELSE 0 END;
+END $$;
+
+-- With their positions, joined, so that they are of one moment.
+CREATE FUNCTION sluice.files_held(p_session uuid, p_export bigint, p_claim bigint)
+RETURNS TABLE (lane bigint, export bigint, name text, location text, checksum text, items bigint,
+	completed boolean, failed boolean, retry_at_ms bigint, retries bigint, attempts bigint,
+	error text, records bigint, bytes bigint, started_ms bigint, ended_ms bigint,
+	updated_ms bigint, owner uuid, worker text, sink integer, sequence numeric, event_ms bigint,
+	done boolean) LANGUAGE plpgsql STABLE
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+#variable_conflict use_column
+BEGIN
+	RETURN QUERY
+	SELECT f.lane, f.export, l.shard, f.location, f.checksum, f.items, f.completed, f.failed,
+		f.retry_at_ms, f.retries, f.attempts, f.error, f.records, f.bytes, f.started_ms,
+		f.ended_ms, f.updated_ms, l.owner, f.worker, p.sink, p.sequence, p.event_ms, p.done
+	FROM sluice.lane l JOIN sluice.export_file f ON f.lane = l.id
+	LEFT JOIN sluice.position p ON p.lane = l.id
+	WHERE l.owner = p_session AND l.claim >= p_claim
+	AND l.stream = (SELECT e.lanes FROM sluice.export e WHERE e.id = p_export)
+	ORDER BY l.id, p.sink;
 END $$;
 
 CREATE FUNCTION sluice.file_failed(p_session uuid, p_lane bigint, p_error text,
@@ -581,7 +638,9 @@ BEGIN
 	RETURN waiting + retried;
 END $$;
 
--- A save that also says how far files are: before it, so that what it finishes is counted whole.
+-- A save that also says how far files are. As in 2.0 otherwise, but that what is done is not marked
+-- as read before that: one change of a row, not two. All or nothing: an exception takes everything
+-- back.
 CREATE FUNCTION sluice.save_files(p_session uuid, p_number bigint, p_lanes bigint[],
 	p_sinks integer[], p_from numeric[], p_to numeric[], p_event_ms bigint[], p_done boolean[],
 	p_roll_sinks integer[], p_roll_numbers bigint[], p_roll_blobs bytea[],
@@ -589,15 +648,90 @@ CREATE FUNCTION sluice.save_files(p_session uuid, p_number bigint, p_lanes bigin
 	p_read_at_ms bigint, p_files bigint[], p_records bigint[], p_bytes bigint[]) RETURNS void
 LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+DECLARE
+	saved bigint;
+	moved bigint;
+	over bigint[];
 BEGIN
-	PERFORM FROM sluice.session WHERE id = p_session AND state = 'live' FOR NO KEY UPDATE;
-	UPDATE sluice.export_file f SET records = w.records, bytes = w.bytes, updated_ms = p_read_at_ms
-	FROM unnest(p_files, p_records, p_bytes) AS w (lane, records, bytes)
-	JOIN sluice.lane l ON l.id = w.lane AND l.owner = p_session
-	WHERE f.lane = w.lane;
-	PERFORM sluice.save(p_session, p_number, p_lanes, p_sinks, p_from, p_to, p_event_ms, p_done,
-		p_roll_sinks, p_roll_numbers, p_roll_blobs, p_finished_sinks, p_finished_numbers, p_read,
-		p_read_at_ms);
+	-- The lock keeps the session live and its lanes its own until the end.
+	SELECT saves INTO saved FROM sluice.session WHERE id = p_session AND state = 'live'
+	FOR NO KEY UPDATE;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'session % is not live', p_session USING ERRCODE = 'SL001';
+	END IF;
+	IF saved = p_number THEN
+		RETURN; -- its reply was lost
+	END IF;
+	IF saved + 1 <> p_number THEN
+		RAISE EXCEPTION 'save % of session %: its last one was %', p_number, p_session, saved
+		USING ERRCODE = 'SL001';
+	END IF;
+	UPDATE sluice.session SET saves = p_number WHERE id = p_session;
+
+	UPDATE sluice.position p SET sequence = m.target, event_ms = m.event_ms, done = m.done
+	FROM unnest(p_lanes, p_sinks, p_from, p_to, p_event_ms, p_done)
+		AS m (lane, sink, origin, target, event_ms, done)
+	JOIN sluice.lane l ON l.id = m.lane AND l.owner = p_session
+	WHERE p.lane = m.lane AND p.sink = m.sink AND p.sequence IS NOT DISTINCT FROM m.origin;
+	GET DIAGNOSTICS moved = ROW_COUNT;
+	IF moved <> cardinality(p_lanes) THEN
+		RAISE EXCEPTION 'save % of session %: % of % positions are not its own or not where it '
+			'left them', p_number, p_session, cardinality(p_lanes) - moved,
+			cardinality(p_lanes) USING ERRCODE = 'SL001';
+	END IF;
+
+	IF cardinality(p_finished_sinks) > 0 THEN
+		DELETE FROM sluice.roll r
+		USING unnest(p_finished_sinks, p_finished_numbers) AS f (sink, number)
+		WHERE r.session = p_session AND r.sink = f.sink AND r.number = f.number;
+	END IF;
+	IF cardinality(p_roll_sinks) > 0 THEN
+		INSERT INTO sluice.roll (session, sink, number, blob)
+		SELECT p_session, n.sink, n.number, n.blob
+		FROM unnest(p_roll_sinks, p_roll_numbers, p_roll_blobs) AS n (sink, number, blob);
+	END IF;
+	IF true = ANY (p_done) THEN
+		-- A sink that the stream has no longer does not hold up a lane.
+		WITH ended AS (
+			UPDATE sluice.lane l SET done = true, owner = NULL, wanted_by = NULL,
+				read_at_ms = greatest(l.read_at_ms, p_read_at_ms)
+			FROM sluice.stream s
+			WHERE l.id IN (
+				SELECT m.lane FROM unnest(p_lanes, p_done) AS m (lane, done) WHERE m.done)
+			AND s.id = l.stream AND NOT EXISTS (
+				SELECT FROM sluice.position p WHERE p.lane = l.id AND NOT p.done
+				AND (s.sinks IS NULL OR p.sink = ANY (s.sinks)))
+			RETURNING l.id
+		)
+		SELECT array_agg(id) INTO over FROM ended;
+	END IF;
+	IF cardinality(p_read) > 0 THEN
+		UPDATE sluice.lane SET read_at_ms = greatest(read_at_ms, p_read_at_ms)
+		WHERE id = ANY (p_read) AND owner = p_session;
+	END IF;
+	-- What is done is nobody's now.
+	IF cardinality(p_files) > 0 THEN
+		UPDATE sluice.export_file f SET records = w.records, bytes = w.bytes,
+			updated_ms = p_read_at_ms
+		FROM unnest(p_files, p_records, p_bytes) AS w (lane, records, bytes)
+		JOIN sluice.lane l ON l.id = w.lane AND l.owner = p_session
+		WHERE f.lane = w.lane;
+	END IF;
+	IF over IS NOT NULL THEN
+		PERFORM sluice.files_done(over, p_files, p_records, p_bytes, p_read_at_ms);
+	END IF;
+END $$;
+
+-- One that says nothing of files, which it may finish: also of an older worker.
+CREATE OR REPLACE FUNCTION sluice.save(p_session uuid, p_number bigint, p_lanes bigint[],
+	p_sinks integer[], p_from numeric[], p_to numeric[], p_event_ms bigint[], p_done boolean[],
+	p_roll_sinks integer[], p_roll_numbers bigint[], p_roll_blobs bytea[],
+	p_finished_sinks integer[], p_finished_numbers bigint[], p_read bigint[],
+	p_read_at_ms bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM sluice.save_files(p_session, p_number, p_lanes, p_sinks, p_from, p_to, p_event_ms,
+		p_done, p_roll_sinks, p_roll_numbers, p_roll_blobs, p_finished_sinks, p_finished_numbers,
+		p_read, p_read_at_ms, '{}', '{}', '{}');
 END $$;
 
 -- Finished before p_before_ms: the files first, then the export, but for the last of its kind.
@@ -612,6 +746,8 @@ BEGIN
 		WHERE e.status IN ('complete', 'abandoned') AND e.finished_ms < p_before_ms
 		AND l.owner IS NULL
 		ORDER BY f.lane LIMIT p_lanes_max
+	), tried AS (
+		DELETE FROM sluice.export_attempt a USING old o WHERE a.lane = o.lane
 	)
 	DELETE FROM sluice.lane l USING old o WHERE l.id = o.lane;
 	GET DIAGNOSTICS removed = ROW_COUNT;
@@ -623,7 +759,9 @@ BEGIN
 			SELECT FROM sluice.export n WHERE n.table_arn = e.table_arn AND n.name = e.name
 			AND n.kind = e.kind AND n.stream IS NOT DISTINCT FROM e.stream AND n.id > e.id
 			AND n.status = 'complete')
-		RETURNING e.lanes
+		RETURNING e.id, e.lanes
+	), tried AS (
+		DELETE FROM sluice.export_attempt a USING gone g WHERE a.export = g.id
 	)
 	DELETE FROM sluice.stream s USING gone g WHERE s.id = g.lanes;
 	RETURN removed;

@@ -76,7 +76,6 @@ CREATE TABLE export_attempt (
 	error    TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX export_attempt_of ON export_attempt (export, id);
-CREATE INDEX export_attempt_open ON export_attempt (lane) WHERE how = '';
 CREATE INDEX export_attempt_lane ON export_attempt (lane) WHERE lane IS NOT NULL;
 
 -- Files that are done or failed, and with the last one the export: whatever changed their counts.

@@ -164,9 +164,10 @@ FIXTURE struct files_seen claim_with(struct world *w, const char *session, int64
 				     int64_t at_ms)
 {
 	struct files_seen seen = { 0 };
+	struct store_files_wanted wanted = { .max = max };
 
-	assert_ok(store_files_claim(w->s, session, export, sinks, sinks_count, max, at_ms, saw_file,
-				    saw_position, &seen, err));
+	assert_ok(store_files_claim(w->s, session, export, sinks, sinks_count, &wanted, at_ms,
+				    saw_file, saw_position, &seen, err));
 	return seen;
 }
 

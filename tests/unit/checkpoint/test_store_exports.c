@@ -341,7 +341,7 @@ static void a_window_has_a_view(void **state)
 static void those_that_load_are_told_apart(void **state)
 {
 	struct world *w = *state;
-	struct store_exports_of of = { .loading = true, .max = 9 };
+	struct store_exports_of of = { .loading = true, .unsummed = true, .max = 9 };
 	struct export_seen seen;
 	int64_t id = exported(w, 2), lane = 0;
 

@@ -138,8 +138,9 @@ static void *load_files(void *arg)
 					   .read_at_ms = 9 };
 
 		l->count = 0;
-		l->ok = store_files_claim(l->s, l->session, l->export, &l->sink, 1, 4, 8,
-					  loader_file, loader_position, l, &l->err);
+		l->ok = store_files_claim(l->s, l->session, l->export, &l->sink, 1,
+					  &(struct store_files_wanted){ .max = 4 }, 8, loader_file,
+					  loader_position, l, &l->err);
 		if (!l->ok || l->count == 0 || (l->dies && turn == 5))
 			return NULL;
 		if (turn % 4 == 3) {
@@ -266,7 +267,8 @@ static void a_save_of_2_1_completes_a_file(void **state)
 	(void)state;
 	assert_ok(store_session_begin(s, SESSION_A, "a", "", 10000, err));
 	l.export = export_loading(s, SESSION_A, 1);
-	assert_ok(store_files_claim(s, SESSION_A, l.export, &sink, 1, 1, 5, loader_file,
+	assert_ok(store_files_claim(s, SESSION_A, l.export, &sink, 1,
+				    &(struct store_files_wanted){ .max = 1 }, 5, loader_file,
 				    loader_position, &l, err));
 	m.lane = l.lanes[0];
 	assert_ok(store_save(s, &save, err)); /* without files: it calls 2.0's function */

@@ -1,6 +1,37 @@
 /* The data files of an export are a queue of lanes: the same contract for every store. */
 #include "tests/unit/checkpoint/store_exports.h"
 
+/* What it knows of is not told again; where it holds others, all is. */
+static void a_claim_tells_what_is_new(void **state)
+{
+	struct world *w = *state;
+	int64_t id = loading(w, 6), first;
+	/* Two more; the same again, its reply was lost; two more; it believes in more than there
+	 * is. */
+	static const struct {
+		struct store_files_wanted wanted;
+		size_t told, from;
+	} steps[] = { { { 2, 0 }, 2, 0 }, { { 4, 2 }, 2, 2 }, { { 4, 2 }, 4, 0 },
+		      { { 4, 4 }, 0, 0 }, { { 5, 4 }, 1, 4 }, { { 6, 7 }, 6, 0 } };
+
+	struct files_seen all = files_of(w, id);
+
+	first = all.files[0].lane;
+	files_release(&all);
+	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
+		struct files_seen seen = { 0 };
+
+		assert_ok(store_files_claim(w->s, SESSION_A, id, &w->sink, 1, &steps[i].wanted,
+					    T + 6, saw_file, saw_position, &seen, err));
+		assert_int_equal(seen.count, steps[i].told);
+		assert_int_equal(seen.position_count, steps[i].told);
+		for (size_t k = 0; k < seen.count; k++)
+			assert_int_equal(seen.files[k].lane, first + (int64_t)(steps[i].from + k));
+		files_release(&seen);
+	}
+	assert_int_equal(export_of(w->s, id).e.files_held, 6);
+}
+
 static void files_are_claimed_once_all_are_there(void **state)
 {
 	struct world *w = *state;
@@ -369,6 +400,7 @@ static void what_is_over_is_tidied_but_for_the_last(void **state)
 	struct store_export next = window(STORE_EXPORT_FULL, 0, T + MINUTE);
 	struct store_exported what = { .manifest = "m" };
 	struct files_seen seen;
+	struct audit audit = { "" };
 	uint32_t removed;
 
 	claims(w, SESSION_A, id, 9, &first);
@@ -383,6 +415,9 @@ static void what_is_over_is_tidied_but_for_the_last(void **state)
 	seen = files_of(w, id);
 	assert_int_equal(seen.count, 0);
 	assert_int_equal(export_of(w->s, id).e.records, 2);
+	assert_ok(store_attempts(w->s, id, saw_attempt, &audit, err));
+	assert_null(strstr(audit.text, "file"));
+	assert_non_null(strstr(audit.text, "export 1"));
 
 	begin_as(w, SESSION_A, &next, T + 20);
 	attempt_as(w, SESSION_A, next.id, 1, "two", 1, "two");
@@ -392,6 +427,9 @@ static void what_is_over_is_tidied_but_for_the_last(void **state)
 	assert_ok(store_exports_tidy(w->s, T + 2001, &removed, err));
 	assert_int_equal(exports_of(w->s, (struct store_exports_of){ .max = 9 }).count, 1);
 	assert_int_equal(status_of(w->s, next.id), STORE_EXPORT_COMPLETE);
+	audit.text[0] = 0;
+	assert_ok(store_attempts(w->s, id, saw_attempt, &audit, err));
+	assert_string_equal(audit.text, "");
 }
 
 static void a_reader_sees_exports(void **state)
@@ -446,6 +484,7 @@ static int run(const char *name)
 	const struct CMUnitTest tests[] = {
 		TEST(files_are_claimed_once_all_are_there),
 		TEST(a_claim_holds_so_many),
+		TEST(a_claim_tells_what_is_new),
 		TEST(a_files_text_comes_back_as_it_was),
 		TEST(a_dead_sessions_files_go_on_where_they_stood),
 		TEST(the_last_file_completes_the_export_once),

@@ -221,6 +221,8 @@ static size_t goes_on_from(int count)
 				    strncmp(line, "audit.", 6) == 0 ||
 				    strncmp(line, "control", 7) == 0 ||
 				    strncmp(line, "roll_last.", 10) == 0 ||
+				    strncmp(line, "rewind_goal.", 12) == 0 ||
+				    strncmp(line, "savepoint", 9) == 0 ||
 				    strncmp(line, "topic.", 6) == 0);
 			tables++;
 		}
