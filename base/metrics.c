@@ -131,6 +131,12 @@ static const struct metric_row rows[METRIC_COUNT] = {
 			   "Rolls of files and transactions, by result.", false },
 	[METRIC_ROLL_AGE] = { "sluice_roll_age_seconds", METRIC_GAUGE, "sink", NULL,
 			      "Age of the oldest roll that readers cannot see yet.", true },
+	[METRIC_LETTERS_SENT] = { "sluice_dead_letters_sent_total", METRIC_COUNTER, "sink",
+				  "result",
+				  "Dead letters that got into `dead_letter.sink` (sent), that "
+				  "never "
+				  "can (refused), and attempts that failed (failed).",
+				  false },
 	[METRIC_CONTROL_EVENTS] = { "sluice_control_events_total", METRIC_COUNTER, "sink", "result",
 				    "Control events that were told in the sink (told), and "
 				    "attempts "

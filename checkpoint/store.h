@@ -464,7 +464,7 @@ struct store_letter {
  * sink, shard, sequence) twice counts once. */
 bool store_letter_put(struct store *s, const struct store_letter *letter, int64_t max_bytes,
 		      struct error *err) MUST_CHECK;
-/* All of them, oldest first. */
+/* All of them that are in no sink yet (letters.h), oldest first. */
 typedef void store_letter_fn(void *arg, int64_t id, struct str json);
 bool store_letters(struct store *s, store_letter_fn *fn, void *arg, struct error *err) MUST_CHECK;
 /* It was delivered after all, or given up: makes room. One that is not there is fine. */

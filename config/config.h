@@ -95,6 +95,8 @@ struct config_sink_type {
 	/* What no single row can check. The message begins with the setting's name ("roll.size: …",
 	 * "properties.acks: …"), and file, line and sink are put before it. May be NULL. */
 	bool (*validate)(const void *settings, struct error *err);
+	/* The same of a sink that dead letters go to. May be NULL. */
+	bool (*letters)(const void *settings, struct error *err);
 };
 
 /* What the file may name that other folders make. */
@@ -128,7 +130,9 @@ struct config_export {
 };
 
 struct config_dead_letter {
-	long max_bytes; /* of the store's table */
+	const char *sink; /* NULL: they stay in the store */
+	size_t sink_at;   /* index into config.sinks */
+	long max_bytes;   /* of the store's table */
 };
 
 struct config_http {

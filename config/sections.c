@@ -90,10 +90,13 @@ static const struct option aws_options[] = {
 };
 
 static const struct option dead_letter_options[] = {
+	ROW(config_dead_letter, "sink", OPTION_TEXT, sink,
+	    .help = "A sink of `sinks` that they go to, which no stream and no export has; by "
+		    "default they stay in the store."),
 	ROW(config_dead_letter, "max_bytes", OPTION_BYTES, max_bytes, .def = "256MiB", .min = MIB,
 	    .max = 1L << 40,
-	    .help = "The most that the store keeps of records that could not be delivered; when "
-		    "full, the shard stops."),
+	    .help = "The most that the store keeps of records that could not be delivered, and are "
+		    "in no sink yet; when full, the shard stops."),
 	{ 0 },
 };
 
