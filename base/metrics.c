@@ -131,6 +131,10 @@ static const struct metric_row rows[METRIC_COUNT] = {
 			   "Rolls of files and transactions, by result.", false },
 	[METRIC_ROLL_AGE] = { "sluice_roll_age_seconds", METRIC_GAUGE, "sink", NULL,
 			      "Age of the oldest roll that readers cannot see yet.", true },
+	[METRIC_LETTERS_OVER] = { "sluice_dead_letters_over", METRIC_GAUGE, "stream", NULL,
+				  "1 while shards stand still as too many records go to the dead "
+				  "letters (`dead_letter.max_ratio`).",
+				  false },
 	[METRIC_LETTERS_SENT] = { "sluice_dead_letters_sent_total", METRIC_COUNTER, "sink",
 				  "result",
 				  "Dead letters that got into `dead_letter.sink` (sent), that "

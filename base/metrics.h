@@ -51,6 +51,7 @@ enum metric {
 	METRIC_SINK_UNANSWERED_BYTES, /* sink */
 	METRIC_ROLLS,                 /* sink, result */
 	METRIC_ROLL_AGE,              /* sink: seconds */
+	METRIC_LETTERS_OVER,          /* stream */
 	METRIC_LETTERS_SENT,          /* sink, result */
 	METRIC_CONTROL_EVENTS,        /* sink, result */
 	METRIC_PARTITION_CHANGES,     /* stream, sink */

@@ -133,6 +133,7 @@ struct config_dead_letter {
 	const char *sink; /* NULL: they stay in the store */
 	size_t sink_at;   /* index into config.sinks */
 	long max_bytes;   /* of the store's table */
+	long max_ratio;   /* of a stream's records, millionths */
 };
 
 struct config_http {

@@ -97,6 +97,10 @@ static const struct option dead_letter_options[] = {
 	    .max = 1L << 40,
 	    .help = "The most that the store keeps of records that could not be delivered, and are "
 		    "in no sink yet; when full, the shard stops."),
+	ROW(config_dead_letter, "max_ratio", OPTION_DECIMAL, max_ratio, .def = "0.5",
+	    .max = OPTION_DECIMAL_ONE,
+	    .help = "The share of a stream's latest records that may go to the dead letters; "
+		    "beyond it the stream stands still. 1: all may."),
 	{ 0 },
 };
 

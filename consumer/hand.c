@@ -51,6 +51,24 @@ static void tell_part(struct reader *r, const struct lane_delivery *d)
 						 .roll = d->roll });
 }
 
+static void stand(struct reader *r, struct lane *l, uint32_t slot)
+{
+	struct handover *h = &l->slots[slot].handover;
+	const struct lane_page *p = lane_page_at(l, h->page);
+	struct core_event e = { .type = CORE_STAND,
+				.lane = l->index,
+				.sink = l->stream->sinks[slot].index };
+
+	if (h->first > 0) {
+		e.end = lane_position(l, p->batch, h->first - 1);
+		e.end_ms = p->batch->events[h->first - 1].time_ms;
+	}
+	e.leaves = l->file != NULL;
+	handover_stop(h);
+	reader_tell_core(r, e);
+	lane_release_pages(l);
+}
+
 static void hand_slot(struct reader *r, struct lane *l, uint32_t slot)
 {
 	struct handover *h = &l->slots[slot].handover;
@@ -60,6 +78,10 @@ static void hand_slot(struct reader *r, struct lane *l, uint32_t slot)
 		struct lane_page *p = lane_page_at(l, h->page);
 		size_t left = lane_page_left(p, slot, h->first);
 
+		if (p->halted) {
+			stand(r, l, slot);
+			return;
+		}
 		if (p->next_letter < p->count)
 			return;
 		if (left > 0 &&
@@ -95,6 +117,30 @@ static void hand_all(struct reader *r, struct lane *l)
 	lane_release_pages(l);
 }
 
+/* A record may not become a letter, as too many did. */
+static void halt(struct reader *r, struct lane *l, const char *error, bool first)
+{
+	struct lane_stream *s = l->stream;
+	struct error err = { 0 };
+
+	error_set(&err, ERROR_INVALID,
+		  "%s %s stands still, as too many records go to the dead letters "
+		  "(dead_letter.max_ratio): %s",
+		  l->file ? "file" : "shard", l->shard, error);
+	if (l->file)
+		reader_stop_file(r, l,
+				 "too many rows go to the dead letters (dead_letter.max_ratio)",
+				 error);
+	else
+		lane_ill(r, l, err.message);
+	if (!first)
+		return;
+	metric_set(s->letters_over, 1);
+	log_error("stream stands still: too many of its records go to the dead letters",
+		  log_text("stream", s->source.stream), log_text("shard", l->shard),
+		  log_text("error", error));
+}
+
 /* Sends the page's next bad record to the dead letters; the page waits for it. One that is bad for
  * several sinks, as their transforms fail, is a letter from each of them. */
 static bool letter_next(struct reader *r, struct lane *l, uint64_t page)
@@ -105,15 +151,22 @@ static bool letter_next(struct reader *r, struct lane *l, uint64_t page)
 		const struct event *e = &p->batch->events[p->next_letter];
 		const struct lane_fault *fault = NULL;
 		struct letter *letter;
+		const char *error;
+		bool first;
 
 		if (p->next_fault < p->fault_count &&
 		    p->faults[p->next_fault].record == p->next_letter)
 			fault = &p->faults[p->next_fault];
 		if (!e->bad && !fault)
 			continue;
+		error = fault ? fault->error : e->bad;
+		if (!ratio_letter(&l->stream->ratio, &first)) {
+			halt(r, l, error, first);
+			p->halted = true;
+			return false;
+		}
 		letter = letter_new(l, fault ? fault->slot : LETTER_PAGE, p->batch, e,
-				    fault ? "transform" : "undecodable",
-				    fault ? fault->error : e->bad, p->attempts,
+				    fault ? "transform" : "undecodable", error, p->attempts,
 				    clock_aws_ms(r->settings.clock));
 		letter->of_page = true;
 		letter->page = page;
@@ -127,24 +180,6 @@ void hand_page(struct reader *r, struct lane *l)
 {
 	if (!letter_next(r, l, l->pages_read - 1))
 		hand_all(r, l);
-}
-
-static void stand(struct reader *r, struct lane *l, uint32_t slot)
-{
-	struct handover *h = &l->slots[slot].handover;
-	const struct lane_page *p = lane_page_at(l, h->page);
-	struct core_event e = { .type = CORE_STAND,
-				.lane = l->index,
-				.sink = l->stream->sinks[slot].index };
-
-	if (h->first > 0) {
-		e.end = lane_position(l, p->batch, h->first - 1);
-		e.end_ms = p->batch->events[h->first - 1].time_ms;
-	}
-	e.leaves = l->file != NULL;
-	handover_stop(h);
-	reader_tell_core(r, e);
-	lane_release_pages(l);
 }
 
 /* on_error: stop */
@@ -174,6 +209,7 @@ static void refused(struct reader *r, const struct lane_delivery *d, const char 
 	struct handover *h = &l->slots[d->slot].handover;
 	const struct batch *b;
 	const struct event *e;
+	bool first;
 
 	tell_part(r, d);
 	handover_refused(h, d->first);
@@ -181,6 +217,11 @@ static void refused(struct reader *r, const struct lane_delivery *d, const char 
 	e = &b->events[h->first];
 	switch (l->stream->on_error) {
 	case ON_ERROR_DEAD_LETTER:
+		if (!ratio_letter(&l->stream->ratio, &first)) {
+			halt(r, l, error, first);
+			stand(r, l, d->slot);
+			return;
+		}
 		r->settings.letter(r->settings.arg,
 				   letter_new(l, d->slot, b, e, "refused", error, h->attempts + 1,
 					      clock_aws_ms(r->settings.clock)));
@@ -270,7 +311,9 @@ void hand_lettered(struct reader *r, struct letter *letter, bool stored)
 	metric_add(metrics_cell(r->settings.metrics, METRIC_DEAD_LETTERS, letter->row.sink,
 				letter->row.reason),
 		   1);
-	if (letter->of_page) {
+	if (letter->of_page && letter->page < l->pages_released) {
+		/* Meanwhile every sink stands before it. */
+	} else if (letter->of_page) {
 		struct lane_page *p = lane_page_at(l, letter->page);
 
 		if (slot == LETTER_PAGE)

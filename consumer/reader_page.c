@@ -151,6 +151,19 @@ static void spare(struct reader *r, struct batch *b)
 	r->spare = b;
 }
 
+/* As its busiest sink gets them. */
+static uint64_t wanted(const struct lane *l, const struct lane_page *p)
+{
+	size_t most = 0;
+
+	for (uint32_t slot = 0; slot < l->stream->sink_count; slot++) {
+		size_t left = lane_page_left(p, slot, 0);
+
+		most = left > most ? left : most;
+	}
+	return most + p->batch->bad_count + p->fault_count;
+}
+
 void page_deliver(struct reader *r, struct lane *l, struct batch *b, struct core_event *e)
 {
 	struct lane_page *p = NULL;
@@ -161,6 +174,8 @@ void page_deliver(struct reader *r, struct lane *l, struct batch *b, struct core
 
 		p = lane_add_page(l, b);
 		drop_bad(r, l, p);
+		if (p && l->stream->on_error == ON_ERROR_DEAD_LETTER)
+			ratio_records(&l->stream->ratio, wanted(l, p));
 		if (!p || p->count < all)
 			cut(r, l, b, p ? p->count : 0, e);
 	}

@@ -120,6 +120,10 @@ static const struct transform *transform_of(const struct lane_stream *l,
 void worker_attach_sinks(struct worker *w, struct lane_stream *l, const struct worker_uses *uses,
 			 struct worker_attached *out)
 {
+	ratio_init(&l->ratio, w->settings.config->dead_letter.max_ratio);
+	l->letters_over =
+		metrics_cell(w->settings.metrics, METRIC_LETTERS_OVER, l->source.stream, NULL);
+	metric_set(l->letters_over, 0);
 	l->filter = out->filter = uses->filter ? make_filter(uses->filter) : NULL;
 	l->sink_count = (uint32_t)uses->sink_count;
 	for (uint32_t slot = 0; slot < l->sink_count; slot++) {

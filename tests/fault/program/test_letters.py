@@ -93,7 +93,7 @@ class Letters(world.World):
                          [name])
 
     def test_many_and_a_kill(self):
-        emulator, worker = self.poisoned(0)
+        emulator, worker = self.poisoned(0, dead_letter={"sink": "bad", "max_ratio": 1})
         for _ in range(150):
             emulator.control("append", table="orders", text=POISON)
         worker.start()
@@ -112,6 +112,52 @@ class Letters(world.World):
         worker.config["dead_letter"] = sink
         self.drain(worker)
         self.check_found(2)
+
+    def test_too_many_stop_the_stream(self):
+        """A wrong schema, say: most of the table stays where it is, and goes on once that is mended."""
+        emulator, worker = self.poisoned(150, good=100, dead_letter={"sink": "bad", "max_ratio": 0.1})
+        emulator.control("put", table="orders", item={"pk": {"S": "last"}, "sk": {"N": "1"}})
+        self.drain(worker, code=1)
+        self.assertIn("stream stands still: too many of its records go to the dead letters",
+                      self.log(worker))
+        some = sum(len(file) for file in self.found())
+        self.assertLess(some, 110)
+        self.assertEqual(self.left(), [])
+        worker.start()
+        worker.wait_metric("sluice_dead_letters_over", 1, world.DEADLINE, stream="orders")
+        self.assertIn("dead_letter.max_ratio", worker.get("/readyz")[1])
+        worker.wait_metric("sluice_shards", 1, world.DEADLINE, stream="orders", state="stopped")
+        self.assertEqual(worker.stop(), 0)
+        worker.config["dead_letter"]["max_ratio"] = 1
+        self.drain(worker)
+        self.check_found(150)
+        self.assertEqual(len(self.delivered()), 101)
+
+    def test_too_many_that_a_transform_cannot_do_with(self):
+        """Nothing is lost to any sink, and nothing comes twice."""
+        emulator = self.emulator("orders:records=20:keys=4:bytes=400")
+        for n in range(150):
+            emulator.control("put", table="orders", item={
+                "pk": {"S": "a"}, "sk": {"N": f"{n}"}, "amount": {"S": "twelve"}})
+        settings = self.lettered()
+        settings["dead_letter"]["max_ratio"] = 0.2
+        settings["sinks"]["strict"] = {"type": "directory", "path": f"{self.folder}/strict/",
+                                       "format": "debezium", "compression": "none"}
+        stream = {"sinks": ["files", {"name": "strict",
+                                      "transform": [{"cast": {"amount": "number"}}]}]}
+        worker = self.worker(emulator, "orders", stream=stream, **settings)
+        self.drain(worker, code=1)
+        some = [letter for file in self.found() for letter in file]
+        self.assertGreater(len(some), 0)
+        self.assertLess(len(some), 110)
+        self.assertEqual({letter["sink"] for letter in some}, {"strict"})
+        worker.config["streams"][0]["sinks"][1].pop("transform")
+        self.drain(worker)
+        for folder, count in (("out/orders", 170), ("strict", 170)):
+            numbers = [event.sequence for event in world.events(self.folder / folder)]
+            self.assertEqual(len(set(numbers)), len(numbers))
+            self.assertEqual(numbers, sorted(numbers))
+            self.assertEqual(len(numbers), count)
 
 
 if __name__ == "__main__":

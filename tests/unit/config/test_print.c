@@ -136,6 +136,7 @@ static void the_effective_configuration_reads_as_yaml(void **state)
 			  "    type: screen\n"
 			  "dead_letter:\n"
 			  "  max_bytes: 256MiB\n"
+			  "  max_ratio: 0.5\n"
 			  "http:\n"
 			  "  listen: \"\"\n"
 			  "log:\n"
