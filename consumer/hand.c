@@ -141,6 +141,19 @@ static void halt(struct reader *r, struct lane *l, const char *error, bool first
 		  log_text("error", error));
 }
 
+static bool is_for_letters(const struct lane *l, const struct event *e,
+			   const struct lane_fault *fault)
+{
+	return e->skipped || ((e->bad || fault) && l->stream->on_error == ON_ERROR_DEAD_LETTER);
+}
+
+static const char *reason_of(const struct event *e, const struct lane_fault *fault)
+{
+	if (e->skipped)
+		return "skipped";
+	return fault ? "transform" : "undecodable";
+}
+
 /* Sends the page's next bad record to the dead letters; the page waits for it. One that is bad for
  * several sinks, as their transforms fail, is a letter from each of them. */
 static bool letter_next(struct reader *r, struct lane *l, uint64_t page)
@@ -157,16 +170,16 @@ static bool letter_next(struct reader *r, struct lane *l, uint64_t page)
 		if (p->next_fault < p->fault_count &&
 		    p->faults[p->next_fault].record == p->next_letter)
 			fault = &p->faults[p->next_fault];
-		if (!e->bad && !fault)
+		if (!is_for_letters(l, e, fault))
 			continue;
 		error = fault ? fault->error : e->bad;
-		if (!ratio_letter(&l->stream->ratio, &first)) {
+		if (!e->skipped && !ratio_letter(&l->stream->ratio, &first)) {
 			halt(r, l, error, first);
 			p->halted = true;
 			return false;
 		}
 		letter = letter_new(l, fault ? fault->slot : LETTER_PAGE, p->batch, e,
-				    fault ? "transform" : "undecodable", error, p->attempts,
+				    reason_of(e, fault), error, p->attempts,
 				    clock_aws_ms(r->settings.clock));
 		letter->of_page = true;
 		letter->page = page;
@@ -188,7 +201,7 @@ static void stand_still(struct reader *r, const struct lane_delivery *d, const s
 {
 	struct lane *l = d->lane;
 	const char *sink = l->stream->sinks[d->slot].name;
-	char what[STORE_NAME_MAX + 80];
+	char what[STORE_NAME_MAX + 80], sequence[SEQUENCE_TEXT_SIZE];
 
 	if (l->file) {
 		snprintf(what, sizeof(what),
@@ -198,6 +211,7 @@ static void stand_still(struct reader *r, const struct lane_delivery *d, const s
 	} else {
 		log_error("shard stands still: a sink refused a record",
 			  log_text("stream", l->stream->source.stream), log_text("shard", l->shard),
+			  log_text("sequence", sequence_text(&e->sequence, sequence)),
 			  log_text("sink", sink), log_text("error", error));
 	}
 	stand(r, l, d->slot);

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/metrics.h"
 #include "base/sequence.h"
+#include "checkpoint/letters.h"
 #include "checkpoint/store.h"
 #include "config/config.h"
 #include "consumer/core.h"
@@ -61,6 +62,8 @@ struct lane_stream {
 	struct metric_cell *gaps;                   /* of shards, as all that follow */
 	struct metric_cell *polls_records, *polls_empty;
 	struct metric_cell *polls_failed[ERROR_KINDS]; /* by kind; [ERROR_NONE]: NULL */
+	const struct store_skip *skips;                /* of shards (skip.h) */
+	size_t skip_count;
 	struct metric_cell *letters_over;
 	struct ratio ratio;
 	_Atomic unsigned lanes; /* that are not freed */
