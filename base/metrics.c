@@ -72,6 +72,11 @@ static const struct metric_row rows[METRIC_COUNT] = {
 				     "The same in dollars, by `aws.read_price`.", true },
 	[METRIC_SHARDS] = { "sluice_shards", METRIC_GAUGE, "stream", "state",
 			    "Shards of this process, by state.", false },
+	[METRIC_SINK_HOLDS] = { "sluice_sink_holds_shards", METRIC_GAUGE, "stream", "sink",
+				"Shards of this process of which another sink has what this one "
+				"does not have yet: it sets the pace of a stream with several "
+				"sinks.",
+				false },
 	[METRIC_SHARDS_BEHIND] = { "sluice_shards_behind", METRIC_GAUGE, "stream", NULL,
 				   "Shards of this process that have more to read than their last "
 				   "page brought.",

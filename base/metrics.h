@@ -29,6 +29,7 @@ enum metric {
 	METRIC_POLL_UNITS_MONTH,      /* stream */
 	METRIC_POLL_COST_MONTH,       /* stream: dollars, thousandths */
 	METRIC_SHARDS,                /* stream, state */
+	METRIC_SINK_HOLDS,            /* stream, sink */
 	METRIC_SHARDS_BEHIND,         /* stream */
 	METRIC_LAG,                   /* stream: seconds */
 	METRIC_TIME_TO_LOSS,          /* stream: seconds */

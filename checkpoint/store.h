@@ -246,8 +246,8 @@ bool store_lanes_held(struct store *s, const char *session, int64_t stream, stor
 bool store_lanes_list(struct store *s, int64_t stream, store_lane_fn *lane,
 		      store_position_fn *position, void *arg, struct error *err) MUST_CHECK;
 /* Lanes that no live session has, with nothing in the store before them that is not done: where the
- * sink that is furthest behind stands (event_ms, 0: before the first record), and when they were
- * last read. */
+ * one of the stream's sinks that is furthest behind stands (event_ms, 0: before the first record),
+ * and when they were last read. */
 typedef void store_unheld_fn(void *arg, const char *shard, int64_t event_ms, int64_t read_at_ms);
 bool store_unheld(struct store *s, int64_t stream, store_unheld_fn *fn, void *arg,
 		  struct error *err) MUST_CHECK;

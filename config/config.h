@@ -53,6 +53,7 @@ struct config_baseline {
 struct config_stream_sink {
 	const char *name;
 	size_t sink; /* index into config.sinks */
+	long start;  /* of one that is added: 0, latest */
 	struct option_list filter;
 	struct option_list transform; /* behind the stream's own */
 };

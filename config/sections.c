@@ -16,6 +16,7 @@ static const char *const level_choices[] = { "debug", "info", "warn", "error", N
 static const char *const format_choices[] = { "text", "json", NULL };
 static const char *const gap_choices[] = { "stop", "oldest", "repair", NULL };
 static const char *const on_error_choices[] = { "dead_letter", "stop", "drop", NULL };
+static const char *const sink_start_choices[] = { "latest", NULL };
 static const char *const view_choices[] = { "NEW_AND_OLD_IMAGES", "NEW_IMAGE", "OLD_IMAGE",
 					    "KEYS_ONLY", NULL };
 
@@ -176,6 +177,10 @@ static const struct option stream_options[] = {
 static const struct option stream_sink_options[] = {
 	ROW(config_stream_sink, "name", OPTION_TEXT, name, .flags = OPTION_REQUIRED,
 	    .help = "A sink of `sinks`."),
+	ROW(config_stream_sink, "start", OPTION_ENUM, start, .def = "latest",
+	    .choices = sink_start_choices,
+	    .help = "Where it begins when it is added to a stream that is read already: latest, "
+		    "which is where the sink stands that is furthest, in each shard."),
 	ROW(config_stream_sink, "filter", OPTION_PATTERNS, filter,
 	    .help = "What of the stream's records this sink gets; in the stream's own `filter`, "
 		    "what all of its sinks get."),

@@ -294,7 +294,7 @@ static const struct {
 	{ LAKE "streams:\n  - table: orders\n    sinks:\n      - {}\n",
 	  "f:6: streams[0].sinks[0].name: is required: A sink of `sinks`." },
 	{ LAKE "streams:\n  - table: orders\n    sinks:\n      - { name: lake, start: now }\n",
-	  "f:6: streams[0].sinks[0].start: no such setting" },
+	  "f:6: streams[0].sinks[0].start: expected latest, not 'now'" },
 	{ "streams: [ { table: orders, sinks: [lake] } ]\n",
 	  "f:1: streams[0].sinks[0]: there is no sink 'lake' in sinks" },
 	/* Sinks. */
