@@ -181,6 +181,7 @@ struct store_savepoint_ops {
 	bool (*drop)(struct store *s, const char *name, bool *dropped, struct error *err);
 };
 extern const struct store_savepoint_ops store_savepoints_postgres, store_savepoints_sqlite;
+
 /* The functions of letters.h. */
 struct store_letter_ops {
 	/* *some: the session has some to send now. */

@@ -256,7 +256,7 @@ struct teller *teller_start(const struct session_settings *session, const char *
 	t->id = id;
 	t->told = told;
 	t->arg = arg;
-	t->jobs = queue_new(sizeof(struct teller_job *), CONFIG_SINKS_MAX);
+	t->jobs = queue_new(sizeof(struct teller_job *), TELLER_JOBS_MAX);
 	failed = pthread_create(&t->thread, NULL, teller_main, t);
 	assert(!failed);
 	pthread_setname_np(t->thread, "teller");

@@ -12,6 +12,7 @@
  * them where nobody else may wait. What is told when, and what becomes of it, the worker says
  * (worker_control.c, worker_letters.c). */
 struct teller;
+#define TELLER_JOBS_MAX 1024 /* that it has at once */
 
 /* Events or letters for one sink, in their order; the teller's until it is given back. */
 struct teller_event;

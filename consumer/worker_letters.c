@@ -108,7 +108,8 @@ static void claimed(struct worker *w, struct worker_task *task)
 	if (!task->saver.ok && task->saver.error.kind != ERROR_CANCELLED)
 		log_warn("dead letters could not be read from the store",
 			 log_text("error", task->saver.error.message));
-	while (task->saver.ok && k->teller && c->first) {
+	/* What is left comes with the next claim. */
+	while (task->saver.ok && k->teller && c->first && k->sending < TELLER_JOBS_MAX) {
 		struct teller_job *job = c->first;
 
 		c->first = job->next;

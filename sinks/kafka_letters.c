@@ -63,13 +63,15 @@ static bool step(const struct kafka_post *p, rd_kafka_error_t *error, bool *agai
 	return kafka_error_take(err, error);
 }
 
+/* As long as a message may take. */
 static bool begin(struct kafka_post *p, struct error *err)
 {
+	int64_t until_ms = clock_boot_ms(p->host->clock) + kafka_message_timeout_ms(p->host);
 	bool again, ok;
 
 	do
 		ok = step(p, rd_kafka_init_transactions(p->rk, STEP_MS), &again, err);
-	while (again);
+	while (again && clock_boot_ms(p->host->clock) < until_ms);
 	return ok;
 }
 

@@ -103,6 +103,17 @@ class Letters(world.World):
         self.check_found(150)
         self.assertEqual(self.left(), [])
 
+    def test_letters_of_many_streams(self):
+        """Each stream's go in batches of their own."""
+        names = [f"orders{n}" for n in range(12)]
+        emulator = self.emulator(*(f"{name}:records=1" for name in names))
+        for name in names:
+            emulator.control("append", table=name, text=POISON)
+        self.drain(self.worker(emulator, *names, **self.lettered()))
+        self.assertEqual(self.left(), [])
+        self.assertEqual(sorted(path.parent.name for path in world.files_in_order(self.folder / "bad")),
+                         sorted(names))
+
     def test_those_that_were_there_before_go_too(self):
         emulator, worker = self.poisoned(2)
         sink = worker.config.pop("dead_letter")

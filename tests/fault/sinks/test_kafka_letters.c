@@ -117,6 +117,22 @@ static void stop_does_not_wait_for_the_brokers(void **state)
 	}
 }
 
+static void brokers_that_are_away_are_told_of(void **state)
+{
+	(void)state;
+	for (long delivery = 0; delivery < 2; delivery++) {
+		struct world *w = world_lettered(delivery);
+
+		w->host.lease_ms = 4000;
+		rd_kafka_mock_broker_set_down(w->mock, 1);
+		assert_false(deliver(w, 1, &go_on));
+		assert_int_equal(sent, 0);
+		assert_int_equal(refused, 3);
+		assert_int_equal(err.kind, ERROR_RETRY);
+		world_free(w);
+	}
+}
+
 /* --- exactly once --- */
 
 /* The mock cluster forgets offsets that come in transactions. */
@@ -189,6 +205,7 @@ int main(void)
 		cmocka_unit_test(what_is_in_is_not_sent_again),
 		cmocka_unit_test(one_that_can_never_get_in_is_named),
 		cmocka_unit_test(stop_does_not_wait_for_the_brokers),
+		cmocka_unit_test(brokers_that_are_away_are_told_of),
 		cmocka_unit_test(a_batch_that_was_committed_is_not_sent_again),
 		cmocka_unit_test(a_commit_that_fails_is_tried_again),
 		cmocka_unit_test(topics_of_their_own),
