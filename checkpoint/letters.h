@@ -9,6 +9,7 @@
  * tell whether it has the batch already. What was sent is remembered for a while: the record may be
  * read again, and is no second letter then. */
 
+#define STORE_OUTGOING_STREAMS   8                  /* whose batches are handed out at once */
 #define STORE_OUTGOING_MAX       100                /* letters of a batch */
 #define STORE_OUTGOING_BYTES_MAX ((int64_t)4 << 20) /* the same; one is always let in */
 /* What was sent is remembered for so long: twice as long as a stream keeps its records. */
@@ -26,8 +27,9 @@ struct store_outgoing {
 };
 typedef void store_outgoing_fn(void *arg, const struct store_outgoing *letter);
 /* Calls back for the letters that the session is to send to the sink now: those of its batches that
- * are not sent yet, by stream and id; of a stream whose last batch is sent, a new one. Nothing of a
- * stream while another live session has its batch. So it may be sent again. Cheap where there are
+ * are not sent yet, by stream and id; of a stream whose last batch is sent, a new one. Streams with
+ * the oldest letters come first, STORE_OUTGOING_STREAMS of them. Nothing of a stream while another
+ * live session has its batch. So it may be sent again. Cheap where there are
  * no letters. FENCED where the session is not live. */
 bool store_letters_claim(struct store *s, const char *session, int32_t sink,
 			 const char *const *streams, size_t count, int64_t at_ms,
@@ -35,8 +37,8 @@ bool store_letters_claim(struct store *s, const char *session, int32_t sink,
 /* The sink has them for good: they make room. */
 bool store_letters_sent(struct store *s, const char *session, const int64_t *letters, size_t count,
 			int64_t at_ms, struct error *err) MUST_CHECK;
-/* The sink can never take it: it stays in the table, and is tried again only once the session is
- * over. */
+/* The sink can never take it: it leaves its batch, stays in the table, and is tried again only once
+ * the session is over. */
 bool store_letter_keep(struct store *s, const char *session, int64_t letter,
 		       struct error *err) MUST_CHECK;
 

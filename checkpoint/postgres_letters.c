@@ -13,9 +13,10 @@ static bool claim(struct store *s, const char *session, int32_t sink, const char
 
 	AUTO(pg_result)
 	PGresult *res = postgres_call(postgres_of(s), err,
-				      "SELECT sluice.letters_claim($1, $2, $3, $4, $5, $6)",
-				      "titiii", session, (int64_t)sink, array_end(&names),
-				      (int64_t)STORE_OUTGOING_MAX, STORE_OUTGOING_BYTES_MAX, at_ms);
+				      "SELECT sluice.letters_claim($1, $2, $3, $4, $5, $6, $7)",
+				      "titiiii", session, (int64_t)sink, array_end(&names),
+				      (int64_t)STORE_OUTGOING_STREAMS, (int64_t)STORE_OUTGOING_MAX,
+				      STORE_OUTGOING_BYTES_MAX, at_ms);
 
 	if (res)
 		*some = value_bool(res, 0, 0);

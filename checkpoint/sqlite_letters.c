@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <string.h>
 
 #include "checkpoint/sqlite.h"
 
@@ -59,11 +60,29 @@ static bool claim_all(struct sqlite *s, const char *session, int32_t sink,
 		      const char *const *streams, size_t count, int64_t at_ms, bool *some,
 		      struct error *err)
 {
+	AUTO(sqlite3_stmt)
+	sqlite3_stmt *st = sqlite_prepare(s,
+					  "SELECT l.stream FROM letter l WHERE " WAITS
+					  "GROUP BY l.stream ORDER BY min(l.id)",
+					  err);
 	uint64_t saves;
-	bool ok = sqlite_session_live(s, session, &saves, err);
+	size_t claimed = 0;
+	bool row = true, ok = st && sqlite_session_live(s, session, &saves, err);
 
-	for (size_t i = 0; ok && i < count; i++)
-		ok = claim_of(s, session, sink, streams[i], at_ms, some, err);
+	while (ok && claimed < STORE_OUTGOING_STREAMS) {
+		const char *name = NULL;
+
+		ok = sqlite_step(s, st, &row, err);
+		if (!ok || !row)
+			break;
+		for (size_t i = 0; i < count && !name; i++)
+			if (strcmp(streams[i], sqlite_text(st, 0)) == 0)
+				name = streams[i];
+		if (!name)
+			continue;
+		claimed++;
+		ok = claim_of(s, session, sink, name, at_ms, some, err);
+	}
 	return ok;
 }
 
@@ -155,8 +174,9 @@ static bool keep(struct store *store, const char *session, int64_t letter, struc
 	uint64_t saves;
 
 	return sqlite_session_live(s, session, &saves, err) &&
-	       sqlite_run(s, NULL, err, "UPDATE letter SET kept = ? WHERE id = ?", "ti", session,
-			  letter);
+	       sqlite_run(s, NULL, err,
+			  "UPDATE letter SET kept = ?, batch = 0, batch_sink = 0 WHERE id = ?",
+			  "ti", session, letter);
 }
 
 static bool put_skip(struct sqlite *s, int64_t stream, const struct store_skip *skip,

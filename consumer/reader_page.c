@@ -78,7 +78,6 @@ static void count_page(const struct lane *l, const struct batch *b)
 static void drop_bad(struct reader *r, const struct lane *l, const struct lane_page *p)
 {
 	struct metrics *m = r->settings.metrics;
-
 	int64_t bad = 0;
 
 	if (!p || l->stream->on_error != ON_ERROR_DROP)
@@ -99,7 +98,6 @@ static void stands_still(struct reader *r, struct lane *l, const struct event *e
 	char sequence[SEQUENCE_TEXT_SIZE];
 
 	sequence_text(&e->sequence, sequence);
-
 	error_set(&err, ERROR_INVALID, "shard %s stands still (on_error: stop): %s", l->shard, bad);
 	lane_ill(r, l, err.message);
 	if (decoded)

@@ -227,7 +227,7 @@ static bool decode(struct fetch *f, struct batch *b, bool *fewer, struct error *
 		}
 		if (o.lenient && b->count == 1 && skip_page(l, b))
 			return true;
-		l->limit = o.lenient && skip_waits(l) ? 1 : LIMIT_FULL;
+		l->limit = o.lenient && l->limit > 1 && skip_waits(l) ? 1 : LIMIT_FULL;
 		error_set(err, ERROR_RETRY, "none of its records has a sequence number");
 	} else if (o.lenient && l->limit > 1) {
 		l->limit /= 2;

@@ -28,7 +28,8 @@ $$;
 
 -- True: the session has some to send.
 CREATE FUNCTION sluice.letters_claim(p_session uuid, p_sink bigint, p_streams text[],
-	p_max bigint, p_bytes_max bigint, p_at_ms bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+	p_streams_max bigint, p_max bigint, p_bytes_max bigint, p_at_ms bigint)
+RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
 	b sluice.letter_batch;
 	name text;
@@ -39,8 +40,12 @@ BEGIN
 		RETURN false;
 	END IF;
 	PERFORM sluice.session_hold(p_session);
-	FOR name IN SELECT DISTINCT n FROM unnest(p_streams) AS n WHERE EXISTS (
-		SELECT FROM sluice.letter l WHERE l.stream = n AND sluice.letter_waits(l)) ORDER BY n
+	FOR name IN SELECT l.stream FROM sluice.letter l
+		WHERE l.json <> '' AND l.stream = ANY (p_streams) AND sluice.letter_waits(l)
+		AND NOT EXISTS (SELECT FROM sluice.letter_batch k JOIN sluice.session s ON s.id = k.owner
+			WHERE k.stream = l.stream AND k.sink = p_sink AND k.number = l.batch
+			AND l.batch_sink = p_sink AND k.owner <> p_session AND s.state = 'live')
+		GROUP BY l.stream ORDER BY min(l.id) LIMIT p_streams_max
 	LOOP
 		INSERT INTO sluice.letter_batch (stream, sink, number, chain)
 		VALUES (name, p_sink, 0, p_session) ON CONFLICT (stream, sink) DO NOTHING;
@@ -88,7 +93,8 @@ CREATE FUNCTION sluice.letter_keep(p_session uuid, p_letter bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM sluice.session_hold(p_session);
-	UPDATE sluice.letter SET kept = p_session WHERE id = p_letter;
+	-- What is known of the batch, that it is in, must not be taken for this one.
+	UPDATE sluice.letter SET kept = p_session, batch = 0, batch_sink = 0 WHERE id = p_letter;
 END $$;
 
 -- Records that go to the dead letters instead of to the sinks, as a person said.

@@ -238,6 +238,8 @@ static void what_a_sink_cannot_take_stays(void **state)
 	o = claim(w, SESSION_B, w->sink); /* with another start it may be another sink */
 	assert_int_equal(o.count, 1);
 	assert_string_equal(o.json[0], "1");
+	/* The sink may have that batch already, without it. */
+	assert_true(o.letters[0].batch > AT_MS);
 }
 
 static void batches_have_limits(void **state)
@@ -263,6 +265,31 @@ static void batches_have_limits(void **state)
 	o = claim(w, SESSION_A, w->sink);
 	assert_int_equal(o.count, 1);
 	free(large);
+}
+
+static void some_streams_at_a_time(void **state)
+{
+	struct world *w = *state;
+	OUTGOING o = { .count = 0 };
+	const char *names[STORE_OUTGOING_STREAMS + 3];
+	char text[STORE_OUTGOING_STREAMS + 3][16];
+
+	for (int i = 0; i < STORE_OUTGOING_STREAMS + 3; i++) {
+		snprintf(text[i], sizeof(text[i]), "s%02d", 50 - i);
+		names[i] = text[i];
+		put(w, names[i], 1, "{}");
+	}
+	for (int turn = 0; turn < 2; turn++) {
+		size_t want = turn == 0 ? STORE_OUTGOING_STREAMS : 3;
+
+		assert_ok(store_letters_claim(w->s, SESSION_A, w->sink, names,
+					      STORE_OUTGOING_STREAMS + 3, AT_MS, hear, &o, err));
+		assert_int_equal(o.count, want);
+		/* By name, and the first turn has the oldest. */
+		assert_string_equal(o.letters[want - 1].stream, turn == 0 ? "s50" : "s42");
+		send(w, SESSION_A, &o, 0, want);
+		outgoing_release(&o);
+	}
 }
 
 static void sent_ones_make_room(void **state)
@@ -370,6 +397,7 @@ static int run(const char *name)
 		WORLD(they_may_be_for_another_sink_now),
 		WORLD(what_a_sink_cannot_take_stays),
 		WORLD(batches_have_limits),
+		WORLD(some_streams_at_a_time),
 		WORLD(sent_ones_make_room),
 		WORLD(what_was_sent_is_forgotten_in_the_end),
 		WORLD(only_the_living_send),
