@@ -72,6 +72,11 @@ static const struct metric_row rows[METRIC_COUNT] = {
 				     "The same in dollars, by `aws.read_price`.", true },
 	[METRIC_SHARDS] = { "sluice_shards", METRIC_GAUGE, "stream", "state",
 			    "Shards of this process, by state.", false },
+	[METRIC_SINK_HOLDS] = { "sluice_sink_holds_shards", METRIC_GAUGE, "stream", "sink",
+				"Shards of this process of which another sink has what this one "
+				"does not have yet: it sets the pace of a stream with several "
+				"sinks.",
+				false },
 	[METRIC_SHARDS_BEHIND] = { "sluice_shards_behind", METRIC_GAUGE, "stream", NULL,
 				   "Shards of this process that have more to read than their last "
 				   "page brought.",
@@ -131,6 +136,16 @@ static const struct metric_row rows[METRIC_COUNT] = {
 			   "Rolls of files and transactions, by result.", false },
 	[METRIC_ROLL_AGE] = { "sluice_roll_age_seconds", METRIC_GAUGE, "sink", NULL,
 			      "Age of the oldest roll that readers cannot see yet.", true },
+	[METRIC_LETTERS_OVER] = { "sluice_dead_letters_over", METRIC_GAUGE, "stream", NULL,
+				  "1 while shards stand still as too many records go to the dead "
+				  "letters (`dead_letter.max_ratio`).",
+				  false },
+	[METRIC_LETTERS_SENT] = { "sluice_dead_letters_sent_total", METRIC_COUNTER, "sink",
+				  "result",
+				  "Dead letters that got into `dead_letter.sink` (sent), that "
+				  "never "
+				  "can (refused), and attempts that failed (failed).",
+				  false },
 	[METRIC_CONTROL_EVENTS] = { "sluice_control_events_total", METRIC_COUNTER, "sink", "result",
 				    "Control events that were told in the sink (told), and "
 				    "attempts "

@@ -29,6 +29,7 @@ enum metric {
 	METRIC_POLL_UNITS_MONTH,      /* stream */
 	METRIC_POLL_COST_MONTH,       /* stream: dollars, thousandths */
 	METRIC_SHARDS,                /* stream, state */
+	METRIC_SINK_HOLDS,            /* stream, sink */
 	METRIC_SHARDS_BEHIND,         /* stream */
 	METRIC_LAG,                   /* stream: seconds */
 	METRIC_TIME_TO_LOSS,          /* stream: seconds */
@@ -51,6 +52,8 @@ enum metric {
 	METRIC_SINK_UNANSWERED_BYTES, /* sink */
 	METRIC_ROLLS,                 /* sink, result */
 	METRIC_ROLL_AGE,              /* sink: seconds */
+	METRIC_LETTERS_OVER,          /* stream */
+	METRIC_LETTERS_SENT,          /* sink, result */
 	METRIC_CONTROL_EVENTS,        /* sink, result */
 	METRIC_PARTITION_CHANGES,     /* stream, sink */
 	METRIC_SAVES,                 /* result */

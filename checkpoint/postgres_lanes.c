@@ -288,7 +288,9 @@ bool postgres_unheld(struct store *s, int64_t stream, store_unheld_fn *fn, void 
 	PGresult *res = postgres_call(
 		postgres_of(s), err,
 		"SELECT l.shard, (SELECT min(p.event_ms) FROM sluice.position p "
-		"WHERE p.lane = l.id AND NOT p.done), l.read_at_ms FROM sluice.lane l "
+		"WHERE p.lane = l.id AND NOT p.done "
+		"AND (s.sinks IS NULL OR p.sink = ANY (s.sinks))), l.read_at_ms "
+		"FROM sluice.lane l JOIN sluice.stream s ON s.id = l.stream "
 		"WHERE l.stream = $1 AND NOT l.done AND (l.owner IS NULL OR NOT EXISTS ("
 		"SELECT FROM sluice.session o WHERE o.id = l.owner AND o.state = 'live')) "
 		"AND NOT " WAITS,

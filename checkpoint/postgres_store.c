@@ -300,7 +300,7 @@ static bool letters(struct store *s, store_letter_fn *fn, void *arg, struct erro
 		AUTO(pg_result)
 		PGresult *res = postgres_call(postgres_of(s), err,
 					      "SELECT id, json FROM sluice.letter WHERE id > $1 "
-					      "ORDER BY id LIMIT $2",
+					      "AND json <> '' ORDER BY id LIMIT $2",
 					      "ii", last, (int64_t)LETTERS_PAGE);
 
 		if (!res)
@@ -364,4 +364,5 @@ const struct store_ops store_postgres = {
 	.exports = &store_exports_postgres,
 	.control = &store_control_postgres,
 	.savepoints = &store_savepoints_postgres,
+	.letter = &store_letters_postgres,
 };

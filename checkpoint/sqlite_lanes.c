@@ -214,7 +214,9 @@ bool sqlite_unheld(struct store *store, int64_t stream, store_unheld_fn *fn, voi
 	sqlite3_stmt *st = sqlite_prepare(
 		s,
 		"SELECT l.shard, (SELECT min(p.event_ms) FROM position p WHERE p.lane = l.id "
-		"AND NOT p.done), l.read_at_ms FROM lane l WHERE l.stream = ? AND NOT l.done "
+		"AND NOT p.done AND (s.sinks IS NULL OR p.sink IN "
+		"(SELECT k.value FROM json_each(s.sinks) k))), l.read_at_ms "
+		"FROM lane l JOIN stream s ON s.id = l.stream WHERE l.stream = ? AND NOT l.done "
 		"AND (l.owner IS NULL OR l.owner NOT IN " SQLITE_LIVE ") AND NOT " WAITS,
 		err);
 	bool row;

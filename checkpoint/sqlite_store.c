@@ -469,7 +469,8 @@ static bool letters(struct store *store, store_letter_fn *fn, void *arg, struct 
 {
 	struct sqlite *s = sqlite_of(store);
 	AUTO(sqlite3_stmt)
-	sqlite3_stmt *st = sqlite_prepare(s, "SELECT id, json FROM letter ORDER BY id", err);
+	sqlite3_stmt *st =
+		sqlite_prepare(s, "SELECT id, json FROM letter WHERE json <> '' ORDER BY id", err);
 	bool row;
 
 	while (st && sqlite_step(s, st, &row, err)) {
@@ -540,4 +541,5 @@ const struct store_ops store_sqlite = {
 	.exports = &store_exports_sqlite,
 	.control = &store_control_sqlite,
 	.savepoints = &store_savepoints_sqlite,
+	.letter = &store_letters_sqlite,
 };

@@ -246,8 +246,8 @@ bool store_lanes_held(struct store *s, const char *session, int64_t stream, stor
 bool store_lanes_list(struct store *s, int64_t stream, store_lane_fn *lane,
 		      store_position_fn *position, void *arg, struct error *err) MUST_CHECK;
 /* Lanes that no live session has, with nothing in the store before them that is not done: where the
- * sink that is furthest behind stands (event_ms, 0: before the first record), and when they were
- * last read. */
+ * one of the stream's sinks that is furthest behind stands (event_ms, 0: before the first record),
+ * and when they were last read. */
 typedef void store_unheld_fn(void *arg, const char *shard, int64_t event_ms, int64_t read_at_ms);
 bool store_unheld(struct store *s, int64_t stream, store_unheld_fn *fn, void *arg,
 		  struct error *err) MUST_CHECK;
@@ -464,7 +464,7 @@ struct store_letter {
  * sink, shard, sequence) twice counts once. */
 bool store_letter_put(struct store *s, const struct store_letter *letter, int64_t max_bytes,
 		      struct error *err) MUST_CHECK;
-/* All of them, oldest first. */
+/* All of them that are in no sink yet (letters.h), oldest first. */
 typedef void store_letter_fn(void *arg, int64_t id, struct str json);
 bool store_letters(struct store *s, store_letter_fn *fn, void *arg, struct error *err) MUST_CHECK;
 /* It was delivered after all, or given up: makes room. One that is not there is fine. */

@@ -3,6 +3,7 @@
 
 #include "checkpoint/control.h"
 #include "checkpoint/exports.h"
+#include "checkpoint/letters.h"
 #include "checkpoint/savepoints.h"
 #include "checkpoint/store.h"
 
@@ -100,6 +101,7 @@ struct store_ops {
 	const struct store_export_ops *exports;
 	const struct store_control_ops *control;
 	const struct store_savepoint_ops *savepoints;
+	const struct store_letter_ops *letter;
 };
 
 /* The functions of exports.h. */
@@ -179,6 +181,24 @@ struct store_savepoint_ops {
 	bool (*drop)(struct store *s, const char *name, bool *dropped, struct error *err);
 };
 extern const struct store_savepoint_ops store_savepoints_postgres, store_savepoints_sqlite;
+
+/* The functions of letters.h. */
+struct store_letter_ops {
+	/* *some: the session has some to send now. */
+	bool (*claim)(struct store *s, const char *session, int32_t sink,
+		      const char *const *streams, size_t count, int64_t at_ms, bool *some,
+		      struct error *err);
+	bool (*claimed)(struct store *s, const char *session, int32_t sink, store_outgoing_fn *fn,
+			void *arg, struct error *err);
+	bool (*sent)(struct store *s, const char *session, const int64_t *letters, size_t count,
+		     int64_t at_ms, struct error *err);
+	bool (*keep)(struct store *s, const char *session, int64_t letter, struct error *err);
+	bool (*skip_put)(struct store *s, int64_t stream, const struct store_skip *skip,
+			 struct error *err);
+	bool (*skips)(struct store *s, int64_t stream, store_skip_fn *fn, void *arg,
+		      struct error *err);
+};
+extern const struct store_letter_ops store_letters_postgres, store_letters_sqlite;
 
 extern const struct store_ops store_postgres, store_sqlite;
 

@@ -271,6 +271,40 @@ static bool load_exports(struct loader *l, const struct yaml_node *exports)
 	return true;
 }
 
+/* A letter is no change: whoever reads changes would stumble over it. And what a sink refused, it
+ * would refuse again. */
+static bool load_letters(struct loader *l, const struct yaml_node *root)
+{
+	const struct yaml_node *map = yaml_find(root, "dead_letter");
+	struct config *c = l->c;
+	struct config_dead_letter *d = &c->dead_letter;
+	struct config_stream_sink use = { .name = d->sink };
+	const struct uses none = { 0 };
+
+	if (!d->sink)
+		return true;
+	if (!sink_resolve(l, yaml_find(map, "sink"), &none, &use))
+		return false;
+	d->sink_at = use.sink;
+	for (size_t i = 0; i < c->stream_count; i++)
+		for (size_t k = 0; k < c->streams[i].sink_count; k++)
+			if (c->streams[i].sinks[k].sink == d->sink_at)
+				return fill_fail(&l->fill, map, "sink",
+						 "the stream of line %d delivers to %s, too: dead "
+						 "letters need a sink of their own",
+						 c->streams[i].line, d->sink);
+	for (size_t i = 0; i < c->export_count; i++)
+		for (size_t k = 0; k < c->exports[i].sink_count; k++)
+			if (c->exports[i].sinks[k].sink == d->sink_at)
+				return fill_fail(&l->fill, map, "sink",
+						 "the exports of line %d go to %s, too: dead "
+						 "letters need a sink of their own",
+						 c->exports[i].line, d->sink);
+	return fill_check(&l->fill, c->sinks[use.sink].type->options, c->sinks[use.sink].settings,
+			  c->sinks[use.sink].type->letters,
+			  yaml_find(yaml_find(root, "sinks"), d->sink));
+}
+
 static bool load_streams(struct loader *l, const struct yaml_node *root)
 {
 	const struct yaml_node *streams = yaml_find(root, "streams");
@@ -378,7 +412,8 @@ struct config *config_parse(struct str bytes, const char *name, const struct con
 	root = yaml_parse(&c->memory, bytes, c->path, err);
 	if (!root || !check_keys(&l, root) || !load_sections(&l, root) ||
 	    !load_sinks(&l, yaml_find(root, "sinks")) ||
-	    !load_exports(&l, yaml_find(root, "exports")) || !load_streams(&l, root))
+	    !load_exports(&l, yaml_find(root, "exports")) || !load_streams(&l, root) ||
+	    !load_letters(&l, root))
 		return NULL;
 	fill_worker(c);
 	return MOVE(c);

@@ -53,6 +53,7 @@ struct config_baseline {
 struct config_stream_sink {
 	const char *name;
 	size_t sink; /* index into config.sinks */
+	long start;  /* of one that is added: 0, latest */
 	struct option_list filter;
 	struct option_list transform; /* behind the stream's own */
 };
@@ -95,6 +96,8 @@ struct config_sink_type {
 	/* What no single row can check. The message begins with the setting's name ("roll.size: …",
 	 * "properties.acks: …"), and file, line and sink are put before it. May be NULL. */
 	bool (*validate)(const void *settings, struct error *err);
+	/* The same of a sink that dead letters go to. May be NULL. */
+	bool (*letters)(const void *settings, struct error *err);
 };
 
 /* What the file may name that other folders make. */
@@ -128,7 +131,10 @@ struct config_export {
 };
 
 struct config_dead_letter {
-	long max_bytes; /* of the store's table */
+	const char *sink; /* NULL: they stay in the store */
+	size_t sink_at;   /* index into config.sinks */
+	long max_bytes;   /* of the store's table */
+	long max_ratio;   /* of a stream's records, millionths */
 };
 
 struct config_http {

@@ -16,6 +16,7 @@ static const char *const level_choices[] = { "debug", "info", "warn", "error", N
 static const char *const format_choices[] = { "text", "json", NULL };
 static const char *const gap_choices[] = { "stop", "oldest", "repair", NULL };
 static const char *const on_error_choices[] = { "dead_letter", "stop", "drop", NULL };
+static const char *const sink_start_choices[] = { "latest", NULL };
 static const char *const view_choices[] = { "NEW_AND_OLD_IMAGES", "NEW_IMAGE", "OLD_IMAGE",
 					    "KEYS_ONLY", NULL };
 
@@ -90,10 +91,17 @@ static const struct option aws_options[] = {
 };
 
 static const struct option dead_letter_options[] = {
+	ROW(config_dead_letter, "sink", OPTION_TEXT, sink,
+	    .help = "A sink of `sinks` that they go to, which no stream and no export has; by "
+		    "default they stay in the store."),
 	ROW(config_dead_letter, "max_bytes", OPTION_BYTES, max_bytes, .def = "256MiB", .min = MIB,
 	    .max = 1L << 40,
-	    .help = "The most that the store keeps of records that could not be delivered; when "
-		    "full, the shard stops."),
+	    .help = "The most that the store keeps of records that could not be delivered, and are "
+		    "in no sink yet; when full, the shard stops."),
+	ROW(config_dead_letter, "max_ratio", OPTION_DECIMAL, max_ratio, .def = "0.5",
+	    .max = OPTION_DECIMAL_ONE,
+	    .help = "The share of a stream's latest records that may go to the dead letters; "
+		    "beyond it the stream stands still. 1: all may."),
 	{ 0 },
 };
 
@@ -169,6 +177,10 @@ static const struct option stream_options[] = {
 static const struct option stream_sink_options[] = {
 	ROW(config_stream_sink, "name", OPTION_TEXT, name, .flags = OPTION_REQUIRED,
 	    .help = "A sink of `sinks`."),
+	ROW(config_stream_sink, "start", OPTION_ENUM, start, .def = "latest",
+	    .choices = sink_start_choices,
+	    .help = "Where it begins when it is added to a stream that is read already: latest, "
+		    "which is where the sink stands that is furthest, in each shard."),
 	ROW(config_stream_sink, "filter", OPTION_PATTERNS, filter,
 	    .help = "What of the stream's records this sink gets; in the stream's own `filter`, "
 		    "what all of its sinks get."),

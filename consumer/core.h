@@ -291,6 +291,9 @@ struct core_view {
 	bool braking;        /* because of throttles */
 	uint32_t standing;   /* lanes that are stopped, or descend from one */
 	uint32_t at_gap;     /* of these, lanes that stand at a gap */
+	/* By slot: lanes that wait for this sink, while another one has what it does not have yet.
+	 */
+	uint32_t waited_for[CORE_SINKS_MAX];
 };
 void core_view(const struct core *c, uint32_t stream, struct core_view *view);
 /* Of all streams, by index, in one walk over the lanes; those not in use have zeros. */

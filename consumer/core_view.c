@@ -108,6 +108,19 @@ static struct core_view view_of(const struct core_stream *s)
 				   .braking = s->brake.rate_milli > 0 };
 }
 
+/* Whoever is behind the others holds them: the lane reads only so far ahead of it. */
+static void view_slowest(const struct core_stream *s, const struct core_lane *l,
+			 struct core_view *view)
+{
+	uint64_t most = 0;
+
+	for (uint32_t slot = 0; slot < s->sink_count; slot++)
+		if (!l->stood[slot] && l->answered[slot] > most)
+			most = l->answered[slot];
+	for (uint32_t slot = 0; slot < s->sink_count; slot++)
+		view->waited_for[slot] += !l->stood[slot] && l->answered[slot] < most;
+}
+
 static void view_lane(const struct core *c, uint32_t lane, struct core_view *view)
 {
 	const struct core_lane *l = &c->lanes[lane];
@@ -117,6 +130,7 @@ static void view_lane(const struct core *c, uint32_t lane, struct core_view *vie
 		view->standing++;
 	view->behind += reads(l) && pacing_class(&l->pacing) == PACING_BEHIND;
 	view->at_gap += l->at_gap;
+	view_slowest(&c->streams[l->stream], l, view);
 }
 
 void core_view(const struct core *c, uint32_t stream, struct core_view *view)

@@ -51,6 +51,24 @@ static void tell_part(struct reader *r, const struct lane_delivery *d)
 						 .roll = d->roll });
 }
 
+static void stand(struct reader *r, struct lane *l, uint32_t slot)
+{
+	struct handover *h = &l->slots[slot].handover;
+	const struct lane_page *p = lane_page_at(l, h->page);
+	struct core_event e = { .type = CORE_STAND,
+				.lane = l->index,
+				.sink = l->stream->sinks[slot].index };
+
+	if (h->first > 0) {
+		e.end = lane_position(l, p->batch, h->first - 1);
+		e.end_ms = p->batch->events[h->first - 1].time_ms;
+	}
+	e.leaves = l->file != NULL;
+	handover_stop(h);
+	reader_tell_core(r, e);
+	lane_release_pages(l);
+}
+
 static void hand_slot(struct reader *r, struct lane *l, uint32_t slot)
 {
 	struct handover *h = &l->slots[slot].handover;
@@ -60,6 +78,10 @@ static void hand_slot(struct reader *r, struct lane *l, uint32_t slot)
 		struct lane_page *p = lane_page_at(l, h->page);
 		size_t left = lane_page_left(p, slot, h->first);
 
+		if (p->halted) {
+			stand(r, l, slot);
+			return;
+		}
 		if (p->next_letter < p->count)
 			return;
 		if (left > 0 &&
@@ -95,6 +117,43 @@ static void hand_all(struct reader *r, struct lane *l)
 	lane_release_pages(l);
 }
 
+/* A record may not become a letter, as too many did. */
+static void halt(struct reader *r, struct lane *l, const char *error, bool first)
+{
+	struct lane_stream *s = l->stream;
+	struct error err = { 0 };
+
+	error_set(&err, ERROR_INVALID,
+		  "%s %s stands still, as too many records go to the dead letters "
+		  "(dead_letter.max_ratio): %s",
+		  l->file ? "file" : "shard", l->shard, error);
+	if (l->file)
+		reader_stop_file(r, l,
+				 "too many rows go to the dead letters (dead_letter.max_ratio)",
+				 error);
+	else
+		lane_ill(r, l, err.message);
+	if (!first)
+		return;
+	metric_set(s->letters_over, 1);
+	log_error("stream stands still: too many of its records go to the dead letters",
+		  log_text("stream", s->source.stream), log_text("shard", l->shard),
+		  log_text("error", error));
+}
+
+static bool is_for_letters(const struct lane *l, const struct event *e,
+			   const struct lane_fault *fault)
+{
+	return e->skipped || ((e->bad || fault) && l->stream->on_error == ON_ERROR_DEAD_LETTER);
+}
+
+static const char *reason_of(const struct event *e, const struct lane_fault *fault)
+{
+	if (e->skipped)
+		return "skipped";
+	return fault ? "transform" : "undecodable";
+}
+
 /* Sends the page's next bad record to the dead letters; the page waits for it. One that is bad for
  * several sinks, as their transforms fail, is a letter from each of them. */
 static bool letter_next(struct reader *r, struct lane *l, uint64_t page)
@@ -105,15 +164,22 @@ static bool letter_next(struct reader *r, struct lane *l, uint64_t page)
 		const struct event *e = &p->batch->events[p->next_letter];
 		const struct lane_fault *fault = NULL;
 		struct letter *letter;
+		const char *error;
+		bool first;
 
 		if (p->next_fault < p->fault_count &&
 		    p->faults[p->next_fault].record == p->next_letter)
 			fault = &p->faults[p->next_fault];
-		if (!e->bad && !fault)
+		if (!is_for_letters(l, e, fault))
 			continue;
+		error = fault ? fault->error : e->bad;
+		if (!e->skipped && !ratio_letter(&l->stream->ratio, &first)) {
+			halt(r, l, error, first);
+			p->halted = true;
+			return false;
+		}
 		letter = letter_new(l, fault ? fault->slot : LETTER_PAGE, p->batch, e,
-				    fault ? "transform" : "undecodable",
-				    fault ? fault->error : e->bad, p->attempts,
+				    reason_of(e, fault), error, p->attempts,
 				    clock_aws_ms(r->settings.clock));
 		letter->of_page = true;
 		letter->page = page;
@@ -129,31 +195,13 @@ void hand_page(struct reader *r, struct lane *l)
 		hand_all(r, l);
 }
 
-static void stand(struct reader *r, struct lane *l, uint32_t slot)
-{
-	struct handover *h = &l->slots[slot].handover;
-	const struct lane_page *p = lane_page_at(l, h->page);
-	struct core_event e = { .type = CORE_STAND,
-				.lane = l->index,
-				.sink = l->stream->sinks[slot].index };
-
-	if (h->first > 0) {
-		e.end = lane_position(l, p->batch, h->first - 1);
-		e.end_ms = p->batch->events[h->first - 1].time_ms;
-	}
-	e.leaves = l->file != NULL;
-	handover_stop(h);
-	reader_tell_core(r, e);
-	lane_release_pages(l);
-}
-
 /* on_error: stop */
 static void stand_still(struct reader *r, const struct lane_delivery *d, const struct batch *b,
 			const struct event *e, const char *error)
 {
 	struct lane *l = d->lane;
 	const char *sink = l->stream->sinks[d->slot].name;
-	char what[STORE_NAME_MAX + 80];
+	char what[STORE_NAME_MAX + 80], sequence[SEQUENCE_TEXT_SIZE];
 
 	if (l->file) {
 		snprintf(what, sizeof(what),
@@ -163,6 +211,7 @@ static void stand_still(struct reader *r, const struct lane_delivery *d, const s
 	} else {
 		log_error("shard stands still: a sink refused a record",
 			  log_text("stream", l->stream->source.stream), log_text("shard", l->shard),
+			  log_text("sequence", sequence_text(&e->sequence, sequence)),
 			  log_text("sink", sink), log_text("error", error));
 	}
 	stand(r, l, d->slot);
@@ -174,6 +223,7 @@ static void refused(struct reader *r, const struct lane_delivery *d, const char 
 	struct handover *h = &l->slots[d->slot].handover;
 	const struct batch *b;
 	const struct event *e;
+	bool first;
 
 	tell_part(r, d);
 	handover_refused(h, d->first);
@@ -181,6 +231,11 @@ static void refused(struct reader *r, const struct lane_delivery *d, const char 
 	e = &b->events[h->first];
 	switch (l->stream->on_error) {
 	case ON_ERROR_DEAD_LETTER:
+		if (!ratio_letter(&l->stream->ratio, &first)) {
+			halt(r, l, error, first);
+			stand(r, l, d->slot);
+			return;
+		}
 		r->settings.letter(r->settings.arg,
 				   letter_new(l, d->slot, b, e, "refused", error, h->attempts + 1,
 					      clock_aws_ms(r->settings.clock)));
@@ -270,7 +325,9 @@ void hand_lettered(struct reader *r, struct letter *letter, bool stored)
 	metric_add(metrics_cell(r->settings.metrics, METRIC_DEAD_LETTERS, letter->row.sink,
 				letter->row.reason),
 		   1);
-	if (letter->of_page) {
+	if (letter->of_page && letter->page < l->pages_released) {
+		/* Meanwhile every sink stands before it. */
+	} else if (letter->of_page) {
 		struct lane_page *p = lane_page_at(l, letter->page);
 
 		if (slot == LETTER_PAGE)

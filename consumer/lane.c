@@ -249,7 +249,7 @@ static size_t usable(const struct lane *l, const struct batch *b, const struct l
 	if (fault_count > 0)
 		count = faults[0].record;
 	for (size_t i = 0; b->bad_count > 0 && i < count; i++)
-		if (b->events[i].bad)
+		if (b->events[i].bad && !b->events[i].skipped)
 			return i;
 	return count;
 }
@@ -261,6 +261,16 @@ const char *lane_stopped_by(const struct batch *b, size_t record, bool *decoded)
 		if (b->faults[i].event == record)
 			return b->faults[i].error;
 	return b->events[record].bad;
+}
+
+static bool has_letters(const struct lane *l, const struct batch *b, size_t fault_count)
+{
+	if (l->stream->on_error == ON_ERROR_DEAD_LETTER)
+		return b->bad_count > 0 || fault_count > 0;
+	for (size_t i = 0; b->bad_count > 0 && i < b->count; i++)
+		if (b->events[i].skipped)
+			return true;
+	return false;
 }
 
 struct lane_page *lane_add_page(struct lane *l, struct batch *b)
@@ -283,7 +293,7 @@ struct lane_page *lane_add_page(struct lane *l, struct batch *b)
 				 .fault_count = fault_count };
 	for (uint32_t slot = 0; slot < l->stream->sink_count; slot++)
 		p->payloads[slot] = payloads_for(l, b, slot, threshold, count);
-	if ((b->bad_count == 0 && fault_count == 0) || l->stream->on_error != ON_ERROR_DEAD_LETTER)
+	if (!has_letters(l, b, fault_count))
 		p->next_letter = count;
 	return p;
 }

@@ -8,10 +8,12 @@
 #include "base/error.h"
 #include "base/metrics.h"
 #include "base/sequence.h"
+#include "checkpoint/letters.h"
 #include "checkpoint/store.h"
 #include "config/config.h"
 #include "consumer/core.h"
 #include "consumer/handover.h"
+#include "consumer/ratio.h"
 #include "consumer/stall.h"
 #include "event/decode.h"
 #include "sinks/sink.h"
@@ -37,7 +39,7 @@ struct lane_sink {
 };
 
 /* A stream, or what an export's data files have in common, as lanes see it: constant while a
- * session runs, but for the last three. */
+ * session runs, but for the last four. */
 struct lane_stream {
 	uint32_t index;
 	int64_t store_id;
@@ -60,9 +62,13 @@ struct lane_stream {
 	struct metric_cell *gaps;                   /* of shards, as all that follow */
 	struct metric_cell *polls_records, *polls_empty;
 	struct metric_cell *polls_failed[ERROR_KINDS]; /* by kind; [ERROR_NONE]: NULL */
-	_Atomic unsigned lanes;                        /* that are not freed */
-	_Atomic bool well;    /* the health says that its shards can be read */
-	_Atomic unsigned ill; /* shards that can not */
+	const struct store_skip *skips;                /* of shards (skip.h) */
+	size_t skip_count;
+	struct metric_cell *letters_over;
+	struct ratio ratio;
+	_Atomic unsigned lanes; /* that are not freed */
+	_Atomic bool well;      /* the health says that its shards can be read */
+	_Atomic unsigned ill;   /* shards that can not */
 };
 
 /* A record that a sink's transform cannot do with: a letter from this sink. */
@@ -82,6 +88,7 @@ struct lane_page {
 	const struct lane_fault *faults; /* of its records, in their order */
 	size_t fault_count;
 	size_t next_fault; /* those before it are in the dead letters */
+	bool halted;       /* too many go there: every sink stands before it */
 };
 
 /* One delivery on its way, and the answer to it. */

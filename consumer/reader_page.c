@@ -78,31 +78,36 @@ static void count_page(const struct lane *l, const struct batch *b)
 static void drop_bad(struct reader *r, const struct lane *l, const struct lane_page *p)
 {
 	struct metrics *m = r->settings.metrics;
+	int64_t bad = 0;
 
 	if (!p || l->stream->on_error != ON_ERROR_DROP)
 		return;
-	if (p->batch->bad_count > 0)
-		metric_add(metrics_cell(m, METRIC_DROPPED, "undecodable", NULL),
-			   (int64_t)p->batch->bad_count);
+	for (size_t i = 0; p->batch->bad_count > 0 && i < p->count; i++)
+		bad += p->batch->events[i].bad && !p->batch->events[i].skipped;
+	if (bad > 0)
+		metric_add(metrics_cell(m, METRIC_DROPPED, "undecodable", NULL), bad);
 	if (p->fault_count > 0)
 		metric_add(metrics_cell(m, METRIC_DROPPED, "transform", NULL),
 			   (int64_t)p->fault_count);
 }
 
-static void stands_still(struct reader *r, struct lane *l, const char *bad, bool decoded)
+static void stands_still(struct reader *r, struct lane *l, const struct event *e, const char *bad,
+			 bool decoded)
 {
 	struct error err = { 0 };
+	char sequence[SEQUENCE_TEXT_SIZE];
 
+	sequence_text(&e->sequence, sequence);
 	error_set(&err, ERROR_INVALID, "shard %s stands still (on_error: stop): %s", l->shard, bad);
 	lane_ill(r, l, err.message);
 	if (decoded)
 		log_error("shard stands still: a transform of a record failed (on_error: stop)",
 			  log_text("stream", l->stream->source.stream), log_text("shard", l->shard),
-			  log_text("error", bad));
+			  log_text("sequence", sequence), log_text("error", bad));
 	else
 		log_error("shard stands still: a record cannot be decoded (on_error: stop)",
 			  log_text("stream", l->stream->source.stream), log_text("shard", l->shard),
-			  log_text("error", bad));
+			  log_text("sequence", sequence), log_text("error", bad));
 }
 
 struct batch *page_batch(struct reader *r, const struct lane *l, struct buf *answer)
@@ -137,7 +142,7 @@ static void cut(struct reader *r, struct lane *l, const struct batch *b, size_t 
 		e->leaves = true;
 	} else {
 		e->stopped = true;
-		stands_still(r, l, bad, decoded);
+		stands_still(r, l, &b->events[count], bad, decoded);
 	}
 }
 
@@ -151,6 +156,19 @@ static void spare(struct reader *r, struct batch *b)
 	r->spare = b;
 }
 
+/* As its busiest sink gets them. */
+static uint64_t wanted(const struct lane *l, const struct lane_page *p)
+{
+	size_t most = 0;
+
+	for (uint32_t slot = 0; slot < l->stream->sink_count; slot++) {
+		size_t left = lane_page_left(p, slot, 0);
+
+		most = left > most ? left : most;
+	}
+	return most + p->batch->bad_count + p->fault_count;
+}
+
 void page_deliver(struct reader *r, struct lane *l, struct batch *b, struct core_event *e)
 {
 	struct lane_page *p = NULL;
@@ -161,6 +179,8 @@ void page_deliver(struct reader *r, struct lane *l, struct batch *b, struct core
 
 		p = lane_add_page(l, b);
 		drop_bad(r, l, p);
+		if (p && l->stream->on_error == ON_ERROR_DEAD_LETTER)
+			ratio_records(&l->stream->ratio, wanted(l, p));
 		if (!p || p->count < all)
 			cut(r, l, b, p ? p->count : 0, e);
 	}

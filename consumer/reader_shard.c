@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "consumer/loss.h"
 #include "consumer/reader_internal.h"
+#include "consumer/skip.h"
 
 /* A body over this is asked for again with fewer records (design, "Credits"). */
 #define BODY_MAX   ((size_t)16 << 20)
@@ -210,6 +211,7 @@ static bool decode(struct fetch *f, struct batch *b, bool *fewer, struct error *
 {
 	struct lane *l = f->lane;
 	struct core_event end = { 0 };
+	char number[SEQUENCE_TEXT_SIZE];
 	struct decode_options o = { .encodings = l->stream->encodings,
 				    .encoding_count = l->stream->encoding_count,
 				    .now_ms = clock_aws_ms(f->reader->settings.clock),
@@ -219,16 +221,26 @@ static bool decode(struct fetch *f, struct batch *b, bool *fewer, struct error *
 				    .output_count = l->stream->sink_count };
 
 	if (decode_page(b, &o, err)) {
-		if (b->count == 0 || page_end(l, b, b->count, &end))
+		if (b->count == 0 || page_end(l, b, b->count, &end)) {
+			skip_records(l, b);
 			return true;
-		l->limit = LIMIT_FULL;
+		}
+		if (o.lenient && b->count == 1 && skip_page(l, b))
+			return true;
+		l->limit = o.lenient && l->limit > 1 && skip_waits(l) ? 1 : LIMIT_FULL;
 		error_set(err, ERROR_RETRY, "none of its records has a sequence number");
 	} else if (o.lenient && l->limit > 1) {
 		l->limit /= 2;
 		*fewer = true;
+	} else if (o.lenient && skip_page(l, b)) {
+		return true;
 	}
 	l->bad_pages++;
 	err->kind = ERROR_RETRY;
+	/* Its only record is the one at fault. */
+	if (o.lenient && l->limit == 1 && *skip_number(b, number))
+		return error_wrap(err, "shard %s: the page of record %s cannot be used", l->shard,
+				  number);
 	return error_wrap(err, "shard %s: the page cannot be used", l->shard);
 }
 
@@ -249,7 +261,7 @@ static void page_read(struct fetch *f, struct batch *page)
 	r->fetching--;
 	lane_well(r, l);
 	forget_iterator(l);
-	if (!b->closed)
+	if (!b->closed && b->next_iterator.n > 0)
 		l->iterator = memory_text_n(b->next_iterator.p, b->next_iterator.n);
 	l->read_at_ms = clock_aws_ms(r->settings.clock);
 	l->gap_accepted = l->from_horizon = l->unlisted = l->stream_gone = false;

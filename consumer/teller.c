@@ -22,6 +22,14 @@ struct teller_event {
 	struct buf json;
 };
 
+struct teller_letters {
+	struct source source;
+	char *stream, *arn, *table, *chain;
+	char region[64], account[16];
+	int64_t batch;
+	struct sink_letter *letters; /* texts and JSON are each letter's own */
+};
+
 struct teller {
 	struct session_settings session;
 	const char *id;
@@ -95,6 +103,24 @@ static void event_free(struct teller_event *t)
 	free(t);
 }
 
+static void letters_free(struct teller_letters *l, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct sink_letter *s = &l->letters[i];
+
+		free((void *)(uintptr_t)s->shard);
+		free((void *)(uintptr_t)s->sequence);
+		free((void *)(uintptr_t)s->reason);
+		free((void *)(uintptr_t)s->json.p);
+	}
+	free(l->letters);
+	free(l->stream);
+	free(l->arn);
+	free(l->table);
+	free(l->chain);
+	free(l);
+}
+
 struct teller_job *teller_job_new(const struct config_sink *sink, uint32_t slot)
 {
 	struct teller_job *job = memory_new(sizeof(*job));
@@ -106,9 +132,11 @@ struct teller_job *teller_job_new(const struct config_sink *sink, uint32_t slot)
 
 void teller_job_free(struct teller_job *job)
 {
-	for (size_t i = 0; i < job->count; i++)
+	for (size_t i = 0; job->events && i < job->count; i++)
 		event_free(job->events[i]);
 	free(job->events);
+	if (job->letters)
+		letters_free(job->letters, job->count);
 	free(job->ids);
 	free(job);
 }
@@ -119,6 +147,48 @@ void teller_job_add(struct teller_job *job, const struct store_control *event)
 	job->ids[job->count] = event->id;
 	job->events = memory_room(job->events, job->count, sizeof(struct teller_event *));
 	job->events[job->count++] = event_new(event);
+}
+
+struct teller_job *teller_letters_new(const struct config_sink *sink,
+				      const struct store_outgoing *first)
+{
+	struct teller_job *job = memory_new(sizeof(*job));
+	struct teller_letters *l = job->letters = memory_new(sizeof(*l));
+	struct str table = config_table_name(*first->arn ? first->arn : first->stream);
+
+	job->sink = sink;
+	l->stream = memory_text(first->stream);
+	l->arn = memory_text(first->arn);
+	l->table = memory_text_n(table.p, table.n);
+	l->chain = memory_text(first->chain);
+	l->batch = first->batch;
+	resolve_arn_parts(first->arn, l->region, l->account);
+	l->source = (struct source){ .stream = l->stream,
+				     .table = l->table,
+				     .arn = l->arn,
+				     .account = l->account,
+				     .region = l->region };
+	return job;
+}
+
+void teller_letters_add(struct teller_job *job, const struct store_outgoing *letter)
+{
+	struct teller_letters *l = job->letters;
+
+	job->ids = memory_room(job->ids, job->count, sizeof(*job->ids));
+	job->ids[job->count] = letter->id;
+	l->letters = memory_room(l->letters, job->count, sizeof(*l->letters));
+	l->letters[job->count++] = (struct sink_letter){
+		.shard = memory_text(letter->shard),
+		.sequence = memory_text(letter->sequence),
+		.reason = memory_text(letter->reason),
+		.json = { memory_text_n(letter->json.p, letter->json.n), letter->json.n },
+	};
+}
+
+const char *teller_letters_stream(const struct teller_job *job)
+{
+	return job->letters->stream;
 }
 
 /* --- the thread --- */
@@ -137,6 +207,22 @@ static void tell(struct teller *t, struct teller_job *job)
 	free(events);
 }
 
+static void deliver(struct teller *t, struct teller_job *job)
+{
+	const struct sink_ops *ops = sink_ops_find(job->sink->type->type);
+	struct sink_host host = session_sink_host(&t->session, job->sink);
+	const struct teller_letters *l = job->letters;
+	const struct sink_letters batch = { .chain = l->chain,
+					    .batch = l->batch,
+					    .source = &l->source,
+					    .letters = l->letters,
+					    .count = job->count };
+
+	host.session = t->id;
+	(void)ops->letters(job->sink->settings, &host, &batch, &t->stop, &job->told, &job->refused,
+			   &job->error);
+}
+
 static void *teller_main(void *arg)
 {
 	struct teller *t = arg;
@@ -149,8 +235,11 @@ static void *teller_main(void *arg)
 			queue_wait(t->jobs, -1);
 			continue;
 		}
+		job->refused = job->count;
 		if (atomic_load(&t->stop))
 			error_set(&job->error, ERROR_CANCELLED, "the session ends");
+		else if (job->letters)
+			deliver(t, job);
 		else
 			tell(t, job);
 		t->told(t->arg, job);
@@ -167,7 +256,7 @@ struct teller *teller_start(const struct session_settings *session, const char *
 	t->id = id;
 	t->told = told;
 	t->arg = arg;
-	t->jobs = queue_new(sizeof(struct teller_job *), CONFIG_SINKS_MAX);
+	t->jobs = queue_new(sizeof(struct teller_job *), TELLER_JOBS_MAX);
 	failed = pthread_create(&t->thread, NULL, teller_main, t);
 	assert(!failed);
 	pthread_setname_np(t->thread, "teller");

@@ -91,6 +91,7 @@ void worker_note_free(struct worker_note *n)
 		worker_task_free(n->task);
 		break;
 	case NOTE_TOLD:
+	case NOTE_LETTERS_TOLD:
 		teller_job_free(n->told);
 		break;
 	case NOTE_PARTITIONS:
@@ -307,6 +308,7 @@ static void serve(struct worker *w)
 	health_set(w->settings.health, "session", NULL);
 	worker_follow(w);
 	worker_control_start(w);
+	worker_letters_start(w);
 	worker_load(w);
 	worker_exports_start(w);
 	worker_watch(w);
@@ -349,6 +351,7 @@ static void end(struct worker *w)
 	if (w->end == WORKER_STALLED)
 		worker_watch_end(w);
 	worker_control_stop(w);
+	worker_letters_stop(w);
 	worker_share_end(w);
 	if (w->saver)
 		saver_stop(w->saver);

@@ -185,7 +185,7 @@ static bool act(struct worker *w, const struct core_action *a)
 		drained(w);
 		break;
 	case CORE_IDLE:
-		if (!worker_follow_idle(w) || !worker_control_idle(w))
+		if (!worker_follow_idle(w) || !worker_control_idle(w) || !worker_letters_idle(w))
 			break;
 		w->end = WORKER_IDLE;
 		return true;
@@ -289,6 +289,9 @@ static void on_note(struct worker *w, const struct worker_note *n)
 		break;
 	case NOTE_TOLD:
 		worker_told(w, n->told);
+		break;
+	case NOTE_LETTERS_TOLD:
+		worker_letters_told(w, n->told);
 		break;
 	case NOTE_PARTITIONS:
 		worker_partitions_seen(w, n->sink, n->partitions);

@@ -41,7 +41,7 @@ static void table_health(struct worker *w, const struct worker_table *t, const c
 void worker_expect(struct worker *w)
 {
 	uint32_t n = w->opening + (w->has_patterns && !w->listed) + worker_loads_expected(w) +
-		     w->control.unsettled;
+		     w->control.unsettled + w->letters.unsettled;
 
 	for (const struct worker_table *t = w->tables; t; t = t->next)
 		n += !t->answered || t->beginning || t->unsettled;

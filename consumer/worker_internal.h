@@ -27,7 +27,8 @@
  * shared with other workers), worker_hold.c (streams that nobody reads for a while),
  * worker_joining.c (streams that are joined to exports), worker_core.c (events and actions),
  * worker_gaps.c and worker_severed.c (records that were lost), worker_loads.c and worker_files.c
- * (exports that are loaded), worker_control.c (control events, partitions), worker_watch.c (metrics
+ * (exports that are loaded), worker_control.c (control events, partitions), worker_letters.c (dead
+ * letters that go into a sink), worker_watch.c (metrics
  * and health), worker_exports.h (exports at AWS). */
 
 /* What is known of how a stream ends: everything of it is done in the store, AWS says that nothing
@@ -208,6 +209,7 @@ enum worker_note_type {
 	NOTE_PREPARED,
 	NOTE_FINISHED,
 	NOTE_TOLD,
+	NOTE_LETTERS_TOLD,
 	NOTE_PARTITIONS,
 	NOTE_LOST,
 };
@@ -262,6 +264,19 @@ struct worker_control {
 	struct log_limit log;
 };
 
+/* Dead letters on their way from the store into dead_letter.sink. */
+struct worker_letters {
+	struct teller *teller; /* NULL: none are sent (any more) */
+	struct loop_timer *timer;
+	bool claiming, again; /* the store is asked; again: once more then */
+	unsigned sending;     /* jobs at the teller, and on their way back to the store */
+	/* For --until-idle: it waits for what the store says; and that was: nothing. */
+	bool unsettled, settled;
+	unsigned failures; /* in a row */
+	int64_t at_ms;     /* not earlier */
+	struct log_limit log;
+};
+
 struct worker {
 	struct worker_settings settings;
 	struct session_settings session_settings;
@@ -307,6 +322,7 @@ struct worker {
 	struct steward_release *letting_go; /* of the step under way */
 	uint64_t let_go;                    /* lanes that were, so far */
 	struct worker_control control;
+	struct worker_letters letters;
 	struct queue *events, *notes;
 	bool fetches; /* of the step under way: readers have to be woken for them */
 	struct loop_timer *wake, *tick, *deadline;
@@ -499,6 +515,14 @@ bool worker_control_idle(struct worker *w);
 void worker_told(struct worker *w, struct teller_job *job);
 void worker_partitions_seen(struct worker *w, uint32_t sink, const struct worker_partitions *p);
 void worker_partitions_free(struct worker_partitions *p);
+
+/* worker_letters.c */
+void worker_letters_start(struct worker *w);
+/* Nothing more is sent. */
+void worker_letters_stop(struct worker *w);
+/* Are all in their sink? Else it is seen to, and the core asks again. */
+bool worker_letters_idle(struct worker *w);
+void worker_letters_told(struct worker *w, struct teller_job *job);
 
 /* worker_share.c */
 /* Takes what there is to take: all of it at once, or as the steward shares it out. False with

@@ -120,6 +120,10 @@ static const struct transform *transform_of(const struct lane_stream *l,
 void worker_attach_sinks(struct worker *w, struct lane_stream *l, const struct worker_uses *uses,
 			 struct worker_attached *out)
 {
+	ratio_init(&l->ratio, w->settings.config->dead_letter.max_ratio);
+	l->letters_over =
+		metrics_cell(w->settings.metrics, METRIC_LETTERS_OVER, l->source.stream, NULL);
+	metric_set(l->letters_over, 0);
 	l->filter = out->filter = uses->filter ? make_filter(uses->filter) : NULL;
 	l->sink_count = (uint32_t)uses->sink_count;
 	for (uint32_t slot = 0; slot < l->sink_count; slot++) {
@@ -209,6 +213,22 @@ static bool find_row(struct opening *o, struct store *store, struct error *err)
 	       store_stream(store, s->config->name, s->resolved.arn, s->start_ms, &s->stored, err);
 }
 
+static void saw_skip(void *arg, const struct store_skip *skip)
+{
+	struct lane_stream *l = arg;
+	struct store_skip *skips =
+		memory_room((void *)(uintptr_t)l->skips, l->skip_count, sizeof(*skips));
+
+	skips[l->skip_count++] = *skip;
+	l->skips = skips;
+}
+
+static bool find_skips(struct worker_stream *s, struct store *store, struct error *err)
+{
+	s->lanes.skip_count = 0;
+	return store_skips(store, s->stored.id, saw_skip, &s->lanes, err);
+}
+
 /* On the saver's thread, which alone has the stream meanwhile. */
 static bool find(struct saver_task *task, struct store *store, struct error *err)
 {
@@ -219,7 +239,7 @@ static bool find(struct saver_task *task, struct store *store, struct error *err
 		store_join(store, o->session, s->stored.id, s->stored.epoch, s->attached.sink_ids,
 			   s->lanes.sink_count, err) &&
 		store_shards(store, s->stored.id, 0, worker_know_shard, s, err) &&
-		take_all(o, store, err)) ||
+		find_skips(s, store, err) && take_all(o, store, err)) ||
 	       error_wrap(err, "stream %s", s->config->name);
 }
 
@@ -374,6 +394,7 @@ void worker_free_stream(struct worker_stream *s)
 {
 	lineage_release(&s->lineage);
 	worker_detach_sinks(&s->attached);
+	free((void *)(uintptr_t)s->lanes.skips);
 	taken_free(s->claimed);
 	free(s->core_lanes);
 	free(s->listing);

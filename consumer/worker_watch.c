@@ -182,6 +182,16 @@ static void watch_bill(struct worker *w, struct worker_stream *s)
 	metric_set(s->cost_month, bill_cost_milli(units, w->settings.config->aws.read_price));
 }
 
+/* With one sink there is nobody to be held. */
+static void watch_sinks(struct worker *w, const struct worker_stream *s,
+			const struct core_view *view)
+{
+	for (uint32_t slot = 0; s->lanes.sink_count > 1 && slot < s->lanes.sink_count; slot++)
+		metric_set(metrics_cell(w->settings.metrics, METRIC_SINK_HOLDS, s->config->name,
+					s->lanes.sinks[slot].name),
+			   view->waited_for[slot]);
+}
+
 static void watch_pace(struct worker_stream *s, const struct core_view *view)
 {
 	metric_set(s->behind, view->behind);
@@ -211,6 +221,7 @@ static void watch_stream(struct worker *w, struct worker_stream *s, struct core_
 	metric_set(s->time_to_loss, left_ms);
 	for (int state = 0; state < LANE_STATES; state++)
 		metric_set(s->shards[state], view->shards[state]);
+	watch_sinks(w, s, view);
 	watch_pace(s, view);
 	watch_bill(w, s);
 	watch_loss(w, s, left_ms);

@@ -313,6 +313,7 @@ static bool add_record(struct page *page, const struct record *r)
 	e->key = (struct str){ key, key_n };
 	e->raw = r->raw;
 	e->bad = NULL;
+	e->skipped = false;
 	e->unwanted = 0;
 	if (page->filtered) {
 		e->unwanted = unwanted_by(page, r);

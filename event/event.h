@@ -40,6 +40,7 @@ struct event {
 	struct str key;    /* canonical key (contract, "Events"); n 0: nobody wants it */
 	struct str raw;    /* the record as it came, in the page's body */
 	const char *bad;   /* NULL, or why it could not be decoded: goes to the dead letters */
+	bool skipped;      /* bad, as a person says so */
 	uint32_t unwanted; /* bits: outputs whose filters it does not pass (decode.h) */
 };
 

@@ -7,10 +7,10 @@
 #include "ops/arguments.h"
 
 const struct command *const commands[] = {
-	&command_run,    &command_check,      &command_tail,    &command_status,
-	&command_pause,  &command_resume,     &command_replay,  &command_checkpoint,
-	&command_export, &command_deadletter, &command_config,  &command_health,
-	&command_advise, &command_completion, &command_version,
+	&command_run,    &command_check,  &command_tail,       &command_status,
+	&command_pause,  &command_resume, &command_replay,     &command_checkpoint,
+	&command_skip,   &command_export, &command_deadletter, &command_config,
+	&command_health, &command_advise, &command_completion, &command_version,
 };
 const size_t command_count = sizeof(commands) / sizeof(*commands);
 

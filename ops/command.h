@@ -20,8 +20,9 @@ struct command {
 };
 
 extern const struct command command_run, command_check, command_tail, command_status, command_pause,
-	command_resume, command_replay, command_checkpoint, command_export, command_deadletter,
-	command_config, command_health, command_advise, command_completion, command_version;
+	command_resume, command_replay, command_checkpoint, command_skip, command_export,
+	command_deadletter, command_config, command_health, command_advise, command_completion,
+	command_version;
 
 /* All of them, in the order of --help. */
 extern const struct command *const commands[];

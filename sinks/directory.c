@@ -365,6 +365,13 @@ static bool directory_control(const void *settings, const struct sink_host *host
 	return object_control(&place_directory, settings, host, events, count, stop, told, err);
 }
 
+static bool directory_letters(const void *settings, const struct sink_host *host,
+			      const struct sink_letters *batch, const _Atomic bool *stop,
+			      size_t *sent, size_t *refused, struct error *err)
+{
+	return object_letters(&place_directory, settings, host, batch, stop, sent, refused, err);
+}
+
 static bool sweep_entry(const FTSENT *entry, const char *session, struct error *err)
 {
 	if (entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR) {
@@ -457,7 +464,7 @@ static bool directory_validate(const void *settings, struct error *err)
 
 const struct sink_ops sink_directory = {
 	.config = { "directory", directory_options, sizeof(struct object_settings),
-		    directory_validate },
+		    directory_validate, object_letters_validate },
 	.commit = object_commit,
 	.encoding = object_encoding,
 	.open = directory_open,
@@ -468,6 +475,7 @@ const struct sink_ops sink_directory = {
 	.sweep = directory_sweep,
 	.tells = object_tells,
 	.control = directory_control,
+	.letters = directory_letters,
 	.purge = object_purge,
 	.check = directory_check,
 	.trouble = object_trouble,

@@ -38,6 +38,7 @@ struct kafka_settings {
 };
 
 extern const struct option kafka_options[];
+#define KAFKA_TOPIC_DEFAULT "dynamodb.${table}"
 /* Templates and properties, the latter by librdkafka itself. ERROR_INVALID naming the key. */
 bool kafka_validate(const void *settings, struct error *err);
 
@@ -223,6 +224,12 @@ bool kafka_control(const void *settings, const struct sink_host *host,
 		   const struct sink_control *events, size_t count, const _Atomic bool *stop,
 		   size_t *told, struct error *err);
 
+/* Dead letters (kafka_letters.c). */
+bool kafka_letters_validate(const void *settings, struct error *err);
+bool kafka_letters(const void *settings, const struct sink_host *host,
+		   const struct sink_letters *batch, const _Atomic bool *stop, size_t *sent,
+		   size_t *refused, struct error *err);
+
 /* Transactions (kafka_transactions.c). Opens the channel and starts the thread; false: err. */
 bool kafka_transactions_open(struct sink *s, struct error *err);
 /* Answers what it holds as failed, then frees; not the channel. */
@@ -240,6 +247,10 @@ bool kafka_bury(const void *settings, const struct sink_host *host, struct str b
 		bool *committed, struct error *err);
 bool kafka_sweep(const void *settings, const struct sink_host *host, const char *session,
 		 struct error *err);
+/* How far the commits got that are counted in the group `id`, at the first partition of `topic`;
+ * negative: nothing was ever committed. */
+bool kafka_counted(const struct kafka_settings *s, const char *id, const char *topic,
+		   int64_t *offset, struct error *err);
 /* What kafka_bury reads: transaction `number`, whose commit is counted in the group `id`, at the
  * first partition of `topic`. */
 void kafka_blob(const char *id, const char *topic, uint64_t number, struct buf *out);

@@ -106,11 +106,10 @@ static bool fence(const struct kafka_settings *s, const struct sink_host *host, 
 	return !error;
 }
 
-/* *offset: negative where nothing was ever committed. */
-static bool read_count(const struct kafka_settings *s, const struct pending *p, int64_t *offset,
-		       struct error *err)
+bool kafka_counted(const struct kafka_settings *s, const char *id, const char *topic,
+		   int64_t *offset, struct error *err)
 {
-	rd_kafka_conf_t *conf = kafka_conf_group(s, p->id, err);
+	rd_kafka_conf_t *conf = kafka_conf_group(s, id, err);
 	rd_kafka_topic_partition_list_t *list;
 	rd_kafka_resp_err_t code;
 	rd_kafka_t *rk;
@@ -119,7 +118,7 @@ static bool read_count(const struct kafka_settings *s, const struct pending *p, 
 	if (!rk)
 		return false;
 	list = rd_kafka_topic_partition_list_new(1);
-	rd_kafka_topic_partition_list_add(list, p->topic, 0);
+	rd_kafka_topic_partition_list_add(list, topic, 0);
 	code = rd_kafka_committed(rk, list, WAIT_MS);
 	if (!code)
 		code = list->elems[0].err;
@@ -128,8 +127,8 @@ static bool read_count(const struct kafka_settings *s, const struct pending *p, 
 	rd_kafka_destroy(rk);
 	if (!code)
 		return true;
-	kafka_error(err, code, p->topic);
-	return error_wrap(err, "group %s", p->id);
+	kafka_error(err, code, topic);
+	return error_wrap(err, "group %s", id);
 }
 
 bool kafka_bury(const void *settings, const struct sink_host *host, struct str blob,
@@ -139,7 +138,7 @@ bool kafka_bury(const void *settings, const struct sink_host *host, struct str b
 	struct pending p = { 0 };
 	int64_t offset = -1;
 	bool ok = pending_decode(&p, blob, err) && fence(s, host, p.id, err) &&
-		  read_count(s, &p, &offset, err);
+		  kafka_counted(s, p.id, p.topic, &offset, err);
 
 	*committed = ok && offset >= p.number;
 	if (ok)

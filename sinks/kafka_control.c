@@ -1,90 +1,10 @@
 #include <inttypes.h>
-#include <stdlib.h>
 
-#include "base/memory.h"
-#include "sinks/kafka.h"
+#include "sinks/kafka_post.h"
 
-/* Control events go one after the other over a producer of their own, the next one once the last
- * one was reported: so their order holds, whatever fails. They are few. */
+/* Control events are few, and go one after the other. */
 
-#define ASK_MS  5000
-#define POLL_MS 100
-
-struct telling {
-	const struct kafka_settings *settings;
-	const struct sink_host *host;
-	const _Atomic bool *stop;
-	rd_kafka_t *rk;
-	bool reported;
-	rd_kafka_resp_err_t code; /* of the report */
-	char broker[256];         /* the brokers' last error */
-};
-
-static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
-{
-	struct telling *t = opaque;
-
-	(void)rk;
-	t->reported = true;
-	t->code = m->err;
-}
-
-static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
-{
-	struct telling *t = opaque;
-
-	(void)rk;
-	if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
-		snprintf(t->broker, sizeof(t->broker), "%s%s", reason,
-			 kafka_error_advice((rd_kafka_resp_err_t)code));
-}
-
-/* What it logs comes back as errors. */
-static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
-{
-	(void)rk;
-	(void)level;
-	log_debug("librdkafka", log_text("facility", facility), log_text("text", text));
-}
-
-/* Kind and text, and what the brokers said last. Always false. */
-static bool failed(const struct telling *t, rd_kafka_resp_err_t code, const char *topic,
-		   struct error *err)
-{
-	kafka_error(err, code, topic);
-	if (t->broker[0] && kafka_error_kind(code) == ERROR_RETRY) {
-		size_t n = strlen(err->message);
-
-		snprintf(err->message + n, sizeof(err->message) - n, ": %s", t->broker);
-	}
-	return false;
-}
-
-static bool stopped(const struct telling *t, struct error *err)
-{
-	return atomic_load(t->stop) && !error_set(err, ERROR_CANCELLED, "stopped");
-}
-
-static bool open_producer(struct telling *t, struct error *err)
-{
-	rd_kafka_conf_t *conf = kafka_conf(t->settings, t->host, KAFKA_FOR_CONTROL, err);
-	char why[256];
-
-	if (!conf)
-		return false;
-	rd_kafka_conf_set_opaque(conf, t);
-	rd_kafka_conf_set_dr_msg_cb(conf, on_report);
-	rd_kafka_conf_set_error_cb(conf, on_error);
-	rd_kafka_conf_set_log_cb(conf, on_log);
-	t->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why));
-	if (!t->rk) {
-		rd_kafka_conf_destroy(conf);
-		return error_set(err, ERROR_INVALID, "librdkafka does not take the settings: %s",
-				 why);
-	}
-	rd_kafka_set_log_queue(t->rk, NULL);
-	return true;
-}
+#define ASK_MS 5000
 
 /* --- how far the data reaches --- */
 
@@ -98,11 +18,11 @@ static const struct rd_kafka_metadata_topic *topic_there(const struct rd_kafka_m
 	return NULL;
 }
 
-static bool add_topic(struct telling *t, const struct rd_kafka_metadata_topic *topic,
+static bool add_topic(struct kafka_post *t, const struct rd_kafka_metadata_topic *topic,
 		      struct buf *out, struct error *err)
 {
 	if (topic->err)
-		return failed(t, topic->err, topic->topic, err);
+		return kafka_post_failed(t, topic->err, topic->topic, err);
 	buf_printf(out, "%s\"%s\":{", out->size > 1 ? "," : "", topic->topic);
 	for (int i = 0; i < topic->partition_cnt; i++) {
 		int64_t low, high;
@@ -110,8 +30,8 @@ static bool add_topic(struct telling *t, const struct rd_kafka_metadata_topic *t
 			t->rk, topic->topic, topic->partitions[i].id, &low, &high, ASK_MS);
 
 		if (code)
-			return failed(t, code, topic->topic, err);
-		if (stopped(t, err))
+			return kafka_post_failed(t, code, topic->topic, err);
+		if (kafka_post_stopped(t, err))
 			return false;
 		buf_printf(out, "%s\"%" PRId32 "\":%" PRId64, i ? "," : "", topic->partitions[i].id,
 			   high);
@@ -122,8 +42,9 @@ static bool add_topic(struct telling *t, const struct rd_kafka_metadata_topic *t
 
 /* The topics that the stream's records may have gone to: as the template gives them, for each op
  * where it makes a difference. Where one is not there, nothing ever went to it. */
-static bool add_topics(struct telling *t, const struct template *topic, const struct source *source,
-		       const struct rd_kafka_metadata *m, struct buf *out, struct error *err)
+static bool add_topics(struct kafka_post *t, const struct template *topic,
+		       const struct source *source, const struct rd_kafka_metadata *m,
+		       struct buf *out, struct error *err)
 {
 	enum event_op last = template_needs(topic) & TEMPLATE_NEEDS_OP ? EVENT_READ : EVENT_CREATE;
 	bool ok = true;
@@ -143,7 +64,7 @@ static bool add_topics(struct telling *t, const struct template *topic, const st
 	return ok;
 }
 
-static bool end_offsets(struct telling *t, const struct source *source, struct buf *out,
+static bool end_offsets(struct kafka_post *t, const struct source *source, struct buf *out,
 			struct error *err)
 {
 	AUTO(template)
@@ -158,7 +79,7 @@ static bool end_offsets(struct telling *t, const struct source *source, struct b
 	code = rd_kafka_metadata(t->rk, 1, NULL, &m, ASK_MS);
 	if (code) {
 		rd_kafka_poll(t->rk, 0); /* what the brokers have to say */
-		return failed(t, code, NULL, err);
+		return kafka_post_failed(t, code, NULL, err);
 	}
 	ok = add_topics(t, topic, source, m, out, err);
 	rd_kafka_metadata_destroy(m);
@@ -167,28 +88,7 @@ static bool end_offsets(struct telling *t, const struct source *source, struct b
 
 /* --- telling --- */
 
-static bool send_event(struct telling *t, const struct sink_control *c, struct str body,
-		       struct error *err)
-{
-	const char *topic = t->settings->control_topic, *key = c->source->stream;
-	rd_kafka_resp_err_t code;
-
-	t->reported = false;
-	code = rd_kafka_producev(t->rk, RD_KAFKA_V_TOPIC(topic),
-				 RD_KAFKA_V_KEY((void *)(uintptr_t)key, strlen(key)),
-				 RD_KAFKA_V_VALUE((void *)(uintptr_t)body.p, body.n),
-				 RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
-	if (code)
-		return failed(t, code, topic, err);
-	while (!t->reported) {
-		rd_kafka_poll(t->rk, POLL_MS);
-		if (!t->reported && stopped(t, err))
-			return false;
-	}
-	return !t->code || failed(t, t->code, topic, err);
-}
-
-static bool tell(struct telling *t, const struct sink_control *c, struct error *err)
+static bool tell(struct kafka_post *t, const struct sink_control *c, struct error *err)
 {
 	struct buf body, offsets;
 	bool ok = true;
@@ -200,7 +100,8 @@ static bool tell(struct telling *t, const struct sink_control *c, struct error *
 		if (ok)
 			sink_control_with(c, "offsets", buf_str(&offsets), &body);
 	}
-	ok = ok && send_event(t, c, c->end ? buf_str(&body) : c->json, err);
+	ok = ok && kafka_post_send(t, t->settings->control_topic, str_of(c->source->stream), NULL,
+				   c->end ? buf_str(&body) : c->json, err);
 	buf_release(&body);
 	buf_release(&offsets);
 	return ok;
@@ -217,18 +118,14 @@ bool kafka_control(const void *settings, const struct sink_host *host,
 		   const struct sink_control *events, size_t count, const _Atomic bool *stop,
 		   size_t *told, struct error *err)
 {
-	struct telling t = { .settings = settings, .host = host, .stop = stop };
-	bool ok = open_producer(&t, err);
+	struct kafka_post t = { .settings = settings, .host = host, .stop = stop };
+	bool ok = kafka_post_open(&t, kafka_conf(settings, host, KAFKA_FOR_CONTROL, err), err);
 
 	*told = 0;
 	for (size_t i = 0; ok && i < count; i++) {
 		ok = tell(&t, &events[i], err);
 		*told += ok;
 	}
-	if (t.rk) {
-		rd_kafka_purge(t.rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
-					     RD_KAFKA_PURGE_F_NON_BLOCKING);
-		rd_kafka_destroy(t.rk);
-	}
+	kafka_post_close(&t);
 	return ok || error_wrap(err, "sink %s", host->name);
 }

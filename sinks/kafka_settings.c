@@ -18,7 +18,7 @@ static const char *const deliveries[] = { "at_least_once", "exactly_once", NULL 
 const struct option kafka_options[] = {
 	ROW("brokers", OPTION_TEXT, brokers, .flags = OPTION_REQUIRED,
 	    .help = "Brokers to begin with: host:port, separated by commas."),
-	ROW("topic", OPTION_TEXT, topic, .def = "dynamodb.${table}", .flags = OPTION_TEMPLATE,
+	ROW("topic", OPTION_TEXT, topic, .def = KAFKA_TOPIC_DEFAULT, .flags = OPTION_TEMPLATE,
 	    .help = "Topic; ${table}, ${stream}, ${region}, ${account} and ${op} are the event's."),
 	ROW("control_topic", OPTION_TEXT, control_topic,
 	    .help = "Topic of the control events, a gap or the end of a repair, say: not the "

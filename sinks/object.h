@@ -108,6 +108,12 @@ bool object_tells(const void *settings);
 bool object_control(const struct place_ops *place, const void *settings,
 		    const struct sink_host *host, const struct sink_control *events, size_t count,
 		    const _Atomic bool *stop, size_t *told, struct error *err);
+/* Whether dead letters can have this path. */
+bool object_letters_validate(const void *settings, struct error *err);
+/* Dead letters: a file a batch, in the folders of `path` (object_control.c). */
+bool object_letters(const struct place_ops *place, const void *settings,
+		    const struct sink_host *host, const struct sink_letters *batch,
+		    const _Atomic bool *stop, size_t *sent, size_t *refused, struct error *err);
 /* Of a file's name: "20261121T023000Z". Returns out. */
 #define OBJECT_TIME_SIZE 24
 char *object_time_text(int64_t epoch_ms, char out[OBJECT_TIME_SIZE]);

@@ -372,6 +372,13 @@ static bool s3_control(const void *settings, const struct sink_host *host,
 	return object_control(&place_s3, settings, host, events, count, stop, told, err);
 }
 
+static bool s3_letters(const void *settings, const struct sink_host *host,
+		       const struct sink_letters *batch, const _Atomic bool *stop, size_t *sent,
+		       size_t *refused, struct error *err)
+{
+	return object_letters(&place_s3, settings, host, batch, stop, sent, refused, err);
+}
+
 /* A conversation without a sink: its own loop, one step after the other. */
 struct visit {
 	struct loop *loop;
@@ -547,7 +554,8 @@ static bool s3_validate(const void *settings, struct error *err)
 }
 
 const struct sink_ops sink_s3 = {
-	.config = { "s3", s3_options, sizeof(struct s3_settings), s3_validate },
+	.config = { "s3", s3_options, sizeof(struct s3_settings), s3_validate,
+		    object_letters_validate },
 	.commit = object_commit,
 	.encoding = object_encoding,
 	.open = s3_open,
@@ -558,6 +566,7 @@ const struct sink_ops sink_s3 = {
 	.sweep = s3_sweep,
 	.tells = object_tells,
 	.control = s3_control,
+	.letters = s3_letters,
 	.purge = object_purge,
 	.check = s3_check,
 	.trouble = object_trouble,

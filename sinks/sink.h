@@ -105,6 +105,20 @@ struct sink_control {
 void sink_control_with(const struct sink_control *c, const char *member, struct str value,
 		       struct buf *out);
 
+/* Dead letters of one stream, on their way from the store into a sink (docs/delivery.md). */
+struct sink_letter {
+	const char *shard, *sequence, *reason;
+	struct str json; /* the whole letter, an object */
+};
+struct sink_letters {
+	/* With the stream's name it is unique, and the same for all batches of that stream. */
+	const char *chain;
+	int64_t batch; /* grows within the chain; about when the batch was made, epoch ms */
+	const struct source *source;
+	const struct sink_letter *letters;
+	size_t count;
+};
+
 /* A kind of sink: one exported constant. */
 struct sink_ops {
 	struct config_sink_type config;
@@ -136,6 +150,14 @@ struct sink_ops {
 	bool (*control)(const void *settings, const struct sink_host *host,
 			const struct sink_control *events, size_t count, const _Atomic bool *stop,
 			size_t *told, struct error *err);
+	/* Delivers them in their order, as surely as the sink delivers records: where these come
+	 * exactly once, so do letters. Blocking, for about as long as a message may take;
+	 * repeatable by anyone, with what the batch had and is not known as sent or refused. *sent:
+	 * so many are there for good, also where it failed. *refused: this one can never get in;
+	 * `count`: none is known. `stop` ends it: CANCELLED. */
+	bool (*letters)(const void *settings, const struct sink_host *host,
+			const struct sink_letters *batch, const _Atomic bool *stop, size_t *sent,
+			size_t *refused, struct error *err);
 	/* The lease ended: drop what is unsent and answer it as failed. */
 	void (*purge)(struct sink *s);
 	/* Is the peer there, may we write: a line for `sluice check`. Blocking, at most 10 s. */

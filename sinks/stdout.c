@@ -20,6 +20,8 @@
 #define DELIVERIES_MAX 1024
 /* A line whose first half is out gets so long for the rest when the sink is told to stop. */
 #define LINE_MS 1000
+/* A look at the caller's `stop` is due so often. */
+#define LOOK_MS 100
 
 struct stdout_settings {
 	long format;  /* enum event_format */
@@ -287,6 +289,55 @@ static bool stdout_check(const void *settings, const struct sink_host *host, str
 	return true;
 }
 
+/* False: it was stopped before a byte of the line was out, or stdout is gone. */
+static bool print_letter(struct str json, const _Atomic bool *stop, struct error *err)
+{
+	struct buf line;
+	size_t done = 0;
+
+	buf_init(&line, 0);
+	buf_printf(&line, "%.*s\n", STR_ARG(json));
+	while (done < line.size) {
+		struct pollfd fd = { .fd = STDOUT_FILENO, .events = POLLOUT };
+		ssize_t wrote = 0;
+
+		if (poll(&fd, 1, LOOK_MS) > 0)
+			wrote = write(STDOUT_FILENO, line.data + done,
+				      piece(line.data + done, line.size - done));
+		if (wrote < 0 && errno != EINTR && errno != EAGAIN) {
+			error_set(err, ERROR_INVALID, "%s", failure_text(errno));
+			break;
+		}
+		done += wrote > 0 ? (size_t)wrote : 0;
+		if (done < line.size && atomic_load(stop)) {
+			error_set(err, ERROR_CANCELLED, "stopped");
+			break;
+		}
+	}
+	buf_release(&line);
+	return err->kind == ERROR_NONE;
+}
+
+static bool stdout_letters(const void *settings, const struct sink_host *host,
+			   const struct sink_letters *batch, const _Atomic bool *stop, size_t *sent,
+			   size_t *refused, struct error *err)
+{
+	sigset_t pipe_signal, before;
+
+	(void)settings;
+	*refused = batch->count;
+	*err = (struct error){ 0 };
+	/* A closed pipe is an error of write, not the end of the process. */
+	sigemptyset(&pipe_signal);
+	sigaddset(&pipe_signal, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
+	for (*sent = 0; *sent < batch->count; ++*sent)
+		if (!print_letter(batch->letters[*sent].json, stop, err))
+			break;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return *sent == batch->count || error_wrap(err, "sink %s", host->name);
+}
+
 static enum sink_commit stdout_commit(const void *settings)
 {
 	(void)settings;
@@ -309,6 +360,7 @@ const struct sink_ops sink_stdout = {
 	.encoding = stdout_encoding,
 	.open = stdout_open,
 	.write = stdout_write,
+	.letters = stdout_letters,
 	.purge = stdout_purge,
 	.check = stdout_check,
 	.trouble = stdout_trouble,

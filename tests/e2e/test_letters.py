@@ -199,6 +199,32 @@ def test_full_dead_letters_hold_the_shard(orders, worker, kafka, topic, postgres
     assert kept + len(numbers(kafka, topic, delivery)) == COUNT + 4
 
 
+@BOTH
+def test_letters_go_into_a_topic(orders, worker, kafka, topic, postgres, database, delivery):
+    """Also across a worker that is killed; those that the topic cannot take stay in the store."""
+    place = f"{topic}-bad"
+    kafka.create_topic(place, partitions=1, max_message_bytes=4 << 20)
+    one = worker()
+    one.config["sinks"]["bad"] = {"type": "kafka", "brokers": kafka.brokers, "topic": place,
+                                  "delivery": delivery}
+    one.config["dead_letter"] = {"sink": "bad"}
+    one.start()
+    one.wait_metric("sluice_dead_letters_total", 1, 60, sink="events")
+    one.process.kill()
+    assert one.drain() == 0
+    letters = [(message.key(), json.loads(message.value())) for message in kafka.read(place)]
+    if delivery == "exactly_once":
+        assert len(letters) == len(LARGE)
+    distinct = {letter["sequence"]: letter for _, letter in letters}
+    assert len(distinct) == len(LARGE)
+    assert all(key.decode() == letter["shard"] for key, letter in letters)
+    got = [letter["record"]["dynamodb"]["NewImage"]["n"]["N"] for letter in distinct.values()]
+    assert got == [str(n) for n in LARGE]
+    assert postgres.execute("SELECT count(*) FROM sluice.letter WHERE json <> ''",
+                            url=database) == [(0,)]
+    assert postgres.execute("SELECT bytes FROM sluice.letter_total", url=database) == [(0,)]
+
+
 def test_a_record_that_cannot_be_read(emulator, sluice, tmp_path):
     """A broken record of the stream itself, beside good ones."""
     server = emulator("orders:records=50")

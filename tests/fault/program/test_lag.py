@@ -27,6 +27,16 @@ class Lag(world.World):
         worker = self.worker(emulator, "orders").start()
         worker.wait_for(lambda: self.lag(worker) > 3, "it grows", world.DEADLINE)
 
+    def test_which_sink_the_others_wait_for(self):
+        """A sink that takes nothing sets the pace: two pages, and no more."""
+        emulator = self.emulator("orders:records=20:keys=4:bytes=400")
+        worker = self.worker(emulator, "orders", stream={"sinks": ["files", "away"]}, sinks={
+            "away": {"type": "kafka", "brokers": "127.0.0.1:9"}}, worker={"shutdown": "2s"})
+        worker.start()
+        worker.wait_metric("sluice_sink_holds_shards", 1, world.DEADLINE, stream="orders", sink="away")
+        self.assertEqual(worker.metric("sluice_sink_holds_shards", stream="orders", sink="files"), 0)
+        worker.process.kill()
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -70,7 +70,7 @@ static void world_answer(void *arg, const struct sink_answer *a)
 }
 
 /* The n-th answer, from 0; waits for it. */
-static struct sink_answer world_wait(struct world *w, size_t n)
+static inline struct sink_answer world_wait(struct world *w, size_t n)
 {
 	struct sink_answer a;
 	struct timespec until;
@@ -134,7 +134,7 @@ static void world_topic(struct world *w, const char *name, int partitions)
 	assert_int_equal(rd_kafka_mock_topic_create(w->mock, name, partitions, 1), 0);
 }
 
-static void world_open(struct world *w)
+static inline void world_open(struct world *w)
 {
 	struct error err = { 0 };
 
@@ -170,7 +170,7 @@ static inline int64_t world_metric(struct world *w, enum metric row, const char 
 
 /* A batch of `count` creates whose records carry from, from + 1, … as sequence and payload, over
  * `keys` keys; the payload is filled up to `size`. */
-static struct delivery *delivery_new(size_t from, size_t count, size_t keys, size_t size)
+static inline struct delivery *delivery_new(size_t from, size_t count, size_t keys, size_t size)
 {
 	struct delivery *d = memory_new(sizeof(*d));
 	struct batch *b = batch_new();
@@ -200,7 +200,7 @@ static struct delivery *delivery_new(size_t from, size_t count, size_t keys, siz
 	return d;
 }
 
-static void delivery_free(struct delivery *d)
+static inline void delivery_free(struct delivery *d)
 {
 	batch_free(d->batch);
 	free(d);

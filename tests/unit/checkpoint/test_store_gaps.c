@@ -268,6 +268,22 @@ static struct unheld unheld(struct world *w)
 	return u;
 }
 
+struct claimed {
+	int lanes, positions;
+};
+
+static void on_claimed(void *arg, const struct store_lane *l)
+{
+	(void)l;
+	((struct claimed *)arg)->lanes++;
+}
+
+static void on_position(void *arg, const struct store_position *p)
+{
+	(void)p;
+	((struct claimed *)arg)->positions++;
+}
+
 static void lanes_that_nobody_has_are_told(void **state)
 {
 	struct world *w = *state;
@@ -299,6 +315,52 @@ static void lanes_that_nobody_has_are_told(void **state)
 	assert_int_equal(u.read_at_ms[0] + u.read_at_ms[1], FOUND_MS);
 }
 
+static void claim_lane(struct world *w, const int32_t *sinks, size_t count)
+{
+	struct claimed c = { 0 };
+
+	assert_ok(store_lanes_claim(w->s, SESSION_A, w->stream, sinks, count, 1, on_claimed,
+				    on_position, &c, err));
+	assert_int_equal(c.lanes, 1);
+	assert_int_equal(c.positions, (int)count);
+}
+
+static void a_sink_that_was_taken_away_holds_nobody(void **state)
+{
+	struct world *w = *state;
+	const int32_t both[2] = { w->sink, w->other };
+	struct store_move moves[2] = { move(w, 0, "", "5"), move(w, 0, "5", "9") };
+	struct store_save first = save_of(SESSION_A, 1, &moves[0], 1);
+	struct store_save second = save_of(SESSION_A, 2, &moves[1], 1);
+	struct unheld u;
+
+	for (int i = 1; i < 3; i++) {
+		struct store_move done = move(w, i, "", "1");
+		struct store_save save = save_of(SESSION_A, (uint64_t)i, &done, 1);
+
+		done.done = true;
+		assert_ok(store_save(w->s, &save, err));
+	}
+	first.number = 3;
+	second.number = 4;
+	assert_ok(store_save(w->s, &first, err));
+	assert_ok(store_join(w->s, SESSION_A, w->stream, 0, both, 2, err));
+	assert_ok(store_lanes_release(w->s, SESSION_A, &w->lanes[0].id, 1, err));
+	claim_lane(w, both, 2);
+	moves[1].sink = w->other;
+	moves[1].event_ms += 1000;
+	assert_ok(store_save(w->s, &second, err));
+	assert_ok(store_lanes_release(w->s, SESSION_A, &w->lanes[0].id, 1, err));
+	u = unheld(w);
+	assert_int_equal(u.count, 1);
+	assert_int_equal(u.event_ms[0], moves[0].event_ms);
+	assert_ok(store_leave(w->s, SESSION_A, w->stream, err));
+	assert_ok(store_join(w->s, SESSION_A, w->stream, 0, &w->other, 1, err));
+	u = unheld(w);
+	assert_int_equal(u.count, 1);
+	assert_int_equal(u.event_ms[0], moves[1].event_ms);
+}
+
 static int run(const char *name)
 {
 #define T(test) cmocka_unit_test_setup_teardown(test, world_up, world_down)
@@ -312,6 +374,7 @@ static int run(const char *name)
 		T(what_is_over_is_forgotten_after_a_month),
 		T(a_reader_sees_gaps),
 		T(lanes_that_nobody_has_are_told),
+		T(a_sink_that_was_taken_away_holds_nobody),
 	};
 
 	return cmocka_run_group_tests_name(name, tests, NULL, NULL);

@@ -59,6 +59,8 @@ static void the_least_configuration_has_all_defaults(void **state)
 	assert_int_equal(c->sink_count, 1);
 	assert_ptr_equal(c->sinks[0].type, &sink_types[2]);
 	assert_int_equal(c->dead_letter.max_bytes, 256 << 20);
+	assert_int_equal(c->dead_letter.max_ratio, 500000);
+	assert_null(c->dead_letter.sink);
 	assert_string_equal(c->http.listen, "127.0.0.1:8080");
 	assert_int_equal(c->log.level, LOG_INFO);
 	assert_int_equal(c->log.format, LOG_TEXT);

@@ -102,7 +102,19 @@ static const struct {
 	  "f:7: aws.region: expected a region such as eu-west-1, not 'eu west'" },
 	{ GOOD "dead_letter: { max_bytes: 0 }\n",
 	  "f:7: dead_letter.max_bytes: expected a size of 1MiB to 1TiB, not '0'" },
-	{ GOOD "dead_letter: { sink: lake }\n", "f:7: dead_letter.sink: no such setting" },
+	{ GOOD "dead_letter: { sink: lak }\n",
+	  "f:7: dead_letter.sink: there is no sink 'lak'; did you mean 'lake'?" },
+	{ GOOD "dead_letter: { sink: lake }\n",
+	  "f:7: dead_letter.sink: the stream of line 2 delivers to lake, too: dead letters need a "
+	  "sink of their own" },
+	{ LAKE "exports:\n  - { table: orders, bucket: abc, sinks: [lake] }\n"
+	       "dead_letter:\n  sink: lake\n",
+	  "f:6: dead_letter.sink: the exports of line 4 go to lake, too: dead letters need a sink "
+	  "of "
+	  "their own" },
+	{ GOOD "  post: { type: folder, path: changes }\n"
+	       "dead_letter: { sink: post }\n",
+	  "f:7: sinks.post.path: not for letters" },
 	{ GOOD "http: { listen: 8080 }\n",
 	  "f:7: http.listen: expected HOST:PORT such as 127.0.0.1:8080, or \"\" for none, not "
 	  "'8080'" },
@@ -282,7 +294,7 @@ static const struct {
 	{ LAKE "streams:\n  - table: orders\n    sinks:\n      - {}\n",
 	  "f:6: streams[0].sinks[0].name: is required: A sink of `sinks`." },
 	{ LAKE "streams:\n  - table: orders\n    sinks:\n      - { name: lake, start: now }\n",
-	  "f:6: streams[0].sinks[0].start: no such setting" },
+	  "f:6: streams[0].sinks[0].start: expected latest, not 'now'" },
 	{ "streams: [ { table: orders, sinks: [lake] } ]\n",
 	  "f:1: streams[0].sinks[0]: there is no sink 'lake' in sinks" },
 	/* Sinks. */

@@ -64,6 +64,12 @@ static bool folder_validate(const void *settings, struct error *err)
 	return true;
 }
 
+static bool folder_letters(const void *settings, struct error *err)
+{
+	return strcmp(((const struct folder_settings *)settings)->path, "changes") != 0 ||
+	       error_set(err, ERROR_INVALID, "path: not for letters");
+}
+
 static bool broker_validate(const void *settings, struct error *err)
 {
 	const struct option_map *map = &((const struct broker_settings *)settings)->properties;
@@ -77,9 +83,10 @@ static bool broker_validate(const void *settings, struct error *err)
 static const struct option no_options[] = { { 0 } };
 
 static const struct config_sink_type sink_types[] = {
-	{ "broker", broker_options, sizeof(struct broker_settings), broker_validate },
-	{ "folder", folder_options, sizeof(struct folder_settings), folder_validate },
-	{ "screen", no_options, 0, NULL },
+	{ "broker", broker_options, sizeof(struct broker_settings), broker_validate, NULL },
+	{ "folder", folder_options, sizeof(struct folder_settings), folder_validate,
+	  folder_letters },
+	{ "screen", no_options, 0, NULL, NULL },
 	{ 0 },
 };
 

@@ -497,6 +497,35 @@ static void the_first_position_comes_with_the_time_of_its_read(void **state)
 	core_release(&t.core);
 }
 
+static void a_view_says_which_sink_is_waited_for(void **state)
+{
+	struct pacing_limits limits = { .min_ms = 50, .max_ms = 50 };
+	struct core_lane_start start = { .parent = CORE_NONE, .store_id = 1 };
+	struct core_view view;
+	uint32_t sinks[2], lane;
+
+	(void)state;
+	begin(SINK_IMMEDIATE, 0);
+	sinks[0] = t.sink;
+	sinks[1] = core_add_sink(&t.core, SINK_IMMEDIATE);
+	start.stream = core_add_stream(&t.core, &limits, sinks, 2);
+	lane = core_add_lane(&t.core, &start, t.now_ms);
+	tick();
+	assert_true(did(CORE_FETCH, lane));
+	page(lane, 1, false);
+	core_view(&t.core, start.stream, &view);
+	assert_int_equal(view.waited_for[0] + view.waited_for[1], 0); /* each other's equal */
+	answer(lane, 0);
+	core_view(&t.core, start.stream, &view);
+	assert_int_equal(view.waited_for[0], 0);
+	assert_int_equal(view.waited_for[1], 1);
+	t.sink = sinks[1];
+	answer(lane, 0);
+	core_view(&t.core, start.stream, &view);
+	assert_int_equal(view.waited_for[0] + view.waited_for[1], 0);
+	core_release(&t.core);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -519,6 +548,7 @@ int main(void)
 		cmocka_unit_test(the_age_of_what_is_missing),
 		cmocka_unit_test(each_stream_has_an_age_of_its_own),
 		cmocka_unit_test(the_first_position_comes_with_the_time_of_its_read),
+		cmocka_unit_test(a_view_says_which_sink_is_waited_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,59 @@
+#pragma once
+#include "checkpoint/store.h"
+
+/* Dead letters on their way out of the store's table into a sink, and records that a person sends
+ * to them; in the same store and under the same rules as store.h.
+ *
+ * Letters go in batches, each of one stream and for one sink, one batch after the other. A batch
+ * has a number and keeps its letters until all are sent, whoever sends them, so that a sink can
+ * tell whether it has the batch already. What was sent is remembered for a while: the record may be
+ * read again, and is no second letter then. */
+
+#define STORE_OUTGOING_STREAMS   8                  /* whose batches are handed out at once */
+#define STORE_OUTGOING_MAX       100                /* letters of a batch */
+#define STORE_OUTGOING_BYTES_MAX ((int64_t)4 << 20) /* the same; one is always let in */
+/* What was sent is remembered for so long: twice as long as a stream keeps its records. */
+#define STORE_SENT_KEPT_MS (48LL * 60 * 60 * 1000)
+
+struct store_outgoing {
+	int64_t id;
+	const char *stream, *arn; /* arn: of its latest stream; "": it has none */
+	/* Unique for these two, stream and sink, and the same for ever; and the batch's number in
+	 * it: it grows, and is about the time at which the batch was made (epoch ms). */
+	const char *chain;
+	int64_t batch;
+	const char *shard, *sequence, *reason;
+	struct str json; /* the whole letter */
+};
+typedef void store_outgoing_fn(void *arg, const struct store_outgoing *letter);
+/* Calls back for the letters that the session is to send to the sink now: those of its batches that
+ * are not sent yet, by stream and id; of a stream whose last batch is sent, a new one. Streams with
+ * the oldest letters come first, STORE_OUTGOING_STREAMS of them. Nothing of a stream while another
+ * live session has its batch. So it may be sent again. Cheap where there are
+ * no letters. FENCED where the session is not live. */
+bool store_letters_claim(struct store *s, const char *session, int32_t sink,
+			 const char *const *streams, size_t count, int64_t at_ms,
+			 store_outgoing_fn *fn, void *arg, struct error *err) MUST_CHECK;
+/* The sink has them for good: they make room. */
+bool store_letters_sent(struct store *s, const char *session, const int64_t *letters, size_t count,
+			int64_t at_ms, struct error *err) MUST_CHECK;
+/* The sink can never take it: it leaves its batch, stays in the table, and is tried again only once
+ * the session is over. */
+bool store_letter_keep(struct store *s, const char *session, int64_t letter,
+		       struct error *err) MUST_CHECK;
+
+/* --- skipping: a person sends one record to the dead letters --- */
+#define STORE_SKIP_KEPT_MS (7LL * 24 * 60 * 60 * 1000)
+struct store_skip {
+	char shard[STORE_SHARD_SIZE];
+	struct sequence sequence;
+	char who[STORE_NAME_MAX + 1];
+	int64_t at_ms; /* AWS time */
+};
+/* Again is fine: the first one counts. NOT_FOUND where the stream is not known. */
+bool store_skip_put(struct store *s, int64_t stream, const struct store_skip *skip,
+		    struct error *err) MUST_CHECK;
+typedef void store_skip_fn(void *arg, const struct store_skip *skip);
+/* Of the stream, by shard and sequence; those of the last STORE_SKIP_KEPT_MS. */
+bool store_skips(struct store *s, int64_t stream, store_skip_fn *fn, void *arg,
+		 struct error *err) MUST_CHECK;

@@ -1,0 +1,98 @@
+#include "sinks/kafka_post.h"
+
+#define POLL_MS 100
+
+static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
+{
+	struct kafka_post *p = opaque;
+
+	(void)rk;
+	p->reported = true;
+	p->code = m->err;
+}
+
+static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
+{
+	struct kafka_post *p = opaque;
+
+	(void)rk;
+	if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+		snprintf(p->broker, sizeof(p->broker), "%s%s", reason,
+			 kafka_error_advice((rd_kafka_resp_err_t)code));
+}
+
+/* What it logs comes back as errors. */
+static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
+{
+	(void)rk;
+	(void)level;
+	log_debug("librdkafka", log_text("facility", facility), log_text("text", text));
+}
+
+bool kafka_post_failed(const struct kafka_post *p, rd_kafka_resp_err_t code, const char *topic,
+		       struct error *err)
+{
+	kafka_error(err, code, topic);
+	if (p->broker[0] && kafka_error_kind(code) == ERROR_RETRY) {
+		size_t n = strlen(err->message);
+
+		snprintf(err->message + n, sizeof(err->message) - n, ": %s", p->broker);
+	}
+	return false;
+}
+
+bool kafka_post_stopped(const struct kafka_post *p, struct error *err)
+{
+	return atomic_load(p->stop) && !error_set(err, ERROR_CANCELLED, "stopped");
+}
+
+bool kafka_post_open(struct kafka_post *p, rd_kafka_conf_t *conf, struct error *err)
+{
+	char why[256];
+
+	if (!conf)
+		return false;
+	rd_kafka_conf_set_opaque(conf, p);
+	rd_kafka_conf_set_dr_msg_cb(conf, on_report);
+	rd_kafka_conf_set_error_cb(conf, on_error);
+	rd_kafka_conf_set_log_cb(conf, on_log);
+	p->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why));
+	if (!p->rk) {
+		rd_kafka_conf_destroy(conf);
+		return error_set(err, ERROR_INVALID, "librdkafka does not take the settings: %s",
+				 why);
+	}
+	rd_kafka_set_log_queue(p->rk, NULL);
+	return true;
+}
+
+void kafka_post_close(struct kafka_post *p)
+{
+	if (!p->rk)
+		return;
+	rd_kafka_purge(p->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
+				      RD_KAFKA_PURGE_F_NON_BLOCKING);
+	rd_kafka_destroy(p->rk);
+	p->rk = NULL;
+}
+
+bool kafka_post_send(struct kafka_post *p, const char *topic, struct str key,
+		     rd_kafka_headers_t *headers, struct str body, struct error *err)
+{
+	p->reported = false;
+	p->code = rd_kafka_producev(
+		p->rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_KEY((void *)(uintptr_t)key.p, key.n),
+		RD_KAFKA_V_VALUE((void *)(uintptr_t)body.p, body.n), RD_KAFKA_V_HEADERS(headers),
+		RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+	if (p->code) {
+		if (headers)
+			rd_kafka_headers_destroy(headers);
+		return kafka_post_failed(p, p->code, topic, err);
+	}
+	while (!p->reported) {
+		rd_kafka_poll(p->rk, POLL_MS);
+		if (!p->reported && kafka_post_stopped(p, err))
+			return false;
+	}
+	return !p->code || kafka_post_failed(p, p->code, topic, err);
+}

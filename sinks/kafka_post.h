@@ -1,0 +1,28 @@
+#pragma once
+#include "sinks/kafka.h"
+
+/* A producer of its own for a few messages that go one after the other, each once the one before it
+ * was reported: so their order holds, whatever fails. One thread's; calls block. */
+struct kafka_post {
+	const struct kafka_settings *settings;
+	const struct sink_host *host;
+	const _Atomic bool *stop; /* ends the waiting */
+	rd_kafka_t *rk;
+	bool reported;
+	rd_kafka_resp_err_t code; /* of the last report */
+	char broker[256];         /* the brokers' last error */
+};
+
+/* Takes conf (NULL: false). Only settings, host and stop have to be set. */
+bool kafka_post_open(struct kafka_post *p, rd_kafka_conf_t *conf, struct error *err);
+/* What is unsent is dropped. */
+void kafka_post_close(struct kafka_post *p);
+/* Until the brokers have it; takes the headers (NULL: none). After an error p->code is librdkafka's
+ * (NO_ERROR: it was stopped). */
+bool kafka_post_send(struct kafka_post *p, const char *topic, struct str key,
+		     rd_kafka_headers_t *headers, struct str body, struct error *err);
+/* Kind and text, and what the brokers said last. Always false. */
+bool kafka_post_failed(const struct kafka_post *p, rd_kafka_resp_err_t code, const char *topic,
+		       struct error *err);
+/* CANCELLED where it is. */
+bool kafka_post_stopped(const struct kafka_post *p, struct error *err);
