@@ -18,7 +18,7 @@ struct script;
 #define SCRIPT_INSTRUCTIONS     100000
 #define SCRIPT_INSTRUCTIONS_MIN 1000
 #define SCRIPT_INSTRUCTIONS_MAX 100000000
-#define SCRIPT_MEMORY           ((size_t)16 << 20)
+#define SCRIPT_MEMORY           ((size_t)8 << 20)
 #define SCRIPT_MEMORY_MIN       ((size_t)1 << 20)
 #define SCRIPT_MEMORY_MAX       ((size_t)1 << 30)
 #define SCRIPT_SOURCE_MAX       ((size_t)1 << 20)

@@ -16,7 +16,7 @@
 
 /* Work is counted in parts of an instruction. */
 #define SCRIPT_FUEL_INSTRUCTION 16
-#define SCRIPT_FUEL_BYTES       16 /* of new memory, for one part */
+#define SCRIPT_FUEL_BYTES       8 /* of new memory, for one part */
 #define SCRIPT_HOOK_EVERY       1000
 
 struct script_state {

@@ -255,7 +255,7 @@ static int string_rep(lua_State *L)
 	}
 	if ((size_t)n > script_of(L)->script->memory_bytes / (text.n + between.n))
 		script_stop(L, SCRIPT_SPACE);
-	script_charge(L, (size_t)n / 8);
+	script_charge(L, 2 * (size_t)n);
 	lua_settop(L, 3);
 	lua_pushvalue(L, lua_upvalueindex(1));
 	lua_insert(L, 1);

@@ -22,7 +22,7 @@
  *     {"split": {"paths": ["value"], "separator": "_"}}              or a list of paths
  *     {"strip_replication": true}                  or the word alone
  *     {"lua": {"file": "orders.lua", "lookup": {"towns": "towns.csv"}, "instructions": 100000,
- *              "memory": "16MiB"}}                 or the file alone; see event/script.h
+ *              "memory": "8MiB"}}                  or the file alone; see event/script.h
  *
  * with "on_fail" beside it where it can fail. docs/transforms.md says what each does to which type.
  * A path is names with dots between, [N] or [*] for elements of lists; \ before a character of a

@@ -631,6 +631,46 @@ static void wrong_lookups_are_refused(void **state)
 	}
 }
 
+/* ---- documentation ---- */
+
+/* Each script that the page shows does something with a record. */
+static void the_scripts_of_the_documentation_work(void **state)
+{
+	static const char open[] = "```lua\n";
+	unsigned scripts = 0;
+	struct buf page;
+	FILE *f = fopen("docs/scripts.md", "rb");
+	char block[4096];
+	size_t n;
+
+	(void)state;
+	assert_non_null(f);
+	buf_init(&page, 0);
+	while ((n = fread(block, 1, sizeof(block), f)) > 0)
+		assert_true(buf_add(&page, block, n));
+	fclose(f);
+	for (const char *p = page.data; (p = strstr(p, open)); scripts++) {
+		char *source;
+		AUTO(transform) struct transform *t = NULL;
+		AUTO(batch) struct batch *b = NULL;
+
+		p += sizeof(open) - 1;
+		source = memory_text_n(p, (size_t)(strstr(p, "```") - p));
+		t = scripting_with(source, "");
+		b = scripting_run(
+			t, FORMAT_PLAIN,
+			"{\"pk\":{\"S\":\"k\"},\"zip\":{\"N\":\"1\"},\"tags\":{\"SS\":[\"vip\"]},"
+			"\"lines\":{\"L\":[{\"M\":{\"sku\":{\"S\":\"a\"},\"price\":{\"N\":\"2.5\"},"
+			"\"count\":{\"N\":\"2\"}}}]},\"payload\":{\"NULL\":true}}",
+			"{}");
+		if (b->fault_count || !b->payloads[0][0].p)
+			fail_msg("%s\n%s", source, b->fault_count ? b->faults[0].error : "nothing");
+		free(source);
+	}
+	assert_int_equal(scripts, 3);
+	buf_release(&page);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -645,6 +685,7 @@ int main(void)
 		cmocka_unit_test(wrong_scripts_are_refused),
 		cmocka_unit_test(lookups_are_found),
 		cmocka_unit_test(wrong_lookups_are_refused),
+		cmocka_unit_test(the_scripts_of_the_documentation_work),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -169,8 +169,9 @@ static const struct endless loops[] = {
 	{ "local s = (\"a\"):rep(100000) while true do s:find(\"b\", 1, true) end", STEPS,
 	  "instructions" },
 	/* Much work in one call. */
-	{ "local s = (\"a\"):rep(500000) while true do local t = s .. \"x\" end", STEPS,
-	  "instructions" },
+	{ "local s = (\"a\"):rep(50) for i = 1, 13 do s = s .. s end while true do local t = s .. "
+	  "\"x\" end",
+	  STEPS, "instructions" },
 	{ "local t = {} for i = 1, 5000 do t[i] = i end while true do table.sort(t) end", STEPS,
 	  "instructions" },
 	{ "local t = {} while true do table.insert(t, 1, 0) end", STEPS, "instructions" },
@@ -185,15 +186,16 @@ static const struct endless loops[] = {
 	  "end",
 	  NULL, "" },
 	/* Memory. */
-	{ "local t = {} while true do t[#t + 1] = (\"x\"):rep(10000) .. #t end",
+	{ "local t, s = {}, (\"x\"):rep(9999) while true do t[#t + 1] = s .. #t end",
 	  "script.lua:2: " BYTES, "memory" },
 	{ "local s = \"x\" while true do s = s .. s end", BYTES, "memory" },
-	{ "local s = (\"x\"):rep(3000000) .. (\"y\"):rep(100)", BYTES, "memory" },
+	{ "local s = (\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"):rep(50000) .. "
+	  "(\"yyyyyyyyyyyyyyyyyyyy\"):rep(50000)",
+	  BYTES, "memory" },
 	{ "local s = (\"x\"):rep(100000000)", "script.lua:2: " BYTES, "memory" },
 	{ "while true do pcall(string.rep, \"x\", 1e15) end", BYTES, "memory" },
-	{ "local t = {} while true do pcall(function() while true do t[#t + 1] = (\"x\"):rep(9999) "
-	  ".. #t end end) "
-	  "end",
+	{ "local t, s = {}, (\"x\"):rep(9999)\n"
+	  "while true do pcall(function() while true do t[#t + 1] = s .. #t end end) end",
 	  BYTES, "memory" },
 	{ "kept = kept or {} for i = 1, 3000 do kept[#kept + 1] = { i } end", NULL, "" },
 	{ "local function f(...) return f(1, ...) end f()", NULL, "" },
