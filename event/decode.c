@@ -277,6 +277,17 @@ static void add_fault(struct page *page, size_t encoding, const char *error, con
 				      .script = script };
 }
 
+/* No event was made of it for this encoding. */
+static void unwant(struct page *page, size_t encoding)
+{
+	const struct decode_options *o = page->options;
+	struct event *e = &page->batch->events[page->batch->count];
+
+	for (size_t i = 0; i < o->output_count; i++)
+		if (o->outputs[i].encoding == encoding)
+			e->unwanted |= (uint32_t)1 << i;
+}
+
 /* The payload of an encoding that has a transform: a line for each event that became of it. */
 static void transform_record(struct page *page, size_t encoding, const struct record *r)
 {
@@ -290,6 +301,8 @@ static void transform_record(struct page *page, size_t encoding, const struct re
 	*payload = (struct str){ 0 };
 	if (fault)
 		add_fault(page, encoding, fault, transformer_script_fault(x));
+	else if (count == 0)
+		unwant(page, encoding);
 	if (fault || count == 0)
 		return;
 	reserve_payload(page, encoding, r, made, count);

@@ -158,6 +158,11 @@ bool transform_check(struct str definition, size_t *at, struct error *err)
 	return t != NULL;
 }
 
+bool transform_has_script(const struct transform *t)
+{
+	return t->script_count > 0;
+}
+
 void transform_free(struct transform *t)
 {
 	if (!t)

@@ -37,6 +37,8 @@ struct transform;
  * message holds a secret. */
 struct transform *transform_new(const struct str *definitions, size_t count, struct error *err);
 void transform_free(struct transform *t);
+/* Whether it may make no event of a record, or several. */
+bool transform_has_script(const struct transform *t);
 DEFINE_AUTO(transform)
 /* Whether a definition may be used; *at: the byte in it that the message is about. */
 bool transform_check(struct str definition, size_t *at, struct error *err) MUST_CHECK;

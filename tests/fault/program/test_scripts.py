@@ -178,7 +178,11 @@ end
         worker = self.worker(emulator, "orders", sinks={"towns": folder},
                              stream={"sinks": ["files", {"name": "towns", "transform": [
                                  {"lua": lua}, {"rename": {"town": "Town"}}]}]})
-        self.drain(worker)
+        worker.start()
+        worker.wait_metric("sluice_delivered_total", 20, sink="files", deadline=world.DEADLINE)
+        worker.wait_metric("sluice_delivered_total", 4, sink="towns", deadline=world.DEADLINE)
+        worker.wait_metric("sluice_filtered_total", 16, sink="towns", deadline=world.DEADLINE)
+        self.assertEqual(worker.stop(), 0)
         self.assertEqual(len(self.delivered()), 20)
         got = [json.loads(line) for path in world.files_in_order(self.folder / "out-towns")
                for line in path.read_text().splitlines()]
