@@ -117,6 +117,8 @@ void script_match_init(struct script_match *m, lua_State *L, struct str text, st
 const char *script_match_at(struct script_match *m, const char *p, const char *pattern);
 
 /* --- values --- */
+/* Raises: the event's memory is used up. */
+_Noreturn void script_no_room(lua_State *L);
 /* Memory of the event's; raises where there is none. */
 char *script_bytes(lua_State *L, size_t n);
 /* An attribute's value, whose container is `parent`. */

@@ -9,11 +9,6 @@ struct script_ref {
 	uint64_t epoch;
 };
 
-static void no_room(lua_State *L)
-{
-	luaL_error(L, "more of it than fits in 32 MiB");
-}
-
 /* ---- from and to Lua ---- */
 
 static void push_path(lua_State *L, struct script_path *path)
@@ -32,7 +27,7 @@ void script_push_node(lua_State *L, struct script_path *parent, struct tree *t)
 	struct script_path *path;
 
 	if (!tree_open(script_of(L)->memory, t))
-		no_room(L);
+		script_no_room(L);
 	path = (struct script_path *)(void *)script_bytes(L, sizeof(*path));
 	*path = (struct script_path){ .node = t,
 				      .parent = parent,
@@ -61,7 +56,7 @@ struct tree *script_clone(lua_State *L, const struct tree *t, unsigned depth)
 	struct tree *copy = tree_new(script_of(L)->memory);
 
 	if (!copy)
-		no_room(L);
+		script_no_room(L);
 	*copy = *t;
 	copy->seen = NULL;
 	copy->next = copy->first = copy->last = NULL;

@@ -11,27 +11,27 @@ static void set_text(lua_State *L, const char *name, const char *text)
 	lua_setfield(L, -2, name);
 }
 
-static void push_sequence(lua_State *L, const struct sequence *s)
+/* What no script changes, into the table at the top. */
+static void set_facts(lua_State *L, const struct script_facts *f)
 {
-	lua_pushlstring(L, s->digits, s->length);
-}
-
-static void push_event(lua_State *L, const struct script_run *run)
-{
-	const struct script_facts *f = run->facts;
 	char op = event_op_letter(f->op);
 
-	lua_createtable(L, 0, 9);
 	lua_pushlstring(L, &op, 1);
 	lua_setfield(L, -2, "op");
 	lua_pushinteger(L, f->time_ms);
 	lua_setfield(L, -2, "ts");
-	push_sequence(L, f->sequence);
+	lua_pushlstring(L, f->sequence->digits, f->sequence->length);
 	lua_setfield(L, -2, "sequence");
 	lua_pushboolean(L, f->ttl);
 	lua_setfield(L, -2, "ttl");
-	set_text(L, "table", f->source->table);
-	set_text(L, "stream", f->source->stream);
+}
+
+static void push_event(lua_State *L, const struct script_run *run)
+{
+	lua_createtable(L, 0, 9);
+	set_facts(L, run->facts);
+	set_text(L, "table", run->facts->source->table);
+	set_text(L, "stream", run->facts->source->stream);
 	for (int i = 0; i < SCRIPT_ITEMS; i++) {
 		if (!run->in->items[i])
 			continue;
@@ -60,38 +60,25 @@ static struct script_event *add_event(lua_State *L, struct script_run *run)
 	return &run->out[run->count++];
 }
 
-/* The field is as it was, or not there. */
-static void check_fact(lua_State *L, const char *name)
-{
-	int type = lua_getfield(L, 3, name);
-
-	lua_getfield(L, 2, name);
-	if (type != LUA_TNIL && !lua_rawequal(L, -1, -2))
-		luaL_error(L, "event.%s cannot be another one: a script changes keys, new and old",
-			   name);
-	lua_pop(L, 2);
-}
-
-/* The event as it came, at 2, and the one that was returned, at 3; its facts are those of the
- * record. */
+/* Of the table at 3; where it has them they are the record's. */
 static void check_facts(lua_State *L, const struct script_facts *f)
 {
 	static const char *const names[] = { "op", "ts", "sequence", "ttl" };
-	char op = event_op_letter(f->op);
 
-	/* The script may have changed the very table. */
 	lua_createtable(L, 0, 4);
-	lua_pushlstring(L, &op, 1);
-	lua_setfield(L, -2, "op");
-	lua_pushinteger(L, f->time_ms);
-	lua_setfield(L, -2, "ts");
-	push_sequence(L, f->sequence);
-	lua_setfield(L, -2, "sequence");
-	lua_pushboolean(L, f->ttl);
-	lua_setfield(L, -2, "ttl");
+	set_facts(L, f);
 	lua_replace(L, 2);
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		check_fact(L, names[i]);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		int type = lua_getfield(L, 3, names[i]);
+
+		lua_getfield(L, 2, names[i]);
+		if (type != LUA_TNIL && !lua_rawequal(L, -1, -2))
+			luaL_error(L,
+				   "event.%s cannot be another one: a script changes keys, new and "
+				   "old",
+				   names[i]);
+		lua_pop(L, 2);
+	}
 }
 
 /* Whether the tree went into an event already, or is to be one of its other items. */
@@ -113,7 +100,7 @@ static struct tree *own(lua_State *L, struct script_run *run, struct tree *t, in
 		return t;
 	copy = script_clone(L, t, 0);
 	if (!tree_open(script_of(L)->memory, copy))
-		luaL_error(L, "more of it than fits in 32 MiB");
+		script_no_room(L);
 	tree_changed(copy);
 	return copy;
 }

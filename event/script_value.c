@@ -13,12 +13,18 @@
 #define INTEGER_DIGITS 19
 #define WHOLE_MAX      9007199254740992.0
 
+void script_no_room(lua_State *L)
+{
+	luaL_error(L, "more of it than fits in 32 MiB");
+	abort(); /* it does not return */
+}
+
 char *script_bytes(lua_State *L, size_t n)
 {
 	char *p = tree_bytes(script_of(L)->memory, n);
 
 	if (!p)
-		luaL_error(L, "more of it than fits in 32 MiB");
+		script_no_room(L);
 	return p;
 }
 
@@ -141,7 +147,7 @@ static struct tree *new_tree(lua_State *L)
 	struct tree *t = tree_new(script_of(L)->memory);
 
 	if (!t)
-		luaL_error(L, "more of it than fits in 32 MiB");
+		script_no_room(L);
 	t->settled = true;
 	return t;
 }
@@ -181,7 +187,7 @@ struct tree *script_scalar(lua_State *L, enum tree_type type, struct str body)
 	struct tree *t = new_tree(L);
 
 	if (!tree_replace_scalar(script_of(L)->memory, t, type, body))
-		luaL_error(L, "more of it than fits in 32 MiB");
+		script_no_room(L);
 	return t;
 }
 
