@@ -37,7 +37,11 @@ static const struct metric_row rows[METRIC_COUNT] = {
 	[METRIC_DROPPED] = { "sluice_dropped_total", METRIC_COUNTER, "reason", NULL,
 			     "Records that were dropped as configured.", false },
 	[METRIC_FILTERED] = { "sluice_filtered_total", METRIC_COUNTER, "stream", "sink",
-			      "Records that a filter kept from the sink.", false },
+			      "Records that a filter or a script kept from the sink.", false },
+	[METRIC_SCRIPT_ERRORS] = { "sluice_script_errors_total", METRIC_COUNTER, "stream", "reason",
+				   "Records that a script could not do with: error, result, "
+				   "instructions, memory.",
+				   false },
 	[METRIC_GAPS] = { "sluice_gaps_total", METRIC_COUNTER, "stream", NULL,
 			  "Gaps: records that left the stream before they were read.", false },
 	[METRIC_EXPORT_FILES] = { "sluice_export_files", METRIC_GAUGE, "table", "status",

@@ -35,7 +35,7 @@ struct lane_sink {
 	struct sink *sink;
 	const char *name;
 	struct stall_load *load;
-	struct metric_cell *filtered; /* NULL: there is no filter between stream and sink */
+	struct metric_cell *filtered; /* NULL: no filter or script between stream and sink */
 };
 
 /* A stream, or what an export's data files have in common, as lanes see it: constant while a

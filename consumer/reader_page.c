@@ -59,7 +59,7 @@ bool page_end(const struct lane *l, const struct batch *b, size_t count, struct 
 	return false;
 }
 
-static void count_page(const struct lane *l, const struct batch *b)
+static void count_page(struct reader *r, const struct lane *l, const struct batch *b)
 {
 	int64_t by_op[4] = { 0 };
 
@@ -69,6 +69,11 @@ static void count_page(const struct lane *l, const struct batch *b)
 		if (by_op[op] > 0)
 			metric_add(l->stream->records[op], by_op[op]);
 	metric_add(l->stream->bytes, (int64_t)b->body.size);
+	for (size_t i = 0; i < b->fault_count; i++)
+		if (b->faults[i].script)
+			metric_add(metrics_cell(r->settings.metrics, METRIC_SCRIPT_ERRORS,
+						l->stream->source.stream, b->faults[i].script),
+				   1);
 	if (!l->file)
 		return;
 	metric_add(l->stream->file_rows, (int64_t)b->count);
@@ -173,7 +178,7 @@ void page_deliver(struct reader *r, struct lane *l, struct batch *b, struct core
 {
 	struct lane_page *p = NULL;
 
-	count_page(l, b);
+	count_page(r, l, b);
 	if (b->count > 0) {
 		size_t all = b->count;
 

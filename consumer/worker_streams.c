@@ -144,7 +144,8 @@ void worker_attach_sinks(struct worker *w, struct lane_stream *l, const struct w
 			.filter = out->sink_filters[slot],
 			.encoding = encoding_of(l, encoding),
 		};
-		if (out->filter || out->sink_filters[slot])
+		if (out->filter || out->sink_filters[slot] ||
+		    (encoding.transform && transform_has_script(encoding.transform)))
 			l->sinks[slot].filtered = metrics_cell(w->settings.metrics, METRIC_FILTERED,
 							       l->source.stream, k->config->name);
 		out->sink_ids[slot] = k->store_id;

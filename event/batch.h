@@ -13,13 +13,16 @@
  *
  * payloads[e][i] is event i in encoding e: a run of JSON followed by '\n' (not counted in n), and
  * the payloads of one encoding stand in the arena one behind the other, so that a file sink may
- * take many at once. p NULL: no payload (a bad record, or one that no output of it wants). */
+ * take many at once. p NULL: no payload (a bad record, one that no output of it wants, or of which
+ * a script made no event). Where a script made several events of a record, its payload is a line
+ * for each, with '\n' between: they go together, and the record is done when all of them are. */
 #define BATCH_ENCODINGS_MAX 8
 /* An event that is good, but not for this encoding, whose transform cannot do with it. */
 struct batch_fault {
 	size_t event;
 	unsigned encoding;
 	const char *error;
+	const char *script; /* what of a script it was, for a metric's label; NULL: no script's */
 };
 struct batch {
 	struct arena arena;
@@ -36,6 +39,7 @@ struct batch {
 	size_t bad_count;
 	struct batch_fault *faults; /* by event; it has no payload of that encoding */
 	size_t fault_count;
+	bool several; /* some payload holds several events */
 };
 
 struct batch *batch_new(void);

@@ -78,6 +78,7 @@ static void page_init(struct page *page, struct batch *b, const struct decode_op
 	page->records_seen = page->iterator_seen = page->filtered = false;
 	b->encoding_count = o->encoding_count;
 	b->count = b->bad_count = b->fault_count = 0;
+	b->several = false;
 	b->closed = true;
 	b->next_iterator = STR("");
 }
@@ -179,17 +180,22 @@ static void reserve_event(struct page *page, const char *p)
 /* Payloads of one encoding stand one behind the other, so all of them move when their run is full.
  */
 static void reserve_payload(struct page *page, size_t encoding, const struct record *r,
-			    const struct transformed *made)
+			    const struct transformed *made, size_t count)
 {
 	struct encoder *encoder = &page->encoders[encoding];
 	struct run *run = &page->payloads[encoding];
 	struct batch *b = page->batch;
 	size_t n = encoder_bound(encoder, r, made), used = (size_t)(run->at - run->begin), size;
+	size_t guess = encoder_guess(encoder, r, made);
 	char *begin;
 
+	for (size_t i = 1; i < count; i++) {
+		n += encoder_bound(encoder, r, &made[i]);
+		guess += encoder_guess(encoder, r, &made[i]);
+	}
 	if (LIKELY((size_t)(run->end - run->at) >= n))
 		return;
-	size = extrapolate(page, r->raw.p + r->raw.n, used + encoder_guess(encoder, r, made)) + n;
+	size = extrapolate(page, r->raw.p + r->raw.n, used + guess) + n;
 	begin = regrow(&b->arena, run->begin, used, size, 1);
 	for (size_t i = 0; i < b->count; i++)
 		if (b->payloads[encoding][i].p)
@@ -255,7 +261,7 @@ static uint32_t wanted_encodings(const struct decode_options *o, uint32_t unwant
 	return bits;
 }
 
-static void add_fault(struct page *page, size_t encoding, const char *error)
+static void add_fault(struct page *page, size_t encoding, const char *error, const char *script)
 {
 	struct batch *b = page->batch;
 
@@ -267,27 +273,47 @@ static void add_fault(struct page *page, size_t encoding, const char *error)
 	b->faults[b->fault_count++] =
 		(struct batch_fault){ .event = b->count,
 				      .encoding = (unsigned)encoding,
-				      .error = arena_printf(&b->arena, "%s", error) };
+				      .error = arena_printf(&b->arena, "%s", error),
+				      .script = script };
 }
 
-/* The payload of an encoding that has a transform. */
+/* No event was made of it for this encoding. */
+static void unwant(struct page *page, size_t encoding)
+{
+	const struct decode_options *o = page->options;
+	struct event *e = &page->batch->events[page->batch->count];
+
+	for (size_t i = 0; i < o->output_count; i++)
+		if (o->outputs[i].encoding == encoding)
+			e->unwanted |= (uint32_t)1 << i;
+}
+
+/* The payload of an encoding that has a transform: a line for each event that became of it. */
 static void transform_record(struct page *page, size_t encoding, const struct record *r)
 {
+	struct transformer *x = page->transformers[encoding];
 	struct str *payload = &page->batch->payloads[encoding][page->batch->count];
 	struct run *run = &page->payloads[encoding];
-	struct transformed made;
-	const char *fault = transformer_apply(page->transformers[encoding], r, &made);
+	const struct transformed *made;
+	size_t count = 0;
+	const char *fault = transformer_apply(x, r, &made, &count);
 
-	if (fault) {
-		*payload = (struct str){ 0 };
-		add_fault(page, encoding, fault);
+	*payload = (struct str){ 0 };
+	if (fault)
+		add_fault(page, encoding, fault, transformer_script_fault(x));
+	else if (count == 0)
+		unwant(page, encoding);
+	if (fault || count == 0)
 		return;
-	}
-	reserve_payload(page, encoding, r, &made);
+	reserve_payload(page, encoding, r, made, count);
 	payload->p = run->at;
-	run->at = encoder_write(&page->encoders[encoding], r, &made, page->reader.style, run->at);
-	payload->n = (size_t)(run->at - payload->p);
-	*run->at++ = '\n';
+	for (size_t i = 0; i < count; i++) {
+		run->at = encoder_write(&page->encoders[encoding], r, &made[i], page->reader.style,
+					run->at);
+		*run->at++ = '\n';
+	}
+	payload->n = (size_t)(run->at - payload->p) - 1;
+	page->batch->several |= count > 1;
 }
 
 /* False: a fault was noted. */
@@ -337,7 +363,7 @@ static bool add_record(struct page *page, const struct record *r)
 			transform_record(page, i, r);
 			continue;
 		}
-		reserve_payload(page, i, r, NULL);
+		reserve_payload(page, i, r, NULL, 1);
 		payload->p = run->at;
 		run->at = encoder_write(&page->encoders[i], r, NULL, page->reader.style, run->at);
 		payload->n = (size_t)(run->at - payload->p);

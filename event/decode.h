@@ -36,8 +36,9 @@
  *
  * An encoding's transform is applied to what a payload shows of the record's items: its images, or
  * the keys where they stand in for one, and the keys of the `dynamodb` form, to which nothing is
- * set. Where it fails, the event has no payload of that encoding, and batch.faults says why. Keys,
- * filters and event.raw are of the record as it came. */
+ * set. Where it fails, the event has no payload of that encoding, and batch.faults says why. Where
+ * a script made several events of it, each of them says which it is: _part, source.part,
+ * sluice.part. Keys, filters and event.raw are of the record as it came. */
 #define DECODE_OUTPUTS_MAX 32
 struct decode_output {
 	const struct filter *filter; /* NULL: all */

@@ -169,6 +169,21 @@ static char *put_time(struct encoder *e, int64_t time_ms, char *o)
 	return put_short(o, e->time);
 }
 
+/* Which of several events of one record it is; nothing where it is the only one. */
+static char *put_part(char *o, struct str before, const struct transformed *made,
+		      const char *behind)
+{
+	char digits[12], *p = digits + sizeof(digits);
+
+	if (LIKELY(!made || made->part == 0))
+		return o;
+	for (unsigned v = made->part; v > 0; v /= 10)
+		*--p = (char)('0' + v % 10);
+	o = put(o, before);
+	o = put(o, (struct str){ p, (size_t)(digits + sizeof(digits) - p) });
+	return put(o, str_of(behind));
+}
+
 static char *put_sequence(const struct sequence *s, char *o)
 {
 	memcpy(o, s->digits, sizeof(s->digits));
@@ -232,7 +247,9 @@ static char *debezium(struct encoder *e, const struct record *r, const struct tr
 	} else {
 		o = PUT(o, "null");
 	}
-	o = r->ttl ? PUT(o, ",\"ttl\":true},\"op\":\"") : PUT(o, ",\"ttl\":false},\"op\":\"");
+	o = r->ttl ? PUT(o, ",\"ttl\":true") : PUT(o, ",\"ttl\":false");
+	o = put_part(o, STR(",\"part\":"), made, "");
+	o = PUT(o, "},\"op\":\"");
 	*o++ = event_op_letter(r->op);
 	return put_short(o, e->texts[DEBEZIUM_END]);
 }
@@ -251,8 +268,8 @@ static char *plain(struct encoder *e, const struct record *r, const struct trans
 	o = put_sequence(&r->sequence, o);
 	o = put_short(o, e->texts[PLAIN_GENERATION]);
 	event_order_text(e->generation, &r->sequence, o);
-	o += EVENT_ORDER_SIZE - 1;
-	return PUT(o, "\"}");
+	o = put_part(o + EVENT_ORDER_SIZE - 1, STR("\",\"_part\":"), made, "}");
+	return UNLIKELY(o[-1] == '}') ? o : PUT(o, "\"}");
 }
 
 /* The bytes from p to end as they came, but without white space between tokens. */
@@ -331,6 +348,7 @@ static char *dynamodb(const struct encoder *e, const struct record *r,
 			*o++ = ',';
 		o = put_short(o, e->texts[DYNAMODB_ARN]);
 	}
+	o = put_part(o, STR(",\"sluice\":{\"part\":"), made, "}");
 	*o++ = '}';
 	return o;
 }
@@ -360,7 +378,9 @@ static char *dynamodb_row(struct encoder *e, const struct record *r, const struc
 	o = put_sequence(&r->sequence, o);
 	o = put(o, e->texts[DYNAMODB_OP]);
 	*o++ = event_op_letter(r->op);
-	o = put(o, e->texts[DYNAMODB_END]);
+	o = put(o, e->texts[DYNAMODB_END]) - 1;
+	o = put_part(o, STR(",\"part\":"), made, "");
+	*o++ = '}';
 	if (e->texts[DYNAMODB_ARN].n > 0)
 		*o++ = ',';
 	o = put(o, e->texts[DYNAMODB_ARN]);

@@ -35,13 +35,15 @@ struct event {
 	enum event_op op;
 	bool ttl; /* deleted by time to live */
 	struct sequence sequence;
-	int64_t time_ms;   /* ApproximateCreationDateTime */
-	struct str id;     /* eventID's bytes inside the JSON quotes; n 0: it has none */
-	struct str key;    /* canonical key (contract, "Events"); n 0: nobody wants it */
-	struct str raw;    /* the record as it came, in the page's body */
-	const char *bad;   /* NULL, or why it could not be decoded: goes to the dead letters */
-	bool skipped;      /* bad, as a person says so */
-	uint32_t unwanted; /* bits: outputs whose filters it does not pass (decode.h) */
+	int64_t time_ms; /* ApproximateCreationDateTime */
+	struct str id;   /* eventID's bytes inside the JSON quotes; n 0: it has none */
+	struct str key;  /* canonical key (contract, "Events"); n 0: nobody wants it */
+	struct str raw;  /* the record as it came, in the page's body */
+	const char *bad; /* NULL, or why it could not be decoded: goes to the dead letters */
+	bool skipped;    /* bad, as a person says so */
+	/* Bits: outputs (decode.h) whose filters it does not pass, or whose scripts made nothing of
+	 * it. */
+	uint32_t unwanted;
 };
 
 struct transform;

@@ -115,11 +115,14 @@ bool define_template(struct definer *d, const struct define *value, struct trans
 
 /* ---- all of them ---- */
 
-static void number_memos(struct transform *t)
+/* What a transformer has of its own for a step has the step's number. */
+static void number_steps(struct transform *t)
 {
 	for (struct transform_step *s = t->steps; s; s = s->next)
 		if (s->kind == TRANSFORM_HASH)
 			s->hash.memo = t->hash_count++;
+		else if (s->kind == TRANSFORM_LUA)
+			s->lua.index = t->script_count++;
 }
 
 static struct transform *make(const struct str *definitions, size_t count, size_t *at,
@@ -138,7 +141,7 @@ static struct transform *make(const struct str *definitions, size_t count, size_
 			return NULL;
 		}
 	}
-	number_memos(t);
+	number_steps(t);
 	return MOVE(t);
 }
 
@@ -153,6 +156,11 @@ bool transform_check(struct str definition, size_t *at, struct error *err)
 
 	transform_free(t);
 	return t != NULL;
+}
+
+bool transform_has_script(const struct transform *t)
+{
+	return t->script_count > 0;
 }
 
 void transform_free(struct transform *t)

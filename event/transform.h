@@ -4,8 +4,9 @@
 #include "base/str.h"
 
 /* What is changed in items before they are delivered: a list of definitions, applied in their order
- * to each item of a record that a payload holds. Compiled once, then constant: any thread may use
- * it. Each definition is a map with one transform, as JSON:
+ * to each item of a record that a payload holds; a script is given the whole event, and may make
+ * none or several of it. Compiled once, then constant: any thread may use it. Each definition is a
+ * map with one transform, as JSON:
  *
  *     {"keep": ["pk", "total", "address.town"]}    and the item's key, always
  *     {"drop": ["password", "lines[*].secret"]}
@@ -20,6 +21,8 @@
  *     {"parse": ["payload"]}                       a text that is JSON
  *     {"split": {"paths": ["value"], "separator": "_"}}              or a list of paths
  *     {"strip_replication": true}                  or the word alone
+ *     {"lua": {"file": "orders.lua", "lookup": {"towns": "towns.csv"}, "instructions": 100000,
+ *              "memory": "8MiB"}}                  or the file alone; see event/script.h
  *
  * with "on_fail" beside it where it can fail. docs/transforms.md says what each does to which type.
  * A path is names with dots between, [N] or [*] for elements of lists; \ before a character of a
@@ -34,6 +37,8 @@ struct transform;
  * message holds a secret. */
 struct transform *transform_new(const struct str *definitions, size_t count, struct error *err);
 void transform_free(struct transform *t);
+/* Whether it may make no event of a record, or several. */
+bool transform_has_script(const struct transform *t);
 DEFINE_AUTO(transform)
 /* Whether a definition may be used; *at: the byte in it that the message is about. */
 bool transform_check(struct str definition, size_t *at, struct error *err) MUST_CHECK;

@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "event/hmac.h"
+#include "event/script.h"
 #include "event/transform.h"
 
 /* Between transform.c (definitions are made into steps), transform_path.c, transform_define.c (what
@@ -59,6 +60,7 @@ enum transform_kind {
 	TRANSFORM_PARSE,
 	TRANSFORM_SPLIT,
 	TRANSFORM_STRIP,
+	TRANSFORM_LUA, /* of the whole event, not of an item */
 };
 enum transform_fail {
 	FAIL_ERROR = 1, /* the record is bad */
@@ -121,6 +123,10 @@ struct transform_step {
 		} hash;
 		size_t truncate;
 		struct str separator; /* of flatten and split */
+		struct {
+			struct script *script; /* of the process */
+			unsigned index;
+		} lua;
 	};
 };
 
@@ -130,7 +136,7 @@ struct transform {
 	/* Names of top level that steps speak of; their place is their id, from 1 on. */
 	struct str *names;
 	uint32_t name_count;
-	unsigned hash_count;
+	unsigned hash_count, script_count;
 };
 
 /* While definitions are read. */
@@ -157,5 +163,7 @@ bool path_begins(const struct transform_path *path, const struct transform_path 
 
 /* The steps of one definition, behind the others. */
 bool define_steps(struct definer *d, const struct define *definition);
+/* What `lua` says; value: its file, or a map. Faults are told with its name. */
+bool define_script(struct definer *d, const struct define *value, struct transform_step *out);
 /* The template of a `set`. */
 bool define_template(struct definer *d, const struct define *value, struct transform_set *out);

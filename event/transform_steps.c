@@ -474,6 +474,11 @@ static bool strip(struct definer *d, const struct kind *k, const struct define *
 	return true;
 }
 
+static bool lua(struct definer *d, const struct kind *k, const struct define *value)
+{
+	return define_script(d, value, step_add(d, k));
+}
+
 /* ---- one definition ---- */
 
 static const struct kind kinds[] = {
@@ -494,6 +499,7 @@ static const struct kind kinds[] = {
 	  "parse: [payload]" },
 	{ "split", TRANSFORM_SPLIT, named, FAIL_ERROR | FAIL_KEEP, "split: [value]" },
 	{ "strip_replication", TRANSFORM_STRIP, strip, 0, "strip_replication: true" },
+	{ "lua", TRANSFORM_LUA, lua, 0, "lua: scripts/orders.lua" },
 };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 

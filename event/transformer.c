@@ -151,10 +151,10 @@ static void learn(struct transformer *x, struct transform_layout *l, const struc
 	memcpy(l->by_id, x->by_id, (x->name_count + 1) * sizeof(l->by_id[0]));
 }
 
-static bool add_members(struct transformer *x, const char *raw)
+bool transformer_members(struct transformer *x, const char *raw)
 {
 	if (!tree_members(&x->memory, &x->root, raw))
-		return false;
+		return transformer_room(x, NULL);
 	for (struct tree *t = x->root.first; t; t = t->next) {
 		t->id = transformer_id(x, t->name);
 		x->by_id[t->id] = t;
@@ -180,15 +180,24 @@ static bool item_begin(struct transformer *x, const struct item *item, struct tr
 		learn(x, l, item);
 		return true;
 	}
-	if (!add_members(x, item->raw.p))
-		transformer_room(x, NULL);
+	(void)transformer_members(x, item->raw.p);
 	return false;
+}
+
+void transformer_name_fault(struct transformer *x, enum script_item which)
+{
+	static const char *const names[] = { "Keys", "NewImage", "OldImage" };
+	char message[sizeof(x->message)];
+
+	snprintf(message, sizeof(message), "%s: %s", names[which], x->fault);
+	memcpy(x->message, message, sizeof(message));
+	x->fault = x->message;
 }
 
 /* Its place in x->out; p NULL after a fault. keys: it is the record's Keys in the `dynamodb` form,
  * to which nothing is added. */
 static struct str item_make(struct transformer *x, const struct record *r, const struct item *item,
-			    struct transform_layout *l, const char *which)
+			    struct transform_layout *l, enum script_item which)
 {
 	bool raw = x->format == FORMAT_DYNAMODB, bare = raw && item == &r->keys;
 	size_t begin = (size_t)(x->out.at - x->out.begin);
@@ -206,13 +215,8 @@ static struct str item_make(struct transformer *x, const struct record *r, const
 		tree_write_item_plain(&x->out, &x->root, x->have, x->want);
 	if (x->out.full && !x->fault)
 		x->fault = "transforms make it longer than 8 MiB";
-	if (x->fault) {
-		char message[sizeof(x->message)];
-
-		snprintf(message, sizeof(message), "%s: %s", which, x->fault);
-		memcpy(x->message, message, sizeof(message));
-		x->fault = x->message;
-	}
+	if (x->fault)
+		transformer_name_fault(x, which);
 	/* Where it is is said when all are made: the memory may move. */
 	return (struct str){ NULL, (size_t)(x->out.at - x->out.begin) - begin };
 }
@@ -225,11 +229,10 @@ static const char *place(const struct item *item, struct str *s, const char *p)
 	return p + s->n;
 }
 
-const char *transformer_apply(struct transformer *x, const struct record *r,
-			      struct transformed *out)
+void transformer_shown(const struct transformer *x, const struct record *r,
+		       const struct item *shown[SCRIPT_ITEMS])
 {
 	const struct item *keys = NULL, *new_image = NULL, *old_image = NULL;
-	const char *p;
 
 	if (x->format == FORMAT_DYNAMODB || (x->format == FORMAT_PLAIN && r->op == EVENT_DELETE))
 		keys = &r->keys;
@@ -242,21 +245,43 @@ const char *transformer_apply(struct transformer *x, const struct record *r,
 		old_image = &r->old_image;
 	else if (x->format == FORMAT_DEBEZIUM && (r->op == EVENT_UPDATE || r->op == EVENT_DELETE))
 		keys = &r->keys;
+	shown[SCRIPT_KEYS] = keys;
+	shown[SCRIPT_NEW] = new_image;
+	shown[SCRIPT_OLD] = old_image;
+}
+
+const char *transformer_apply(struct transformer *x, const struct record *r,
+			      const struct transformed **out, size_t *count)
+{
+	const struct item *shown[SCRIPT_ITEMS];
+	const char *p;
+
 	x->op = r->op;
 	x->fault = NULL;
+	x->script_fault = SCRIPT_FINE;
 	x->out.at = x->out.begin;
 	x->out.full = false;
-	*out = (struct transformed){ 0 };
-	if (keys)
-		out->keys = item_make(x, r, keys, NULL, "Keys");
-	if (new_image)
-		out->new_image = item_make(x, r, new_image, &x->layouts[0], "NewImage");
-	if (old_image)
-		out->old_image = item_make(x, r, old_image, &x->layouts[1], "OldImage");
-	p = place(keys, &out->keys, x->out.begin);
-	p = place(new_image, &out->new_image, p);
-	place(old_image, &out->old_image, p);
+	if (x->states)
+		return transformer_events(x, r, out, count);
+	transformer_shown(x, r, shown);
+	x->one = (struct transformed){ 0 };
+	*out = &x->one;
+	*count = 1;
+	if (shown[SCRIPT_KEYS])
+		x->one.keys = item_make(x, r, shown[SCRIPT_KEYS], NULL, SCRIPT_KEYS);
+	if (shown[SCRIPT_NEW])
+		x->one.new_image = item_make(x, r, shown[SCRIPT_NEW], &x->layouts[0], SCRIPT_NEW);
+	if (shown[SCRIPT_OLD])
+		x->one.old_image = item_make(x, r, shown[SCRIPT_OLD], &x->layouts[1], SCRIPT_OLD);
+	p = place(shown[SCRIPT_KEYS], &x->one.keys, x->out.begin);
+	p = place(shown[SCRIPT_NEW], &x->one.new_image, p);
+	place(shown[SCRIPT_OLD], &x->one.old_image, p);
 	return x->fault;
+}
+
+const char *transformer_script_fault(const struct transformer *x)
+{
+	return x->script_fault ? script_fault_name(x->script_fault) : NULL;
 }
 
 /* ---- life ---- */
@@ -303,6 +328,12 @@ struct transformer *transformer_new(const struct transform *t, const struct sour
 		x->layouts[i].by_id = memory_array(t->name_count + 3, sizeof(struct tree *));
 	for (x->rest = t->steps; x->rest && transformer_names_alone(x->rest);)
 		x->rest = x->rest->next;
+	if (t->script_count == 0)
+		return x;
+	x->states = memory_array(t->script_count, sizeof(struct script_state *));
+	for (const struct transform_step *s = t->steps; s; s = s->next)
+		if (s->kind == TRANSFORM_LUA)
+			x->states[s->lua.index] = script_take(s->lua.script);
 	return x;
 }
 
@@ -312,6 +343,11 @@ void transformer_free(struct transformer *x)
 		return;
 	for (uint32_t id = x->transform->name_count + 1; id <= x->name_count; id++)
 		free((char *)(uintptr_t)x->names[id].p);
+	for (const struct transform_step *s = x->transform->steps; s; s = s->next)
+		if (s->kind == TRANSFORM_LUA)
+			script_give(s->lua.script, x->states[s->lua.index]);
+	free(x->states);
+	free(x->made);
 	arena_release(&x->memory.arena);
 	tree_out_release(&x->out);
 	tree_out_release(&x->text);

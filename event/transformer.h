@@ -10,6 +10,8 @@ struct transformer;
  * Those that the form does not show are left out: p NULL. They live until the next record. */
 struct transformed {
 	struct str keys, new_image, old_image;
+	unsigned part; /* of several events that a script made of the record: 1, 2, …; 0: the only
+			  one */
 };
 
 /* have: the style that records are read with. */
@@ -17,6 +19,9 @@ struct transformer *transformer_new(const struct transform *t, const struct sour
 				    enum event_format format, struct value_style have,
 				    struct value_style want);
 void transformer_free(struct transformer *x);
-/* NULL, or why the record cannot be delivered: text that lives until the next record. */
+/* NULL, or why the record cannot be delivered: text that lives until the next record. What became
+ * of it is in *out, *count of them: one, but where a script says otherwise. */
 const char *transformer_apply(struct transformer *x, const struct record *r,
-			      struct transformed *out);
+			      const struct transformed **out, size_t *count);
+/* After a fault: NULL, or what of a script it was ("instructions"), for a metric's label. */
+const char *transformer_script_fault(const struct transformer *x);

@@ -3,8 +3,8 @@
 #include "event/transformer.h"
 #include "event/tree.h"
 
-/* Between transformer.c (items and their attributes), transform_apply.c (what a step does) and
- * transform_value.c (to one value). */
+/* Between transformer.c (items and their attributes), transformer_events.c (where scripts make
+ * events of them), transform_apply.c (what a step does) and transform_value.c (to one value). */
 
 /* The attributes of an item as they are when the steps that ask for names alone are done, kept for
  * all items that have the same names in the same order. One for new images, one for old ones. */
@@ -50,8 +50,25 @@ struct transformer {
 	enum event_op op;
 	struct tree root;
 	const char *fault; /* NULL: there is none */
-	char message[160];
+	char message[256];
+
+	/* What became of the record. */
+	struct transformed one, *made; /* of scripts: `room` of them */
+	size_t room;
+	struct script_state **states;   /* by a script's number */
+	enum script_fault script_fault; /* which `fault` is */
 };
+
+/* Of the record, those that the form shows, by enum script_item; NULL: not. */
+void transformer_shown(const struct transformer *x, const struct record *r,
+		       const struct item *shown[SCRIPT_ITEMS]);
+/* Puts the item's name before the fault. */
+void transformer_name_fault(struct transformer *x, enum script_item which);
+/* The item's attributes become the root's. False: a fault. */
+bool transformer_members(struct transformer *x, const char *raw);
+/* transformer_apply where there are scripts. */
+const char *transformer_events(struct transformer *x, const struct record *r,
+			       const struct transformed **out, size_t *count);
 
 /* False: too much memory, which is the fault. */
 bool transformer_room(struct transformer *x, const void *p);

@@ -75,6 +75,9 @@ void tree_out_release(struct tree_out *o);
 /* A place for n bytes and SCAN_PADDING, not taken; NULL: full. */
 char *tree_out_room(struct tree_out *o, size_t n);
 void tree_out_put(struct tree_out *o, struct str s);
+/* A value of valid plain JSON, padded, as DynamoDB's; the place behind it, or NULL and what
+ * DynamoDB cannot hold. */
+const char *tree_out_json(struct tree_out *o, const char *p, const char **fault);
 
 /* Takes an attribute away from how it was read: name, raw and text are set. False: too much memory.
  */

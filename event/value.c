@@ -460,7 +460,7 @@ struct span value_plain(struct scan *s, struct value_style style, const char *p,
 
 bool value_name_reserved(struct str name)
 {
-	static const char *const words[] = { "op", "ts", "seq", "gen", "order" };
+	static const char *const words[] = { "op", "ts", "seq", "gen", "order", "part" };
 	char plain[64];
 	struct str word;
 

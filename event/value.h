@@ -12,9 +12,9 @@
 
 struct value_style {
 	bool numbers_as_strings;
-	/* Top-level names that are `_op`, `_ts`, `_seq`, `_gen` or `_order`, with one underscore or
-	 * more in front, get another one, so that they never meet the members of that name that
-	 * the `plain` format adds. */
+	/* Top-level names that are `_op`, `_ts`, `_seq`, `_gen`, `_order` or `_part`, with one
+	 * underscore or more in front, get another one, so that they never meet the members of that
+	 * name that the `plain` format adds. */
 	bool escape_names;
 };
 

@@ -90,6 +90,8 @@ struct kafka_headers {
 void kafka_headers_init(struct kafka_headers *h, const struct batch *b);
 /* The headers of event i, the caller's. */
 rd_kafka_headers_t *kafka_headers_new(struct kafka_headers *h, size_t i);
+/* The same of one of several events that a script made of it. */
+rd_kafka_headers_t *kafka_headers_part(struct kafka_headers *h, size_t i, unsigned part);
 
 /* A list of headers that messages use one after the other, and where its values are. */
 struct kafka_lent {

@@ -75,10 +75,13 @@ bool kafka_flight_again(struct flight *f, const struct error *cause)
 	if (f->accused != KAFKA_NONE) {
 		f->spared = 0;
 		cut(f);
-	} else if (!spare(f)) { /* of a record with a tombstone both go, or none */
-		f->refused = false;
+	} else if (!spare(f)) { /* of a record with several messages all go, or none */
+		f->refused = f->torn && kafka_error_is_records(f->stopped_code);
 		f->end = f->torn ? f->stopped : d->first;
 		f->verdict = *cause;
+		if (f->refused)
+			kafka_error(&f->verdict, f->stopped_code,
+				    rd_kafka_topic_name(f->stopped_topic));
 	}
 	if (count_payloads(d, d->first, f->end) > 0)
 		return true;

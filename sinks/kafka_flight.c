@@ -71,6 +71,37 @@ static bool stop(struct flight *f, size_t i, rd_kafka_topic_t *topic, rd_kafka_r
 	return false;
 }
 
+/* A message for each of the events that a script made of record i: each a line. */
+static rd_kafka_resp_err_t send_several(struct producing *p, size_t i, rd_kafka_topic_t *topic)
+{
+	struct flight *f = p->flight;
+	struct str left = f->delivery->payloads[i];
+
+	for (unsigned part = 1;; part++) {
+		const char *end = memchr(left.p, '\n', left.n);
+		struct str one = { left.p, end ? (size_t)(end - left.p) : left.n };
+		rd_kafka_resp_err_t code =
+			send_message(p, i, topic, one, kafka_headers_part(&p->headers, i, part));
+
+		f->torn = code && part > 1;
+		if (code || !end)
+			return code;
+		left = (struct str){ end + 1, left.n - one.n - 1 };
+	}
+}
+
+/* The mark is the report's from there on. */
+static rd_kafka_resp_err_t send_record(struct producing *p, size_t i, rd_kafka_topic_t *topic)
+{
+	struct flight *f = p->flight;
+	struct str payload = f->delivery->payloads[i];
+
+	if (f->delivery->batch->several && memchr(payload.p, '\n', payload.n))
+		return send_several(p, i, topic);
+	return send_message(p, i, topic, payload,
+			    kafka_headers_lend(&p->headers, i, &f->marks[i].lent));
+}
+
 /* Record i and its tombstone. False: stopped there. */
 static bool produce(struct producing *p, size_t i)
 {
@@ -84,9 +115,7 @@ static bool produce(struct producing *p, size_t i)
 	topic = topic_of(p, e->op, &f->stopped_err);
 	if (!topic)
 		return stop(f, i, NULL, RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION);
-	/* The mark is the report's from here on. */
-	code = send_message(p, i, topic, f->delivery->payloads[i],
-			    kafka_headers_lend(&p->headers, i, &f->marks[i].lent));
+	code = send_record(p, i, topic);
 	if (code)
 		return stop(f, i, topic, code);
 	f->sent = topic;
@@ -282,7 +311,8 @@ void kafka_flight_report(rd_kafka_message_t *m)
 	struct flight *f = mark->flight;
 	size_t i = (size_t)(mark - f->marks);
 
-	if (m->payload) /* a tombstone has headers of its own */
+	/* A tombstone, and each of several events of a record, has headers of its own. */
+	if (m->payload && m->len == f->delivery->payloads[i].n)
 		kafka_headers_back(mark->lent, m);
 	if (!m->err)
 		kafka_trouble_clear(f->sink);

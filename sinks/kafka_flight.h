@@ -34,7 +34,7 @@ struct flight {
 	size_t accused;      /* first record whose request was refused for its records; NONE */
 	rd_kafka_resp_err_t accused_code;
 	const rd_kafka_topic_t *accused_topic;
-	bool torn;                    /* of record `stopped` one message went, its tombstone not */
+	bool torn; /* of record `stopped` a message went, its tombstone or its next event not */
 	unsigned spared;              /* transactions that failed since for other reasons */
 	bool refused;                 /* record `end` can never get in: `verdict` */
 	struct error verdict;         /* why it ends at `end` */

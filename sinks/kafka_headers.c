@@ -60,6 +60,16 @@ rd_kafka_headers_t *kafka_headers_new(struct kafka_headers *h, size_t i)
 	return list_new(h);
 }
 
+rd_kafka_headers_t *kafka_headers_part(struct kafka_headers *h, size_t i, unsigned part)
+{
+	rd_kafka_headers_t *list = kafka_headers_new(h, i);
+	char digits[12];
+	int n = snprintf(digits, sizeof(digits), "%u", part);
+
+	(void)rd_kafka_header_add(list, "sluice.part", -1, digits, n);
+	return list;
+}
+
 static void find_values(struct kafka_lent *l, const struct kafka_headers *h)
 {
 	size_t at = 0;

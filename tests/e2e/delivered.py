@@ -82,7 +82,7 @@ def same_typed_item(item, got):
 def reserved(name):
     """The `plain` form sets an underscore before names that its own members have."""
     bare = name.lstrip("_")
-    return name.startswith("_") and bare in ("op", "ts", "seq", "gen", "order")
+    return name.startswith("_") and bare in ("op", "ts", "seq", "gen", "order", "part")
 
 
 def murmur2(data):

@@ -192,6 +192,50 @@ static void test_begins_at_first_and_skips_what_is_not_for_it(void **state)
 	delivery_free(empty);
 }
 
+/* A script made several of records 1 and 3, of which the last is a delete: messages one behind the
+ * other, of one key, each with its number; then the tombstone. */
+static void several_events_of_a_record_are_messages_in_their_order(void **state)
+{
+	static const struct {
+		const char *value, *part;
+	} expected[] = { { "{\"n\":0}", NULL }, { "{\"n\":10}", "1" }, { "{\"n\":11}", "2" },
+			 { "{\"n\":12}", "3" }, { "{\"n\":2}", NULL }, { "{\"n\":30}", "1" },
+			 { "{\"n\":31}", "2" }, { "", NULL },          { "{\"n\":4}", NULL } };
+	struct world *w = world_new(1);
+	struct delivery *d = delivery_new(0, 5, 1, 0);
+	struct str *payloads = (struct str *)(uintptr_t)d->payloads;
+	struct seen *seen;
+	size_t count;
+
+	(void)state;
+	payloads[1] = STR("{\"n\":10}\n{\"n\":11}\n{\"n\":12}");
+	payloads[3] = STR("{\"n\":30}\n{\"n\":31}");
+	d->batch->several = true;
+	d->batch->events[3].op = EVENT_DELETE;
+	world_topic(w, "t", 1);
+	world_open(w);
+	/* Again: with headers that the first time left. */
+	for (size_t again = 0; again < 2; again++) {
+		sink_kafka.write(w->sink, d);
+		expect_taken(w, again, d);
+	}
+	seen = world_consume(w, "t", 1, &count);
+	assert_int_equal(count, 18);
+	for (size_t i = 0; i < count; i++) {
+		const char *part = strstr(seen[i].headers, "sluice.part=");
+
+		assert_string_equal(seen[i].value, expected[i % 9].value);
+		assert_string_equal(seen[i].key, "{\"pk\":0}");
+		assert_int_equal(part != NULL, expected[i % 9].part != NULL);
+		if (part)
+			assert_memory_equal(part + strlen("sluice.part="), expected[i % 9].part, 1);
+	}
+	assert_int_equal(world_metric(w, METRIC_DELIVERED, NULL), 10);
+	free(seen);
+	world_free(w);
+	delivery_free(d);
+}
+
 static void test_topic_by_table_and_op(void **state)
 {
 	struct world *w = world_new(1);
@@ -346,6 +390,7 @@ int main(void)
 		cmocka_unit_test(test_header_without_value_is_absent),
 		cmocka_unit_test(test_tombstones),
 		cmocka_unit_test(test_begins_at_first_and_skips_what_is_not_for_it),
+		cmocka_unit_test(several_events_of_a_record_are_messages_in_their_order),
 		cmocka_unit_test(test_topic_by_table_and_op),
 		cmocka_unit_test(test_partitions),
 		cmocka_unit_test(test_many_readers_and_lanes),

@@ -245,6 +245,43 @@ static void what_is_too_large_is_left_out(void **state)
 	delivery_free(large);
 }
 
+/* The second event of a record is: the first one, which went, is not to stay. */
+static void of_several_events_all_go_or_none(void **state)
+{
+	struct delivery *d = delivery_new(1, 4, 1, 0), *large = delivery_new(3, 1, 1, 60000);
+	struct str *payloads = (struct str *)(uintptr_t)d->payloads;
+	char *two = memory_resize(NULL, 70000);
+
+	(void)state;
+	begin(1);
+	world_property(w, "message.max.bytes", "50000");
+	payloads[2].n = (size_t)sprintf(two, "{\"n\":3}\n%.*s", STR_ARG(large->payloads[0]));
+	payloads[2].p = two;
+	d->batch->several = true;
+	world_open(w);
+	write_one(d);
+	wait_answer(0, SINK_REFUSED, 2, 1);
+	wait_says(0, SINK_REFUSED, "message.max.bytes");
+	wait_answer(1, SINK_PREPARED, 0, 1);
+	assert_int_equal(world_metric(w, METRIC_ROLLS, "aborted"), 1);
+	sink_kafka.finish(w->sink, 1);
+	wait_answer(2, SINK_FINISHED, 0, 1);
+	d->first = 3;
+	write_one(d);
+	wait_answer(3, SINK_TAKEN, 4, 2);
+	/* Where it is the first one, nothing goes before it. */
+	wait_answer(4, SINK_PREPARED, 0, 2);
+	sink_kafka.finish(w->sink, 2);
+	wait_answer(5, SINK_FINISHED, 0, 2);
+	d->first = 2;
+	write_one(d);
+	wait_answer(6, SINK_REFUSED, 2, 0);
+	world_free(w);
+	delivery_free(d);
+	delivery_free(large);
+	free(two);
+}
+
 /* After it was prepared nothing can be sent again. */
 static void assert_ends_the_session(int16_t request, rd_kafka_resp_err_t code, const char *words)
 {
@@ -420,6 +457,7 @@ int main(void)
 		cmocka_unit_test(a_refused_request_is_halved),
 		cmocka_unit_test(the_record_that_is_refused_is_found),
 		cmocka_unit_test(what_is_too_large_is_left_out),
+		cmocka_unit_test(of_several_events_all_go_or_none),
 		cmocka_unit_test(a_fenced_producer_ends_the_session),
 		cmocka_unit_test(what_cannot_be_committed_ends_the_session),
 		cmocka_unit_test(who_may_not_begin_ends_the_session),

@@ -78,7 +78,8 @@ static inline void lanes_fault(struct batch *b, size_t record)
 {
 	if (!b->faults)
 		b->faults = arena_alloc(&b->arena, b->count * sizeof(*b->faults));
-	b->faults[b->fault_count++] = (struct batch_fault){ record, 0, "cast: a: no number" };
+	b->faults[b->fault_count++] =
+		(struct batch_fault){ .event = record, .error = "cast: a: no number" };
 	b->payloads[0][record] = (struct str){ 0 };
 }
 

@@ -1,0 +1,4 @@
+-- Until it is stopped.
+function transform(event)
+  while true do end
+end
