@@ -38,6 +38,12 @@ static const struct metric_row rows[METRIC_COUNT] = {
 			     "Records that were dropped as configured.", false },
 	[METRIC_FILTERED] = { "sluice_filtered_total", METRIC_COUNTER, "stream", "sink",
 			      "Records that a filter kept from the sink.", false },
+	[METRIC_NEW_ATTRIBUTES] = { "sluice_new_attributes_total", METRIC_COUNTER, "stream",
+				    "schema",
+				    "Attributes that a schema has no column for, each counted once "
+				    "in a "
+				    "worker's life, 256 a stream at most.",
+				    false },
 	[METRIC_GAPS] = { "sluice_gaps_total", METRIC_COUNTER, "stream", NULL,
 			  "Gaps: records that left the stream before they were read.", false },
 	[METRIC_EXPORT_FILES] = { "sluice_export_files", METRIC_GAUGE, "table", "status",

@@ -18,6 +18,7 @@ enum metric {
 	METRIC_DEAD_LETTERS,          /* sink, reason */
 	METRIC_DROPPED,               /* reason */
 	METRIC_FILTERED,              /* stream, sink */
+	METRIC_NEW_ATTRIBUTES,        /* stream, schema */
 	METRIC_GAPS,                  /* stream */
 	METRIC_EXPORT_FILES,          /* table, status */
 	METRIC_EXPORT_RECORDS,        /* table */

@@ -96,7 +96,7 @@ static void hand_all(struct reader *r, struct lane *l)
 }
 
 /* Sends the page's next bad record to the dead letters; the page waits for it. One that is bad for
- * several sinks, as their transforms fail, is a letter from each of them. */
+ * several sinks, as their transforms fail, say, is a letter from each of them. */
 static bool letter_next(struct reader *r, struct lane *l, uint64_t page)
 {
 	struct lane_page *p = lane_page_at(l, page);
@@ -112,7 +112,7 @@ static bool letter_next(struct reader *r, struct lane *l, uint64_t page)
 		if (!e->bad && !fault)
 			continue;
 		letter = letter_new(l, fault ? fault->slot : LETTER_PAGE, p->batch, e,
-				    fault ? "transform" : "undecodable",
+				    fault ? lane_why(fault->why) : "undecodable",
 				    fault ? fault->error : e->bad, p->attempts,
 				    clock_aws_ms(r->settings.clock));
 		letter->of_page = true;

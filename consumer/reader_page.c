@@ -84,18 +84,42 @@ static void drop_bad(struct reader *r, const struct lane *l, const struct lane_p
 	if (p->batch->bad_count > 0)
 		metric_add(metrics_cell(m, METRIC_DROPPED, "undecodable", NULL),
 			   (int64_t)p->batch->bad_count);
-	if (p->fault_count > 0)
-		metric_add(metrics_cell(m, METRIC_DROPPED, "transform", NULL),
-			   (int64_t)p->fault_count);
+	for (size_t i = 0; i < p->fault_count; i++)
+		metric_add(metrics_cell(m, METRIC_DROPPED, lane_why(p->faults[i].why), NULL), 1);
 }
 
-static void stands_still(struct reader *r, struct lane *l, const char *bad, bool decoded)
+/* Attributes that schemas accepted (mode: evolve): each is told of once. */
+static void tell_news(struct reader *r, struct lane_stream *s, const struct batch *b)
+{
+	for (size_t i = 0; i < b->news_count; i++) {
+		const struct schema_news *news = &b->news[i];
+		bool last;
+
+		if (!lane_is_news(s, news->hash, &last))
+			continue;
+		metric_add(metrics_cell(r->settings.metrics, METRIC_NEW_ATTRIBUTES,
+					s->source.stream, news->schema),
+			   1);
+		log_info(last ? "an attribute that its schema has no column for; no further one is "
+				"told of"
+			      : "an attribute that its schema has no column for",
+			 log_text("stream", s->source.stream), log_text("schema", news->schema),
+			 log_text("attribute", news->attribute));
+	}
+}
+
+static void stands_still(struct reader *r, struct lane *l, const char *bad,
+			 const struct batch_fault *fault)
 {
 	struct error err = { 0 };
 
 	error_set(&err, ERROR_INVALID, "shard %s stands still (on_error: stop): %s", l->shard, bad);
 	lane_ill(r, l, err.message);
-	if (decoded)
+	if (fault && fault->why == FAULT_SCHEMA)
+		log_error("shard stands still: a record does not fit its schema (on_error: stop)",
+			  log_text("stream", l->stream->source.stream), log_text("shard", l->shard),
+			  log_text("error", bad));
+	else if (fault)
 		log_error("shard stands still: a transform of a record failed (on_error: stop)",
 			  log_text("stream", l->stream->source.stream), log_text("shard", l->shard),
 			  log_text("error", bad));
@@ -121,8 +145,8 @@ struct batch *page_batch(struct reader *r, const struct lane *l, struct buf *ans
 static void cut(struct reader *r, struct lane *l, const struct batch *b, size_t count,
 		struct core_event *e)
 {
-	bool decoded;
-	const char *bad = lane_stopped_by(b, count, &decoded);
+	const struct batch_fault *fault;
+	const char *bad = lane_stopped_by(b, count, &fault);
 
 	e->end = SEQUENCE_NONE;
 	page_end(l, b, count, e);
@@ -131,13 +155,14 @@ static void cut(struct reader *r, struct lane *l, const struct batch *b, size_t 
 		char what[80];
 
 		snprintf(what, sizeof(what),
-			 "the row at place %" PRIu64 " cannot be %s (on_error: stop)",
-			 lane_row_place(b, &b->events[count]), decoded ? "transformed" : "decoded");
+			 "the row at place %" PRIu64 " is bad: %s (on_error: stop)",
+			 lane_row_place(b, &b->events[count]),
+			 fault ? lane_why(fault->why) : "undecodable");
 		reader_stop_file(r, l, what, bad);
 		e->leaves = true;
 	} else {
 		e->stopped = true;
-		stands_still(r, l, bad, decoded);
+		stands_still(r, l, bad, fault);
 	}
 }
 
@@ -156,6 +181,7 @@ void page_deliver(struct reader *r, struct lane *l, struct batch *b, struct core
 	struct lane_page *p = NULL;
 
 	count_page(l, b);
+	tell_news(r, l->stream, b);
 	if (b->count > 0) {
 		size_t all = b->count;
 

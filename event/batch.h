@@ -15,12 +15,18 @@
  * the payloads of one encoding stand in the arena one behind the other, so that a file sink may
  * take many at once. p NULL: no payload (a bad record, or one that no output of it wants). */
 #define BATCH_ENCODINGS_MAX 8
-/* An event that is good, but not for this encoding, whose transform cannot do with it. */
+/* An event that was decoded, but that some outputs do not get. */
+enum batch_why {
+	FAULT_TRANSFORM, /* a transform cannot do with it */
+	FAULT_SCHEMA,    /* it does not fit its schema */
+};
 struct batch_fault {
 	size_t event;
-	unsigned encoding;
+	uint32_t outputs; /* bits */
+	enum batch_why why;
 	const char *error;
 };
+struct schema_news;
 struct batch {
 	struct arena arena;
 	struct buf body;
@@ -34,8 +40,10 @@ struct batch {
 	struct str next_iterator; /* n 0: the shard is closed */
 	bool closed;
 	size_t bad_count;
-	struct batch_fault *faults; /* by event; it has no payload of that encoding */
+	struct batch_fault *faults; /* by event, whose `faulty` has the same bits */
 	size_t fault_count;
+	struct schema_news *news; /* attributes that schemas accepted and do not name (schema.h) */
+	size_t news_count;
 };
 
 struct batch *batch_new(void);

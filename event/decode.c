@@ -23,6 +23,8 @@ struct page {
 	struct key_shape key_shape;
 	struct encoder encoders[BATCH_ENCODINGS_MAX];
 	struct transformer *transformers[BATCH_ENCODINGS_MAX]; /* NULL: it has no transform */
+	struct transformer *fillers[BATCH_ENCODINGS_MAX];      /* of those, where something lacks */
+	struct schema_sorter *sorter;                          /* NULL: there are no schemas */
 	struct value_seen kept[2][VALUE_MEMORY_MAX];           /* for them */
 	struct run payloads[BATCH_ENCODINGS_MAX];
 	struct run keys;
@@ -54,10 +56,27 @@ static void pad(struct buf *body)
 	body->limit = limit;
 }
 
+/* What the schemas said of the page's records stays with it. */
+static void sorter_release(struct page *page)
+{
+	struct schema_sorter *s = page->sorter;
+	struct batch *b = page->batch;
+
+	if (!s)
+		return;
+	b->news_count = s->news_count;
+	b->news = arena_alloc(&b->arena, (s->news_count + 1) * sizeof(b->news[0]));
+	memcpy(b->news, s->news, s->news_count * sizeof(b->news[0]));
+	free(s);
+}
+
 static void page_release(struct page *page)
 {
 	for (size_t i = 0; i < BATCH_ENCODINGS_MAX; i++)
 		transformer_free(page->transformers[i]);
+	for (size_t i = 0; i < BATCH_ENCODINGS_MAX; i++)
+		transformer_free(page->fillers[i]);
+	sorter_release(page);
 	free(page->scratch);
 	free(page->form_text);
 }
@@ -75,9 +94,11 @@ static void page_init(struct page *page, struct batch *b, const struct decode_op
 	page->scratch = page->form_text = NULL;
 	page->form_capacity = page->fault_capacity = 0;
 	memset(page->transformers, 0, sizeof(page->transformers));
+	memset(page->fillers, 0, sizeof(page->fillers));
+	page->sorter = NULL;
 	page->records_seen = page->iterator_seen = page->filtered = false;
 	b->encoding_count = o->encoding_count;
-	b->count = b->bad_count = b->fault_count = 0;
+	b->count = b->bad_count = b->fault_count = b->news_count = 0;
 	b->closed = true;
 	b->next_iterator = STR("");
 }
@@ -95,6 +116,18 @@ static void filters_init(struct page *page)
 	if (page->filtered && page->rows)
 		encoder_init(&page->form, lambda, b->source, b->shard, page->rows, o->now_ms,
 			     &b->arena);
+}
+
+static void sorter_init(struct page *page)
+{
+	const struct decode_options *o = page->options;
+
+	if (!o->schemas)
+		return;
+	page->sorter = memory_new(sizeof(*page->sorter));
+	page->sorter->schemas = o->schemas;
+	page->sorter->source = page->batch->source;
+	page->sorter->rows = page->rows != NULL;
 }
 
 static void transformers_init(struct page *page, struct value_style style)
@@ -137,6 +170,7 @@ static void records_init(struct page *page)
 			style.escape_names &= wanted.escape_names;
 	}
 	filters_init(page);
+	sorter_init(page);
 	/* The items of a record are no longer than the record, nor is the key out of a line. Not of
 	 * the batch: it is free again when the page is decoded. */
 	page->scratch =
@@ -255,9 +289,23 @@ static uint32_t wanted_encodings(const struct decode_options *o, uint32_t unwant
 	return bits;
 }
 
-static void add_fault(struct page *page, size_t encoding, const char *error)
+/* Outputs, as bits, that get records in this encoding. */
+static uint32_t outputs_of(const struct decode_options *o, size_t encoding)
+{
+	uint32_t bits = 0;
+
+	for (size_t i = 0; i < o->output_count; i++)
+		bits |= (uint32_t)(o->outputs[i].encoding == encoding) << i;
+	return o->output_count ? bits : UINT32_MAX;
+}
+
+/* Of the record that is being added. */
+static void add_fault(struct page *page, uint32_t outputs, enum batch_why why, const char *error)
 {
 	struct batch *b = page->batch;
+
+	outputs &= ~b->events[b->count].unwanted;
+	b->events[b->count].faulty |= outputs;
 
 	if (b->fault_count == page->fault_capacity) {
 		page->fault_capacity = 2 * page->fault_capacity + 16;
@@ -266,21 +314,37 @@ static void add_fault(struct page *page, size_t encoding, const char *error)
 	}
 	b->faults[b->fault_count++] =
 		(struct batch_fault){ .event = b->count,
-				      .encoding = (unsigned)encoding,
+				      .outputs = outputs,
+				      .why = why,
 				      .error = arena_printf(&b->arena, "%s", error) };
 }
 
-/* The payload of an encoding that has a transform. */
-static void transform_record(struct page *page, size_t encoding, const struct record *r)
+/* What changes a record of this encoding; NULL: nothing does. */
+static struct transformer *transformer_of(struct page *page, size_t encoding,
+					  const struct record_fills *fills)
+{
+	struct transformer **filler = &page->fillers[encoding];
+
+	if (page->transformers[encoding] || LIKELY(!fills->new_image && !fills->old_image))
+		return page->transformers[encoding];
+	if (!*filler)
+		*filler = transformer_new(
+			NULL, page->batch->source, page->options->encodings[encoding].format,
+			page->reader.style, encoder_style(&page->encoders[encoding]));
+	return *filler;
+}
+
+static void transform_record(struct page *page, size_t encoding, const struct record *r,
+			     struct transformer *transformer, const struct record_fills *fills)
 {
 	struct str *payload = &page->batch->payloads[encoding][page->batch->count];
 	struct run *run = &page->payloads[encoding];
 	struct transformed made;
-	const char *fault = transformer_apply(page->transformers[encoding], r, &made);
+	const char *fault = transformer_apply(transformer, r, fills, &made);
 
 	if (fault) {
 		*payload = (struct str){ 0 };
-		add_fault(page, encoding, fault);
+		add_fault(page, outputs_of(page->options, encoding), FAULT_TRANSFORM, fault);
 		return;
 	}
 	reserve_payload(page, encoding, r, &made);
@@ -290,9 +354,22 @@ static void transform_record(struct page *page, size_t encoding, const struct re
 	*run->at++ = '\n';
 }
 
+/* Outputs, as bits, that get the record as far as schemas are concerned. */
+static uint32_t sort_record(struct page *page, const struct record *r)
+{
+	const char *fault = schema_sort(page->sorter, r, page->options->unfit);
+
+	if (LIKELY(!fault))
+		return UINT32_MAX;
+	add_fault(page, UINT32_MAX, FAULT_SCHEMA, fault);
+	return 0;
+}
+
 /* False: a fault was noted. */
 static bool add_record(struct page *page, const struct record *r)
 {
+	static const struct record_fills nothing;
+	const struct record_fills *fills = page->sorter ? &page->sorter->fills : &nothing;
 	struct batch *b = page->batch;
 	uint32_t wanted = UINT32_MAX;
 	struct event *e;
@@ -313,11 +390,13 @@ static bool add_record(struct page *page, const struct record *r)
 	e->key = (struct str){ key, key_n };
 	e->raw = r->raw;
 	e->bad = NULL;
-	e->unwanted = 0;
+	e->unwanted = e->faulty = 0;
 	if (page->filtered) {
 		e->unwanted = unwanted_by(page, r);
 		wanted = wanted_encodings(page->options, e->unwanted);
 	}
+	if (UNLIKELY(page->sorter) && wanted)
+		wanted &= sort_record(page, r);
 	if (LIKELY(wanted)) {
 		page->keys.at += key_n;
 		page->key_bytes += key_n;
@@ -327,13 +406,15 @@ static bool add_record(struct page *page, const struct record *r)
 	for (size_t i = 0; i < b->encoding_count; i++) {
 		struct run *run = &page->payloads[i];
 		struct str *payload = &b->payloads[i][b->count];
+		struct transformer *transformer;
 
 		if (UNLIKELY(!(wanted >> i & 1))) {
 			*payload = (struct str){ 0 };
 			continue;
 		}
-		if (UNLIKELY(page->transformers[i])) {
-			transform_record(page, i, r);
+		transformer = transformer_of(page, i, fills);
+		if (UNLIKELY(transformer)) {
+			transform_record(page, i, r, transformer, fills);
 			continue;
 		}
 		reserve_payload(page, i, r, NULL);

@@ -41,6 +41,7 @@ struct event {
 	struct str raw;    /* the record as it came, in the page's body */
 	const char *bad;   /* NULL, or why it could not be decoded: goes to the dead letters */
 	uint32_t unwanted; /* bits: outputs whose filters it does not pass (decode.h) */
+	uint32_t faulty;   /* bits: outputs that it is bad for (batch.faults) */
 };
 
 struct transform;

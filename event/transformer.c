@@ -185,10 +185,42 @@ static bool item_begin(struct transformer *x, const struct item *item, struct tr
 	return false;
 }
 
+static void fill_in(struct transformer *x, const struct record_fill *f)
+{
+	struct tree *parent = &x->root;
+
+	for (size_t i = 0; i < f->count && !x->fault; i++) {
+		uint32_t id = parent == &x->root ? transformer_id(x, f->names[i]) : 0;
+		struct tree *t = transformer_namesake(x, parent, f->names[i], id);
+		bool last = i + 1 == f->count, there = t;
+
+		if (x->fault || (there && (last || !transformer_settle(x, t))))
+			return;
+		if (!there) {
+			t = tree_new(&x->memory);
+			if (!transformer_room(x, t))
+				return;
+			t->type = TREE_M;
+			t->open = true;
+			tree_add(parent, NULL, t);
+			transformer_name(x, parent, t, f->names[i], id);
+		}
+		if (last) {
+			tree_replace(t, f->type, f->raw);
+			return;
+		}
+		if (!transformer_enter(x, t, TREE_M))
+			return;
+		tree_changed(t);
+		parent = t;
+	}
+}
+
 /* Its place in x->out; p NULL after a fault. keys: it is the record's Keys in the `dynamodb` form,
  * to which nothing is added. */
 static struct str item_make(struct transformer *x, const struct record *r, const struct item *item,
-			    struct transform_layout *l, const char *which)
+			    struct transform_layout *l, const struct record_fill *fill,
+			    const char *which)
 {
 	bool raw = x->format == FORMAT_DYNAMODB, bare = raw && item == &r->keys;
 	size_t begin = (size_t)(x->out.at - x->out.begin);
@@ -196,7 +228,11 @@ static struct str item_make(struct transformer *x, const struct record *r, const
 
 	if (x->fault)
 		return (struct str){ 0 };
-	s = item_begin(x, item, l) ? x->rest : x->transform->steps;
+	/* A layout knows items as they are once steps were taken; without steps none is kept. */
+	s = item_begin(x, item, fill || !x->transform->steps ? NULL : l) ? x->rest
+									 : x->transform->steps;
+	for (; fill && !x->fault; fill = fill->next)
+		fill_in(x, fill);
 	for (; s && !x->fault; s = s->next)
 		if (!bare || s->kind != TRANSFORM_SET)
 			transformer_step(x, s);
@@ -226,7 +262,7 @@ static const char *place(const struct item *item, struct str *s, const char *p)
 }
 
 const char *transformer_apply(struct transformer *x, const struct record *r,
-			      struct transformed *out)
+			      const struct record_fills *fills, struct transformed *out)
 {
 	const struct item *keys = NULL, *new_image = NULL, *old_image = NULL;
 	const char *p;
@@ -248,11 +284,13 @@ const char *transformer_apply(struct transformer *x, const struct record *r,
 	x->out.full = false;
 	*out = (struct transformed){ 0 };
 	if (keys)
-		out->keys = item_make(x, r, keys, NULL, "Keys");
+		out->keys = item_make(x, r, keys, NULL, NULL, "Keys");
 	if (new_image)
-		out->new_image = item_make(x, r, new_image, &x->layouts[0], "NewImage");
+		out->new_image =
+			item_make(x, r, new_image, &x->layouts[0], fills->new_image, "NewImage");
 	if (old_image)
-		out->old_image = item_make(x, r, old_image, &x->layouts[1], "OldImage");
+		out->old_image =
+			item_make(x, r, old_image, &x->layouts[1], fills->old_image, "OldImage");
 	p = place(keys, &out->keys, x->out.begin);
 	p = place(new_image, &out->new_image, p);
 	place(old_image, &out->old_image, p);
@@ -282,8 +320,11 @@ struct transformer *transformer_new(const struct transform *t, const struct sour
 				    enum event_format format, struct value_style have,
 				    struct value_style want)
 {
+	static const struct transform nothing;
 	struct transformer *x = memory_new(sizeof(*x));
 
+	if (!t)
+		t = &nothing;
 	x->transform = t;
 	x->source = source;
 	x->format = format;

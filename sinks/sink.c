@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include "event/filter.h"
+#include "event/schema.h"
 #include "event/transform.h"
 #include "export/schedule.h"
 
@@ -34,6 +35,7 @@ static bool timezone_check(const char *text, struct error *err)
 static const struct config_types all = { .sinks = types,
 					 .pattern = filter_check,
 					 .transform = transform_check,
+					 .schemas = schemas_check,
 					 .schedule = schedule_check,
 					 .timezone = timezone_check };
 static pthread_once_t types_once = PTHREAD_ONCE_INIT;
