@@ -76,6 +76,7 @@ static void hand_slot(struct reader *r, struct lane *l, uint32_t slot)
 
 			d->batch = p->batch;
 			d->payloads = p->payloads[slot];
+			d->route = l->stream->outputs[slot].route ? &p->batch->routes[slot] : NULL;
 			d->first = h->first;
 			d->count = left;
 			d->reader = r->settings.index;

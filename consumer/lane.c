@@ -258,7 +258,7 @@ static size_t usable(const struct lane *l, const struct batch *b, const struct l
 const char *lane_why(enum batch_why why)
 {
 	static const char *const words[] = {
-		[FAULT_TRANSFORM] = "transform", [FAULT_SCHEMA] = "schema"
+		[FAULT_TRANSFORM] = "transform", [FAULT_SCHEMA] = "schema", [FAULT_ROUTE] = "route"
 	};
 
 	return words[why];

@@ -79,7 +79,7 @@ struct lane_fault {
 	enum batch_why why;
 	const char *error;
 };
-/* "transform", "schema": what letters and metrics call it. */
+/* "transform", "schema", "route": what letters and metrics call it. */
 const char *lane_why(enum batch_why why);
 
 /* A page between decoding and the last sink's answer. */

@@ -115,7 +115,12 @@ static void stands_still(struct reader *r, struct lane *l, const char *bad,
 
 	error_set(&err, ERROR_INVALID, "shard %s stands still (on_error: stop): %s", l->shard, bad);
 	lane_ill(r, l, err.message);
-	if (fault && fault->why == FAULT_SCHEMA)
+	if (fault && fault->why == FAULT_ROUTE)
+		log_error("shard stands still: a record lacks what says where it goes (on_error: "
+			  "stop)",
+			  log_text("stream", l->stream->source.stream), log_text("shard", l->shard),
+			  log_text("error", bad));
+	else if (fault && fault->why == FAULT_SCHEMA)
 		log_error("shard stands still: a record does not fit its schema (on_error: stop)",
 			  log_text("stream", l->stream->source.stream), log_text("shard", l->shard),
 			  log_text("error", bad));

@@ -160,6 +160,9 @@ void worker_attach_sinks(struct worker *w, struct lane_stream *l, const struct w
 			.filter = out->sink_filters[slot],
 			.encoding = encoding_of(l, encoding),
 		};
+		if (k->ops->route)
+			l->outputs[slot].route =
+				k->ops->route(k->sink, &l->outputs[slot].route_required);
 		if (out->filter || out->sink_filters[slot])
 			l->sinks[slot].filtered = metrics_cell(w->settings.metrics, METRIC_FILTERED,
 							       l->source.stream, k->config->name);

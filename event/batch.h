@@ -19,6 +19,7 @@
 enum batch_why {
 	FAULT_TRANSFORM, /* a transform cannot do with it */
 	FAULT_SCHEMA,    /* it does not fit its schema */
+	FAULT_ROUTE,     /* it lacks what says where it goes */
 };
 struct batch_fault {
 	size_t event;
@@ -27,6 +28,7 @@ struct batch_fault {
 	const char *error;
 };
 struct schema_news;
+struct batch_route;
 struct batch {
 	struct arena arena;
 	struct buf body;
@@ -37,6 +39,8 @@ struct batch {
 	struct event *events;
 	size_t encoding_count;
 	struct str *payloads[BATCH_ENCODINGS_MAX];
+	/* By output, for those that have a route (route.h); NULL: none has. */
+	struct batch_route *routes;
 	struct str next_iterator; /* n 0: the shard is closed */
 	bool closed;
 	size_t bad_count;

@@ -25,6 +25,8 @@ struct page {
 	struct transformer *transformers[BATCH_ENCODINGS_MAX]; /* NULL: it has no transform */
 	struct transformer *fillers[BATCH_ENCODINGS_MAX];      /* of those, where something lacks */
 	struct schema_sorter *sorter;                          /* NULL: there are no schemas */
+	struct router *routers[DECODE_OUTPUTS_MAX];            /* NULL: it has no route */
+	bool routed;                                           /* some output has one */
 	struct value_seen kept[2][VALUE_MEMORY_MAX];           /* for them */
 	struct run payloads[BATCH_ENCODINGS_MAX];
 	struct run keys;
@@ -70,8 +72,21 @@ static void sorter_release(struct page *page)
 	free(s);
 }
 
+static void routers_release(struct page *page)
+{
+	struct batch *b = page->batch;
+
+	for (size_t i = 0; page->routed && i < page->options->output_count; i++) {
+		if (!page->routers[i])
+			continue;
+		router_places(page->routers[i], &b->arena, &b->routes[i]);
+		router_free(page->routers[i]);
+	}
+}
+
 static void page_release(struct page *page)
 {
+	routers_release(page);
 	for (size_t i = 0; i < BATCH_ENCODINGS_MAX; i++)
 		transformer_free(page->transformers[i]);
 	for (size_t i = 0; i < BATCH_ENCODINGS_MAX; i++)
@@ -96,9 +111,11 @@ static void page_init(struct page *page, struct batch *b, const struct decode_op
 	memset(page->transformers, 0, sizeof(page->transformers));
 	memset(page->fillers, 0, sizeof(page->fillers));
 	page->sorter = NULL;
+	page->routed = false;
 	page->records_seen = page->iterator_seen = page->filtered = false;
 	b->encoding_count = o->encoding_count;
 	b->count = b->bad_count = b->fault_count = b->news_count = 0;
+	b->routes = NULL;
 	b->closed = true;
 	b->next_iterator = STR("");
 }
@@ -128,6 +145,21 @@ static void sorter_init(struct page *page)
 	page->sorter->schemas = o->schemas;
 	page->sorter->source = page->batch->source;
 	page->sorter->rows = page->rows != NULL;
+}
+
+static void routers_init(struct page *page)
+{
+	const struct decode_options *o = page->options;
+	struct batch *b = page->batch;
+
+	for (size_t i = 0; i < o->output_count; i++)
+		page->routed |= o->outputs[i].route != NULL;
+	if (!page->routed)
+		return;
+	b->routes = arena_alloc(&b->arena, o->output_count * sizeof(b->routes[0]));
+	memset(b->routes, 0, o->output_count * sizeof(b->routes[0]));
+	for (size_t i = 0; i < o->output_count; i++)
+		page->routers[i] = o->outputs[i].route ? router_new(o->outputs[i].route) : NULL;
 }
 
 static void transformers_init(struct page *page, struct value_style style)
@@ -171,6 +203,7 @@ static void records_init(struct page *page)
 	}
 	filters_init(page);
 	sorter_init(page);
+	routers_init(page);
 	/* The items of a record are no longer than the record, nor is the key out of a line. Not of
 	 * the batch: it is free again when the page is decoded. */
 	page->scratch =
@@ -208,6 +241,10 @@ static void reserve_event(struct page *page, const char *p)
 	for (size_t i = 0; i < b->encoding_count; i++)
 		b->payloads[i] = regrow(&b->arena, b->payloads[i], b->count, page->capacity,
 					sizeof(b->payloads[i][0]));
+	for (size_t i = 0; page->routed && i < page->options->output_count; i++)
+		if (page->routers[i])
+			b->routes[i].of = regrow(&b->arena, b->routes[i].of, b->count,
+						 page->capacity, sizeof(b->routes[i].of[0]));
 }
 
 /* Payloads of one encoding stand one behind the other, so all of them move when their run is full.
@@ -365,6 +402,24 @@ static uint32_t sort_record(struct page *page, const struct record *r)
 	return 0;
 }
 
+/* Says where each output's route puts the record. */
+static void route_record(struct page *page, const struct record *r)
+{
+	const struct decode_options *o = page->options;
+	struct batch *b = page->batch;
+	const struct event *e = &b->events[b->count];
+	struct str schema = page->sorter ? page->sorter->name : (struct str){ 0 };
+	const char *fault;
+
+	for (size_t i = 0; i < o->output_count; i++) {
+		if (!page->routers[i] || (e->unwanted | e->faulty) >> i & 1)
+			continue;
+		if (!router_place(page->routers[i], r, schema, o->outputs[i].route_required,
+				  &b->routes[i].of[b->count], &fault))
+			add_fault(page, (uint32_t)1 << i, FAULT_ROUTE, fault);
+	}
+}
+
 /* False: a fault was noted. */
 static bool add_record(struct page *page, const struct record *r)
 {
@@ -397,6 +452,10 @@ static bool add_record(struct page *page, const struct record *r)
 	}
 	if (UNLIKELY(page->sorter) && wanted)
 		wanted &= sort_record(page, r);
+	if (UNLIKELY(page->routed) && wanted) {
+		route_record(page, r);
+		wanted = wanted_encodings(page->options, e->unwanted | e->faulty);
+	}
 	if (LIKELY(wanted)) {
 		page->keys.at += key_n;
 		page->key_bytes += key_n;

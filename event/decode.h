@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "event/batch.h"
 #include "event/filter.h"
+#include "event/route.h"
 #include "event/schema.h"
 #include "event/transform.h"
 
@@ -39,14 +40,18 @@
  * fault of all these outputs, and has no payload; what its images lack that has a default is put
  * in, before any transform. `unfit` makes one that has no schema bad, too.
  *
+ * Where the route of an output puts the record is said in batch.routes.
+ *
  * An encoding's transform is applied to what a payload shows of the record's items: its images, or
  * the keys where they stand in for one, and the keys of the `dynamodb` form, to which nothing is
  * set. Where it fails, the event has no payload of that encoding: a fault of its outputs. Keys,
- * filters, schemas and event.raw are of the record as it came. */
+ * filters, schemas, routes and event.raw are of the record as it came. */
 #define DECODE_OUTPUTS_MAX 32
 struct decode_output {
 	const struct filter *filter; /* NULL: all */
 	unsigned encoding;
+	const struct route *route; /* NULL: it goes where all of its stream goes */
+	bool route_required;       /* a record that lacks a value of it is bad for this output */
 };
 struct decode_options {
 	const struct encoding *encodings;

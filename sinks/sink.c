@@ -9,6 +9,7 @@
 
 const char *const sink_formats[] = { "debezium", "plain", "dynamodb", NULL };
 const char *const sink_numbers[] = { "exact", "string", NULL };
+const char *const sink_missing[] = { "_missing", "dead_letter", NULL };
 
 static const struct sink_ops *const kinds[] = { &sink_kafka, &sink_s3, &sink_directory,
 						&sink_stdout };
