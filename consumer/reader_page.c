@@ -150,6 +150,9 @@ struct batch *page_batch(struct reader *r, const struct lane *l, struct buf *ans
 static void cut(struct reader *r, struct lane *l, const struct batch *b, size_t count,
 		struct core_event *e)
 {
+	static const char *const why[] = { [FAULT_TRANSFORM] = "cannot be transformed",
+					   [FAULT_SCHEMA] = "does not fit its schema",
+					   [FAULT_ROUTE] = "lacks what says where it goes" };
 	const struct batch_fault *fault;
 	const char *bad = lane_stopped_by(b, count, &fault);
 
@@ -157,12 +160,11 @@ static void cut(struct reader *r, struct lane *l, const struct batch *b, size_t 
 	page_end(l, b, count, e);
 	e->closed = false;
 	if (l->file) {
-		char what[80];
+		char what[100];
 
-		snprintf(what, sizeof(what),
-			 "the row at place %" PRIu64 " is bad: %s (on_error: stop)",
+		snprintf(what, sizeof(what), "the row at place %" PRIu64 " %s (on_error: stop)",
 			 lane_row_place(b, &b->events[count]),
-			 fault ? lane_why(fault->why) : "undecodable");
+			 fault ? why[fault->why] : "cannot be decoded");
 		reader_stop_file(r, l, what, bad);
 		e->leaves = true;
 	} else {

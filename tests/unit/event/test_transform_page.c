@@ -92,7 +92,7 @@ static void a_fault_is_of_an_encoding(void **state)
 	const struct encoding encodings[] = { with(FORMAT_DEBEZIUM, t), with(FORMAT_PLAIN, t),
 					      with(FORMAT_DYNAMODB, NULL) };
 	const struct decode_output outputs[] = {
-		{ NULL, 0 }, { NULL, 2 }, { NULL, 0 }, { NULL, 1 }
+		{ .encoding = 0 }, { .encoding = 2 }, { .encoding = 0 }, { .encoding = 1 }
 	};
 	struct decode_options o = {
 		.encodings = encodings, .encoding_count = 3, .outputs = outputs, .output_count = 4
