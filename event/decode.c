@@ -356,6 +356,8 @@ static void add_fault(struct page *page, uint32_t outputs, enum batch_why why, c
 				      .error = arena_printf(&b->arena, "%s", error) };
 }
 
+static const struct record_fills no_fills;
+
 /* What changes a record of this encoding; NULL: nothing does. */
 static struct transformer *transformer_of(struct page *page, size_t encoding,
 					  const struct record_fills *fills)
@@ -423,8 +425,7 @@ static void route_record(struct page *page, const struct record *r)
 /* False: a fault was noted. */
 static bool add_record(struct page *page, const struct record *r)
 {
-	static const struct record_fills nothing;
-	const struct record_fills *fills = page->sorter ? &page->sorter->fills : &nothing;
+	const struct record_fills *fills = page->sorter ? &page->sorter->fills : &no_fills;
 	struct batch *b = page->batch;
 	uint32_t wanted = UINT32_MAX;
 	struct event *e;
@@ -471,7 +472,9 @@ static bool add_record(struct page *page, const struct record *r)
 			*payload = (struct str){ 0 };
 			continue;
 		}
-		transformer = transformer_of(page, i, fills);
+		transformer = page->transformers[i];
+		if (UNLIKELY(page->sorter))
+			transformer = transformer_of(page, i, fills);
 		if (UNLIKELY(transformer)) {
 			transform_record(page, i, r, transformer, fills);
 			continue;
