@@ -27,7 +27,7 @@ struct page {
 	struct schema_sorter *sorter;                          /* NULL: there are no schemas */
 	struct router *routers[DECODE_OUTPUTS_MAX];            /* NULL: it has no route */
 	bool routed;                                           /* some output has one */
-	struct value_seen kept[2][VALUE_MEMORY_MAX];           /* for them */
+	struct value_seen kept[2][VALUE_MEMORY_MAX];           /* for all of these */
 	struct run payloads[BATCH_ENCODINGS_MAX];
 	struct run keys;
 	size_t key_bytes; /* of all keys so far */
@@ -210,6 +210,8 @@ static void records_init(struct page *page)
 		memory_resize(NULL, (page->rows ? 3 : 1) * b->body.size + 4 * (size_t)SCAN_PADDING);
 	record_reader_init(&page->reader, style, b->body.data, page->scratch);
 	transformers_init(page, style);
+	if (page->sorter || page->routed)
+		page->reader.kept = page->kept;
 }
 
 /* What n for the part of the page before p makes for all of it, and a little more. */

@@ -155,7 +155,7 @@ static bool put_text(struct router *x, struct str raw)
 }
 
 /* False: it is missing. */
-static bool put_attribute(struct router *x, const struct value *v, const char *item)
+static bool put_attribute(struct router *x, const struct value *v, struct attributes item)
 {
 	char digits[NUMBER_CANONICAL_MAX + SCAN_PADDING];
 	struct attribute a;
@@ -193,9 +193,7 @@ static bool put_time(struct router *x, enum route_kind kind)
 
 static void read_values(struct router *x, const struct record *r, struct str schema)
 {
-	const char *item = r->new_image.raw.p   ? r->new_image.raw.p
-			   : r->old_image.raw.p ? r->old_image.raw.p
-						: r->keys.raw.p;
+	struct attributes item = attributes_of(r, true);
 	char op = event_op_letter(r->op);
 
 	buf_clear(&x->text);

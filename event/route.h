@@ -50,8 +50,8 @@ struct router;
 struct router *router_new(const struct route *r);
 void router_free(struct router *x);
 DEFINE_AUTO(router)
-/* The record's place. False, with *fault until the next record: a value is missing that is
- * required. schema: n 0: it has none. */
+/* The record's place, of a reader that keeps attributes. False, with *fault until the next record:
+ * a value is missing that is required. schema: n 0: it has none. */
 bool router_place(struct router *x, const struct record *r, struct str schema, bool required,
 		  uint32_t *place, const char **fault);
 /* All places so far. */

@@ -84,7 +84,7 @@ static bool fits_absent(const struct schema_test *t)
 	return false;
 }
 
-static const struct schema *schema_of(const struct schemas *all, const char *item)
+static const struct schema *schema_of(const struct schemas *all, struct attributes item)
 {
 	for (const struct schema *s = all->first; s; s = s->next) {
 		const struct schema_condition *c = s->when;
@@ -195,7 +195,7 @@ static bool is_given(const struct check *c, struct str name)
 	       attribute_is_called(name, str_of(source->key_range));
 }
 
-static bool check_map(struct check *c, const struct schema_column *in, const char *map);
+static bool check_map(struct check *c, const struct schema_column *in, struct attributes map);
 
 static bool check_value(struct check *c, const struct schema_column *column,
 			const struct attribute *a)
@@ -212,17 +212,15 @@ static bool check_value(struct check *c, const struct schema_column *column,
 	if (type->integer && !schema_is_integer(a->inside + 1))
 		return misfit(c, "%s: expected an integer, found %.*s", column->path,
 			      SHORT(attribute_body(a)));
-	return !column->first || check_map(c, column, a->inside);
+	return !column->first || check_map(c, column, attributes_in(a->inside));
 }
 
-static bool check_map(struct check *c, const struct schema_column *in, const char *map)
+static bool check_map(struct check *c, const struct schema_column *in, struct attributes map)
 {
 	const struct schema_column *expected = in->first;
-	struct scan scan;
-	const char *p = scan_space(&scan, map) + 1;
 	struct attribute a;
 
-	while (attribute_next(&p, &a)) {
+	while (attribute_next(&map, &a)) {
 		/* Mostly they come in one order. */
 		const struct schema_column *column = expected;
 
@@ -266,7 +264,7 @@ static bool check_required(struct check *c)
 
 /* What the image lacks that has a default; NULL is no lack. */
 static const struct record_fill *lacks(struct schema_sorter *sorter, const struct schema *s,
-				       const char *item, unsigned which)
+				       struct attributes item, unsigned which)
 {
 	const struct record_fill *first = NULL;
 	size_t count = s->fill_count;
@@ -291,22 +289,22 @@ static void fill_images(struct schema_sorter *sorter, const struct schema *s,
 			const struct record *r)
 {
 	const struct schema *old;
+	struct attributes old_image = attributes_of_image(&r->old_image, true);
 
 	if (s && s->fill_count && r->new_image.raw.p)
-		sorter->fills.new_image = lacks(sorter, s, r->new_image.raw.p, 0);
+		sorter->fills.new_image =
+			lacks(sorter, s, attributes_of_image(&r->new_image, true), 0);
 	if (!r->old_image.raw.p)
 		return;
 	/* What was another kind of item before has its own. */
-	old = schema_of(sorter->schemas, r->old_image.raw.p);
+	old = schema_of(sorter->schemas, old_image);
 	if (old && old->fill_count)
-		sorter->fills.old_image = lacks(sorter, old, r->old_image.raw.p, 1);
+		sorter->fills.old_image = lacks(sorter, old, old_image, 1);
 }
 
 const char *schema_sort(struct schema_sorter *sorter, const struct record *r, bool unfit)
 {
-	const char *item = r->new_image.raw.p   ? r->new_image.raw.p
-			   : r->old_image.raw.p ? r->old_image.raw.p
-						: r->keys.raw.p;
+	struct attributes item = attributes_of(r, true);
 	const struct schema *s = schema_of(sorter->schemas, item);
 	struct check c = { .sorter = sorter, .schema = s };
 	bool changed = r->op == EVENT_UPDATE || (r->op == EVENT_READ && !sorter->rows);

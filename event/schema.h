@@ -45,7 +45,8 @@ struct schema_news {
 };
 #define SCHEMA_NEWS_MAX 64
 
-/* Sorts the records of a page, one after the other. Zeroed before. */
+/* Sorts the records of a page, one after the other, of a reader that keeps attributes. Zeroed
+ * before. */
 struct schema_sorter {
 	const struct schemas *schemas;
 	const struct source *source;
