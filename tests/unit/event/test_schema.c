@@ -326,6 +326,59 @@ static void transforms_come_behind_defaults(void **state)
 	transform_free(t);
 }
 
+/* ---- rows of exports ---- */
+
+#define META    "\"Metadata\":{\"WriteTimestampMicros\":{\"N\":\"1763700000123456\"}}"
+#define ROW_KEY "\"Keys\":{" KEY "}"
+
+static void rows_are_sorted_as_records_are(void **state)
+{
+	static const struct rows full = { .window = 0 },
+				 window = { .window = 3, .old_images = true };
+	static const struct encoding plain = { .format = FORMAT_PLAIN };
+	static const char full_lines[] = "{\"Item\":{" KEY ",\"a\":{\"N\":\"1\"}}}\n"
+					 "{\"Item\":{\"a\":{\"S\":\"x\"}," KEY "}}\n"
+					 "{\"Item\":{" KEY ",\"b\":{\"S\":\"x\"}}}\n";
+	static const char window_lines[] =
+		"{" META "," ROW_KEY ",\"NewImage\":{" KEY ",\"a\":{\"N\":\"1\"}}}\n"
+		"{" META "," ROW_KEY ",\"OldImage\":{" KEY "},\"NewImage\":{" KEY "}}\n"
+		"{" META "," ROW_KEY ",\"OldImage\":{" KEY ",\"a\":{\"L\":[]}}}\n";
+	AUTO(schemas)
+	struct schemas *s = schemas_with("[{\"name\":\"log\",\"append_only\":true,\"columns\":[{"
+					 "\"path\":\"a\",\"type\":\"number\",\"default\":7}]}]",
+					 "");
+	struct decode_options o = { .encodings = &plain, .encoding_count = 1, .schemas = s };
+	struct batch *b = decoding_batch(str_of(full_lines), &decoding_source);
+
+	(void)state;
+	b->shard = NULL;
+	decode_lines(b, &o, &full);
+	assert_int_equal(b->count, 3);
+	assert_int_equal(b->bad_count, 0);
+	assert_int_equal(b->fault_count, 2);
+	assert_string_equal(b->faults[0].error, "schema log: a: expected a number, found a string");
+	assert_string_equal(b->faults[1].error,
+			    "schema log: b: no column is called so (mode: strict)");
+	batch_free(b);
+
+	b = decoding_batch(str_of(window_lines), &decoding_source);
+	b->shard = NULL;
+	decode_lines(b, &o, &window);
+	assert_int_equal(b->count, 3);
+	assert_int_equal(b->fault_count, 1);
+	assert_int_equal(b->faults[0].event, 1);
+	assert_string_equal(b->faults[0].error, "schema log: the item was changed (append_only)");
+	batch_free(b);
+
+	/* Without old images nobody knows what was changed. */
+	b = decoding_batch(str_of(window_lines), &decoding_source);
+	b->shard = NULL;
+	decode_lines(b, &o, &(struct rows){ .window = 3 });
+	assert_int_equal(b->fault_count, 0);
+	assert_non_null(strstr(b->payloads[0][1].p, "\"a\":7"));
+	batch_free(b);
+}
+
 /* ---- definitions ---- */
 
 static const struct {
@@ -431,6 +484,7 @@ int main(void)
 		cmocka_unit_test(append_only_takes_no_change),
 		cmocka_unit_test(what_is_missing_is_put_in),
 		cmocka_unit_test(transforms_come_behind_defaults),
+		cmocka_unit_test(rows_are_sorted_as_records_are),
 		cmocka_unit_test(what_is_wrong_is_told_with_its_place),
 		cmocka_unit_test(one_that_is_never_reached_is_refused),
 	};
