@@ -338,12 +338,12 @@ static uint32_t outputs_of(const struct decode_options *o, size_t encoding)
 	return o->output_count ? bits : UINT32_MAX;
 }
 
-/* Of the record that is being added. */
+/* Of the record that is being added; an output has one fault of it. */
 static void add_fault(struct page *page, uint32_t outputs, enum batch_why why, const char *error)
 {
 	struct batch *b = page->batch;
 
-	outputs &= ~b->events[b->count].unwanted;
+	outputs &= ~(b->events[b->count].unwanted | b->events[b->count].faulty);
 	b->events[b->count].faulty |= outputs;
 
 	if (b->fault_count == page->fault_capacity) {
@@ -358,7 +358,7 @@ static void add_fault(struct page *page, uint32_t outputs, enum batch_why why, c
 				      .error = arena_printf(&b->arena, "%s", error) };
 }
 
-static const struct record_fills no_fills;
+static const struct record_fills no_fills; /* of records that no schema sorts */
 
 /* What changes a record of this encoding; NULL: nothing does. */
 static struct transformer *transformer_of(struct page *page, size_t encoding,
@@ -375,6 +375,7 @@ static struct transformer *transformer_of(struct page *page, size_t encoding,
 	return *filler;
 }
 
+/* The payload of an encoding, with changes. */
 static void transform_record(struct page *page, size_t encoding, const struct record *r,
 			     struct transformer *transformer, const struct record_fills *fills)
 {

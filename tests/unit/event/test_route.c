@@ -164,6 +164,37 @@ static void each_output_has_its_own_and_lacks_its_own(void **state)
 	buf_release(&page);
 }
 
+/* What lacks a place is no fault of the transform as well. */
+static void an_output_has_one_fault_of_a_record(void **state)
+{
+	AUTO(route) struct route *r = route_of((const char *[]){ "none", NULL });
+	AUTO(transform) struct transform *t = transforming("[{\"cast\":{\"a\":\"number\"}}]");
+	const struct encoding e = { .format = FORMAT_PLAIN, .transform = t };
+	const struct decode_output outputs[] = { { .route = r, .route_required = true },
+						 { .route = NULL } };
+	const struct decode_options o = {
+		.encodings = &e, .encoding_count = 1, .outputs = outputs, .output_count = 2
+	};
+	struct error err = { 0 };
+	struct batch *b;
+	struct buf page;
+
+	(void)state;
+	buf_init(&page, 0);
+	add_record(&page, 0, "{\"a\":{\"S\":\"x\"}}");
+	buf_text(&page, "]}");
+	b = decoding_batch(buf_str(&page), &decoding_source);
+	assert_true(decode_page(b, &o, &err));
+	assert_int_equal(b->fault_count, 2);
+	assert_int_equal(b->faults[0].why, FAULT_ROUTE);
+	assert_int_equal(b->faults[0].outputs, 1);
+	assert_int_equal(b->faults[1].why, FAULT_TRANSFORM);
+	assert_int_equal(b->faults[1].outputs, 2);
+	assert_int_equal(b->events[0].faulty, 3);
+	batch_free(b);
+	buf_release(&page);
+}
+
 /* The value at a path of two names at most. */
 static json_t *value_at(json_t *item, const char *first, const char *second)
 {
@@ -250,6 +281,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(values_are_of_the_record_as_it_came),
 		cmocka_unit_test(each_output_has_its_own_and_lacks_its_own),
+		cmocka_unit_test(an_output_has_one_fault_of_a_record),
 		cmocka_unit_test(places_are_the_pairs_that_differ),
 		cmocka_unit_test(what_is_no_path_is_refused),
 	};
