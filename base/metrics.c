@@ -42,6 +42,12 @@ static const struct metric_row rows[METRIC_COUNT] = {
 				   "Records that a script could not do with: error, result, "
 				   "instructions, memory.",
 				   false },
+	[METRIC_NEW_ATTRIBUTES] = { "sluice_new_attributes_total", METRIC_COUNTER, "stream",
+				    "schema",
+				    "Attributes that a schema has no column for, each counted once "
+				    "in a "
+				    "worker's life, 256 a stream at most.",
+				    false },
 	[METRIC_GAPS] = { "sluice_gaps_total", METRIC_COUNTER, "stream", NULL,
 			  "Gaps: records that left the stream before they were read.", false },
 	[METRIC_EXPORT_FILES] = { "sluice_export_files", METRIC_GAUGE, "table", "status",

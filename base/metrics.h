@@ -19,6 +19,7 @@ enum metric {
 	METRIC_DROPPED,               /* reason */
 	METRIC_FILTERED,              /* stream, sink */
 	METRIC_SCRIPT_ERRORS,         /* stream, reason */
+	METRIC_NEW_ATTRIBUTES,        /* stream, schema */
 	METRIC_GAPS,                  /* stream */
 	METRIC_EXPORT_FILES,          /* table, status */
 	METRIC_EXPORT_RECORDS,        /* table */

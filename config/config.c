@@ -408,6 +408,7 @@ struct config *config_parse(struct str bytes, const char *name, const struct con
 				.expand_left = EXPAND_BYTES_MAX,
 				.pattern = types->pattern,
 				.transform = types->transform,
+				.schemas = types->schemas,
 				.err = err };
 	root = yaml_parse(&c->memory, bytes, c->path, err);
 	if (!root || !check_keys(&l, root) || !load_sections(&l, root) ||

@@ -69,6 +69,8 @@ struct config_stream {
 	long on_error;             /* enum config_on_error */
 	struct option_list filter; /* event patterns; none: all records */
 	struct option_list transform;
+	struct option_list schemas;
+	long schemaless; /* 1: a record that fits no schema is bad */
 	long poll_min_ms, poll_max_ms, poll_budget;
 	struct config_stream_sink *sinks;
 	size_t sink_count;
@@ -107,6 +109,8 @@ struct config_types {
 	bool (*pattern)(struct str pattern, size_t *at, struct error *err);
 	/* The same of a transform. */
 	bool (*transform)(struct str definition, size_t *at, struct error *err);
+	/* The same of the last of some schemas, of which the others were found good. */
+	bool (*schemas)(const struct str *definitions, size_t count, size_t *at, struct error *err);
 	/* Whether exports may have this schedule, this time zone. */
 	bool (*schedule)(const char *text, struct error *err);
 	bool (*timezone)(const char *text, struct error *err);

@@ -107,6 +107,8 @@ static bool fill_row(struct fill *f, const struct option *o, void *base, const s
 		return patterns_fill(f, (struct option_list *)((char *)base + o->offset), n);
 	if (o->type == OPTION_TRANSFORMS)
 		return transforms_fill(f, (struct option_list *)((char *)base + o->offset), n);
+	if (o->type == OPTION_SCHEMAS)
+		return schemas_fill(f, (struct option_list *)((char *)base + o->offset), n);
 	text = fill_text(f, n, o->flags & OPTION_TEMPLATE);
 	if (!text)
 		return false;

@@ -15,6 +15,7 @@ struct fill {
 	size_t expand_left;                                                 /* see expand_text */
 	bool (*pattern)(struct str pattern, size_t *at, struct error *err); /* config_types */
 	bool (*transform)(struct str definition, size_t *at, struct error *err);
+	bool (*schemas)(const struct str *definitions, size_t count, size_t *at, struct error *err);
 	struct error *err;
 };
 

@@ -41,6 +41,7 @@ static const struct unit *units_of(enum option_type type)
 	case OPTION_MAP:
 	case OPTION_PATTERNS:
 	case OPTION_TRANSFORMS:
+	case OPTION_SCHEMAS:
 		break;
 	}
 	return NULL;
@@ -191,6 +192,9 @@ void option_expected(const struct option *o, struct buf *out)
 	case OPTION_TRANSFORMS:
 		buf_text(out, "a list of transforms");
 		return;
+	case OPTION_SCHEMAS:
+		buf_text(out, "a list of schemas");
+		return;
 	}
 }
 
@@ -254,6 +258,7 @@ bool option_set(const struct option *o, void *base, const char *text, struct err
 	case OPTION_MAP:
 	case OPTION_PATTERNS:
 	case OPTION_TRANSFORMS:
+	case OPTION_SCHEMAS:
 		break;
 	}
 	assert(false && "a row that is no single text");
@@ -295,6 +300,7 @@ bool option_text(const struct option *o, const void *base, struct buf *out)
 	case OPTION_MAP:
 	case OPTION_PATTERNS:
 	case OPTION_TRANSFORMS:
+	case OPTION_SCHEMAS:
 		break;
 	}
 	assert(false && "a row that is no single text");

@@ -18,6 +18,7 @@ enum option_type {
 	OPTION_MAP,        /* struct option_map: text to text, any keys */
 	OPTION_PATTERNS,   /* struct option_list: event patterns, as JSON texts */
 	OPTION_TRANSFORMS, /* struct option_list: transforms, as JSON texts */
+	OPTION_SCHEMAS,    /* struct option_list: schemas, as JSON texts */
 };
 
 enum {
@@ -52,19 +53,19 @@ struct option_map {
 #define OPTION_TRANSFORMS_BYTES_MAX ((size_t)64 << 10) /* of all of a list */
 struct option_list {
 	const char **texts;
-	const char **shown; /* of TRANSFORMS, for config print: without secrets */
+	const char **shown; /* of TRANSFORMS and SCHEMAS, for config print: without secrets */
 	size_t count;
 };
 
-/* One value into its field. `text` is kept, not copied (MAP, PATTERNS and TRANSFORMS rows are not
- * for this). The message says what was expected and not the setting's name: the caller knows where
- * it stands.
+/* One value into its field. `text` is kept, not copied (MAP, PATTERNS, TRANSFORMS and SCHEMAS rows
+ * are not for this). The message says what was expected and not the setting's name: the caller
+ * knows where it stands.
  */
 bool option_set(const struct option *o, void *base, const char *text, struct error *err) MUST_CHECK;
 /* Every row's default into its field. */
 bool option_defaults(const struct option *table, void *base, struct error *err) MUST_CHECK;
 /* The field as option_set reads it again, "2m" or "64KiB"; false where nothing is set. Not for
- * MAP, PATTERNS and TRANSFORMS rows. Secrets come out as they are. */
+ * MAP, PATTERNS, TRANSFORMS and SCHEMAS rows. Secrets come out as they are. */
 bool option_text(const struct option *o, const void *base, struct buf *out);
 /* What may be written, for people: "a duration of 1s to 10m". */
 void option_expected(const struct option *o, struct buf *out);

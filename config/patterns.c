@@ -13,9 +13,10 @@ struct origin {
 struct writer {
 	struct fill *fill;
 	bool (*check)(struct str json, size_t *at, struct error *err);
-	bool transform; /* not a pattern */
+	bool transform; /* it may have templates and secrets */
+	bool shows;     /* what is printed of it is wanted, too */
 	struct buf json;
-	struct buf shown;       /* the same as the file has it, without secrets; of transforms */
+	struct buf shown;       /* the same as the file has it, without secrets */
 	struct origin *origins; /* by offset */
 	size_t count;
 };
@@ -69,7 +70,7 @@ static bool is_below(const struct writer *w, const struct yaml_node *n, const ch
 static void both(struct writer *w, const char *text)
 {
 	buf_text(&w->json, text);
-	if (w->transform)
+	if (w->shows)
 		buf_text(&w->shown, text);
 }
 
@@ -78,7 +79,7 @@ static void show_text(struct writer *w, const char *text, bool is_template, bool
 {
 	struct buf escaped;
 
-	if (!w->transform)
+	if (!w->shows)
 		return;
 	buf_init(&escaped, 0);
 	for (const char *p = is_secret ? "***" : text; *p; p++)
@@ -123,7 +124,7 @@ static bool write_node(struct writer *w, const struct yaml_node *n)
 		note(w, c);
 		if (map) {
 			buf_json_text(&w->json, str_of(c->key));
-			if (w->transform)
+			if (w->shows)
 				buf_json_text(&w->shown, str_of(c->key));
 			both(w, ":");
 		}
@@ -148,20 +149,25 @@ static int line_at(const struct writer *w, const struct yaml_node *n, size_t at)
 	return line + 1;
 }
 
-static bool check(struct writer *w, const struct yaml_node *n)
+static bool refuse(struct writer *w, const struct yaml_node *n, size_t at,
+		   const struct error *inner)
 {
-	struct error inner = { 0 };
 	struct buf path;
-	size_t at = 0;
 
-	if (w->check(buf_str(&w->json), &at, &inner))
-		return true;
 	buf_init(&path, 0);
 	yaml_path(n, &path);
 	error_set(w->fill->err, ERROR_INVALID, "%s:%d: %.100s: %s", w->fill->file,
-		  line_at(w, n, at), path.data, inner.message);
+		  line_at(w, n, at), path.data, inner->message);
 	buf_release(&path);
 	return false;
+}
+
+static bool check(struct writer *w, const struct yaml_node *n)
+{
+	struct error inner = { 0 };
+	size_t at = 0;
+
+	return w->check(buf_str(&w->json), &at, &inner) || refuse(w, n, at, &inner);
 }
 
 static const char *pattern_fill(struct fill *f, const struct yaml_node *n)
@@ -213,7 +219,7 @@ bool patterns_fill(struct fill *f, struct option_list *list, const struct yaml_n
 static bool transform_fill(struct fill *f, const struct yaml_node *n, const char **text,
 			   const char **shown, size_t *left)
 {
-	struct writer w = { .fill = f, .check = f->transform, .transform = true };
+	struct writer w = { .fill = f, .check = f->transform, .transform = true, .shows = true };
 	bool ok;
 
 	buf_init(&w.json, 0);
@@ -251,5 +257,49 @@ bool transforms_fill(struct fill *f, struct option_list *list, const struct yaml
 			return false;
 		list->count++;
 	}
+	return true;
+}
+
+/* The schema behind those in `list`. */
+static bool schema_fill(struct fill *f, const struct yaml_node *n, struct option_list *list)
+{
+	struct writer w = { .fill = f, .shows = true };
+	struct str all[OPTION_PATTERNS_MAX];
+	struct error inner = { 0 };
+	size_t at = 0;
+	bool ok;
+
+	buf_init(&w.json, 0);
+	buf_init(&w.shown, 0);
+	for (size_t i = 0; i < list->count; i++)
+		all[i] = str_of(list->texts[i]);
+	ok = write_node(&w, n);
+	all[list->count] = buf_str(&w.json);
+	if (ok && !f->schemas(all, list->count + 1, &at, &inner))
+		ok = refuse(&w, n, at, &inner);
+	if (ok) {
+		list->texts[list->count] = arena_printf(f->arena, "%s", w.json.data);
+		list->shown[list->count++] = arena_printf(f->arena, "%s", w.shown.data);
+	}
+	buf_release(&w.json);
+	buf_release(&w.shown);
+	free(w.origins);
+	return ok;
+}
+
+bool schemas_fill(struct fill *f, struct option_list *list, const struct yaml_node *n)
+{
+	if (n->kind != YAML_LIST)
+		return fill_fail(f, n, NULL,
+				 "expected a list of schemas, such as [{ name: order, columns: "
+				 "[{ path: total, type: number }] }]");
+	if (n->count > OPTION_PATTERNS_MAX)
+		return fill_fail(f, n, NULL, "expected at most %d schemas, not %zu",
+				 OPTION_PATTERNS_MAX, n->count);
+	list->texts = arena_alloc(f->arena, (n->count + 1) * sizeof(list->texts[0]));
+	list->shown = arena_alloc(f->arena, (n->count + 1) * sizeof(list->shown[0]));
+	for (const struct yaml_node *c = n->first; c; c = c->next)
+		if (!schema_fill(f, c, list))
+			return false;
 	return true;
 }

@@ -96,7 +96,7 @@ static void patterns_print(struct buf *out, const struct option_list *list, int 
 	}
 }
 
-static void transforms_print(struct buf *out, const struct option_list *list, int indent)
+static void shown_print(struct buf *out, const struct option_list *list, int indent)
 {
 	if (list->count == 0)
 		buf_text(out, " []");
@@ -147,10 +147,10 @@ static void row_print(void *arg, const struct option *o, const char *key)
 		indent_print(p->out, p->indent);
 		buf_printf(p->out, "%s:", key);
 		patterns_print(p->out, field, p->indent);
-	} else if (o->type == OPTION_TRANSFORMS) {
+	} else if (o->type == OPTION_TRANSFORMS || o->type == OPTION_SCHEMAS) {
 		indent_print(p->out, p->indent);
 		buf_printf(p->out, "%s:", key);
-		transforms_print(p->out, field, p->indent);
+		shown_print(p->out, field, p->indent);
 	} else if (option_text(o, p->base, &value)) {
 		indent_print(p->out, p->indent);
 		buf_printf(p->out, "%s: ", key);

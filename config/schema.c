@@ -97,7 +97,7 @@ static json_t *map_schema(void)
 	return o;
 }
 
-/* What may stand in a pattern or a transform is said where it is read. */
+/* What may stand in a pattern, a transform or a schema is said where it is read. */
 static json_t *patterns_schema(void)
 {
 	json_t *list = typed("array");
@@ -152,6 +152,7 @@ static json_t *value_schema(const struct option *o)
 		return map_schema();
 	case OPTION_PATTERNS:
 	case OPTION_TRANSFORMS:
+	case OPTION_SCHEMAS:
 		return patterns_schema();
 	}
 	return NULL;

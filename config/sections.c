@@ -17,6 +17,7 @@ static const char *const format_choices[] = { "text", "json", NULL };
 static const char *const gap_choices[] = { "stop", "oldest", "repair", NULL };
 static const char *const on_error_choices[] = { "dead_letter", "stop", "drop", NULL };
 static const char *const sink_start_choices[] = { "latest", NULL };
+static const char *const schemaless_choices[] = { "pass", "dead_letter", NULL };
 static const char *const view_choices[] = { "NEW_AND_OLD_IMAGES", "NEW_IMAGE", "OLD_IMAGE",
 					    "KEYS_ONLY", NULL };
 
@@ -163,6 +164,14 @@ static const struct option stream_options[] = {
 	    .help = "What is changed in items before any of its sinks gets them, in this order; "
 		    "see "
 		    "docs/transforms.md."),
+	ROW(config_stream, "schemas", OPTION_SCHEMAS, schemas,
+	    .help = "What the table's items may look like: maps of name, when, columns, mode and "
+		    "append_only, of which a record has the first that fits it; see "
+		    "docs/schemas.md."),
+	ROW(config_stream, "schemaless", OPTION_ENUM, schemaless, .def = "pass",
+	    .choices = schemaless_choices,
+	    .help = "What becomes of a record that fits none of `schemas`: it passes, or is bad, "
+		    "and `on_error` decides."),
 	ROW(config_stream, "poll.min", OPTION_MS, poll_min_ms, .def = "100ms", .min = 10,
 	    .max = 60 * MINUTE, .help = "The shortest pause between two reads of a shard."),
 	ROW(config_stream, "poll.max", OPTION_MS, poll_max_ms, .def = "5s", .min = 10,

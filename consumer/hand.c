@@ -98,6 +98,7 @@ static void hand_slot(struct reader *r, struct lane *l, uint32_t slot)
 
 			d->batch = p->batch;
 			d->payloads = p->payloads[slot];
+			d->route = l->stream->outputs[slot].route ? &p->batch->routes[slot] : NULL;
 			d->first = h->first;
 			d->count = left;
 			d->reader = r->settings.index;
@@ -151,11 +152,11 @@ static const char *reason_of(const struct event *e, const struct lane_fault *fau
 {
 	if (e->skipped)
 		return "skipped";
-	return fault ? "transform" : "undecodable";
+	return fault ? lane_why(fault->why) : "undecodable";
 }
 
 /* Sends the page's next bad record to the dead letters; the page waits for it. One that is bad for
- * several sinks, as their transforms fail, is a letter from each of them. */
+ * several sinks, as their transforms fail, say, is a letter from each of them. */
 static bool letter_next(struct reader *r, struct lane *l, uint64_t page)
 {
 	struct lane_page *p = lane_page_at(l, page);

@@ -185,7 +185,7 @@ static const struct str *payloads_for(struct lane *l, struct batch *b, uint32_t 
 	struct str *some = NULL;
 	int64_t kept_from = 0;
 
-	if (threshold == INT64_MIN && passed && count == b->count &&
+	if (threshold == INT64_MIN && passed && count == b->count && b->fault_count == 0 &&
 	    (!filtered || passes_all(b, slot)))
 		return all;
 	for (size_t i = 0; i < b->count; i++) {
@@ -193,9 +193,10 @@ static const struct str *payloads_for(struct lane *l, struct batch *b, uint32_t 
 		bool out = i >= count || (e->time_ms < threshold && !e->bad);
 
 		if (!out && (passed || against(l, b, i, have) > 0)) {
-			if (!is_filtered(e, slot))
+			if (is_filtered(e, slot))
+				kept_from++;
+			else if (!(e->faulty >> slot & 1))
 				continue;
-			kept_from++;
 		}
 		if (!some) {
 			some = arena_alloc(&b->arena, b->count * sizeof(*some));
@@ -228,11 +229,11 @@ static size_t faults_of(struct lane *l, struct batch *b, int64_t threshold,
 		for (uint32_t slot = 0; slot < s->sink_count; slot++) {
 			const struct sequence *have = &l->slots[slot].have;
 
-			if (s->outputs[slot].encoding != f->encoding || is_filtered(e, slot) ||
+			if (!(f->outputs >> slot & 1) || is_filtered(e, slot) ||
 			    e->time_ms < threshold ||
 			    (!sequence_is_none(have) && against(l, b, f->event, have) <= 0))
 				continue;
-			faults[count++] = (struct lane_fault){ f->event, slot, f->error };
+			faults[count++] = (struct lane_fault){ f->event, slot, f->why, f->error };
 		}
 	}
 	return count;
@@ -254,13 +255,38 @@ static size_t usable(const struct lane *l, const struct batch *b, const struct l
 	return count;
 }
 
-const char *lane_stopped_by(const struct batch *b, size_t record, bool *decoded)
+const char *lane_why(enum batch_why why)
 {
-	*decoded = !b->events[record].bad;
-	for (size_t i = 0; *decoded && i < b->fault_count; i++)
-		if (b->faults[i].event == record)
-			return b->faults[i].error;
-	return b->events[record].bad;
+	static const char *const words[] = {
+		[FAULT_TRANSFORM] = "transform", [FAULT_SCHEMA] = "schema", [FAULT_ROUTE] = "route"
+	};
+
+	return words[why];
+}
+
+const char *lane_stopped_by(const struct batch *b, size_t record, const struct batch_fault **fault)
+{
+	*fault = NULL;
+	if (b->events[record].bad)
+		return b->events[record].bad;
+	*fault = b->faults;
+	while ((*fault)->event != record)
+		++*fault;
+	return (*fault)->error;
+}
+
+bool lane_is_news(struct lane_stream *s, uint64_t hash, bool *last)
+{
+	for (size_t i = 0; i < LANE_NEWS_MAX; i++) {
+		uint64_t free_place = 0;
+
+		*last = i + 1 == LANE_NEWS_MAX;
+		if (atomic_compare_exchange_strong(&s->news[i], &free_place, hash))
+			return true;
+		if (free_place == hash)
+			return false;
+	}
+	return false;
 }
 
 static bool has_letters(const struct lane *l, const struct batch *b, size_t fault_count)

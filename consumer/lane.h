@@ -28,6 +28,9 @@ _Static_assert(CONFIG_SINKS_MAX <= CORE_SINKS_MAX, "what may be configured fits 
  * file's position is a place in it, the offset behind a row's line in the inflated text, as the
  * sequence of these digits; its beginning is none. */
 
+/* New attributes of a stream that are told of; there may be no end of them. */
+#define LANE_NEWS_MAX 256
+
 /* One sink of a stream, as lanes see it: constant while a session runs. */
 struct lane_sink {
 	uint32_t index; /* of the session's sinks, and of the core's */
@@ -52,7 +55,11 @@ struct lane_stream {
 	const char *bucket_owner; /* of their bucket; NULL: not checked */
 	struct encoding encodings[BATCH_ENCODINGS_MAX];
 	size_t encoding_count;
-	const struct filter *filter;                  /* NULL: all records are wanted */
+	const struct filter *filter;   /* NULL: all records are wanted */
+	const struct schemas *schemas; /* NULL: there are none */
+	bool unfit;                    /* a record without a schema is bad */
+	/* Hashes of attributes that were new to its schemas, 0: a free place. Any thread. */
+	_Atomic uint64_t news[LANE_NEWS_MAX];
 	struct decode_output outputs[CORE_SINKS_MAX]; /* as `sinks` */
 	struct lane_sink sinks[CORE_SINKS_MAX];
 	uint32_t sink_count;
@@ -71,12 +78,15 @@ struct lane_stream {
 	_Atomic unsigned ill;   /* shards that can not */
 };
 
-/* A record that a sink's transform cannot do with: a letter from this sink. */
+/* A record that was decoded, but is not for a sink as it is: a letter from this sink. */
 struct lane_fault {
 	size_t record;
 	uint32_t slot;
+	enum batch_why why;
 	const char *error;
 };
+/* "transform", "schema", "route": what letters and metrics call it. */
+const char *lane_why(enum batch_why why);
 
 /* A page between decoding and the last sink's answer. */
 struct lane_page {
@@ -199,8 +209,11 @@ void lane_set_positions(struct lane *l, const struct frontier_move *at);
  * cuts the page where a bad record stops the lane. The batch is the lane's then. NULL: the lane
  * stops before the page's first record, the batch is still the caller's. */
 struct lane_page *lane_add_page(struct lane *l, struct batch *b);
-/* Why a lane stops before a record of the batch (on_error: stop). */
-const char *lane_stopped_by(const struct batch *b, size_t record, bool *decoded);
+/* Why a lane stops before a record of the batch (on_error: stop); *fault NULL: it could not be
+ * decoded. */
+const char *lane_stopped_by(const struct batch *b, size_t record, const struct batch_fault **fault);
+/* Whether this attribute is told of for the first time; *last: no further one will be. */
+bool lane_is_news(struct lane_stream *s, uint64_t hash, bool *last);
 struct lane_page *lane_page_at(struct lane *l, uint64_t number);
 /* The position behind record i of a page; none: a bad record of which it could not be read. */
 struct sequence lane_position(const struct lane *l, const struct batch *b, size_t i);

@@ -183,6 +183,8 @@ static void read_block(struct reader *r, struct lane *l, const struct file_block
 				    .encoding_count = s->encoding_count,
 				    .now_ms = clock_aws_ms(r->settings.clock),
 				    .filter = s->filter,
+				    .schemas = s->schemas,
+				    .unfit = s->unfit,
 				    .outputs = s->outputs,
 				    .output_count = s->sink_count };
 	struct batch *b = page_batch(r, l, &f->lines);

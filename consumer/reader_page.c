@@ -91,13 +91,32 @@ static void drop_bad(struct reader *r, const struct lane *l, const struct lane_p
 		bad += p->batch->events[i].bad && !p->batch->events[i].skipped;
 	if (bad > 0)
 		metric_add(metrics_cell(m, METRIC_DROPPED, "undecodable", NULL), bad);
-	if (p->fault_count > 0)
-		metric_add(metrics_cell(m, METRIC_DROPPED, "transform", NULL),
-			   (int64_t)p->fault_count);
+	for (size_t i = 0; i < p->fault_count; i++)
+		metric_add(metrics_cell(m, METRIC_DROPPED, lane_why(p->faults[i].why), NULL), 1);
+}
+
+/* Attributes that schemas accepted (mode: evolve): each is told of once. */
+static void tell_news(struct reader *r, struct lane_stream *s, const struct batch *b)
+{
+	for (size_t i = 0; i < b->news_count; i++) {
+		const struct schema_news *news = &b->news[i];
+		bool last;
+
+		if (!lane_is_news(s, news->hash, &last))
+			continue;
+		metric_add(metrics_cell(r->settings.metrics, METRIC_NEW_ATTRIBUTES,
+					s->source.stream, news->schema),
+			   1);
+		log_info(last ? "an attribute that its schema has no column for; no further one is "
+				"told of"
+			      : "an attribute that its schema has no column for",
+			 log_text("stream", s->source.stream), log_text("schema", news->schema),
+			 log_text("attribute", news->attribute));
+	}
 }
 
 static void stands_still(struct reader *r, struct lane *l, const struct event *e, const char *bad,
-			 bool decoded)
+			 const struct batch_fault *fault)
 {
 	struct error err = { 0 };
 	char sequence[SEQUENCE_TEXT_SIZE];
@@ -105,7 +124,16 @@ static void stands_still(struct reader *r, struct lane *l, const struct event *e
 	sequence_text(&e->sequence, sequence);
 	error_set(&err, ERROR_INVALID, "shard %s stands still (on_error: stop): %s", l->shard, bad);
 	lane_ill(r, l, err.message);
-	if (decoded)
+	if (fault && fault->why == FAULT_ROUTE)
+		log_error("shard stands still: a record lacks what says where it goes (on_error: "
+			  "stop)",
+			  log_text("stream", l->stream->source.stream), log_text("shard", l->shard),
+			  log_text("error", bad));
+	else if (fault && fault->why == FAULT_SCHEMA)
+		log_error("shard stands still: a record does not fit its schema (on_error: stop)",
+			  log_text("stream", l->stream->source.stream), log_text("shard", l->shard),
+			  log_text("error", bad));
+	else if (fault)
 		log_error("shard stands still: a transform of a record failed (on_error: stop)",
 			  log_text("stream", l->stream->source.stream), log_text("shard", l->shard),
 			  log_text("sequence", sequence), log_text("error", bad));
@@ -131,23 +159,26 @@ struct batch *page_batch(struct reader *r, const struct lane *l, struct buf *ans
 static void cut(struct reader *r, struct lane *l, const struct batch *b, size_t count,
 		struct core_event *e)
 {
-	bool decoded;
-	const char *bad = lane_stopped_by(b, count, &decoded);
+	static const char *const why[] = { [FAULT_TRANSFORM] = "cannot be transformed",
+					   [FAULT_SCHEMA] = "does not fit its schema",
+					   [FAULT_ROUTE] = "lacks what says where it goes" };
+	const struct batch_fault *fault;
+	const char *bad = lane_stopped_by(b, count, &fault);
 
 	e->end = SEQUENCE_NONE;
 	page_end(l, b, count, e);
 	e->closed = false;
 	if (l->file) {
-		char what[80];
+		char what[100];
 
-		snprintf(what, sizeof(what),
-			 "the row at place %" PRIu64 " cannot be %s (on_error: stop)",
-			 lane_row_place(b, &b->events[count]), decoded ? "transformed" : "decoded");
+		snprintf(what, sizeof(what), "the row at place %" PRIu64 " %s (on_error: stop)",
+			 lane_row_place(b, &b->events[count]),
+			 fault ? why[fault->why] : "cannot be decoded");
 		reader_stop_file(r, l, what, bad);
 		e->leaves = true;
 	} else {
 		e->stopped = true;
-		stands_still(r, l, &b->events[count], bad, decoded);
+		stands_still(r, l, &b->events[count], bad, fault);
 	}
 }
 
@@ -179,6 +210,7 @@ void page_deliver(struct reader *r, struct lane *l, struct batch *b, struct core
 	struct lane_page *p = NULL;
 
 	count_page(r, l, b);
+	tell_news(r, l->stream, b);
 	if (b->count > 0) {
 		size_t all = b->count;
 

@@ -217,6 +217,8 @@ static bool decode(struct fetch *f, struct batch *b, bool *fewer, struct error *
 				    .now_ms = clock_aws_ms(f->reader->settings.clock),
 				    .lenient = l->bad_pages >= BAD_PAGES_MAX,
 				    .filter = l->stream->filter,
+				    .schemas = l->stream->schemas,
+				    .unfit = l->stream->unfit,
 				    .outputs = l->stream->outputs,
 				    .output_count = l->stream->sink_count };
 

@@ -90,12 +90,14 @@ struct worker_row {
 
 /* What a stream or an export has of sinks. */
 struct worker_uses {
-	const struct option_list *filter, *transform; /* NULL: there is none */
+	const struct option_list *filter, *transform, *schemas; /* NULL: there is none */
+	bool unfit; /* records without a schema are bad */
 	const struct config_stream_sink *sinks;
 	size_t sink_count;
 };
 struct worker_attached {
 	struct filter *filter, *sink_filters[CORE_SINKS_MAX]; /* NULL: there is none */
+	struct schemas *schemas;                              /* the same */
 	struct transform *transforms[CORE_SINKS_MAX];         /* NULL: none, or an earlier sink's */
 	int32_t sink_ids[CORE_SINKS_MAX];                     /* the store's, by slot */
 };

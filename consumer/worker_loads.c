@@ -47,6 +47,8 @@ static bool has_stream(struct worker_load *l, const struct config_stream *c)
 		return false;
 	l->uses = (struct worker_uses){ .filter = &c->filter,
 					.transform = &c->transform,
+					.schemas = &c->schemas,
+					.unfit = c->schemaless != 0,
 					.sinks = c->sinks,
 					.sink_count = c->sink_count };
 	l->lanes.on_error = (enum config_on_error)c->on_error;

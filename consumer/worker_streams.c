@@ -60,6 +60,24 @@ static unsigned encoding_of(struct lane_stream *l, struct encoding e)
 	return (unsigned)l->encoding_count++;
 }
 
+/* NULL: there are none. The configuration's check took all of them. */
+static struct schemas *make_schemas(const struct option_list *list)
+{
+	struct error err = { 0 };
+	struct schemas *s;
+	struct str *texts;
+
+	if (list->count == 0)
+		return NULL;
+	texts = memory_array(list->count, sizeof(*texts));
+	for (size_t i = 0; i < list->count; i++)
+		texts[i] = str_of(list->texts[i]);
+	s = schemas_new(texts, list->count, &err);
+	assert(s);
+	free(texts);
+	return s;
+}
+
 /* NULL: there are no patterns. The configuration's check took each of them. */
 static struct filter *make_filter(const struct option_list *patterns)
 {
@@ -125,6 +143,8 @@ void worker_attach_sinks(struct worker *w, struct lane_stream *l, const struct w
 		metrics_cell(w->settings.metrics, METRIC_LETTERS_OVER, l->source.stream, NULL);
 	metric_set(l->letters_over, 0);
 	l->filter = out->filter = uses->filter ? make_filter(uses->filter) : NULL;
+	l->schemas = out->schemas = uses->schemas ? make_schemas(uses->schemas) : NULL;
+	l->unfit = uses->unfit;
 	l->sink_count = (uint32_t)uses->sink_count;
 	for (uint32_t slot = 0; slot < l->sink_count; slot++) {
 		const struct config_stream_sink *use = &uses->sinks[slot];
@@ -144,6 +164,9 @@ void worker_attach_sinks(struct worker *w, struct lane_stream *l, const struct w
 			.filter = out->sink_filters[slot],
 			.encoding = encoding_of(l, encoding),
 		};
+		if (k->ops->route)
+			l->outputs[slot].route =
+				k->ops->route(k->sink, &l->outputs[slot].route_required);
 		if (out->filter || out->sink_filters[slot] ||
 		    (encoding.transform && transform_has_script(encoding.transform)))
 			l->sinks[slot].filtered = metrics_cell(w->settings.metrics, METRIC_FILTERED,
@@ -155,6 +178,7 @@ void worker_attach_sinks(struct worker *w, struct lane_stream *l, const struct w
 void worker_detach_sinks(struct worker_attached *a)
 {
 	filter_free(a->filter);
+	schemas_free(a->schemas);
 	for (size_t slot = 0; slot < CORE_SINKS_MAX; slot++) {
 		filter_free(a->sink_filters[slot]);
 		transform_free(a->transforms[slot]);
@@ -349,6 +373,8 @@ void worker_open_stream(struct worker *w, struct worker_table *t, const struct r
 	worker_attach_sinks(w, &s->lanes,
 			    &(struct worker_uses){ .filter = &t->config.filter,
 						   .transform = &t->config.transform,
+						   .schemas = &t->config.schemas,
+						   .unfit = t->config.schemaless != 0,
 						   .sinks = t->config.sinks,
 						   .sink_count = t->config.sink_count },
 			    &s->attached);

@@ -17,13 +17,21 @@
  * a script made no event). Where a script made several events of a record, its payload is a line
  * for each, with '\n' between: they go together, and the record is done when all of them are. */
 #define BATCH_ENCODINGS_MAX 8
-/* An event that is good, but not for this encoding, whose transform cannot do with it. */
+/* An event that was decoded, but that some outputs do not get. */
+enum batch_why {
+	FAULT_TRANSFORM, /* a transform cannot do with it */
+	FAULT_SCHEMA,    /* it does not fit its schema */
+	FAULT_ROUTE,     /* it lacks what says where it goes */
+};
 struct batch_fault {
 	size_t event;
-	unsigned encoding;
+	uint32_t outputs; /* bits */
+	enum batch_why why;
 	const char *error;
 	const char *script; /* what of a script it was, for a metric's label; NULL: no script's */
 };
+struct schema_news;
+struct batch_route;
 struct batch {
 	struct arena arena;
 	struct buf body;
@@ -34,12 +42,16 @@ struct batch {
 	struct event *events;
 	size_t encoding_count;
 	struct str *payloads[BATCH_ENCODINGS_MAX];
+	/* By output, for those that have a route (route.h); NULL: none has. */
+	struct batch_route *routes;
 	struct str next_iterator; /* n 0: the shard is closed */
 	bool closed;
 	size_t bad_count;
-	struct batch_fault *faults; /* by event; it has no payload of that encoding */
+	struct batch_fault *faults; /* by event, whose `faulty` has the same bits */
 	size_t fault_count;
-	bool several; /* some payload holds several events */
+	bool several;             /* some payload holds several events */
+	struct schema_news *news; /* attributes that schemas accepted and do not name (schema.h) */
+	size_t news_count;
 };
 
 struct batch *batch_new(void);

@@ -23,7 +23,11 @@ struct page {
 	struct key_shape key_shape;
 	struct encoder encoders[BATCH_ENCODINGS_MAX];
 	struct transformer *transformers[BATCH_ENCODINGS_MAX]; /* NULL: it has no transform */
-	struct value_seen kept[2][VALUE_MEMORY_MAX];           /* for them */
+	struct transformer *fillers[BATCH_ENCODINGS_MAX];      /* of those, where something lacks */
+	struct schema_sorter *sorter;                          /* NULL: there are no schemas */
+	struct router *routers[DECODE_OUTPUTS_MAX];            /* NULL: it has no route */
+	bool routed;                                           /* some output has one */
+	struct value_seen kept[2][VALUE_MEMORY_MAX];           /* for all of these */
 	struct run payloads[BATCH_ENCODINGS_MAX];
 	struct run keys;
 	size_t key_bytes; /* of all keys so far */
@@ -54,10 +58,40 @@ static void pad(struct buf *body)
 	body->limit = limit;
 }
 
+/* What the schemas said of the page's records stays with it. */
+static void sorter_release(struct page *page)
+{
+	struct schema_sorter *s = page->sorter;
+	struct batch *b = page->batch;
+
+	if (!s)
+		return;
+	b->news_count = s->news_count;
+	b->news = arena_alloc(&b->arena, (s->news_count + 1) * sizeof(b->news[0]));
+	memcpy(b->news, s->news, s->news_count * sizeof(b->news[0]));
+	free(s);
+}
+
+static void routers_release(struct page *page)
+{
+	struct batch *b = page->batch;
+
+	for (size_t i = 0; page->routed && i < page->options->output_count; i++) {
+		if (!page->routers[i])
+			continue;
+		router_places(page->routers[i], &b->arena, &b->routes[i]);
+		router_free(page->routers[i]);
+	}
+}
+
 static void page_release(struct page *page)
 {
+	routers_release(page);
 	for (size_t i = 0; i < BATCH_ENCODINGS_MAX; i++)
 		transformer_free(page->transformers[i]);
+	for (size_t i = 0; i < BATCH_ENCODINGS_MAX; i++)
+		transformer_free(page->fillers[i]);
+	sorter_release(page);
 	free(page->scratch);
 	free(page->form_text);
 }
@@ -75,9 +109,13 @@ static void page_init(struct page *page, struct batch *b, const struct decode_op
 	page->scratch = page->form_text = NULL;
 	page->form_capacity = page->fault_capacity = 0;
 	memset(page->transformers, 0, sizeof(page->transformers));
+	memset(page->fillers, 0, sizeof(page->fillers));
+	page->sorter = NULL;
+	page->routed = false;
 	page->records_seen = page->iterator_seen = page->filtered = false;
 	b->encoding_count = o->encoding_count;
-	b->count = b->bad_count = b->fault_count = 0;
+	b->count = b->bad_count = b->fault_count = b->news_count = 0;
+	b->routes = NULL;
 	b->several = false;
 	b->closed = true;
 	b->next_iterator = STR("");
@@ -96,6 +134,33 @@ static void filters_init(struct page *page)
 	if (page->filtered && page->rows)
 		encoder_init(&page->form, lambda, b->source, b->shard, page->rows, o->now_ms,
 			     &b->arena);
+}
+
+static void sorter_init(struct page *page)
+{
+	const struct decode_options *o = page->options;
+
+	if (!o->schemas)
+		return;
+	page->sorter = memory_new(sizeof(*page->sorter));
+	page->sorter->schemas = o->schemas;
+	page->sorter->source = page->batch->source;
+	page->sorter->rows = page->rows != NULL;
+}
+
+static void routers_init(struct page *page)
+{
+	const struct decode_options *o = page->options;
+	struct batch *b = page->batch;
+
+	for (size_t i = 0; i < o->output_count; i++)
+		page->routed |= o->outputs[i].route != NULL;
+	if (!page->routed)
+		return;
+	b->routes = arena_alloc(&b->arena, o->output_count * sizeof(b->routes[0]));
+	memset(b->routes, 0, o->output_count * sizeof(b->routes[0]));
+	for (size_t i = 0; i < o->output_count; i++)
+		page->routers[i] = o->outputs[i].route ? router_new(o->outputs[i].route) : NULL;
 }
 
 static void transformers_init(struct page *page, struct value_style style)
@@ -138,12 +203,16 @@ static void records_init(struct page *page)
 			style.escape_names &= wanted.escape_names;
 	}
 	filters_init(page);
+	sorter_init(page);
+	routers_init(page);
 	/* The items of a record are no longer than the record, nor is the key out of a line. Not of
 	 * the batch: it is free again when the page is decoded. */
 	page->scratch =
 		memory_resize(NULL, (page->rows ? 3 : 1) * b->body.size + 4 * (size_t)SCAN_PADDING);
 	record_reader_init(&page->reader, style, b->body.data, page->scratch);
 	transformers_init(page, style);
+	if (page->sorter || page->routed)
+		page->reader.kept = page->kept;
 }
 
 /* What n for the part of the page before p makes for all of it, and a little more. */
@@ -175,6 +244,10 @@ static void reserve_event(struct page *page, const char *p)
 	for (size_t i = 0; i < b->encoding_count; i++)
 		b->payloads[i] = regrow(&b->arena, b->payloads[i], b->count, page->capacity,
 					sizeof(b->payloads[i][0]));
+	for (size_t i = 0; page->routed && i < page->options->output_count; i++)
+		if (page->routers[i])
+			b->routes[i].of = regrow(&b->arena, b->routes[i].of, b->count,
+						 page->capacity, sizeof(b->routes[i].of[0]));
 }
 
 /* Payloads of one encoding stand one behind the other, so all of them move when their run is full.
@@ -261,9 +334,24 @@ static uint32_t wanted_encodings(const struct decode_options *o, uint32_t unwant
 	return bits;
 }
 
-static void add_fault(struct page *page, size_t encoding, const char *error, const char *script)
+/* Outputs, as bits, that get records in this encoding. */
+static uint32_t outputs_of(const struct decode_options *o, size_t encoding)
+{
+	uint32_t bits = 0;
+
+	for (size_t i = 0; i < o->output_count; i++)
+		bits |= (uint32_t)(o->outputs[i].encoding == encoding) << i;
+	return o->output_count ? bits : UINT32_MAX;
+}
+
+/* Of the record that is being added; an output has one fault of it. */
+static void add_fault(struct page *page, uint32_t outputs, enum batch_why why, const char *error,
+		      const char *script)
 {
 	struct batch *b = page->batch;
+
+	outputs &= ~(b->events[b->count].unwanted | b->events[b->count].faulty);
+	b->events[b->count].faulty |= outputs;
 
 	if (b->fault_count == page->fault_capacity) {
 		page->fault_capacity = 2 * page->fault_capacity + 16;
@@ -272,7 +360,8 @@ static void add_fault(struct page *page, size_t encoding, const char *error, con
 	}
 	b->faults[b->fault_count++] =
 		(struct batch_fault){ .event = b->count,
-				      .encoding = (unsigned)encoding,
+				      .outputs = outputs,
+				      .why = why,
 				      .error = arena_printf(&b->arena, "%s", error),
 				      .script = script };
 }
@@ -288,19 +377,37 @@ static void unwant(struct page *page, size_t encoding)
 			e->unwanted |= (uint32_t)1 << i;
 }
 
-/* The payload of an encoding that has a transform: a line for each event that became of it. */
-static void transform_record(struct page *page, size_t encoding, const struct record *r)
+static const struct record_fills no_fills; /* of records that no schema sorts */
+
+/* What changes a record of this encoding; NULL: nothing does. */
+static struct transformer *transformer_of(struct page *page, size_t encoding,
+					  const struct record_fills *fills)
 {
-	struct transformer *x = page->transformers[encoding];
+	struct transformer **filler = &page->fillers[encoding];
+
+	if (page->transformers[encoding] || LIKELY(!fills->new_image && !fills->old_image))
+		return page->transformers[encoding];
+	if (!*filler)
+		*filler = transformer_new(
+			NULL, page->batch->source, page->options->encodings[encoding].format,
+			page->reader.style, encoder_style(&page->encoders[encoding]));
+	return *filler;
+}
+
+/* The payload of an encoding, with changes: a line for each event that became of it. */
+static void transform_record(struct page *page, size_t encoding, const struct record *r,
+			     struct transformer *x, const struct record_fills *fills)
+{
 	struct str *payload = &page->batch->payloads[encoding][page->batch->count];
 	struct run *run = &page->payloads[encoding];
 	const struct transformed *made;
 	size_t count = 0;
-	const char *fault = transformer_apply(x, r, &made, &count);
+	const char *fault = transformer_apply(x, r, fills, &made, &count);
 
 	*payload = (struct str){ 0 };
 	if (fault)
-		add_fault(page, encoding, fault, transformer_script_fault(x));
+		add_fault(page, outputs_of(page->options, encoding), FAULT_TRANSFORM, fault,
+			  transformer_script_fault(x));
 	else if (count == 0)
 		unwant(page, encoding);
 	if (fault || count == 0)
@@ -316,9 +423,39 @@ static void transform_record(struct page *page, size_t encoding, const struct re
 	page->batch->several |= count > 1;
 }
 
+/* Outputs, as bits, that get the record as far as schemas are concerned. */
+static uint32_t sort_record(struct page *page, const struct record *r)
+{
+	const char *fault = schema_sort(page->sorter, r, page->options->unfit);
+
+	if (LIKELY(!fault))
+		return UINT32_MAX;
+	add_fault(page, UINT32_MAX, FAULT_SCHEMA, fault, NULL);
+	return 0;
+}
+
+/* Says where each output's route puts the record. */
+static void route_record(struct page *page, const struct record *r)
+{
+	const struct decode_options *o = page->options;
+	struct batch *b = page->batch;
+	const struct event *e = &b->events[b->count];
+	struct str schema = page->sorter ? page->sorter->name : (struct str){ 0 };
+	const char *fault;
+
+	for (size_t i = 0; i < o->output_count; i++) {
+		if (!page->routers[i] || (e->unwanted | e->faulty) >> i & 1)
+			continue;
+		if (!router_place(page->routers[i], r, schema, o->outputs[i].route_required,
+				  &b->routes[i].of[b->count], &fault))
+			add_fault(page, (uint32_t)1 << i, FAULT_ROUTE, fault, NULL);
+	}
+}
+
 /* False: a fault was noted. */
 static bool add_record(struct page *page, const struct record *r)
 {
+	const struct record_fills *fills = page->sorter ? &page->sorter->fills : &no_fills;
 	struct batch *b = page->batch;
 	uint32_t wanted = UINT32_MAX;
 	struct event *e;
@@ -340,10 +477,16 @@ static bool add_record(struct page *page, const struct record *r)
 	e->raw = r->raw;
 	e->bad = NULL;
 	e->skipped = false;
-	e->unwanted = 0;
+	e->unwanted = e->faulty = 0;
 	if (page->filtered) {
 		e->unwanted = unwanted_by(page, r);
 		wanted = wanted_encodings(page->options, e->unwanted);
+	}
+	if (UNLIKELY(page->sorter) && wanted)
+		wanted &= sort_record(page, r);
+	if (UNLIKELY(page->routed) && wanted) {
+		route_record(page, r);
+		wanted = wanted_encodings(page->options, e->unwanted | e->faulty);
 	}
 	if (LIKELY(wanted)) {
 		page->keys.at += key_n;
@@ -354,13 +497,17 @@ static bool add_record(struct page *page, const struct record *r)
 	for (size_t i = 0; i < b->encoding_count; i++) {
 		struct run *run = &page->payloads[i];
 		struct str *payload = &b->payloads[i][b->count];
+		struct transformer *transformer;
 
 		if (UNLIKELY(!(wanted >> i & 1))) {
 			*payload = (struct str){ 0 };
 			continue;
 		}
-		if (UNLIKELY(page->transformers[i])) {
-			transform_record(page, i, r);
+		transformer = page->transformers[i];
+		if (UNLIKELY(page->sorter))
+			transformer = transformer_of(page, i, fills);
+		if (UNLIKELY(transformer)) {
+			transform_record(page, i, r, transformer, fills);
 			continue;
 		}
 		reserve_payload(page, i, r, NULL, 1);

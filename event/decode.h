@@ -2,6 +2,8 @@
 #include "base/error.h"
 #include "event/batch.h"
 #include "event/filter.h"
+#include "event/route.h"
+#include "event/schema.h"
 #include "event/transform.h"
 
 /* Decodes the GetRecords answer in b->body into b->events and b->payloads in one strict pass:
@@ -34,22 +36,32 @@
  * so. It was checked as strictly as others (a bad record passes no filter by), but is encoded only
  * for outputs that want it. Without outputs every record is encoded in every way.
  *
+ * A record that some output wants is sorted by the schemas. One that does not fit its schema is a
+ * fault of all these outputs, and has no payload; what its images lack that has a default is put
+ * in, before any transform. `unfit` makes one that has no schema bad, too.
+ *
+ * Where the route of an output puts the record is said in batch.routes.
+ *
  * An encoding's transform is applied to what a payload shows of the record's items: its images, or
  * the keys where they stand in for one, and the keys of the `dynamodb` form, to which nothing is
- * set. Where it fails, the event has no payload of that encoding, and batch.faults says why. Where
- * a script made several events of it, each of them says which it is: _part, source.part,
- * sluice.part. Keys, filters and event.raw are of the record as it came. */
+ * set. Where it fails, the event has no payload of that encoding: a fault of its outputs. Where a
+ * script made several events of it, each of them says which it is: _part, source.part,
+ * sluice.part. Keys, filters, schemas, routes and event.raw are of the record as it came. */
 #define DECODE_OUTPUTS_MAX 32
 struct decode_output {
 	const struct filter *filter; /* NULL: all */
 	unsigned encoding;
+	const struct route *route; /* NULL: it goes where all of its stream goes */
+	bool route_required;       /* a record that lacks a value of it is bad for this output */
 };
 struct decode_options {
 	const struct encoding *encodings;
 	size_t encoding_count;
 	bool lenient;
 	int64_t now_ms;
-	const struct filter *filter; /* NULL: all */
+	const struct filter *filter;   /* NULL: all */
+	const struct schemas *schemas; /* NULL: there are none */
+	bool unfit;
 	const struct decode_output *outputs;
 	size_t output_count;
 };

@@ -44,6 +44,7 @@ struct event {
 	/* Bits: outputs (decode.h) whose filters it does not pass, or whose scripts made nothing of
 	 * it. */
 	uint32_t unwanted;
+	uint32_t faulty; /* bits: outputs that it is bad for (batch.faults) */
 };
 
 struct transform;

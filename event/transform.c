@@ -129,7 +129,7 @@ static struct transform *make(const struct str *definitions, size_t count, size_
 			      struct error *err)
 {
 	AUTO(transform) struct transform *t = memory_new(sizeof(*t));
-	struct definer d = { .transform = t, .err = err };
+	struct definer d = { .transform = t, .what = "transform", .err = err };
 
 	arena_init(&t->arena);
 	for (size_t i = 0; i < count; i++) {

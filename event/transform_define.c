@@ -5,7 +5,7 @@
 #include "event/scan.h"
 #include "event/transform_internal.h"
 
-#define DEPTH_MAX   4 /* of containers; no definition has more */
+#define DEPTH_MAX   5 /* of containers; no definition has more */
 #define MEMBERS_MAX 1000
 
 bool define_fail(struct definer *d, const char *at, const char *fmt, ...)
@@ -39,7 +39,7 @@ static const char *read_children(struct definer *d, const char *p, unsigned dept
 
 	out->kind = map ? DEFINE_MAP : DEFINE_LIST;
 	if (depth == DEPTH_MAX) {
-		define_fail(d, p, "maps and lists inside each other: no transform has that many");
+		define_fail(d, p, "maps and lists inside each other: no %s has that many", d->what);
 		return NULL;
 	}
 	p = scan_space(&scan, p + 1);
@@ -49,8 +49,8 @@ static const char *read_children(struct definer *d, const char *p, unsigned dept
 
 		*child = (struct define){ 0 };
 		if (out->count == MEMBERS_MAX) {
-			define_fail(d, p, "at most %d of them; use a second transform",
-				    MEMBERS_MAX);
+			define_fail(d, p, "at most %d of them; use a second %s", MEMBERS_MAX,
+				    d->what);
 			return NULL;
 		}
 		if (map) {
@@ -118,7 +118,7 @@ struct define *define_parse(struct definer *d, struct str json)
 	*root = (struct define){ 0 };
 	d->text = d->at = "";
 	if (json.n > TRANSFORM_DEFINITION_MAX) {
-		define_fail(d, d->text, "a transform is at most %zu bytes long",
+		define_fail(d, d->text, "a %s is at most %zu bytes long", d->what,
 			    TRANSFORM_DEFINITION_MAX);
 		return NULL;
 	}
@@ -126,7 +126,7 @@ struct define *define_parse(struct definer *d, struct str json)
 	p = scan_space(&scan, d->text);
 	end = scan_skip(&scan, p);
 	if (end && scan_space(&scan, end) != d->text + json.n) {
-		scan_fail(&scan, end, "nothing behind the transform");
+		scan_fail(&scan, end, "nothing behind it");
 		end = NULL;
 	}
 	if (!end) {

@@ -142,6 +142,7 @@ struct transform {
 /* While definitions are read. */
 struct definer {
 	struct transform *transform;
+	const char *what; /* is defined: "transform" */
 	const char *text; /* the definition */
 	const char *at;   /* in it, after a fault */
 	struct error *err;

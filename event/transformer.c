@@ -194,10 +194,42 @@ void transformer_name_fault(struct transformer *x, enum script_item which)
 	x->fault = x->message;
 }
 
+void transformer_fill(struct transformer *x, const struct record_fill *f)
+{
+	struct tree *parent = &x->root;
+
+	for (size_t i = 0; i < f->count && !x->fault; i++) {
+		uint32_t id = parent == &x->root ? transformer_id(x, f->names[i]) : 0;
+		struct tree *t = transformer_namesake(x, parent, f->names[i], id);
+		bool last = i + 1 == f->count, there = t;
+
+		if (x->fault || (there && (last || !transformer_settle(x, t))))
+			return;
+		if (!there) {
+			t = tree_new(&x->memory);
+			if (!transformer_room(x, t))
+				return;
+			t->type = TREE_M;
+			t->open = true;
+			tree_add(parent, NULL, t);
+			transformer_name(x, parent, t, f->names[i], id);
+		}
+		if (last) {
+			tree_replace(t, f->type, f->raw);
+			return;
+		}
+		if (!transformer_enter(x, t, TREE_M))
+			return;
+		tree_changed(t);
+		parent = t;
+	}
+}
+
 /* Its place in x->out; p NULL after a fault. keys: it is the record's Keys in the `dynamodb` form,
  * to which nothing is added. */
 static struct str item_make(struct transformer *x, const struct record *r, const struct item *item,
-			    struct transform_layout *l, enum script_item which)
+			    struct transform_layout *l, const struct record_fill *fill,
+			    enum script_item which)
 {
 	bool raw = x->format == FORMAT_DYNAMODB, bare = raw && item == &r->keys;
 	size_t begin = (size_t)(x->out.at - x->out.begin);
@@ -205,7 +237,11 @@ static struct str item_make(struct transformer *x, const struct record *r, const
 
 	if (x->fault)
 		return (struct str){ 0 };
-	s = item_begin(x, item, l) ? x->rest : x->transform->steps;
+	/* A layout knows items as they are once steps were taken; without steps none is kept. */
+	s = item_begin(x, item, fill || !x->transform->steps ? NULL : l) ? x->rest
+									 : x->transform->steps;
+	for (; fill && !x->fault; fill = fill->next)
+		transformer_fill(x, fill);
 	for (; s && !x->fault; s = s->next)
 		if (!bare || s->kind != TRANSFORM_SET)
 			transformer_step(x, s);
@@ -251,7 +287,8 @@ void transformer_shown(const struct transformer *x, const struct record *r,
 }
 
 const char *transformer_apply(struct transformer *x, const struct record *r,
-			      const struct transformed **out, size_t *count)
+			      const struct record_fills *fills, const struct transformed **out,
+			      size_t *count)
 {
 	const struct item *shown[SCRIPT_ITEMS];
 	const char *p;
@@ -262,17 +299,19 @@ const char *transformer_apply(struct transformer *x, const struct record *r,
 	x->out.at = x->out.begin;
 	x->out.full = false;
 	if (x->states)
-		return transformer_events(x, r, out, count);
+		return transformer_events(x, r, fills, out, count);
 	transformer_shown(x, r, shown);
 	x->one = (struct transformed){ 0 };
 	*out = &x->one;
 	*count = 1;
 	if (shown[SCRIPT_KEYS])
-		x->one.keys = item_make(x, r, shown[SCRIPT_KEYS], NULL, SCRIPT_KEYS);
+		x->one.keys = item_make(x, r, shown[SCRIPT_KEYS], NULL, NULL, SCRIPT_KEYS);
 	if (shown[SCRIPT_NEW])
-		x->one.new_image = item_make(x, r, shown[SCRIPT_NEW], &x->layouts[0], SCRIPT_NEW);
+		x->one.new_image = item_make(x, r, shown[SCRIPT_NEW], &x->layouts[0],
+					     fills->new_image, SCRIPT_NEW);
 	if (shown[SCRIPT_OLD])
-		x->one.old_image = item_make(x, r, shown[SCRIPT_OLD], &x->layouts[1], SCRIPT_OLD);
+		x->one.old_image = item_make(x, r, shown[SCRIPT_OLD], &x->layouts[1],
+					     fills->old_image, SCRIPT_OLD);
 	p = place(shown[SCRIPT_KEYS], &x->one.keys, x->out.begin);
 	p = place(shown[SCRIPT_NEW], &x->one.new_image, p);
 	place(shown[SCRIPT_OLD], &x->one.old_image, p);
@@ -307,8 +346,11 @@ struct transformer *transformer_new(const struct transform *t, const struct sour
 				    enum event_format format, struct value_style have,
 				    struct value_style want)
 {
+	static const struct transform nothing;
 	struct transformer *x = memory_new(sizeof(*x));
 
+	if (!t)
+		t = &nothing;
 	x->transform = t;
 	x->source = source;
 	x->format = format;

@@ -51,7 +51,38 @@ static const struct item *item_of(const struct record *r, enum script_item which
 				     : &r->old_image;
 }
 
-static bool begin(struct transformer *x, const struct record *r, struct events *e)
+/* The item is x->root from here on, until keep_root. */
+static void enter_item(struct transformer *x, const struct tree *item)
+{
+	x->root = *item;
+	memset(x->by_id, 0, (x->name_count + 1) * sizeof(x->by_id[0]));
+	for (struct tree *t = x->root.first; t; t = t->next) {
+		t->id = t->gone ? 0 : transformer_id(x, t->name);
+		x->by_id[t->id] = t;
+	}
+	x->by_id[0] = NULL;
+}
+
+static const struct record_fill *fills_of(const struct record_fills *fills, enum script_item which)
+{
+	return which == SCRIPT_NEW   ? fills->new_image
+	       : which == SCRIPT_OLD ? fills->old_image
+				     : NULL;
+}
+
+/* What the item lacks and a schema has a default for. */
+static void fill_item(struct transformer *x, struct tree *item, const struct record_fill *fill)
+{
+	if (!fill)
+		return;
+	enter_item(x, item);
+	for (; fill && !x->fault; fill = fill->next)
+		transformer_fill(x, fill);
+	keep_root(x, item);
+}
+
+static bool begin(struct transformer *x, const struct record *r, const struct record_fills *fills,
+		  struct events *e)
 {
 	e->count = 1;
 	e->all = (struct script_event *)(void *)tree_bytes(&x->memory, sizeof(*e->all));
@@ -64,6 +95,8 @@ static bool begin(struct transformer *x, const struct record *r, struct events *
 		if (!item->raw.p)
 			continue;
 		e->all->items[i] = item_tree(x, item, i != SCRIPT_KEYS);
+		if (!x->fault)
+			fill_item(x, e->all->items[i], fills_of(fills, (enum script_item)i));
 		if (x->fault) {
 			transformer_name_fault(x, (enum script_item)i);
 			return false;
@@ -76,13 +109,7 @@ static bool begin(struct transformer *x, const struct record *r, struct events *
 static void steps_of(struct transformer *x, const struct transform_step *s, struct tree *item,
 		     bool bare)
 {
-	x->root = *item;
-	memset(x->by_id, 0, (x->name_count + 1) * sizeof(x->by_id[0]));
-	for (struct tree *t = x->root.first; t; t = t->next) {
-		t->id = t->gone ? 0 : transformer_id(x, t->name);
-		x->by_id[t->id] = t;
-	}
-	x->by_id[0] = NULL;
+	enter_item(x, item);
 	for (; s && s->kind != TRANSFORM_LUA && !x->fault; s = s->next)
 		if (!bare || s->kind != TRANSFORM_SET)
 			transformer_step(x, s);
@@ -200,7 +227,8 @@ static void place_events(struct transformer *x, size_t count,
 }
 
 const char *transformer_events(struct transformer *x, const struct record *r,
-			       const struct transformed **out, size_t *count)
+			       const struct record_fills *fills, const struct transformed **out,
+			       size_t *count)
 {
 	const struct item *shown[SCRIPT_ITEMS];
 	const struct transform_step *s = x->transform->steps;
@@ -209,7 +237,7 @@ const char *transformer_events(struct transformer *x, const struct record *r,
 
 	tree_memory_clear(&x->memory);
 	transformer_shown(x, r, shown);
-	if (!begin(x, r, &e))
+	if (!begin(x, r, fills, &e))
 		return x->fault;
 	while (s && !x->fault) {
 		if (s->kind == TRANSFORM_LUA) {

@@ -64,11 +64,14 @@ void transformer_shown(const struct transformer *x, const struct record *r,
 		       const struct item *shown[SCRIPT_ITEMS]);
 /* Puts the item's name before the fault. */
 void transformer_name_fault(struct transformer *x, enum script_item which);
+/* Puts it into x->root, where that has nothing at its place. */
+void transformer_fill(struct transformer *x, const struct record_fill *f);
 /* The item's attributes become the root's. False: a fault. */
 bool transformer_members(struct transformer *x, const char *raw);
 /* transformer_apply where there are scripts. */
 const char *transformer_events(struct transformer *x, const struct record *r,
-			       const struct transformed **out, size_t *count);
+			       const struct record_fills *fills, const struct transformed **out,
+			       size_t *count);
 
 /* False: too much memory, which is the fault. */
 bool transformer_room(struct transformer *x, const void *p);

@@ -22,8 +22,9 @@
 static const struct option directory_options[] = {
 	{ "path", OPTION_TEXT, offsetof(struct object_settings, path), NULL, 0, 0, NULL,
 	  OPTION_REQUIRED | OPTION_TEMPLATE,
-	  "The directory, and the folders in it: ${table} ${stream} ${region} ${account}, and "
-	  "${yyyy} ${MM} ${dd} ${HH} ${mm} of the roll's start in UTC." },
+	  "The directory, and the folders in it: ${table} ${stream} ${region} ${account}, "
+	  "${yyyy} ${MM} ${dd} ${HH} ${mm} of the roll's start in UTC, and what events say (${op}, "
+	  "${schema}, ${attribute:PATH}, ${event:yyyy}): docs/delivery.md." },
 	OBJECT_OPTIONS,
 	{ 0 },
 };
@@ -468,6 +469,7 @@ const struct sink_ops sink_directory = {
 	.commit = object_commit,
 	.encoding = object_encoding,
 	.open = directory_open,
+	.route = object_route,
 	.write = object_write,
 	.prepare = object_prepare,
 	.finish = object_finish,

@@ -255,6 +255,12 @@ static struct encoding kafka_encoding(const void *settings)
 				  .numbers_as_strings = s->numbers != 0 };
 }
 
+static const struct route *kafka_route(const struct sink *s, bool *required)
+{
+	*required = s->settings->missing != 0;
+	return template_route(s->topic);
+}
+
 const struct sink_ops sink_kafka = {
 	.config = { .type = "kafka",
 		    .options = kafka_options,
@@ -264,6 +270,7 @@ const struct sink_ops sink_kafka = {
 	.commit = kafka_commit,
 	.encoding = kafka_encoding,
 	.open = kafka_open,
+	.route = kafka_route,
 	.write = kafka_write,
 	.prepare = kafka_transactions_hurry,
 	.finish = kafka_transactions_finish,

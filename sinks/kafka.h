@@ -34,6 +34,8 @@ struct kafka_settings {
 	long delivery;             /* 1: exactly once */
 	const char *id_prefix;
 	bool tombstones;
+	long missing;    /* 1: an event without a value of its topic is bad */
+	long topics_max; /* that events name */
 	struct option_map properties;
 };
 
@@ -154,9 +156,10 @@ struct kafka_channel *kafka_channel_open(struct sink *s, enum kafka_purpose purp
 					 struct error *err);
 /* After its last report. */
 void kafka_channel_close(struct kafka_channel *c);
-/* The handle of the topic that records of `source` with `op` go to. */
+/* The handle of the topic that records of `source` at this place (route.h; NULL where the template
+ * asks nothing of events) go to. ERROR_INVALID: it can never be one. */
 rd_kafka_topic_t *kafka_channel_topic(struct kafka_channel *c, const struct source *source,
-				      enum event_op op, struct error *err);
+				      const struct str *place, struct error *err);
 
 /* How many partitions a topic has, by the producer's own word: the partitioner is told with each
  * message, so that another number is seen when the first key goes where it did not go before. Told

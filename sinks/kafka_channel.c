@@ -200,6 +200,22 @@ static size_t topic_place(const struct kafka_channel *c, const char *name, bool 
 	return *there ? high : low;
 }
 
+/* A topic that events name may be one too many: handles cannot be given up while the producer
+ * lives. */
+static bool may_add(const struct kafka_channel *c, const char *name, struct error *err)
+{
+	const struct kafka_settings *s = c->sink->settings;
+
+	if (!(template_needs(c->sink->topic) & TEMPLATE_NEEDS_EVENT))
+		return true;
+	if (s->control_topic && strcmp(name, s->control_topic) == 0)
+		return error_set(err, ERROR_INVALID, "topic %s: it is the control topic", name);
+	return c->topic_count < (size_t)s->topics_max ||
+	       error_set(err, ERROR_INVALID,
+			 "topic %.100s: events have named %ld others (topics_max)", name,
+			 s->topics_max);
+}
+
 static struct kafka_topic *topic_find(struct kafka_channel *c, const char *name, struct error *err)
 {
 	bool there;
@@ -208,10 +224,12 @@ static struct kafka_topic *topic_find(struct kafka_channel *c, const char *name,
 
 	if (there)
 		return &c->topics[place];
+	if (!may_add(c, name, err))
+		return NULL;
 	made.watched = kafka_watched_new(c, name);
 	made.handle = kafka_watched_handle(made.watched);
 	if (!made.handle) {
-		error_set(err, ERROR_INVALID, "topic %s: %s", name,
+		error_set(err, ERROR_RETRY, "topic %s: %s", name,
 			  rd_kafka_err2str(rd_kafka_last_error()));
 		kafka_watched_free(made.watched);
 		return NULL;
@@ -229,9 +247,9 @@ static struct kafka_topic *topic_find(struct kafka_channel *c, const char *name,
 }
 
 rd_kafka_topic_t *kafka_channel_topic(struct kafka_channel *c, const struct source *source,
-				      enum event_op op, struct error *err)
+				      const struct str *place, struct error *err)
 {
-	const struct template_values values = { .source = source, .op = op };
+	const struct template_values values = { .source = source, .event = place };
 	rd_kafka_topic_t *handle = NULL;
 	struct buf name = { 0 };
 

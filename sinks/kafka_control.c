@@ -8,16 +8,6 @@
 
 /* --- how far the data reaches --- */
 
-static const struct rd_kafka_metadata_topic *topic_there(const struct rd_kafka_metadata *m,
-							 const char *name)
-{
-	for (int i = 0; i < m->topic_cnt; i++)
-		if (strcmp(m->topics[i].topic, name) == 0 &&
-		    m->topics[i].err != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
-			return &m->topics[i];
-	return NULL;
-}
-
 static bool add_topic(struct kafka_post *t, const struct rd_kafka_metadata_topic *topic,
 		      struct buf *out, struct error *err)
 {
@@ -40,25 +30,22 @@ static bool add_topic(struct kafka_post *t, const struct rd_kafka_metadata_topic
 	return true;
 }
 
-/* The topics that the stream's records may have gone to: as the template gives them, for each op
- * where it makes a difference. Where one is not there, nothing ever went to it. */
+/* The topics that the stream's records may have gone to, of those that are there. */
 static bool add_topics(struct kafka_post *t, const struct template *topic,
 		       const struct source *source, const struct rd_kafka_metadata *m,
 		       struct buf *out, struct error *err)
 {
-	enum event_op last = template_needs(topic) & TEMPLATE_NEEDS_OP ? EVENT_READ : EVENT_CREATE;
 	bool ok = true;
 
 	buf_text(out, "{");
-	for (enum event_op op = EVENT_CREATE; ok && op <= last; op++) {
-		const struct template_values values = { .source = source, .op = op };
-		const struct rd_kafka_metadata_topic *there;
-		struct buf name = { 0 };
+	for (int i = 0; ok && i < m->topic_cnt; i++) {
+		const struct rd_kafka_metadata_topic *there = &m->topics[i];
 
-		ok = template_render(topic, &values, &name, err);
-		there = ok ? topic_there(m, name.data) : NULL;
-		ok = ok && (!there || add_topic(t, there, out, err));
-		buf_release(&name);
+		if (there->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+		    strcmp(there->topic, t->settings->control_topic) == 0 ||
+		    !template_may_be(topic, source, there->topic))
+			continue;
+		ok = add_topic(t, there, out, err);
 	}
 	buf_text(out, "}");
 	return ok;

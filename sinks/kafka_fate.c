@@ -116,7 +116,10 @@ static void answer_in(struct flight *f, uint64_t number)
 	uint64_t roll = f->sent ? number : 0;
 
 	if (f->stopped != KAFKA_NONE && kafka_error_is_records(f->stopped_code)) {
-		kafka_error(&err, f->stopped_code, rd_kafka_topic_name(f->stopped_topic));
+		if (f->stopped_err.kind)
+			err = f->stopped_err;
+		else
+			kafka_error(&err, f->stopped_code, rd_kafka_topic_name(f->stopped_topic));
 		kafka_flight_answer(f, SINK_REFUSED, f->stopped, roll, &err);
 	} else if (f->stopped != KAFKA_NONE) {
 		kafka_flight_why(f, true, &err);

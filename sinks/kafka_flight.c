@@ -13,24 +13,27 @@ struct producing {
 	struct flight *flight;
 	struct kafka_channel *channel;
 	struct kafka_headers headers;
-	rd_kafka_topic_t *topics[EVENT_READ + 1]; /* by op, as far as needed */
-	bool by_op;
+	/* By place, as far as needed: `topics`, or the one where all go; NULL: each time anew. */
+	rd_kafka_topic_t **topics, *topic;
 };
 
 static void producing_init(struct producing *p, struct flight *f, struct kafka_channel *c)
 {
 	*p = (struct producing){ .flight = f, .channel = c };
-	p->by_op = (template_needs(f->sink->topic) & TEMPLATE_NEEDS_OP) != 0;
 	kafka_headers_init(&p->headers, f->delivery->batch);
 }
 
-static rd_kafka_topic_t *topic_of(struct producing *p, enum event_op op, struct error *err)
+static rd_kafka_topic_t *topic_of(struct producing *p, size_t i, struct error *err)
 {
-	rd_kafka_topic_t **topic = &p->topics[p->by_op ? op : EVENT_CREATE];
+	const struct delivery *d = p->flight->delivery;
+	const struct batch_route *route = d->route;
+	rd_kafka_topic_t *once = NULL, **topic = &p->topic;
 
+	if (UNLIKELY(route))
+		topic = p->topics ? &p->topics[route->of[i]] : &once;
 	if (!*topic)
-		*topic = kafka_channel_topic(p->channel, p->flight->delivery->batch->source, op,
-					     err);
+		*topic = kafka_channel_topic(p->channel, d->batch->source,
+					     route ? batch_place(route, i) : NULL, err);
 	return *topic;
 }
 
@@ -112,9 +115,13 @@ static bool produce(struct producing *p, size_t i)
 
 	if (atomic_load_explicit(&f->sink->purged, memory_order_relaxed))
 		return stop(f, i, NULL, RD_KAFKA_RESP_ERR__PURGE_QUEUE);
-	topic = topic_of(p, e->op, &f->stopped_err);
+	topic = topic_of(p, i, &f->stopped_err);
+	/* What can never be a topic of this event is for what the event is. */
 	if (!topic)
-		return stop(f, i, NULL, RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION);
+		return stop(f, i, NULL,
+			    f->delivery->route && f->stopped_err.kind == ERROR_INVALID
+				    ? RD_KAFKA_RESP_ERR_INVALID_RECORD
+				    : RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION);
 	code = send_record(p, i, topic);
 	if (code)
 		return stop(f, i, topic, code);
@@ -221,12 +228,15 @@ static void send_part(struct flight *f)
 	size_t first = f->next;
 
 	producing_init(&p, f, kafka_channel_of(f->sink, d->reader));
+	if (d->route)
+		p.topics = memory_array(d->route->places + 1, sizeof(rd_kafka_topic_t *));
 	for (; f->next < f->end; f->next++) {
 		if (!d->payloads[f->next].p)
 			continue;
 		if ((f->next > first && is_late(f, begun_ms)) || !produce(&p, f->next))
-			return;
+			break;
 	}
+	free(p.topics);
 }
 
 static void answer_bad(struct flight *f, enum sink_answer_kind kind, size_t i)

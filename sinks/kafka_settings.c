@@ -19,7 +19,15 @@ const struct option kafka_options[] = {
 	ROW("brokers", OPTION_TEXT, brokers, .flags = OPTION_REQUIRED,
 	    .help = "Brokers to begin with: host:port, separated by commas."),
 	ROW("topic", OPTION_TEXT, topic, .def = KAFKA_TOPIC_DEFAULT, .flags = OPTION_TEMPLATE,
-	    .help = "Topic; ${table}, ${stream}, ${region}, ${account} and ${op} are the event's."),
+	    .help = "Topic; ${table}, ${stream}, ${region}, ${account}, ${op}, ${schema} and "
+		    "${attribute:PATH} are the event's."),
+	ROW("missing", OPTION_ENUM, missing, .def = "_missing", .choices = sink_missing,
+	    .help = "What stands in the topic for what an event does not have; dead_letter: such "
+		    "an "
+		    "event is bad, and the stream's `on_error` decides."),
+	ROW("topics_max", OPTION_INT, topics_max, .def = "1000", .min = 1, .max = 100000,
+	    .help = "The most topics that ${schema} and ${attribute:PATH} may name in a worker's "
+		    "life, for each of its producers; events for further ones are refused."),
 	ROW("control_topic", OPTION_TEXT, control_topic,
 	    .help = "Topic of the control events, a gap or the end of a repair, say: not the "
 		    "data's. "

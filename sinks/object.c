@@ -64,6 +64,24 @@ static void answer_failed(struct sink *s, struct delivery *d, enum error_kind ki
 	answer(s, &a);
 }
 
+/* The roll has the records before `first`. */
+static void answer_part(struct sink *s, struct delivery *d, size_t first, struct object_roll *r,
+			const struct error *why)
+{
+	struct sink_answer a = { .kind = SINK_FAILED, .delivery = d, .first = first, .err = *why };
+
+	if (d->route && why->kind == ERROR_INVALID)
+		a.kind = SINK_REFUSED;
+	if (why->kind == ERROR_THROTTLED)
+		r->wanted = true;
+	for (size_t i = d->first; i < first && !a.roll; i++)
+		if (d->payloads[i].p)
+			a.roll = r->record->number;
+	error_wrap(&a.err, "sink %s", s->host.name);
+	metric_add(s->unanswered_bytes, -(int64_t)object_delivery_bytes(d));
+	answer(s, &a);
+}
+
 static void answer_taken(struct sink *s, struct delivery *d, uint64_t roll)
 {
 	struct sink_answer a = {
@@ -208,10 +226,14 @@ static bool advance(struct sink *s)
 static bool fits(const struct sink *s, const struct delivery *d)
 {
 	const struct object_writer *w = &s->writer;
-	size_t bytes = object_delivery_bytes(d);
+	size_t bytes = object_delivery_bytes(d), files = 0;
 
-	if (s->open && !object_roll_has_room(s->open, d->batch->source))
+	if (s->open)
+		files = object_roll_lacks(s->open, d);
+	if (files && !object_roll_has_room(s->open, files))
 		return false;
+	if (d->route)
+		bytes += files * object_file_bytes(w);
 	/* While the last roll is unfinished this one cannot end: it must not grow without end. */
 	if (s->open && s->closing && s->open->largest_bytes >= 2 * (size_t)s->settings->roll_bytes)
 		return false;
@@ -222,6 +244,7 @@ static bool fits(const struct sink *s, const struct delivery *d)
 static void take(struct sink *s, struct delivery *d)
 {
 	struct error err = { 0 };
+	size_t first = d->first;
 
 	/* Nothing in it for this sink, and nothing before it that could still be lost. */
 	if (object_delivery_bytes(d) == 0 && !s->open && !s->closing) {
@@ -229,10 +252,10 @@ static void take(struct sink *s, struct delivery *d)
 		return;
 	}
 	open_begin(s);
-	if (object_roll_write(s->open, d, &err))
+	if (object_roll_write(s->open, d, &first, &err))
 		answer_taken(s, d, s->open->record->number);
 	else
-		answer_failed(s, d, err.kind, err.message);
+		answer_part(s, d, first, s->open, &err);
 }
 
 static void fail_waiting(struct sink *s)
@@ -359,6 +382,12 @@ struct sink *object_open(const struct place_ops *place, const void *settings,
 	}
 	pthread_setname_np(s->thread, "sink");
 	return MOVE(s);
+}
+
+const struct route *object_route(const struct sink *s, bool *required)
+{
+	*required = s->settings->missing != 0;
+	return template_route(s->writer.path);
 }
 
 void object_write(struct sink *s, struct delivery *d)

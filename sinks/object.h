@@ -17,7 +17,8 @@ struct object_settings {
 	const char *path; /* template of the folders below the place */
 	long format, numbers;
 	long file, compression; /* enum compression */
-	long roll_bytes, roll_age_ms;
+	long roll_bytes, roll_age_ms, roll_files;
+	long missing; /* 1: an event without a value of its path is bad */
 	bool manifest;
 };
 
@@ -43,6 +44,14 @@ extern const char *const object_file_names[], *const object_compression_names[];
 			   "become visible together with their positions."),                       \
 		OBJECT_ROW("roll.age", OPTION_MS, roll_age_ms, "5m", 1000, 24L * 3600 * 1000,      \
 			   NULL, "A roll ends this long after its first event."),                  \
+		OBJECT_ROW("roll.files", OPTION_INT, roll_files, "100", 1, 999, NULL,              \
+			   "Where the path has placeholders of the event: a roll has at most so "  \
+			   "many files, and ends before it would need one more. Each that is "     \
+			   "open takes some 1.5 MiB."),                                            \
+		OBJECT_ROW("missing", OPTION_ENUM, missing, "_missing", 0, 0, sink_missing,        \
+			   "What stands in the path for what an event does not have; "             \
+			   "dead_letter: such an event is bad, and the stream's `on_error` "       \
+			   "decides."),                                                            \
 		OBJECT_ROW("manifest", OPTION_BOOL, manifest, "false", 0, 0, NULL,                 \
 			   "Each roll ends with a list of its files, in the folder _manifest/.")
 
@@ -90,6 +99,7 @@ struct place_ops {
  * object_settings; it outlives the sink. */
 struct sink *object_open(const struct place_ops *place, const void *settings,
 			 const struct sink_host *host, struct error *err);
+const struct route *object_route(const struct sink *s, bool *required);
 void object_write(struct sink *s, struct delivery *d);
 void object_prepare(struct sink *s);
 void object_finish(struct sink *s, uint64_t roll);

@@ -30,6 +30,7 @@ struct object_file {
 	struct object_roll *roll;
 	struct roll_file *record; /* the roll's */
 	char *stream, *arn;       /* "" for a manifest */
+	char *place;              /* what its events have in common, as place_text; "" */
 	enum compression compression;
 	struct compressor *compressor; /* NULL: ended */
 	struct object_part *filling;   /* NULL: between two parts */
@@ -151,10 +152,27 @@ static const char *arn_of(const struct source *source)
 	return source->arn ? source->arn : "";
 }
 
-static struct object_file *file_find(const struct object_roll *r, const struct source *source)
+/* The values of a place as one text, which is another one for other values. */
+static char *place_text(const struct batch_route *route, size_t place)
+{
+	const struct str *v = &route->values_of[place * route->values];
+	struct buf text;
+
+	buf_init(&text, 0);
+	for (size_t i = 0; i < route->values; i++)
+		if (v[i].p)
+			buf_json_text(&text, v[i]);
+		else
+			buf_text(&text, "-");
+	return buf_steal(&text);
+}
+
+static struct object_file *file_find(const struct object_roll *r, const struct source *source,
+				     const char *place)
 {
 	for (size_t i = 0; i < r->record->file_count; i++)
-		if (strcmp(r->files[i]->stream, source->stream) == 0 &&
+		if (strcmp(r->files[i]->place, place) == 0 &&
+		    strcmp(r->files[i]->stream, source->stream) == 0 &&
 		    strcmp(r->files[i]->arn, arn_of(source)) == 0)
 			return r->files[i];
 	return NULL;
@@ -166,7 +184,8 @@ static size_t file_number(const struct object_roll *r)
 }
 
 static struct object_file *file_add(struct object_roll *r, const char *stream, const char *arn,
-				    enum compression compression, const char *path)
+				    const char *place, enum compression compression,
+				    const char *path)
 {
 	struct object_writer *w = r->writer;
 	struct object_file *f = memory_new(sizeof(*f));
@@ -177,6 +196,7 @@ static struct object_file *file_add(struct object_roll *r, const char *stream, c
 	f->roll = r;
 	f->stream = memory_text(stream);
 	f->arn = memory_text(arn);
+	f->place = memory_text(place);
 	f->compression = compression;
 	f->compressor = compressor_new(compression);
 	w->held_bytes += compressor_bytes(compression);
@@ -189,11 +209,13 @@ static struct object_file *file_add(struct object_roll *r, const char *stream, c
 
 /* PREFIX/rendered path/START-SESSION-ROLL-N.ndjson.zst */
 static struct object_file *file_new(struct object_roll *r, const struct source *source,
-				    struct error *err)
+				    const char *place, const struct str *event, struct error *err)
 {
 	struct object_writer *w = r->writer;
 	enum compression compression = (enum compression)w->settings->compression;
-	struct template_values values = { .source = source, .time_ms = r->began_aws_ms };
+	struct template_values values = { .source = source,
+					  .event = event,
+					  .time_ms = r->began_aws_ms };
 	struct object_file *f = NULL;
 	char suffix[16];
 	struct buf path;
@@ -203,7 +225,7 @@ static struct object_file *file_new(struct object_roll *r, const struct source *
 	if (template_render(w->path, &values, &path, err)) {
 		snprintf(suffix, sizeof(suffix), "ndjson%s", compression_suffix(compression));
 		file_name(r, file_number(r), suffix, &path);
-		f = file_add(r, source->stream, arn_of(source), compression, path.data);
+		f = file_add(r, source->stream, arn_of(source), place, compression, path.data);
 	} else {
 		error_wrap(err, "path of stream %s", source->stream);
 	}
@@ -236,6 +258,7 @@ static void file_free(struct object_file *f)
 	}
 	free(f->stream);
 	free(f->arn);
+	free(f->place);
 	free(f);
 }
 
@@ -457,9 +480,32 @@ void object_roll_free(struct object_roll *r)
 	free(r);
 }
 
-bool object_roll_has_room(const struct object_roll *r, const struct source *source)
+bool object_roll_has_room(const struct object_roll *r, size_t files)
 {
-	return r->record->file_count < OBJECT_FILES_MAX || file_find(r, source);
+	const struct object_writer *w = r->writer;
+	size_t most = template_route(w->path) ? (size_t)w->settings->roll_files : OBJECT_FILES_MAX;
+
+	return r->record->file_count + files <= most;
+}
+
+size_t object_file_bytes(const struct object_writer *w)
+{
+	return compressor_bytes((enum compression)w->settings->compression) + BUFFER_FIRST;
+}
+
+size_t object_roll_lacks(const struct object_roll *r, const struct delivery *d)
+{
+	size_t lacks = 0;
+
+	if (!d->route)
+		return !file_find(r, d->batch->source, "");
+	for (size_t place = 0; place < d->route->places; place++) {
+		char *text = place_text(d->route, place);
+
+		lacks += !file_find(r, d->batch->source, text);
+		free(text);
+	}
+	return lacks;
 }
 
 size_t object_delivery_bytes(const struct delivery *d)
@@ -472,50 +518,97 @@ size_t object_delivery_bytes(const struct delivery *d)
 	return bytes;
 }
 
-/* Payloads that stand one behind the other, with the newline that ends each, are one run of bytes:
- * the compressor is called a few times a delivery and not once a record. */
-static struct str next_run(const struct delivery *d, size_t *at, uint64_t *records)
+/* Payloads that stand one behind the other and go to one place, with the newline that ends each,
+ * are one run of bytes: the compressor is called a few times a delivery and not once a record. */
+struct run {
+	struct str bytes; /* p NULL: there are no more */
+	size_t first;     /* its first record */
+	uint64_t records;
+};
+
+static size_t place_of(const struct delivery *d, size_t record)
 {
-	struct str run = { NULL, 0 };
+	return d->route ? d->route->of[record] : 0;
+}
+
+static struct run next_run(const struct delivery *d, size_t *at)
+{
+	struct run run = { 0 };
 
 	for (; *at < d->batch->count; ++*at) {
 		const struct str *payload = &d->payloads[*at];
 
 		if (!payload->p)
 			continue;
-		if (!run.p)
-			run.p = payload->p;
-		else if (run.p + run.n != payload->p)
+		if (!run.bytes.p) {
+			run.bytes.p = payload->p;
+			run.first = *at;
+		} else if (run.bytes.p + run.bytes.n != payload->p ||
+			   place_of(d, *at) != place_of(d, run.first)) {
 			break;
-		run.n += payload->n + 1;
-		++*records;
+		}
+		run.bytes.n += payload->n + 1;
+		run.records++;
 	}
 	return run;
 }
 
-bool object_roll_write(struct object_roll *r, const struct delivery *d, struct error *err)
+/* Room for one more file that events name. The first is always let in. */
+static bool may_add(const struct object_roll *r, struct error *err)
+{
+	const struct object_writer *w = r->writer;
+
+	if (!object_roll_has_room(r, 1))
+		return error_set(err, ERROR_THROTTLED,
+				 "its events name more than %ld folders (roll.files): the rest of "
+				 "them is for the next roll",
+				 w->settings->roll_files);
+	return r->record->file_count == 0 ||
+	       w->held_bytes + object_file_bytes(w) <= w->host->memory_bytes ||
+	       error_set(err, ERROR_THROTTLED,
+			 "its events name more folders than a quarter of worker.memory has room "
+			 "for: the rest of them is for the next roll");
+}
+
+/* The file that record i goes to. */
+static struct object_file *file_of(struct object_roll *r, const struct delivery *d, size_t i,
+				   struct error *err)
 {
 	const struct source *source = d->batch->source;
-	size_t at = d->first;
-	uint64_t records = 0;
-	struct object_file *f;
-	struct str run = next_run(d, &at, &records);
+	char *text = d->route ? place_text(d->route, place_of(d, i)) : NULL;
+	const char *place = text ? text : "";
+	struct object_file *f = file_find(r, source, place);
 
-	if (!run.p)
-		return true;
-	f = file_find(r, source);
-	if (!f)
-		f = file_new(r, source, err);
-	if (!f)
-		return false;
-	while (run.p) {
-		r->bytes += run.n;
-		file_write(f, run);
-		run = next_run(d, &at, &records);
+	if (!f && (!d->route || may_add(r, err)))
+		f = file_new(r, source, place, d->route ? batch_place(d->route, i) : NULL, err);
+	free(text);
+	return f;
+}
+
+bool object_roll_write(struct object_roll *r, const struct delivery *d, size_t *first,
+		       struct error *err)
+{
+	struct object_file **files =
+		memory_array(d->route ? d->route->places + 1 : 1, sizeof(struct object_file *));
+	size_t at = d->first;
+	struct run run;
+
+	while ((run = next_run(d, &at)).bytes.p) {
+		struct object_file **f = &files[place_of(d, run.first)];
+
+		if (!*f)
+			*f = file_of(r, d, run.first, err);
+		if (!*f) {
+			*first = run.first;
+			break;
+		}
+		r->bytes += run.bytes.n;
+		r->records += run.records;
+		(*f)->record->records += run.records;
+		file_write(*f, run.bytes);
 	}
-	f->record->records += records;
-	r->records += records;
-	return true;
+	free(files);
+	return !run.bytes.p;
 }
 
 /* The list of the roll's files is one more file of it. */
@@ -531,7 +624,7 @@ static void manifest_add(struct object_roll *r)
 	buf_printf(&path, "%s_manifest/", folder);
 	file_name(r, file_number(r), "json", &path);
 	roll_manifest(r->record, &text);
-	f = file_add(r, "", "", COMPRESSION_NONE, path.data);
+	f = file_add(r, "", "", "", COMPRESSION_NONE, path.data);
 	f->record->manifest = true;
 	file_write(f, buf_str(&text));
 	buf_release(&path);

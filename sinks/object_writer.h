@@ -10,7 +10,8 @@
 #include "sinks/template.h"
 
 /* The files that a sink has open: deliveries go in, are compressed, and leave in parts to the place
- * as the files grow. A roll is one file a stream. Invariant: `held_bytes` is what buffers and
+ * as the files grow. A roll is one file a stream, or, where the path has placeholders of the
+ * event, one for each of their values. Invariant: `held_bytes` is what buffers and
  * compressors hold; `storing_bytes`, a share of it, is on its way to the place and comes free
  * without anybody's help. All of it belongs to the sink's thread, writer_trouble excepted. */
 
@@ -58,10 +59,16 @@ const char *writer_trouble(struct object_writer *w, char *out, size_t size);
 struct object_roll *object_roll_new(struct object_writer *w, uint64_t number);
 /* Its files may have no calls under way. */
 void object_roll_free(struct object_roll *r);
-/* Is there a place in it for events of this stream? */
-bool object_roll_has_room(const struct object_roll *r, const struct source *source);
-/* All of the delivery, from `first` on, or nothing. */
-bool object_roll_write(struct object_roll *r, const struct delivery *d,
+/* How many files the delivery would add. */
+size_t object_roll_lacks(const struct object_roll *r, const struct delivery *d);
+/* What an open file takes of memory before there is anything in it. */
+size_t object_file_bytes(const struct object_writer *w);
+/* Is there a place in it for so many more? */
+bool object_roll_has_room(const struct object_roll *r, size_t files);
+/* The delivery from d->first on. False: only the records before *first are in it. INVALID, where
+ * events name their folder: the record at *first names none that can be. THROTTLED: it needs a file
+ * more than there is room for. */
+bool object_roll_write(struct object_roll *r, const struct delivery *d, size_t *first,
 		       struct error *err) MUST_CHECK;
 /* What a delivery will at most add to held_bytes, and what its events have in bytes. */
 size_t object_delivery_bytes(const struct delivery *d);

@@ -35,8 +35,9 @@ static const struct option s3_options[] = {
 	  "What every key begins with." },
 	{ "path", OPTION_TEXT, offsetof(struct object_settings, path),
 	  "${table}/date=${yyyy}-${MM}-${dd}/hour=${HH}/", 0, 0, NULL, OPTION_TEMPLATE,
-	  "The folders behind the prefix: ${table} ${stream} ${region} ${account}, and ${yyyy} "
-	  "${MM} ${dd} ${HH} ${mm} of the roll's start in UTC." },
+	  "The folders behind the prefix: ${table} ${stream} ${region} ${account}, ${yyyy} "
+	  "${MM} ${dd} ${HH} ${mm} of the roll's start in UTC, and what events say (${op}, "
+	  "${schema}, ${attribute:PATH}, ${event:yyyy}): docs/delivery.md." },
 	OBJECT_OPTIONS,
 	{ "encryption.type", OPTION_ENUM, offsetof(struct s3_settings, encryption), "none", 0, 0,
 	  encryption_names, 0, "Server-side encryption; none: as the bucket does by default." },
@@ -559,6 +560,7 @@ const struct sink_ops sink_s3 = {
 	.commit = object_commit,
 	.encoding = object_encoding,
 	.open = s3_open,
+	.route = object_route,
 	.write = object_write,
 	.prepare = object_prepare,
 	.finish = object_finish,

@@ -3,11 +3,13 @@
 #include <pthread.h>
 
 #include "event/filter.h"
+#include "event/schema.h"
 #include "event/transform.h"
 #include "export/schedule.h"
 
 const char *const sink_formats[] = { "debezium", "plain", "dynamodb", NULL };
 const char *const sink_numbers[] = { "exact", "string", NULL };
+const char *const sink_missing[] = { "_missing", "dead_letter", NULL };
 
 static const struct sink_ops *const kinds[] = { &sink_kafka, &sink_s3, &sink_directory,
 						&sink_stdout };
@@ -34,6 +36,7 @@ static bool timezone_check(const char *text, struct error *err)
 static const struct config_types all = { .sinks = types,
 					 .pattern = filter_check,
 					 .transform = transform_check,
+					 .schemas = schemas_check,
 					 .schedule = schedule_check,
 					 .timezone = timezone_check };
 static pthread_once_t types_once = PTHREAD_ONCE_INIT;

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "config/config.h"
 #include "event/batch.h"
+#include "event/route.h"
 #include "sinks/commit.h"
 
 /* The one contract of all sinks.
@@ -41,9 +42,10 @@ struct sink_host;
 /* One batch on its way to one sink. Owned by the reader; the sink's between write and answer. */
 struct delivery {
 	struct batch *batch;
-	const struct str *payloads; /* batch->count of them; p NULL: not for this sink */
-	size_t first;               /* earlier records are in already, or not for this sink */
-	size_t count;               /* records with a payload from `first` on, for metrics */
+	const struct str *payloads;      /* batch->count of them; p NULL: not for this sink */
+	const struct batch_route *route; /* where they go; NULL: the sink asked for none */
+	size_t first;                    /* earlier records are in already, or not for this sink */
+	size_t count;                    /* records with a payload from `first` on, for metrics */
 	unsigned reader; /* which reader it comes from: a sink may keep one handle each */
 	void *lane;      /* the reader's; handed back in the answer's delivery */
 };
@@ -127,6 +129,9 @@ struct sink_ops {
 	struct encoding (*encoding)(const void *settings);
 	/* Does not wait for the peer: a neighbour that is away is retried, counted and visible. */
 	struct sink *(*open)(const void *settings, const struct sink_host *host, struct error *err);
+	/* What the sink has to be told of where each event goes; *required: an event that lacks
+	 * some of it is bad. NULL: nothing, as where there is no such function. */
+	const struct route *(*route)(const struct sink *s, bool *required);
 	void (*write)(struct sink *s, struct delivery *d);
 	/* Asks for everything taken so far as one blob, soon; does nothing with an empty roll, and
 	 * may come from the sink itself (size, age). `now`: do not wait for more. */
@@ -174,6 +179,8 @@ extern const struct sink_ops sink_kafka, sink_s3, sink_directory, sink_stdout;
 /* Choices of the settings `format` (enum event_format) and `numbers` (0 exact, 1 string), which
  * every sink has; end with NULL. */
 extern const char *const sink_formats[], *const sink_numbers[];
+/* And of `missing` (0 _missing, 1 dead_letter), of those that have routes. */
+extern const char *const sink_missing[];
 
 /* NULL where there is no such type. */
 const struct sink_ops *sink_ops_find(const char *type);

@@ -11,6 +11,9 @@
 
 /* Kafka's limit for a topic's name. */
 #define TOPIC_BYTES_MAX 249
+/* Of file systems and, with the name of the file and a prefix, of S3. */
+#define FOLDER_BYTES_MAX 255
+#define PATH_BYTES_MAX   800
 /* More is a mistake: bounds what a template takes. */
 #define PARTS_MAX 64
 
@@ -20,7 +23,7 @@ enum part_kind {
 	PART_STREAM,
 	PART_REGION,
 	PART_ACCOUNT,
-	PART_OP,
+	PART_EVENT, /* a value of the route */
 	PART_YEAR,
 	PART_MONTH,
 	PART_DAY,
@@ -34,23 +37,33 @@ static const struct placeholder {
 	const char *name;
 	enum part_kind kind;
 	unsigned where, needs;
+	enum route_kind of_event; /* of EVENT; the others need none */
 } placeholders[] = {
-	{ "table", PART_TABLE, IN_TOPIC | IN_PATH, TEMPLATE_NEEDS_SOURCE },
-	{ "stream", PART_STREAM, IN_TOPIC | IN_PATH, TEMPLATE_NEEDS_SOURCE },
-	{ "region", PART_REGION, IN_TOPIC | IN_PATH, TEMPLATE_NEEDS_SOURCE },
-	{ "account", PART_ACCOUNT, IN_TOPIC | IN_PATH, TEMPLATE_NEEDS_SOURCE },
-	{ "op", PART_OP, IN_TOPIC, TEMPLATE_NEEDS_OP },
-	{ "yyyy", PART_YEAR, IN_PATH, TEMPLATE_NEEDS_TIME },
-	{ "MM", PART_MONTH, IN_PATH, TEMPLATE_NEEDS_TIME },
-	{ "dd", PART_DAY, IN_PATH, TEMPLATE_NEEDS_TIME },
-	{ "HH", PART_HOUR, IN_PATH, TEMPLATE_NEEDS_TIME },
-	{ "mm", PART_MINUTE, IN_PATH, TEMPLATE_NEEDS_TIME },
+	{ "table", PART_TABLE, IN_TOPIC | IN_PATH, TEMPLATE_NEEDS_SOURCE, ROUTE_OP },
+	{ "stream", PART_STREAM, IN_TOPIC | IN_PATH, TEMPLATE_NEEDS_SOURCE, ROUTE_OP },
+	{ "region", PART_REGION, IN_TOPIC | IN_PATH, TEMPLATE_NEEDS_SOURCE, ROUTE_OP },
+	{ "account", PART_ACCOUNT, IN_TOPIC | IN_PATH, TEMPLATE_NEEDS_SOURCE, ROUTE_OP },
+	{ "op", PART_EVENT, IN_TOPIC | IN_PATH, TEMPLATE_NEEDS_EVENT, ROUTE_OP },
+	{ "schema", PART_EVENT, IN_TOPIC | IN_PATH, TEMPLATE_NEEDS_EVENT, ROUTE_SCHEMA },
+	{ "attribute:PATH", PART_EVENT, IN_TOPIC | IN_PATH, TEMPLATE_NEEDS_EVENT, ROUTE_ATTRIBUTE },
+	{ "yyyy", PART_YEAR, IN_PATH, TEMPLATE_NEEDS_TIME, ROUTE_OP },
+	{ "MM", PART_MONTH, IN_PATH, TEMPLATE_NEEDS_TIME, ROUTE_OP },
+	{ "dd", PART_DAY, IN_PATH, TEMPLATE_NEEDS_TIME, ROUTE_OP },
+	{ "HH", PART_HOUR, IN_PATH, TEMPLATE_NEEDS_TIME, ROUTE_OP },
+	{ "mm", PART_MINUTE, IN_PATH, TEMPLATE_NEEDS_TIME, ROUTE_OP },
+	{ "event:yyyy", PART_EVENT, IN_PATH, TEMPLATE_NEEDS_EVENT, ROUTE_YEAR },
+	{ "event:MM", PART_EVENT, IN_PATH, TEMPLATE_NEEDS_EVENT, ROUTE_MONTH },
+	{ "event:dd", PART_EVENT, IN_PATH, TEMPLATE_NEEDS_EVENT, ROUTE_DAY },
+	{ "event:HH", PART_EVENT, IN_PATH, TEMPLATE_NEEDS_EVENT, ROUTE_HOUR },
+	{ "event:mm", PART_EVENT, IN_PATH, TEMPLATE_NEEDS_EVENT, ROUTE_MINUTE },
 };
 #define PLACEHOLDERS (sizeof(placeholders) / sizeof(placeholders[0]))
 
 struct part {
 	enum part_kind kind;
-	struct str text; /* PART_TEXT: a slice of template.text */
+	struct str text;         /* PART_TEXT: a slice of template.text */
+	enum route_kind kind_of; /* PART_EVENT */
+	unsigned place;          /* the same: in the route */
 };
 
 struct template
@@ -59,6 +72,7 @@ struct template
 	unsigned needs;
 	size_t count;
 	struct part parts[PARTS_MAX];
+	struct route *route; /* NULL: nothing is of the event */
 	char *text;
 };
 
@@ -101,7 +115,21 @@ static bool add_text(struct template *t, struct str text, struct error *err)
 						 ? "topic's name (a-z A-Z 0-9 . _ -)"
 						 : "path (control character)");
 	}
-	t->parts[t->count++] = (struct part){ PART_TEXT, text };
+	t->parts[t->count++] = (struct part){ .kind = PART_TEXT, .text = text };
+	return true;
+}
+
+static bool is_called(const struct placeholder *p, struct str name, struct str *path)
+{
+	static const char prefix[] = "attribute:";
+	const size_t n = sizeof(prefix) - 1;
+
+	*path = (struct str){ 0 };
+	if (p->kind != PART_EVENT || p->of_event != ROUTE_ATTRIBUTE)
+		return str_equal(str_of(p->name), name);
+	if (name.n <= n || memcmp(name.p, prefix, n) != 0)
+		return false;
+	*path = (struct str){ name.p + n, name.n - n };
 	return true;
 }
 
@@ -109,12 +137,19 @@ static bool add_placeholder(struct template *t, struct str name, struct error *e
 {
 	for (size_t i = 0; i < PLACEHOLDERS; i++) {
 		const struct placeholder *p = &placeholders[i];
+		struct part *part = &t->parts[t->count];
+		struct str path;
 
-		if (!(p->where & use_bit(t->use)) || !str_equal(str_of(p->name), name))
+		if (!(p->where & use_bit(t->use)) || !is_called(p, name, &path))
 			continue;
-		t->parts[t->count++] = (struct part){ .kind = p->kind };
+		*part = (struct part){ .kind = p->kind, .kind_of = p->of_event };
+		t->count++;
 		t->needs |= p->needs;
-		return true;
+		if (p->kind != PART_EVENT)
+			return true;
+		if (!t->route)
+			t->route = route_new();
+		return route_add(t->route, p->of_event, path, &part->place, err);
 	}
 	return unknown_placeholder(name, t->use, err);
 }
@@ -157,8 +192,14 @@ void template_free(struct template *t)
 {
 	if (!t)
 		return;
+	route_free(t->route);
 	free(t->text);
 	free(t);
+}
+
+const struct route *template_route(const struct template *t)
+{
+	return t->route;
 }
 
 unsigned template_needs(const struct template *t)
@@ -176,7 +217,7 @@ static bool add_value(const struct template *t, struct buf *out, struct str valu
 	for (size_t i = 0; i < value.n; i++) {
 		unsigned char c = (unsigned char)value.p[i];
 		char plain = (char)c, escaped[3] = { '%', hex[c >> 4], hex[c & 15] };
-		bool bad = dots || c == '/' || c == '\\' || c == '%' || iscntrl(c);
+		bool bad = dots || iscntrl(c) || (c && strchr("/\\%\"#'*:=?[]^{", c));
 
 		if (t->use == TEMPLATE_TOPIC)
 			plain = topic_byte(plain) ? plain : '_';
@@ -198,8 +239,6 @@ static bool add_number(struct buf *out, int number, int digits)
 static bool add_part(const struct template *t, const struct part *p,
 		     const struct template_values *v, const struct tm *tm, struct buf *out)
 {
-	char op;
-
 	switch (p->kind) {
 	case PART_TEXT:
 		return buf_add(out, p->text.p, p->text.n);
@@ -211,9 +250,9 @@ static bool add_part(const struct template *t, const struct part *p,
 		return add_value(t, out, str_of(v->source->region));
 	case PART_ACCOUNT:
 		return add_value(t, out, str_of(v->source->account));
-	case PART_OP:
-		op = event_op_letter(v->op);
-		return buf_add(out, &op, 1);
+	case PART_EVENT:
+		return add_value(t, out,
+				 v->event[p->place].p ? v->event[p->place] : STR("_missing"));
 	case PART_YEAR:
 		return add_number(out, tm->tm_year + 1900, 4);
 	case PART_MONTH:
@@ -226,6 +265,70 @@ static bool add_part(const struct template *t, const struct part *p,
 		return add_number(out, tm->tm_min, 2);
 	}
 	return false;
+}
+
+/* What a file system and S3 take; what an operator writes is the operator's. */
+static bool path_fits(const struct template *t, struct str path, struct error *err)
+{
+	size_t folder = 0, longest = 0;
+
+	if (!(t->needs & TEMPLATE_NEEDS_EVENT))
+		return true;
+	for (size_t i = 0; i < path.n; i++) {
+		folder = path.p[i] == '/' ? 0 : folder + 1;
+		longest = folder > longest ? folder : longest;
+	}
+	return (longest <= FOLDER_BYTES_MAX && path.n <= PATH_BYTES_MAX) ||
+	       error_set(err, ERROR_INVALID,
+			 "\"%s\" gives a path that is too long (a folder at most %d bytes, all of "
+			 "it %d): %.100s…",
+			 t->text, FOLDER_BYTES_MAX, PATH_BYTES_MAX, path.p);
+}
+
+/* The places of a topic's name that may be reached behind some parts. */
+struct reached {
+	bool at[TOPIC_BYTES_MAX + 1];
+};
+
+/* Behind one more part. */
+static void reach(const struct template *t, const struct part *p, const struct source *source,
+		  struct str topic, const struct reached *before, struct reached *out)
+{
+	const struct template_values v = { .source = source };
+	const struct tm none = { 0 };
+	struct buf text;
+
+	*out = (struct reached){ 0 };
+	buf_init(&text, 0);
+	if (p->kind != PART_EVENT && !add_part(t, p, &v, &none, &text))
+		text.size = SIZE_MAX;
+	for (size_t i = 0; i <= topic.n; i++) {
+		size_t n = p->kind == PART_EVENT ? 1 : text.size;
+
+		if (!before->at[i] || n > topic.n - i)
+			continue;
+		if (p->kind != PART_EVENT)
+			out->at[i + n] |= memcmp(topic.p + i, text.data, n) == 0;
+		else if (p->kind_of == ROUTE_OP)
+			out->at[i + 1] |= strchr("cudr", topic.p[i]) != NULL;
+		else
+			memset(out->at + i + 1, true, topic.n - i);
+	}
+	buf_release(&text);
+}
+
+bool template_may_be(const struct template *t, const struct source *source, const char *topic)
+{
+	struct reached now = { .at = { true } }, next;
+	struct str name = str_of(topic);
+
+	if (name.n > TOPIC_BYTES_MAX)
+		return false;
+	for (size_t i = 0; i < t->count; i++) {
+		reach(t, &t->parts[i], source, name, &now, &next);
+		now = next;
+	}
+	return now.at[name.n];
 }
 
 bool template_render(const struct template *t, const struct template_values *v, struct buf *out,
@@ -241,13 +344,14 @@ bool template_render(const struct template *t, const struct template_values *v, 
 		gmtime_r(&seconds, &tm);
 	}
 	assert(!(t->needs & TEMPLATE_NEEDS_SOURCE) || v->source);
+	assert(!(t->needs & TEMPLATE_NEEDS_EVENT) || v->event);
 	for (size_t i = 0; i < t->count; i++)
 		if (!add_part(t, &t->parts[i], v, &tm, out))
 			return error_set(err, ERROR_INVALID, "\"%s\" becomes longer than %zu bytes",
 					 t->text, out->limit);
-	if (t->use != TEMPLATE_TOPIC)
-		return true;
 	result = (struct str){ out->data + before, out->size - before };
+	if (t->use != TEMPLATE_TOPIC)
+		return path_fits(t, result, err);
 	if (result.n > TOPIC_BYTES_MAX || str_equal(result, STR(".")) ||
 	    str_equal(result, STR("..")))
 		return error_set(err, ERROR_INVALID,

@@ -6,6 +6,7 @@
 
 #include "config/config.h"
 #include "event/filter.h"
+#include "event/schema.h"
 #include "event/transform.h"
 #include "export/schedule.h"
 
@@ -54,8 +55,8 @@ static bool timezone_check(const char *text, struct error *err)
 	return *text == 'U' || error_set(err, ERROR_INVALID, "there is none");
 }
 
-static const struct config_types types = { sink_types, filter_check, transform_check,
-					   schedule_check, timezone_check };
+static const struct config_types types = { sink_types,    filter_check,   transform_check,
+					   schemas_check, schedule_check, timezone_check };
 
 static void check(bool ok, const char *what, const char *text)
 {

@@ -51,6 +51,7 @@ LAYOUT = {
         "Shards that are behind": ["shards_behind"],
         "Reads of shards": ["polls_total", "poll_limit"],
         "Filtered records": ["filtered_total"],
+        "New attributes": ["new_attributes_total"],
         "Read units of 30 days": ["poll_units_month"],
         "Cost of reading, dollars in 30 days": ["poll_cost_dollars_month"],
     },

@@ -200,6 +200,28 @@ static inline struct delivery *delivery_new(size_t from, size_t count, size_t ke
 	return d;
 }
 
+/* Each of its events is at the place of these, of one value; texts end where they are said to. */
+static inline void delivery_route(struct delivery *d, const struct str *places, size_t count,
+				  size_t (*place)(const struct delivery *d, size_t event))
+{
+	struct batch *b = d->batch;
+	struct batch_route *r = arena_alloc(&b->arena, sizeof(*r));
+
+	*r = (struct batch_route){ .of = arena_alloc(&b->arena, b->count * sizeof(*r->of)),
+				   .places = count,
+				   .values = 1,
+				   .values_of = places };
+	for (size_t i = 0; i < b->count; i++)
+		r->of[i] = (uint32_t)place(d, i);
+	d->route = r;
+}
+
+static inline size_t place_by_op(const struct delivery *d, size_t event)
+{
+	return d->batch->events[event].op;
+}
+static const struct str cluster_ops[] = { { "c", 1 }, { "u", 1 }, { "d", 1 }, { "r", 1 } };
+
 static inline void delivery_free(struct delivery *d)
 {
 	batch_free(d->batch);

@@ -58,6 +58,7 @@ static void test_an_end_says_how_far_the_data_reaches(void **state)
 	w->settings.topic = "dynamodb.${table}.${op}";
 	w->settings.tombstones = false;
 	d->batch->events[2].op = EVENT_DELETE;
+	delivery_route(d, cluster_ops, 4, place_by_op);
 	world_topic(w, "dynamodb.orders.c", 1);
 	world_topic(w, "dynamodb.orders.d", 2); /* and r and u: nothing ever went there */
 	world_open(w);

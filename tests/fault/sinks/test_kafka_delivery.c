@@ -247,6 +247,7 @@ static void test_topic_by_table_and_op(void **state)
 	w->settings.topic = "dynamodb.${table}.${op}";
 	w->settings.tombstones = false;
 	d->batch->events[2].op = d->batch->events[5].op = EVENT_DELETE;
+	delivery_route(d, cluster_ops, 4, place_by_op);
 	world_topic(w, "dynamodb.orders.c", 1);
 	world_topic(w, "dynamodb.orders.d", 1);
 	world_open(w);
@@ -259,6 +260,54 @@ static void test_topic_by_table_and_op(void **state)
 	free(seen);
 	seen = world_consume(w, "dynamodb.orders.c", 1, &count);
 	assert_int_equal(count, 4);
+	free(seen);
+	world_free(w);
+	delivery_free(d);
+}
+
+static size_t place_by_number(const struct delivery *d, size_t event)
+{
+	(void)d;
+	return event % 4;
+}
+
+/* What can be no topic is refused, at its record; the rest goes on behind it. */
+static void test_topics_that_cannot_be(void **state)
+{
+	static char text[251];
+	const struct str towns[] = { STR("a"), { text, 250 }, STR("control"), STR("b") };
+	static const char *const why[] = { NULL, "gives a name that Kafka does not take",
+					   "it is the "
+					   "control topic",
+					   "events have named 1 others (topics_max)" };
+	struct world *w = world_new(1);
+	struct delivery *d = delivery_new(0, 8, 10, 20);
+	struct seen *seen;
+	size_t count;
+
+	(void)state;
+	memset(text, 'x', sizeof(text));
+	w->settings.topic = "${attribute:town}";
+	w->settings.control_topic = "control";
+	w->settings.topics_max = 1;
+	delivery_route(d, towns, 4, place_by_number);
+	world_topic(w, "a", 1);
+	world_open(w);
+	for (size_t n = 0; n < 6; n++) {
+		struct sink_answer a;
+
+		sink_kafka.write(w->sink, d);
+		a = world_wait(w, n);
+		assert_int_equal(a.kind, SINK_REFUSED);
+		assert_int_equal(a.first, n / 3 * 4 + n % 3 + 1);
+		if (!strstr(a.err.message, why[a.first % 4]))
+			fail_msg("%s", a.err.message);
+		d->first = a.first + 1;
+	}
+	seen = world_consume(w, "a", 1, &count);
+	assert_int_equal(count, 2);
+	assert_int_equal(seen[0].n, 0);
+	assert_int_equal(seen[1].n, 4);
 	free(seen);
 	world_free(w);
 	delivery_free(d);
@@ -392,6 +441,7 @@ int main(void)
 		cmocka_unit_test(test_begins_at_first_and_skips_what_is_not_for_it),
 		cmocka_unit_test(several_events_of_a_record_are_messages_in_their_order),
 		cmocka_unit_test(test_topic_by_table_and_op),
+		cmocka_unit_test(test_topics_that_cannot_be),
 		cmocka_unit_test(test_partitions),
 		cmocka_unit_test(test_many_readers_and_lanes),
 		cmocka_unit_test(test_check),

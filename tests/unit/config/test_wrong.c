@@ -191,6 +191,15 @@ static const struct {
 	{ LAKE "streams:\n  - table: orders\n    sinks:\n      - name: lake\n"
 	       "        transform: [{ a: wrong }]\n",
 	  "f:7: streams[0].sinks[0].transform[0]: eventName: that is wrong" },
+	/* Schemas: of each the ones before it are told. */
+	{ LAKE STREAM "    schemas: { name: a }\n", "f:6: streams[0].schemas: expected a list of "
+						    "schemas, such as [{ name: order, columns: [{ "
+						    "path: total, type: number }] }]" },
+	{ LAKE STREAM "    schemas:\n      - name: a\n      - name: b\n        columns:\n"
+		      "          - path: wrong\n",
+	  "f:10: streams[0].schemas[1]: eventName: that is wrong" },
+	{ LAKE STREAM "    schemaless: drop\n",
+	  "f:6: streams[0].schemaless: expected pass or dead_letter, not 'drop'" },
 	/* Patterns: the line is the one of the key that the message is about. */
 	{ LAKE STREAM "    filter: { eventName: [INSERT] }\n",
 	  "f:6: streams[0].filter: expected a list of patterns, such as [{ eventName: [INSERT] "

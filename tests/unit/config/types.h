@@ -102,6 +102,11 @@ static bool pattern_check(struct str pattern, size_t *at, struct error *err)
 	return error_set(err, ERROR_INVALID, "eventName: that is wrong");
 }
 
+static bool schema_check(const struct str *definitions, size_t count, size_t *at, struct error *err)
+{
+	return pattern_check(definitions[count - 1], at, err);
+}
+
 /* The same of schedules and time zones. */
 static bool no_weekends(const char *text, struct error *err)
 {
@@ -113,5 +118,5 @@ static bool not_on_mars(const char *text, struct error *err)
 	return !strstr(text, "Mars") || error_set(err, ERROR_INVALID, "there is no %s", text);
 }
 
-static const struct config_types types = { sink_types, pattern_check, pattern_check, no_weekends,
-					   not_on_mars };
+static const struct config_types types = { sink_types,   pattern_check, pattern_check,
+					   schema_check, no_weekends,   not_on_mars };

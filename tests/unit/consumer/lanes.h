@@ -73,13 +73,17 @@ static inline struct batch *lanes_page(int from, size_t count)
 	return b;
 }
 
-/* The transform of encoding 0 failed. */
+/* The transform of encoding 0 failed, which the first outputs have. */
+#define LANES_FAULTY 7
 static inline void lanes_fault(struct batch *b, size_t record)
 {
 	if (!b->faults)
 		b->faults = arena_alloc(&b->arena, b->count * sizeof(*b->faults));
-	b->faults[b->fault_count++] =
-		(struct batch_fault){ .event = record, .error = "cast: a: no number" };
+	b->faults[b->fault_count++] = (struct batch_fault){ .event = record,
+							    .outputs = LANES_FAULTY,
+							    .why = FAULT_TRANSFORM,
+							    .error = "cast: a: no number" };
+	b->events[record].faulty = LANES_FAULTY;
 	b->payloads[0][record] = (struct str){ 0 };
 }
 

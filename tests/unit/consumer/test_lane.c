@@ -261,7 +261,7 @@ static void stop_cuts_the_page_before_a_fault(void **state)
 	AUTO(lane) struct lane *l = lane_at(1, NULL);
 	struct batch *b = lanes_page(1, 4);
 	struct lane_page *p;
-	bool decoded;
+	const struct batch_fault *fault;
 
 	(void)state;
 	lanes_stream.on_error = ON_ERROR_STOP;
@@ -269,10 +269,43 @@ static void stop_cuts_the_page_before_a_fault(void **state)
 	lanes_spoil(b, 2);
 	p = lane_add_page(l, b);
 	assert_int_equal(p->count, 1);
-	assert_string_equal(lane_stopped_by(b, 1, &decoded), "cast: a: no number");
-	assert_true(decoded);
-	assert_string_equal(lane_stopped_by(b, 2, &decoded), "a number that is none");
-	assert_false(decoded);
+	assert_string_equal(lane_stopped_by(b, 1, &fault), "cast: a: no number");
+	assert_ptr_equal(fault, b->faults);
+	assert_string_equal(lane_stopped_by(b, 2, &fault), "a number that is none");
+	assert_null(fault);
+}
+
+/* A fault of one sink: its payload is there, as others with the same encoding get it. */
+static void a_fault_may_be_of_one_sink_alone(void **state)
+{
+	AUTO(lane) struct lane *l = lane_at(2, NULL);
+	struct batch *b = lanes_page(1, 2);
+	struct str payload = b->payloads[0][1];
+	struct lane_page *p;
+
+	(void)state;
+	lanes_fault(b, 1);
+	b->payloads[0][1] = payload;
+	b->faults[0].outputs = b->events[1].faulty = 1;
+	p = lane_add_page(l, b);
+	assert_int_equal(p->fault_count, 1);
+	assert_int_equal(p->faults[0].slot, 0);
+	assert_string_equal(marks(p, 0), "10");
+	assert_string_equal(marks(p, 1), "11");
+}
+
+static void new_attributes_are_told_of_once(void **state)
+{
+	AUTO(lane) struct lane *l = lane_at(1, NULL);
+	bool last;
+
+	(void)state;
+	for (uint64_t hash = 1; hash <= LANE_NEWS_MAX; hash++) {
+		assert_true(lane_is_news(l->stream, hash, &last));
+		assert_int_equal(last, hash == LANE_NEWS_MAX);
+		assert_false(lane_is_news(l->stream, hash, &last));
+	}
+	assert_false(lane_is_news(l->stream, 1000, &last));
 }
 
 static void drop_passes_bad_records_over(void **state)
@@ -356,6 +389,8 @@ int main(void)
 		cmocka_unit_test(faults_are_letters_of_the_sinks_that_want_the_record),
 		cmocka_unit_test(faults_that_no_sink_sees_hold_nothing_up),
 		cmocka_unit_test(stop_cuts_the_page_before_a_fault),
+		cmocka_unit_test(a_fault_may_be_of_one_sink_alone),
+		cmocka_unit_test(new_attributes_are_told_of_once),
 		cmocka_unit_test(drop_passes_bad_records_over),
 		cmocka_unit_test(stop_cuts_the_page_before_its_first_bad_record),
 		cmocka_unit_test(stop_at_the_first_record_leaves_no_page),

@@ -112,7 +112,7 @@ static json_t *random_pairs(struct rng *r, const char *kind)
 	return pairs;
 }
 
-static json_t *random_definition(struct rng *r)
+static inline json_t *random_definition(struct rng *r)
 {
 	static const char *const kinds[] = {
 		"keep", "drop", "rename",   "move",    "set",   "cast",

@@ -72,7 +72,9 @@ static void a_record_is_encoded_for_those_who_want_it(void **state)
 {
 	AUTO(filter) struct filter *open = one(WANT("\"open\""));
 	AUTO(filter) struct filter *not_sent = one(WANT("{\"anything-but\":\"sent\"}"));
-	const struct decode_output outputs[] = { { open, 0 }, { not_sent, 1 }, { NULL, 1 } };
+	const struct decode_output outputs[] = { { .filter = open, .encoding = 0 },
+						 { .filter = not_sent, .encoding = 1 },
+						 { .filter = NULL, .encoding = 1 } };
 	AUTO(batch) struct batch *b = decode(NULL, outputs, 2, false);
 	AUTO(batch) struct batch *three = decode(NULL, outputs, 3, false);
 
@@ -96,7 +98,8 @@ static void the_stream_s_filter_is_for_all(void **state)
 {
 	AUTO(filter) struct filter *paid = one(WANT("\"paid\""));
 	AUTO(filter) struct filter *open = one(WANT("\"open\""));
-	const struct decode_output outputs[] = { { open, 0 }, { NULL, 1 } };
+	const struct decode_output outputs[] = { { .filter = open, .encoding = 0 },
+						 { .filter = NULL, .encoding = 1 } };
 	AUTO(batch) struct batch *b = decode(paid, outputs, 2, false);
 
 	(void)state;
@@ -109,7 +112,7 @@ static void the_stream_s_filter_is_for_all(void **state)
 static void a_bad_record_passes_no_filter_by(void **state)
 {
 	AUTO(filter) struct filter *none = one(WANT("\"none\""));
-	const struct decode_output outputs[] = { { none, 0 } };
+	const struct decode_output outputs[] = { { .filter = none, .encoding = 0 } };
 	AUTO(batch) struct batch *b = decode(none, outputs, 1, true);
 
 	(void)state;
@@ -124,7 +127,7 @@ static void a_bad_record_passes_no_filter_by(void **state)
 static void a_filter_does_not_make_decoding_lax(void **state)
 {
 	AUTO(filter) struct filter *remove = one("{\"eventName\":[\"REMOVE\"]}");
-	const struct decode_output output = { NULL, 0 };
+	const struct decode_output output = { .filter = NULL, .encoding = 0 };
 	const struct decode_options o = { .encodings = encodings,
 					  .encoding_count = 1,
 					  .filter = remove,
@@ -161,7 +164,7 @@ static void rows_of_an_export_are_filtered_too(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		AUTO(filter) struct filter *f = one(cases[i].pattern);
-		const struct decode_output output = { f, 0 };
+		const struct decode_output output = { .filter = f, .encoding = 0 };
 		const struct decode_options o = { .encodings = encodings,
 						  .encoding_count = 1,
 						  .outputs = &output,

@@ -10,7 +10,7 @@ static const struct {
 } wrong[] = {
 	{ "", "", "not JSON: expected a value" },
 	{ "{\"drop\":[}", "}", "not JSON: expected a value" },
-	{ "{\"drop\":\"a\"} x", " x", "not JSON: expected nothing behind the transform" },
+	{ "{\"drop\":\"a\"} x", " x", "not JSON: expected nothing behind it" },
 	{ "[]", "[",
 	  "drop: expected a map with one transform, such as { drop: [password, "
 	  "\"lines[*].secret\"] }" },
@@ -25,7 +25,7 @@ static const struct {
 	  "'drop' beside 'keep': each transform is an entry "
 	  "of its own, so that their order is told" },
 	{ "{\"keep\":\"a\",\"keep\":\"b\"}", "\"keep\":\"b", "'keep' is there twice" },
-	{ "{\"set\":{\"a\":{\"b\":{\"c\":{\"d\":{}}}}}}", "{\"d\"",
+	{ "{\"set\":{\"a\":{\"b\":{\"c\":{\"d\":{\"e\":{}}}}}}}", "{\"e\"",
 	  "maps and lists inside each other: no "
 	  "transform has that many" },
 	/* paths */

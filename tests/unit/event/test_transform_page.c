@@ -91,7 +91,12 @@ static void a_fault_is_of_an_encoding(void **state)
 			  bad[] = ITEM(",\"n\":{\"S\":\"x\"}");
 	const struct encoding encodings[] = { with(FORMAT_DEBEZIUM, t), with(FORMAT_PLAIN, t),
 					      with(FORMAT_DYNAMODB, NULL) };
-	struct decode_options o = { .encodings = encodings, .encoding_count = 3 };
+	const struct decode_output outputs[] = {
+		{ .encoding = 0 }, { .encoding = 2 }, { .encoding = 0 }, { .encoding = 1 }
+	};
+	struct decode_options o = {
+		.encodings = encodings, .encoding_count = 3, .outputs = outputs, .output_count = 4
+	};
 	struct error err = { 0 };
 	struct batch *b;
 	struct buf page;
@@ -106,7 +111,9 @@ static void a_fault_is_of_an_encoding(void **state)
 	assert_null(b->events[0].bad);
 	assert_int_equal(b->fault_count, 1);
 	assert_int_equal(b->faults[0].event, 0);
-	assert_int_equal(b->faults[0].encoding, 0);
+	assert_int_equal(b->faults[0].outputs, 5);
+	assert_int_equal(b->faults[0].why, FAULT_TRANSFORM);
+	assert_int_equal(b->events[0].faulty, 5);
 	assert_string_equal(b->faults[0].error,
 			    "OldImage: cast: n: expected a number of at most 38 "
 			    "digits as text");

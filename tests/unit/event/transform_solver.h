@@ -669,7 +669,7 @@ static void each_pair(struct work *w, const char *kind, json_t *pairs)
 	}
 }
 
-static void apply(struct work *w, json_t *definition)
+static inline void apply(struct work *w, json_t *definition)
 {
 	static const char *const pairs[] = { "rename", "move", "set", "cast", "truncate" };
 	const char *kind = json_object_iter_key(json_object_iter(definition));

@@ -33,6 +33,7 @@ struct noted {
 	enum sink_answer_kind kind;
 	struct delivery *delivery;
 	uint64_t roll;
+	size_t first;
 	char *blob;
 	struct error err;
 };
@@ -53,6 +54,7 @@ struct parcel {
 	struct batch batch;
 	struct str *payloads;
 	char *text;
+	struct batch_route route;
 };
 
 static const struct source source_orders = {
@@ -82,10 +84,14 @@ static inline void note(void *arg, const struct sink_answer *a)
 
 	pthread_mutex_lock(&x->lock);
 	assert_true(x->count < ANSWERS_MAX);
-	x->answers[x->count++] = (struct noted){
-		a->kind, a->delivery, a->roll,
-		a->kind == SINK_PREPARED ? memory_text_n(a->blob.p, a->blob.n) : NULL, a->err
-	};
+	x->answers[x->count++] =
+		(struct noted){ a->kind,
+				a->delivery,
+				a->roll,
+				a->first,
+				a->kind == SINK_PREPARED ? memory_text_n(a->blob.p, a->blob.n)
+							 : NULL,
+				a->err };
 	pthread_cond_broadcast(&x->changed);
 	pthread_mutex_unlock(&x->lock);
 }
@@ -163,6 +169,7 @@ static inline struct parcel *parcel_new(const struct source *source, size_t capa
 static inline void parcel_free(struct parcel *p)
 {
 	free(p->payloads);
+	free(p->route.of);
 	free(p->text);
 	free(p);
 }

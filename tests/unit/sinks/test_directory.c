@@ -1,5 +1,6 @@
 #include "tests/unit/sinks/object_fixture.h"
 
+#include <glob.h>
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -447,9 +448,212 @@ static void test_control_events_in_part(void **state)
 	assert_int_not_equal(access(left, F_OK), 0);
 }
 
+/* --- folders that events name --- */
+
+static char long_name[300];
+static const struct str folders[] = {
+	STR("a"),    STR("1"), STR("b/.."),        STR("1"),
+	{ NULL, 0 }, STR("2"), { long_name, 256 }, STR("2"),
+};
+
+/* Record i goes to the folder `of[i % count]`, a pair of the above. */
+static struct parcel *parcel_routed(size_t from, size_t count, const uint32_t *of, size_t of_count)
+{
+	struct parcel *p = parcel_of(&source_orders, from, count, 100);
+
+	memset(long_name, 'x', sizeof(long_name));
+	p->route = (struct batch_route){ .places = 4, .values = 2, .values_of = folders };
+	p->route.of = memory_array(count, sizeof(uint32_t));
+	for (size_t i = 0; i < count; i++)
+		p->route.of[i] = of[i % of_count];
+	p->delivery.route = &p->route;
+	return p;
+}
+
+static void routed(long files)
+{
+	snprintf(path_text, sizeof(path_text), "%s/out/t=${attribute:t}/${event:dd}", fx.root);
+	settings.compression = COMPRESSION_NONE;
+	settings.roll_files = files;
+	settings.missing = 1;
+}
+
+/* Its lines, of the only file in the folder. */
+static size_t lines_in(const char *folder, long *first)
+{
+	char name[512];
+	struct buf text;
+	size_t count = 0;
+	glob_t found;
+
+	snprintf(name, sizeof(name), "%s/out/%s/*.ndjson", fx.root, folder);
+	assert_int_equal(glob(name, 0, NULL, &found), 0);
+	assert_int_equal(found.gl_pathc, 1);
+	buf_init(&text, 0);
+	read_whole(found.gl_pathv[0], &text);
+	*first = atol(text.data + sizeof("{\"n\":") - 1);
+	for (size_t i = 0; i < text.size; i++)
+		count += text.data[i] == '\n';
+	buf_release(&text);
+	globfree(&found);
+	return count;
+}
+
+static void events_name_their_folders(void **state)
+{
+	struct parcel *p, *q;
+	struct sink *s;
+	bool required = false;
+	long first;
+
+	(void)state;
+	routed(10);
+	p = parcel_routed(0, 90, (const uint32_t[]){ 0, 0, 1, 2 }, 4);
+	q = parcel_routed(90, 10, (const uint32_t[]){ 1 }, 1);
+	p->payloads[4].p = NULL;
+	s = opened();
+	assert_non_null(sink_directory.route(s, &required));
+	assert_true(required);
+	sink_directory.write(s, &p->delivery);
+	sink_directory.write(s, &q->delivery);
+	expect_answer(&fx, 0, SINK_TAKEN, 1);
+	expect_answer(&fx, 1, SINK_TAKEN, 1);
+	sink_directory.prepare(s);
+	expect_answer(&fx, 2, SINK_PREPARED, 1);
+	sink_directory.finish(s, 1);
+	expect_answer(&fx, 3, SINK_FINISHED, 1);
+	assert_int_equal(lines_in("t=a/1", &first), 46 - 1);
+	assert_int_equal(first, 0);
+	assert_int_equal(lines_in("t=b%2F../1", &first), 22 + 10);
+	assert_int_equal(first, 2);
+	assert_int_equal(lines_in("t=_missing/2", &first), 22);
+	assert_int_equal(first, 3);
+	assert_int_equal(metric(METRIC_DELIVERED, NULL), 99);
+	sink_directory.close(s);
+	parcel_free(p);
+	parcel_free(q);
+}
+
+/* The answer of this kind among the first n, whose order is not told. */
+static const struct noted *answer_of(size_t n, enum sink_answer_kind kind)
+{
+	answer_at(&fx, n - 1);
+	for (size_t i = 0; i < n; i++)
+		if (fx.answers[i].kind == kind && fx.answers[i].roll > 0)
+			return &fx.answers[i];
+	fail_msg("there is none");
+	return NULL;
+}
+
+static void a_roll_ends_before_it_has_too_many_files(void **state)
+{
+	struct parcel *one, *two;
+	struct sink *s;
+
+	(void)state;
+	routed(2);
+	one = parcel_routed(0, 4, (const uint32_t[]){ 0 }, 1);
+	two = parcel_routed(4, 4, (const uint32_t[]){ 1, 2 }, 2);
+	two->route.places = 3;
+	s = opened();
+	sink_directory.write(s, &one->delivery);
+	expect_answer(&fx, 0, SINK_TAKEN, 1);
+	sink_directory.write(s, &two->delivery);
+	assert_int_equal(answer_of(3, SINK_PREPARED)->roll, 1);
+	assert_int_equal(fx.answers[fx.answers[1].kind == SINK_TAKEN ? 1 : 2].roll, 2);
+	sink_directory.close(s);
+	parcel_free(one);
+	parcel_free(two);
+}
+
+/* A delivery that alone needs more is taken in parts. */
+static void what_needs_too_many_files_is_taken_in_parts(void **state)
+{
+	struct parcel *p;
+	struct sink *s;
+	long first;
+
+	(void)state;
+	routed(2);
+	p = parcel_routed(0, 9, (const uint32_t[]){ 0, 1, 0, 2, 1 }, 5);
+	s = opened();
+	sink_directory.write(s, &p->delivery);
+	expect_answer(&fx, 0, SINK_FAILED, 0);
+	assert_int_equal(fx.answers[0].roll, 1);
+	assert_int_equal(fx.answers[0].first, 3);
+	assert_int_equal(fx.answers[0].err.kind, ERROR_THROTTLED);
+	expect_answer(&fx, 1, SINK_PREPARED, 1);
+	sink_directory.finish(s, 1);
+	expect_answer(&fx, 2, SINK_FINISHED, 1);
+	p->delivery.first = 3;
+	sink_directory.write(s, &p->delivery);
+	expect_answer(&fx, 3, SINK_FAILED, 0);
+	assert_int_equal(fx.answers[3].roll, 2);
+	assert_int_equal(fx.answers[3].first, 5);
+	expect_answer(&fx, 4, SINK_PREPARED, 2);
+	sink_directory.finish(s, 2);
+	expect_answer(&fx, 5, SINK_FINISHED, 2);
+	assert_int_equal(lines_in("t=_missing/2", &first), 1);
+	assert_int_equal(first, 3);
+	assert_int_equal(metric(METRIC_DELIVERED, NULL), 5);
+	sink_directory.close(s);
+	parcel_free(p);
+}
+
+/* And only as many as there is memory for. */
+static void files_have_their_share_of_memory(void **state)
+{
+	struct parcel *p;
+	struct sink *s;
+
+	(void)state;
+	routed(100);
+	settings.compression = COMPRESSION_ZSTD;
+	fx.host.memory_bytes = (size_t)2 << 20;
+	p = parcel_routed(0, 2, (const uint32_t[]){ 0, 1 }, 2);
+	s = opened();
+	sink_directory.write(s, &p->delivery);
+	expect_answer(&fx, 0, SINK_FAILED, 1);
+	assert_int_equal(fx.answers[0].first, 1);
+	assert_int_equal(fx.answers[0].roll, 1);
+	assert_non_null(strstr(fx.answers[0].err.message, "worker.memory"));
+	expect_answer(&fx, 1, SINK_PREPARED, 1);
+	sink_directory.close(s);
+	parcel_free(p);
+}
+
+static void a_folder_that_cannot_be_is_refused(void **state)
+{
+	struct parcel *p;
+	struct sink *s;
+
+	(void)state;
+	routed(10);
+	p = parcel_routed(0, 3, (const uint32_t[]){ 0, 3, 0 }, 3);
+	s = opened();
+	sink_directory.write(s, &p->delivery);
+	expect_answer(&fx, 0, SINK_REFUSED, 1);
+	assert_int_equal(fx.answers[0].first, 1);
+	assert_non_null(strstr(fx.answers[0].err.message, "gives a path that is too long"));
+	p->delivery.first = 2;
+	sink_directory.write(s, &p->delivery);
+	expect_answer(&fx, 1, SINK_TAKEN, 1);
+	assert_int_equal(metric(METRIC_SINK_UNANSWERED_BYTES, NULL), 0);
+	sink_directory.close(s);
+	parcel_free(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(events_name_their_folders, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_roll_ends_before_it_has_too_many_files, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(what_needs_too_many_files_is_taken_in_parts, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(files_have_their_share_of_memory, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_folder_that_cannot_be_is_refused, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_zstd, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_gzip, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_none, setup, teardown),

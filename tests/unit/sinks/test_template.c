@@ -55,12 +55,15 @@ static unsigned needs(const char *text, enum template_use use)
 
 static void test_topics(void **state)
 {
-	const struct template_values v = { .source = &orders, .op = EVENT_DELETE };
+	const struct str event[] = { STR("d"), { NULL, 0 }, STR("a/b \303\244") };
+	const struct template_values v = { .source = &orders, .event = event };
 
 	(void)state;
 	renders("dynamodb.${table}", TEMPLATE_TOPIC, &v, "dynamodb.orders");
 	renders("${region}.${account}.${table}-${op}", TEMPLATE_TOPIC, &v,
 		"eu-west-1.123456789012.orders-d");
+	renders("${op}.${schema}.${attribute:a\\.b.c}.${table}", TEMPLATE_TOPIC, &v,
+		"d._missing.a_b___.orders");
 	renders("${stream}", TEMPLATE_TOPIC, &v, "my_orders");
 	renders("plain", TEMPLATE_TOPIC, &v, "plain");
 }
@@ -70,9 +73,14 @@ static void test_topics(void **state)
 
 static void test_paths(void **state)
 {
-	const struct template_values v = { .source = &orders, .time_ms = A_TIME_MS };
+	const struct str event[] = { STR("2026"), STR("x=\"#{'*?^[]:}") };
+	const struct template_values v = { .source = &orders,
+					   .event = event,
+					   .time_ms = A_TIME_MS };
 
 	(void)state;
+	renders("y=${event:yyyy}/v=${attribute:a}/${yyyy}", TEMPLATE_PATH, &v,
+		"y=2026/v=x%3D%22%23%7B%27%2A%3F%5E%5B%5D%3A}/2026");
 	renders("${table}/date=${yyyy}-${MM}-${dd}/hour=${HH}/", TEMPLATE_PATH, &v,
 		"orders/date=2026-03-07/hour=04/");
 	renders("/var/lake/${HH}${mm}", TEMPLATE_PATH, &v, "/var/lake/0405");
@@ -104,7 +112,9 @@ static void test_needs(void **state)
 	(void)state;
 	assert_int_equal(needs("t", TEMPLATE_TOPIC), 0);
 	assert_int_equal(needs("${table}", TEMPLATE_TOPIC), TEMPLATE_NEEDS_SOURCE);
-	assert_int_equal(needs("x${op}", TEMPLATE_TOPIC), TEMPLATE_NEEDS_OP);
+	assert_int_equal(needs("x${op}", TEMPLATE_TOPIC), TEMPLATE_NEEDS_EVENT);
+	assert_int_equal(needs("${event:mm}${mm}", TEMPLATE_PATH),
+			 TEMPLATE_NEEDS_EVENT | TEMPLATE_NEEDS_TIME);
 	assert_int_equal(needs("${account}/${mm}", TEMPLATE_PATH),
 			 TEMPLATE_NEEDS_SOURCE | TEMPLATE_NEEDS_TIME);
 }
@@ -114,10 +124,14 @@ static void test_refused(void **state)
 	(void)state;
 	refuses("a.${tabel}", TEMPLATE_TOPIC,
 		"unknown placeholder ${tabel}; a topic may have ${table}, ${stream}, ${region}, "
-		"${account}, ${op}");
+		"${account}, ${op}, ${schema}, ${attribute:PATH}");
 	refuses("${yyyy}", TEMPLATE_TOPIC, "unknown placeholder ${yyyy}");
-	refuses("${op}/", TEMPLATE_PATH, "unknown placeholder ${op}; a path may have");
-	refuses("${yyy}/", TEMPLATE_PATH, "${yyyy}, ${MM}, ${dd}, ${HH}, ${mm}");
+	refuses("${event:yyyy}", TEMPLATE_TOPIC, "unknown placeholder ${event:yyyy}");
+	refuses("${attribute:}", TEMPLATE_TOPIC, "unknown placeholder ${attribute:}");
+	refuses("${attribute:a[*]}", TEMPLATE_TOPIC, "expected names with dots between");
+	refuses("${ops}/", TEMPLATE_PATH, "unknown placeholder ${ops}; a path may have");
+	refuses("${yyy}/", TEMPLATE_PATH,
+		"${yyyy}, ${MM}, ${dd}, ${HH}, ${mm}, ${event:yyyy}, ${event:MM}");
 	refuses("a${table", TEMPLATE_TOPIC, "${ without its }");
 	refuses("${}", TEMPLATE_TOPIC, "unknown placeholder ${}");
 	refuses("a b", TEMPLATE_TOPIC, "byte 2");
@@ -152,6 +166,63 @@ static void test_result_that_is_no_topic(void **state)
 	buf_release(&out);
 }
 
+static void test_path_that_is_too_long(void **state)
+{
+	char value[512];
+	struct error err = { 0 };
+	AUTO(template)
+	struct template *t = template_new("a/b=${attribute:a}/c/${op}", TEMPLATE_PATH, &err);
+	const struct str event[] = { { value, 253 }, STR("c") };
+	struct template_values v = { .event = event };
+	struct buf out = { 0 };
+
+	(void)state;
+	memset(value, 'a', sizeof(value));
+	assert_true(template_render(t, &v, &out, &err));
+	buf_clear(&out);
+	v.event = (const struct str[]){ { value, 254 }, STR("c") };
+	assert_false(template_render(t, &v, &out, &err));
+	assert_int_equal(err.kind, ERROR_INVALID);
+	assert_non_null(strstr(err.message, "gives a path that is too long"));
+	buf_release(&out);
+}
+
+static void may_be(const char *text, const char *topic, bool expected)
+{
+	struct error err = { 0 };
+	AUTO(template) struct template *t = template_new(text, TEMPLATE_TOPIC, &err);
+
+	assert_non_null(t);
+	if (template_may_be(t, &orders, topic) != expected)
+		fail_msg("%s of %s", topic, text);
+}
+
+/* Which topics of a cluster an event may have gone to. */
+static void test_topics_that_may_be(void **state)
+{
+	char name[300];
+
+	(void)state;
+	may_be("dynamodb.${table}", "dynamodb.orders", true);
+	may_be("dynamodb.${table}", "dynamodb.orders2", false);
+	may_be("dynamodb.${table}", "dynamodb.order", false);
+	may_be("${table}-${op}", "orders-d", true);
+	may_be("${table}-${op}", "orders-x", false);
+	may_be("${table}-${op}", "orders-", false);
+	may_be("${table}.${schema}.x", "orders.a.b.x", true);
+	may_be("${table}.${schema}.x", "orders..x", false);
+	may_be("${attribute:a}${attribute:b}", "ab", true);
+	may_be("${attribute:a}${attribute:b}", "a", false);
+	may_be("${stream}", "my_orders", true);
+	memset(name, 'a', sizeof(name));
+	name[250] = '\0';
+	may_be("${attribute:a}${attribute:b}${attribute:c}${attribute:d}-", name, false);
+	name[249] = '\0';
+	may_be("${attribute:a}${attribute:b}${attribute:c}${attribute:d}-", name, false);
+	name[248] = '-';
+	may_be("${attribute:a}${attribute:b}${attribute:c}${attribute:d}-", name, true);
+}
+
 static void test_too_many_parts(void **state)
 {
 	char text[64 * 10 + 1] = "";
@@ -171,6 +242,8 @@ int main(void)
 		cmocka_unit_test(test_needs),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_result_that_is_no_topic),
+		cmocka_unit_test(test_path_that_is_too_long),
+		cmocka_unit_test(test_topics_that_may_be),
 		cmocka_unit_test(test_too_many_parts),
 	};
 
