@@ -249,6 +249,8 @@ static const struct {
 	  "f:8: exports[0].incrementl: no such setting; did you mean 'incremental'?" },
 	{ GOOD EXPORT("view: OLD_IMAGE"),
 	  "f:8: exports[0].view: expected NEW_AND_OLD_IMAGES or NEW_IMAGE, not 'OLD_IMAGE'" },
+	{ GOOD EXPORT("load_every: 4"),
+	  "f:8: exports[0].load_every: has no meaning without incremental and load" },
 	{ GOOD
 	  "exports:\n  - table: orders\n    bucket: abc\n    full: 0 4 * * SUN\n    load: false\n",
 	  "f:10: exports[0].full: not on a weekend" },
