@@ -107,8 +107,8 @@ bool store_export_batch(struct store *s, const char *session, int64_t export, ui
 {
 	*done = false;
 	assert(ranges > 0 && ranges <= STORE_FILES_MAX);
-	return store_named(
-		s, s->ops->exports->batch(s, session, export, first, ranges, done, err), err);
+	return store_named(s, s->ops->exports->batch(s, session, export, first, ranges, done, err),
+			   err);
 }
 
 bool store_files_claim(struct store *s, const char *session, int64_t export, const int32_t *sinks,

@@ -75,14 +75,14 @@ struct store_export {
 
 /* Begins it, or finds it, whatever the view: *created says which (a call sent again says the same);
  * gives back id, generation, number, status and attempt. The session drives it first; NULL: a
- * person begins it, and nobody drives it yet. NULL for view or manifest: "". The same window of
- * another generation is another export. A generation of 0 finds it in any; else it is: for
- * `stream`, that stream's, raised by one; else of exports of the same table and name, for windows
- * the newest, for a full export the one after it. Windows of a generation are contiguous: where the
- * last one does not end at from_ms, id is 0, and the caller looks at the chain again. For `stream`
- * the same where it is not held, where the generation is neither the stream's nor the one above it,
- * which raises the stream's, and where a full export is not the first of its generation: of two who
- * begin it, one is late. */
+ * person begins it, nobody drives it yet, and it ends its batch. NULL for view or manifest: "". The
+ * same window of another generation is another export. A generation of 0 finds it in any; else it
+ * is: for `stream`, that stream's, raised by one; else of exports of the same table and name, for
+ * windows the newest, for a full export the one after it. Windows of a generation are contiguous:
+ * where the last one does not end at from_ms, id is 0, and the caller looks at the chain again. For
+ * `stream` the same where it is not held, where the generation is neither the stream's nor the one
+ * above it, which raises the stream's, and where a full export is not the first of its generation:
+ * of two who begin it, one is late. */
 bool store_export_begin(struct store *s, const char *session, struct store_export *e, int64_t at_ms,
 			bool *created, struct error *err) MUST_CHECK;
 /* *mine: the session drives it, now or already; else a live session does. */
@@ -118,8 +118,8 @@ bool store_export_failed(struct store *s, const char *session, int64_t export, u
 			 struct error *err) MUST_CHECK;
 /* The windows of its generation from number `first` on to this one, all exported and of one view,
  * are loaded as one batch, of which this is the last: its files are so many ranges (STORE_FILES_MAX
- * at most), named "range-1-of-4" and so on, to be claimed from now on. *done false: they are not all
- * exported, or one before them is not over. */
+ * at most), named "batch-ID-range-1-of-4" and so on, to be claimed from now on. *done false: they
+ * are not all exported, or one before them is not over. */
 bool store_export_batch(struct store *s, const char *session, int64_t export, uint64_t first,
 			uint32_t ranges, bool *done, struct error *err) MUST_CHECK;
 /* Exported and not to be loaded: complete. */

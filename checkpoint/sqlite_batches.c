@@ -35,8 +35,8 @@ static bool add_ranges(struct sqlite *s, const struct batch *b, struct error *er
 	char name[STORE_SHARD_SIZE];
 
 	for (int64_t i = 1; i <= b->ranges; i++) {
-		snprintf(name, sizeof(name), "range-%lld-of-%lld", (long long)i,
-			 (long long)b->ranges);
+		snprintf(name, sizeof(name), "batch-%lld-range-%lld-of-%lld", (long long)b->export,
+			 (long long)i, (long long)b->ranges);
 		if (!sqlite_run(s, NULL, err,
 				"INSERT INTO lane (stream, shard, parent, root) "
 				"SELECT lanes, ?, '', 1 FROM export WHERE id = ?",
@@ -87,6 +87,5 @@ bool sqlite_export_batch(struct store *store, const char *session, int64_t expor
 	struct sqlite *s = sqlite_of(store);
 	struct batch b = { export, (int64_t)first, ranges };
 
-	return sqlite_begin(s, err) &&
-	       sqlite_end(s, inside(s, session, &b, done, err), err);
+	return sqlite_begin(s, err) && sqlite_end(s, inside(s, session, &b, done, err), err);
 }

@@ -225,7 +225,9 @@ static bool begin_inside(struct sqlite *s, const char *session, struct store_exp
 	    (!found && e->stream && !sqlite_stream_known(s, e->stream, err)))
 		return false;
 	if (found)
-		return true;
+		return session ||
+		       sqlite_run(s, NULL, err, "UPDATE export SET ends_batch = 1 WHERE id = ?",
+				  "i", e->id);
 	if (e->stream && !generation_of_stream(s, e, &fits, err))
 		return false;
 	if (e->stream && !fits)
@@ -234,15 +236,16 @@ static bool begin_inside(struct sqlite *s, const char *session, struct store_exp
 		return false;
 	if (!fits)
 		return true;
-	return sqlite_run(s, NULL, err,
-			  "INSERT INTO export (stream, table_arn, name, kind, from_ms, to_ms, "
-			  "generation, number, view, status, manifest, driver, begun_ms, "
-			  "ends_batch) VALUES (nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			  "itttiiiittttii", e->stream, e->table_arn, e->name,
-			  store_export_kind_name(e->kind), e->from_ms, e->to_ms,
-			  (int64_t)e->generation, (int64_t)e->number, e->view ? e->view : "",
-			  *manifest ? "running" : "waiting", manifest, session, at_ms,
-			  (int64_t)!session) &&
+	return sqlite_run(
+		       s, NULL, err,
+		       "INSERT INTO export (stream, table_arn, name, kind, from_ms, to_ms, "
+		       "generation, number, view, status, manifest, driver, begun_ms, "
+		       "ends_batch) VALUES (nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		       "itttiiiittttii", e->stream, e->table_arn, e->name,
+		       store_export_kind_name(e->kind), e->from_ms, e->to_ms,
+		       (int64_t)e->generation, (int64_t)e->number, e->view ? e->view : "",
+		       *manifest ? "running" : "waiting", manifest, session, at_ms,
+		       (int64_t)!session) &&
 	       find_window(s, session, e, at_ms, &found, created, err);
 }
 

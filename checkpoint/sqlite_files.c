@@ -88,7 +88,8 @@ static bool add(struct sqlite *s, const char *session, int64_t export,
 	*done = exported || loading;
 	if (!exported)
 		return true;
-	return (lanes || sqlite_files_stream(s, export, err)) && add_files(s, export, files, count, err);
+	return (lanes || sqlite_files_stream(s, export, err)) &&
+	       add_files(s, export, files, count, err);
 }
 
 bool sqlite_files_add(struct store *store, const char *session, int64_t export,

@@ -86,7 +86,7 @@ static const struct option export_options[] = {
 	    .help = "Loads exports into `sinks`; false stops after the manifest."),
 	ROW("load_every", OPTION_INT, load_every, .def = "1", .min = 1, .max = 100,
 	    .help = "So many windows are loaded as one batch, in which the last change of a key "
-		    "wins."),
+		    "wins: sinks get one event a key."),
 	ROW("deadline", OPTION_MS, deadline_ms, .def = "24h", .min = 15 * MINUTE, .max = 720 * HOUR,
 	    .help = "An export that is not done so long after its time is late."),
 	ROW("retries", OPTION_INT, retries, .def = "5", .min = 0, .max = 100,

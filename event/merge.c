@@ -9,7 +9,8 @@
 #include "event/decode.h"
 #include "event/line.h"
 
-/* A pass is cut by the hash into so many slices. Where memory gets short the last ones go, whole. */
+/* A pass is cut by the hash into so many slices. Where memory gets short the last ones go, whole.
+ */
 #define SLICES    16
 #define TABLE_MIN 64
 
@@ -26,8 +27,8 @@ struct text {
 struct row {
 	uint64_t hash;
 	struct origin first, last;
-	struct str key; /* a bad one: the line */
-	struct text old; /* of the first line: its old image; n 0: it has none */
+	struct str key;   /* a bad one: the line */
+	struct text old;  /* of the first line: its old image; n 0: it has none */
 	struct text rest; /* of the last line: "Keys":…,"NewImage":… */
 	int64_t time_ms;
 	bool present, bad; /* present: with a new image */
@@ -270,8 +271,8 @@ static void set_first(struct slice *s, struct row *r, const struct origin *at,
 		put(o, parts->old_image);
 }
 
-static void set_last(struct slice *s, struct row *r, const struct origin *at,
-		     const struct event *e, const struct line_parts *parts)
+static void set_last(struct slice *s, struct row *r, const struct origin *at, const struct event *e,
+		     const struct line_parts *parts)
 {
 	const struct str keys = STR("\"Keys\":"), image = STR(",\"NewImage\":");
 	size_t n = keys.n + parts->keys.n;

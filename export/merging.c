@@ -43,7 +43,8 @@ struct merging {
 	uint64_t file_number; /* of the next one in its window */
 	struct merging_source sources[SOURCES];
 	/* What goes out. */
-	uint64_t row; /* the number of the next one */
+	uint64_t row;   /* the number of the next one */
+	uint64_t bytes; /* of those before it */
 	bool ended;
 	struct error err, passes; /* for good; of this moment */
 
@@ -120,7 +121,8 @@ static void on_block(void *arg, const struct error *err, const struct file_block
 	} else {
 		if (s->lines != s->items)
 			error_set(&m->err, ERROR_INVALID,
-				  "file %.200s has %" PRIu64 " rows, and the manifest says %" PRIu64,
+				  "file %.200s has %" PRIu64
+				  " rows, and the manifest says %" PRIu64,
 				  s->key, s->lines, s->items);
 		close_source(s);
 	}
@@ -277,6 +279,7 @@ static void give(struct merging *m)
 	for (int i = 0; more && m->row < m->options.from && i < PASSED_AT_ONCE; i++) {
 		more = merge_next(m->merge, m->lines);
 		m->row += more;
+		m->bytes += m->lines->size;
 		buf_clear(m->lines);
 	}
 	if (more && m->row < m->options.from) {
@@ -289,6 +292,7 @@ static void give(struct merging *m)
 		m->row += more;
 	}
 	b.to = m->row;
+	m->bytes += m->lines->size;
 	if (m->lines->size)
 		answer(m, &none, &b);
 	else
@@ -357,4 +361,9 @@ void merging_next(struct merging *m, struct buf *lines, file_fn *fn, void *arg)
 	m->fn = fn;
 	m->arg = arg;
 	go_on(m);
+}
+
+uint64_t merging_passed_bytes(const struct merging *m)
+{
+	return m->bytes;
 }

@@ -35,3 +35,5 @@ void merging_free(struct merging *m);
 /* As file_next; places are numbers of rows. ERROR_INVALID: one of the files, or a manifest, is not
  * what it was. */
 void merging_next(struct merging *m, struct buf *lines, file_fn *fn, void *arg);
+/* For progress: of all rows so far, those in front of `from`, too. */
+uint64_t merging_passed_bytes(const struct merging *m);

@@ -152,6 +152,8 @@ BEGIN
 	AND (p_generation = 0 OR x.generation = p_generation)
 	ORDER BY x.id DESC LIMIT 1;
 	IF FOUND THEN
+		UPDATE sluice.export x SET ends_batch = true
+		WHERE x.id = e.id AND p_session IS NULL AND NOT x.ends_batch;
 		-- Said again where the reply was lost.
 		RETURN QUERY SELECT e.id, e.generation, e.number, e.status, e.attempt,
 			e.begun_ms = p_at_ms AND e.driver IS NOT DISTINCT FROM p_session;
@@ -792,7 +794,7 @@ BEGIN
 	END IF;
 	WITH added AS (
 		INSERT INTO sluice.lane (stream, shard, parent, root)
-		SELECT e.lanes, format('range-%s-of-%s', i, p_ranges), '', true
+		SELECT e.lanes, format('batch-%s-range-%s-of-%s', p_export, i, p_ranges), '', true
 		FROM generate_series(1, p_ranges) i ORDER BY i RETURNING id
 	)
 	INSERT INTO sluice.export_file (lane, export, location, checksum, items)

@@ -6,8 +6,8 @@
 /* Window `number`, from 1, begun. */
 static struct store_export begun(struct world *w, const char *session, int number, const char *view)
 {
-	struct store_export e = window(STORE_EXPORT_INCREMENTAL, T + (number - 1) * LENGTH,
-				       T + number * LENGTH);
+	struct store_export e =
+		window(STORE_EXPORT_INCREMENTAL, T + (number - 1) * LENGTH, T + number * LENGTH);
 
 	e.view = view;
 	assert_true(begin_as(w, session, &e, T + 1));
@@ -48,7 +48,8 @@ static void the_last_window_has_the_batch(void **state)
 	exported_windows(w, 4, ids);
 	assert_int_equal(export_of(w->s, ids[0]).e.batch, 0);
 	assert_done(true, store_export_batch, w->s, SESSION_A, ids[2], 1, 3);
-	assert_done(true, store_export_batch, w->s, SESSION_A, ids[2], 1, 3); /* its reply was lost */
+	assert_done(true, store_export_batch, w->s, SESSION_A, ids[2], 1,
+		    3); /* its reply was lost */
 	seen = export_of(w->s, ids[2]);
 	assert_int_equal(seen.e.status, STORE_EXPORT_LOADING);
 	assert_int_equal(seen.e.batch, ids[2]);
@@ -68,9 +69,9 @@ static void the_last_window_has_the_batch(void **state)
 	files = claim(w, SESSION_A, ids[2], 9, T + 6);
 	assert_int_equal(files.count, 3);
 	for (int i = 0; i < 3; i++) {
-		char name[40];
+		char name[60];
 
-		snprintf(name, sizeof(name), "range-%d-of-3", i + 1);
+		snprintf(name, sizeof(name), "batch-%lld-range-%d-of-3", (long long)ids[2], i + 1);
 		assert_string_equal(files.files[i].name, name);
 		assert_int_equal(files.files[i].items, 0);
 	}

@@ -251,6 +251,12 @@ static const struct {
 	  "f:8: exports[0].view: expected NEW_AND_OLD_IMAGES or NEW_IMAGE, not 'OLD_IMAGE'" },
 	{ GOOD EXPORT("load_every: 4"),
 	  "f:8: exports[0].load_every: has no meaning without incremental and load" },
+	{ GOOD EXPORT("incremental: 1h, load: false, load_every: 4"),
+	  "f:8: exports[0].load_every: has no meaning without incremental and load" },
+	{ GOOD EXPORT("incremental: 1h, load_every: 0"),
+	  "f:8: exports[0].load_every: expected a number from 1 to 100, not '0'" },
+	{ GOOD EXPORT("incremental: 1h, load_every: 101"),
+	  "f:8: exports[0].load_every: expected a number from 1 to 100, not '101'" },
 	{ GOOD
 	  "exports:\n  - table: orders\n    bucket: abc\n    full: 0 4 * * SUN\n    load: false\n",
 	  "f:10: exports[0].full: not on a weekend" },

@@ -179,8 +179,8 @@ static void without_old_images_the_last_line_stands(void **state)
 		assert_true(gone || b->events[i].op == EVENT_READ);
 		assert_int_equal(b->events[i].sequence.digits[0], '4');
 		assert_image(b->payloads[0][i], "after", gone ? 0 : 6);
-		assert_non_null(memmem(b->events[i].key.p, b->events[i].key.n,
-				       gone ? "k2" : "k1", 2));
+		assert_non_null(
+			memmem(b->events[i].key.p, b->events[i].key.n, gone ? "k2" : "k1", 2));
 	}
 	buf_release(&blocks[0].lines);
 	buf_release(&blocks[1].lines);

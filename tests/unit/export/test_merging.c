@@ -1,5 +1,5 @@
-/* Several windows' files from a scripted S3 server as merged lines: each row once and in order, from
- * any row on, whatever breaks; and a file that is no good is told before anything goes out. */
+/* Several windows' files from a scripted S3 server as merged lines: each row once and in order,
+ * from any row on, whatever breaks; and a file that is no good is told before anything goes out. */
 #include "tests/unit/aws/s3_server.h"
 
 #include <libdeflate.h>
@@ -78,7 +78,8 @@ static void put_manifest(unsigned window, struct str files, unsigned items)
 		   "\",\"tableId\":\"c\",\"exportFromTime\":\"2026-01-14T1%u:00:00.000Z\","
 		   "\"exportToTime\":\"2026-01-14T1%u:00:00.000Z\",\"s3Bucket\":\"" S3_BUCKET
 		   "\",\"s3Prefix\":null,\"s3SseAlgorithm\":\"AES256\",\"s3SseKmsKeyId\":null,"
-		   "\"manifestFilesS3Key\":\"AWSDynamoDB/w%u/manifest-files.json\",\"billedSizeBytes\":0,"
+		   "\"manifestFilesS3Key\":\"AWSDynamoDB/w%u/"
+		   "manifest-files.json\",\"billedSizeBytes\":0,"
 		   "\"itemCount\":%u,\"outputFormat\":\"DYNAMODB_JSON\",\"outputView\":"
 		   "\"NEW_AND_OLD_IMAGES\",\"exportType\":\"INCREMENTAL_EXPORT\"}",
 		   window, window + 1, window, items);
@@ -108,13 +109,14 @@ static void put_windows(void)
 			for (unsigned k = f; k < KEYS; k += FILES) {
 				if ((k + w) % 4 == 0)
 					continue;
-				buf_printf(&lines,
-					   "{\"Metadata\":{\"WriteTimestampMicros\":{\"N\":\"%u\"}},"
-					   "\"Keys\":{\"pk\":{\"S\":\"%u\"}},\"OldImage\":{\"pk\":"
-					   "{\"S\":\"%u\"},\"v\":{\"N\":\"%u\"}},\"NewImage\":"
-					   "{\"pk\":{\"S\":\"%u\"},\"v\":{\"N\":\"%u\"},\"x\":"
-					   "{\"S\":\"%0120u\"}}}\n",
-					   1000000 * w, k, k, w, k, w + 1, k * 7919);
+				buf_printf(
+					&lines,
+					"{\"Metadata\":{\"WriteTimestampMicros\":{\"N\":\"%u\"}},"
+					"\"Keys\":{\"pk\":{\"S\":\"%u\"}},\"OldImage\":{\"pk\":"
+					"{\"S\":\"%u\"},\"v\":{\"N\":\"%u\"}},\"NewImage\":"
+					"{\"pk\":{\"S\":\"%u\"},\"v\":{\"N\":\"%u\"},\"x\":"
+					"{\"S\":\"%0120u\"}}}\n",
+					1000000 * w, k, k, w, k, w + 1, k * 7919);
 				n++;
 			}
 			put_file(w, f, buf_str(&lines), md5);
@@ -128,14 +130,14 @@ static void put_windows(void)
 		put_manifest(w, buf_str(&files), items);
 		buf_release(&files);
 		free(windows[w].manifest);
-		windows[w] = (struct merging_window){
-			.manifest = memory_new(100),
-			.window = { TEN_MS + w * WINDOW_HOUR_MS, TEN_MS + (w + 1) * WINDOW_HOUR_MS },
-			.number = w + 1,
-			.items = items
-		};
-		snprintf(windows[w].manifest, 100, "s3://" S3_BUCKET "/AWSDynamoDB/w%u/manifest-summary.json",
-			 w);
+		windows[w] =
+			(struct merging_window){ .manifest = memory_new(100),
+						 .window = { TEN_MS + w * WINDOW_HOUR_MS,
+							     TEN_MS + (w + 1) * WINDOW_HOUR_MS },
+						 .number = w + 1,
+						 .items = items };
+		snprintf(windows[w].manifest, 100,
+			 "s3://" S3_BUCKET "/AWSDynamoDB/w%u/manifest-summary.json", w);
 	}
 	assert_true(merge_end(m));
 	buf_clear(&expected);
