@@ -8,9 +8,14 @@
 
 int64_t batching_memory(const struct config *c)
 {
+	return c->worker.memory_bytes / MEMORY_PART;
+}
+
+int64_t batching_kept(const struct config *c)
+{
 	for (size_t i = 0; i < c->export_count; i++)
 		if (c->exports[i].load_every > 1)
-			return c->worker.memory_bytes / MEMORY_PART;
+			return batching_memory(c);
 	return 0;
 }
 

@@ -7,8 +7,10 @@
  * of the batch are read, so that there are no more of them than the memory of a worker asks for; a
  * worker merges one at a time. */
 
-/* What is kept for merging, out of worker.memory; 0 where nothing is merged. */
+/* For the lines of the range that is merged; a part of worker.memory … */
 int64_t batching_memory(const struct config *c);
+/* … which is kept for that where windows are loaded together; else 0. */
+int64_t batching_kept(const struct config *c);
 /* For windows of so many bytes by AWS's count. A guess: more or less only costs time. */
 #define BATCHING_RANGES_MAX 1000
 uint32_t batching_ranges(uint64_t billed_bytes, int64_t memory_bytes);

@@ -269,7 +269,7 @@ static bool prepare(struct worker *w)
 static void prepare_core(struct worker *w)
 {
 	const struct config *c = w->settings.config;
-	struct core_settings s = { .memory_bytes = c->worker.memory_bytes - batching_memory(c),
+	struct core_settings s = { .memory_bytes = c->worker.memory_bytes - batching_kept(c),
 				   .save_interval_ms = c->checkpoint.interval_ms,
 				   .idle_ms = w->settings.idle_ms,
 				   .fetches_max = CONNECTIONS_MAX,
