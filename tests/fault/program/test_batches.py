@@ -43,7 +43,8 @@ class Batches(exporting.Exports):
                     "v": {"S": self.rng.randbytes(filler // 2).hex()}})
 
     def begin(self, emulator, some):
-        """Of an empty table: the first window is the hour that it is."""
+        """Of an empty table: the first window is the hour that it is, in its middle."""
+        self.move(emulator, (HOUR // 2 - int(self.now(emulator))) % HOUR)
         for worker in some:
             worker.start()
         some[0].wait_for(lambda: self.column("id"), "the first window is begun", world.DEADLINE)
@@ -56,9 +57,10 @@ class Batches(exporting.Exports):
                         lambda: f"{count} windows are exported: {self.column('*')}", world.DEADLINE)
 
     def batches(self):
-        """Numbers of the windows of each batch, in order."""
+        """Numbers of the windows of each batch that is loaded, in order."""
         found = {}
-        for row in self.column("coalesce(batch, id), number", "number > 0 AND generation = 1"):
+        for row in self.column("coalesce(batch, id), number",
+                               "number > 0 AND generation = 1 AND status = 'complete'"):
             found.setdefault(int(row.split("|")[0]), []).append(int(row.split("|")[1]))
         return list(found.values())
 
@@ -123,7 +125,7 @@ class Batches(exporting.Exports):
         worker.start()
         self.changes(emulator)
         self.window(emulator, worker, 2)
-        self.moving(emulator, 2 * MINUTE)
+        self.moving(emulator, MINUTE)
         said = worker.run("export", "incremental", "--yes", "--wait", deadline=150).stdout
         self.stand_still()
         self.assertIn("complete", said.splitlines()[-1])
@@ -132,16 +134,13 @@ class Batches(exporting.Exports):
         # The next window is the first of a batch that stays short.
         self.changes(emulator)
         self.window(emulator, worker, 4)
-        self.assertEqual(self.column("status", "number > 3")[0], "exported")
+        self.assertEqual(self.column("status", "number = 4"), ["exported"])
         worker.run("export", "full", "--yes", "--table", "orders")
         self.move(emulator, 10 * MINUTE)
-        worker.wait_for(lambda: self.column("status", "number = 4") == ["complete"],
-                        lambda: f"{self.column('*')}", world.DEADLINE)
-        self.wait_rows(worker, lambda rows: "full complete true" in rows, "then the full export")
-        self.assertEqual(self.batches()[1], [4])
+        self.wait_rows(worker, lambda rows: "full complete true" in rows, "it is loaded, too")
+        self.assertEqual(self.batches(), [[1, 2, 3], [4]])
         worker.stop()
-        got = [event for event in self.delivered() if event.op != "r"]
-        self.check([[1, 2, 3], [4]], got)
+        self.check(self.batches(), [event for event in self.delivered() if event.op != "r"])
 
 
 class Ranges(loading.Loading):
@@ -213,12 +212,15 @@ class Ranges(loading.Loading):
         """It is larger than the memory, and goes on at the row where the last life was."""
         export, folded, _ = self.batch(40000, 1)
         worker = self.collecting()
+        inside = 0
         for _ in range(3):
             before = self.rows_saved(export)
             worker.start(wait=False)
-            worker.wait_for(lambda: self.rows_saved(export) > before, "some rows more", 120)
+            worker.wait_for(lambda: self.rows_saved(export) > before
+                            or self.status(export) == "complete", "some rows more", 120)
             worker.kill9()
-        self.assertEqual(self.status(export), "loading")
+            inside += self.status(export) == "loading"
+        self.assertGreater(inside, 0)
         worker.start()
         self.wait_status(worker, export)
         self.assertEqual(self.ask("SELECT status FROM sluice.export"), [["complete"]] * 3)

@@ -306,6 +306,27 @@ static void from_any_row_on(void **state)
 	reading_end(&r);
 }
 
+/* Windows in which nothing happened. */
+static void nothing_at_all(void **state)
+{
+	static const char empty[] =
+		"{\"itemCount\":0,\"md5Checksum\":\"FjvgqIxwymKf1RbbqtrZag==\",\"etag\":\"7d-1\","
+		"\"dataFileS3Key\":\"AWSDynamoDB/data/empty.json.gz\"}\n";
+	struct merging_options o = usual();
+	struct reading r;
+
+	(void)state;
+	for (unsigned w = 0; w < WINDOWS; w++) {
+		put_manifest(w, STR(empty), 0);
+		windows[w].items = 0;
+	}
+	read_all(&r, &o);
+	assert_int_equal(r.err.kind, ERROR_NONE);
+	assert_int_equal(r.row, 0);
+	assert_int_equal(merging_passed_bytes(r.merging), 0);
+	reading_end(&r);
+}
+
 /* What does not fit into the memory is read again, and the parts are the whole. */
 static void in_parts_and_passes(void **state)
 {
@@ -455,11 +476,9 @@ static void mergings_that_are_given_up(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(from_any_row_on),
-		TEST(in_parts_and_passes),
-		TEST(a_server_that_comes_back),
-		TEST(damage_is_told_by_name),
-		TEST(mergings_that_are_given_up),
+		TEST(from_any_row_on),        TEST(in_parts_and_passes),
+		TEST(nothing_at_all),         TEST(a_server_that_comes_back),
+		TEST(damage_is_told_by_name), TEST(mergings_that_are_given_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -247,7 +247,7 @@ static void the_status_says_why_there_is_none(void **state)
 	f->snapshot = NULL;
 	f->server = start(f, "127.0.0.1:0", &(struct error){ 0 });
 	assert_int_equal(ask(f, "GET", "/status"), 404); /* where there is no store to look at */
-	f->snapshot = snapshot_start(&no_store);          /* for teardown */
+	f->snapshot = snapshot_start(&no_store);         /* for teardown */
 }
 
 /* Until the other side closes; how many bytes it sent. */
