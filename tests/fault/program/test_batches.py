@@ -223,7 +223,7 @@ class Ranges(loading.Loading):
         self.assertGreater(inside, 0)
         worker.start()
         self.wait_status(worker, export)
-        self.assertEqual(self.ask("SELECT status FROM sluice.export"), [["complete"]] * 3)
+        self.assertEqual(self.ask("SELECT status FROM sluice.export WHERE number <= 3"), [["complete"]] * 3)
         self.assertEqual(self.rows_saved(export), len(folded))
         self.assertEqual(worker.stop(60), 0, worker.process.tail(60))
         self.check_fold(folded)
@@ -242,7 +242,7 @@ class Ranges(loading.Loading):
         errors = [row["error"] for row in self.file_rows(export).values()]
         self.assertEqual([bad.key in error for error in errors], [True] * 2, errors)
         self.assertEqual(self.delivered(), [])
-        self.assertEqual(self.ask("SELECT status FROM sluice.export ORDER BY id"),
+        self.assertEqual(self.ask("SELECT status FROM sluice.export WHERE number <= 3 ORDER BY id"),
                          [["exported"], ["exported"], ["failed"]])
         self.s3.put(bad.key, bad.content)
         some[0].run("export", "retry", "--yes")
