@@ -278,9 +278,7 @@ static int by_number(const void *a, const void *b)
 /* The windows of a batch, the oldest first. */
 static bool look_windows(struct store *store, struct worker_found *f, struct error *err)
 {
-	struct store_exports_of of = {
-		.batch = f->e.batch, .unsummed = true, .max = LOADS_MAX
-	};
+	struct store_exports_of of = { .batch = f->e.batch, .unsummed = true, .max = LOADS_MAX };
 
 	if (!f->e.batch)
 		return true;
