@@ -103,7 +103,7 @@ static const struct metric_row rows[METRIC_COUNT] = {
 	[METRIC_EXPORT_WINDOWS_BEHIND] = { "sluice_export_windows_behind", METRIC_GAUGE, "table",
 					   NULL,
 					   "Windows of incremental exports that are over and not "
-					   "complete.",
+					   "complete, but for those that wait for their batch.",
 					   false },
 	[METRIC_EXPORT_AGE] = { "sluice_export_age_seconds", METRIC_GAUGE, "table", NULL,
 				"Age of the last moment up to which all exports are complete.",

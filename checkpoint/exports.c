@@ -102,6 +102,15 @@ bool store_export_load(struct store *s, const char *session, int64_t export, int
 	return store_named(s, s->ops->exports->load(s, session, export, at_ms, done, err), err);
 }
 
+bool store_export_batch(struct store *s, const char *session, int64_t export, uint64_t first,
+			uint32_t ranges, bool *done, struct error *err)
+{
+	*done = false;
+	assert(ranges > 0 && ranges <= STORE_FILES_MAX);
+	return store_named(s, s->ops->exports->batch(s, session, export, first, ranges, done, err),
+			   err);
+}
+
 bool store_files_claim(struct store *s, const char *session, int64_t export, const int32_t *sinks,
 		       size_t sink_count, const struct store_files_wanted *wanted, int64_t at_ms,
 		       store_file_fn *file, store_position_fn *position, void *arg,

@@ -13,6 +13,9 @@
  *     waiting ─ running ─ exported ─ loading ─ complete          abandoned: nobody goes on with it
  *        └─────────┴─────────┴─ failed ─┘  (failed: until store_export_retry)
  *
+ * Windows may be loaded as a batch: then the last one of them is loading, and its files are ranges
+ * of keys of all of them; the others stay exported, and end with it.
+ *
  * A data file is a lane: of a stream that the export has for itself, which nobody joins. Its
  * positions are saved as those of a shard; the sequence of a position is the place in the file. A
  * save that ends its last position completes the file, and with the last file the export, in the
@@ -65,18 +68,21 @@ struct store_export {
 	uint64_t files, files_done, files_failed, files_held;
 	uint64_t records, bytes; /* loaded, also of files in progress; bytes: inflated */
 	int64_t lanes;           /* the stream of its files; 0: none yet */
+	/* The last window of the batch that it is loaded in, maybe itself; 0: none, or none yet. */
+	int64_t batch;
+	bool ends_batch; /* a person began it: it is not loaded with what comes behind it */
 };
 
 /* Begins it, or finds it, whatever the view: *created says which (a call sent again says the same);
  * gives back id, generation, number, status and attempt. The session drives it first; NULL: a
- * person begins it, and nobody drives it yet. NULL for view or manifest: "". The same window of
- * another generation is another export. A generation of 0 finds it in any; else it is: for
- * `stream`, that stream's, raised by one; else of exports of the same table and name, for windows
- * the newest, for a full export the one after it. Windows of a generation are contiguous: where the
- * last one does not end at from_ms, id is 0, and the caller looks at the chain again. For `stream`
- * the same where it is not held, where the generation is neither the stream's nor the one above it,
- * which raises the stream's, and where a full export is not the first of its generation: of two who
- * begin it, one is late. */
+ * person begins it, nobody drives it yet, and it ends its batch. NULL for view or manifest: "". The
+ * same window of another generation is another export. A generation of 0 finds it in any; else it
+ * is: for `stream`, that stream's, raised by one; else of exports of the same table and name, for
+ * windows the newest, for a full export the one after it. Windows of a generation are contiguous:
+ * where the last one does not end at from_ms, id is 0, and the caller looks at the chain again. For
+ * `stream` the same where it is not held, where the generation is neither the stream's nor the one
+ * above it, which raises the stream's, and where a full export is not the first of its generation:
+ * of two who begin it, one is late. */
 bool store_export_begin(struct store *s, const char *session, struct store_export *e, int64_t at_ms,
 			bool *created, struct error *err) MUST_CHECK;
 /* *mine: the session drives it, now or already; else a live session does. */
@@ -110,6 +116,12 @@ bool store_export_exported(struct store *s, const char *session, int64_t export,
 bool store_export_failed(struct store *s, const char *session, int64_t export, uint32_t attempt,
 			 const char *error, int64_t retry_at_ms, int64_t at_ms, bool *done,
 			 struct error *err) MUST_CHECK;
+/* The windows of its generation from number `first` on to this one, all exported and of one view,
+ * are loaded as one batch, of which this is the last: its files are so many ranges (STORE_FILES_MAX
+ * at most), named "batch-ID-range-1-of-4" and so on, to be claimed from now on. *done false: they
+ * are not all exported, or one before them is not over. */
+bool store_export_batch(struct store *s, const char *session, int64_t export, uint64_t first,
+			uint32_t ranges, bool *done, struct error *err) MUST_CHECK;
 /* Exported and not to be loaded: complete. */
 bool store_export_finish(struct store *s, const char *session, int64_t export, int64_t at_ms,
 			 bool *done, struct error *err) MUST_CHECK;
@@ -127,6 +139,7 @@ struct store_exports_of {
 	int64_t id;
 	const char *table_arn, *name;
 	int64_t stream;
+	int64_t batch;    /* 0: any */
 	const char *kind; /* its name */
 	bool open; /* those that want something done: not abandoned, not complete and published */
 	bool loading; /* those whose files are being loaded, or that failed at some of them */

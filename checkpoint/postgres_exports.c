@@ -144,6 +144,8 @@ enum export_column {
 	EXPORT_BYTES,
 	EXPORT_LANES,
 	EXPORT_VIEW,
+	EXPORT_BATCH,
+	EXPORT_ENDS_BATCH,
 };
 
 static bool tell_export(const PGresult *res, int row, store_export_fn *fn, void *arg,
@@ -180,7 +182,9 @@ static bool tell_export(const PGresult *res, int row, store_export_fn *fn, void 
 				  .records = U(EXPORT_RECORDS),
 				  .bytes = U(EXPORT_BYTES),
 				  .lanes = N(EXPORT_LANES),
-				  .view = T(EXPORT_VIEW) };
+				  .view = T(EXPORT_VIEW),
+				  .batch = N(EXPORT_BATCH),
+				  .ends_batch = value_bool(res, row, EXPORT_ENDS_BATCH) };
 
 	snprintf(e.driver, sizeof(e.driver), "%s", T(EXPORT_DRIVER));
 	if (!store_export_parse(&e, T(EXPORT_KIND), T(EXPORT_STATUS), err))
@@ -201,13 +205,15 @@ static bool list(struct store *s, const struct store_exports_of *of, store_expor
 	"e.retry_at_ms, e.error, coalesce(e.driver::text, ''), e.begun_ms, e.submitted_ms, "       \
 	"e.exported_ms, e.finished_ms, e.published_ms, e.items, e.billed_bytes, e.files, "         \
 	"e.files_done, e.files_failed, h.held, e.records + h.records, e.bytes + h.bytes, "         \
-	"coalesce(e.lanes, 0), e.view FROM sluice.export e CROSS JOIN LATERAL (" held ") h "       \
+	"coalesce(e.lanes, 0), e.view, coalesce(e.batch, 0), e.ends_batch "                        \
+	"FROM sluice.export e CROSS JOIN LATERAL (" held ") h "                                    \
 	"WHERE ($1 = 0 OR e.id = $1) AND ($2::text IS NULL OR e.table_arn = $2) "                  \
 	"AND ($3::text IS NULL OR e.name = $3) AND ($4 = 0 OR e.stream = $4) "                     \
 	"AND (NOT $5::boolean OR NOT (e.status = 'abandoned' "                                     \
 	"  OR e.status = 'complete' AND e.published_ms > 0)) "                                     \
 	"AND (NOT $7::boolean OR e.status IN ('loading', 'failed') AND e.exported_ms > 0) "        \
-	"AND ($8::text IS NULL OR e.kind = $8) ORDER BY e.id DESC LIMIT $6"
+	"AND ($8::text IS NULL OR e.kind = $8) AND ($9 = 0 OR e.batch = $9) "                      \
+	"ORDER BY e.id DESC LIMIT $6"
 	static const char unsummed[] = EXPORTS_WITH("SELECT 0 AS held, 0 AS records, 0 AS bytes");
 	static const char summed[] = EXPORTS_WITH(
 		"SELECT count(*) FILTER (WHERE l.owner IS NOT NULL) AS held, "
@@ -217,9 +223,9 @@ static bool list(struct store *s, const struct store_exports_of *of, store_expor
 #undef EXPORTS_WITH
 	AUTO(pg_result)
 	PGresult *res =
-		postgres_call(postgres_of(s), err, of->unsummed ? unsummed : summed, "ittititt",
+		postgres_call(postgres_of(s), err, of->unsummed ? unsummed : summed, "ittititti",
 			      of->id, of->table_arn, of->name, of->stream, of->open ? "t" : "f",
-			      (int64_t)of->max, of->loading ? "t" : "f", of->kind);
+			      (int64_t)of->max, of->loading ? "t" : "f", of->kind, of->batch);
 
 	for (int i = 0; i < PQntuples(res); i++)
 		if (!tell_export(res, i, fn, arg, err))
@@ -252,6 +258,13 @@ static bool load(struct store *s, const char *session, int64_t export, int64_t a
 {
 	return did(done, postgres_of(s), err, "SELECT sluice.export_load($1, $2, $3)", "tii",
 		   session, export, at_ms);
+}
+
+static bool batch(struct store *s, const char *session, int64_t export, uint64_t first,
+		  uint32_t ranges, bool *done, struct error *err)
+{
+	return did(done, postgres_of(s), err, "SELECT sluice.export_batch($1, $2, $3, $4)", "tiii",
+		   session, export, (int64_t)first, (int64_t)ranges);
 }
 
 static bool files_claim(struct store *s, const char *session, int64_t export, const int32_t *sinks,
@@ -436,6 +449,7 @@ const struct store_export_ops store_exports_postgres = {
 	.list = list,
 	.files_add = files_add,
 	.load = load,
+	.batch = batch,
 	.files_claim = files_claim,
 	.files_held = files_held,
 	.file_failed = file_failed,

@@ -158,6 +158,10 @@ bool sqlite_count_claim(struct sqlite *s, const char *session, int64_t *claim,
 /* Of struct store_export_ops, in sqlite_files.c. */
 bool sqlite_files_add(struct store *store, const char *session, int64_t export,
 		      const struct store_file *files, size_t count, bool *done, struct error *err);
+/* The stream of its files is made. */
+bool sqlite_files_stream(struct sqlite *s, int64_t export, struct error *err) MUST_CHECK;
+bool sqlite_export_batch(struct store *store, const char *session, int64_t export, uint64_t first,
+			 uint32_t ranges, bool *done, struct error *err);
 bool sqlite_files_load(struct store *store, const char *session, int64_t export, int64_t at_ms,
 		       bool *done, struct error *err);
 bool sqlite_files_claim(struct store *store, const char *session, int64_t export,

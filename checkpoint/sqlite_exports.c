@@ -10,7 +10,8 @@
 	"e.exported_ms, e.finished_ms, e.published_ms, e.items, e.billed_bytes, e.files, "         \
 	"e.files_done, e.files_failed, count(l.owner), "                                           \
 	"e.records + coalesce(sum(f.records), 0), e.bytes + coalesce(sum(f.bytes), 0), "           \
-	"coalesce(e.lanes, 0), e.view FROM export e LEFT JOIN export_file f "                      \
+	"coalesce(e.lanes, 0), e.view, coalesce(e.batch, 0), e.ends_batch "                        \
+	"FROM export e LEFT JOIN export_file f "                                                   \
 	"ON f.export = e.id AND NOT f.completed AND e.status <> 'complete' AND NOT ?9 "            \
 	"LEFT JOIN lane l ON l.id = f.lane "
 
@@ -47,7 +48,9 @@ static bool read_export(sqlite3_stmt *st, struct store_export *out, struct error
 				      .records = U(28),
 				      .bytes = U(29),
 				      .lanes = N(30),
-				      .view = sqlite_text(st, 31) };
+				      .view = sqlite_text(st, 31),
+				      .batch = N(32),
+				      .ends_batch = N(33) != 0 };
 #undef N
 #undef U
 	snprintf(out->driver, sizeof(out->driver), "%s", sqlite_text(st, 16));
@@ -67,16 +70,16 @@ static bool list(struct store *store, const struct store_exports_of *of, store_e
 			       "  OR e.status = 'complete' AND e.published_ms > 0)) "
 			       "AND (NOT ?7 "
 			       "  OR e.status IN ('loading', 'failed') AND e.exported_ms > 0) "
-			       "AND (?8 IS NULL OR e.kind = ?8) "
+			       "AND (?8 IS NULL OR e.kind = ?8) AND (?10 = 0 OR e.batch = ?10) "
 			       "GROUP BY e.id ORDER BY e.id DESC LIMIT ?6",
 		err);
 	struct store_export e;
 	bool row;
 
 	if (st)
-		sqlite_bind(st, "ittiiiiti", of->id, of->table_arn, of->name, of->stream,
+		sqlite_bind(st, "ittiiiitii", of->id, of->table_arn, of->name, of->stream,
 			    (int64_t)of->open, (int64_t)of->max, (int64_t)of->loading, of->kind,
-			    (int64_t)of->unsummed);
+			    (int64_t)of->unsummed, of->batch);
 	while (st && sqlite_step(s, st, &row, err)) {
 		if (!row)
 			return true;
@@ -222,7 +225,9 @@ static bool begin_inside(struct sqlite *s, const char *session, struct store_exp
 	    (!found && e->stream && !sqlite_stream_known(s, e->stream, err)))
 		return false;
 	if (found)
-		return true;
+		return session ||
+		       sqlite_run(s, NULL, err, "UPDATE export SET ends_batch = 1 WHERE id = ?",
+				  "i", e->id);
 	if (e->stream && !generation_of_stream(s, e, &fits, err))
 		return false;
 	if (e->stream && !fits)
@@ -231,14 +236,16 @@ static bool begin_inside(struct sqlite *s, const char *session, struct store_exp
 		return false;
 	if (!fits)
 		return true;
-	return sqlite_run(s, NULL, err,
-			  "INSERT INTO export (stream, table_arn, name, kind, from_ms, to_ms, "
-			  "generation, number, view, status, manifest, driver, begun_ms) "
-			  "VALUES (nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			  "itttiiiitttti", e->stream, e->table_arn, e->name,
-			  store_export_kind_name(e->kind), e->from_ms, e->to_ms,
-			  (int64_t)e->generation, (int64_t)e->number, e->view ? e->view : "",
-			  *manifest ? "running" : "waiting", manifest, session, at_ms) &&
+	return sqlite_run(
+		       s, NULL, err,
+		       "INSERT INTO export (stream, table_arn, name, kind, from_ms, to_ms, "
+		       "generation, number, view, status, manifest, driver, begun_ms, "
+		       "ends_batch) VALUES (nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		       "itttiiiittttii", e->stream, e->table_arn, e->name,
+		       store_export_kind_name(e->kind), e->from_ms, e->to_ms,
+		       (int64_t)e->generation, (int64_t)e->number, e->view ? e->view : "",
+		       *manifest ? "running" : "waiting", manifest, session, at_ms,
+		       (int64_t)!session) &&
 	       find_window(s, session, e, at_ms, &found, created, err);
 }
 
@@ -425,7 +432,7 @@ static bool failed_inside(struct sqlite *s, const struct failure *f, bool *done,
 		    "UPDATE export SET error = ?1, retry_at_ms = ?2, exported_ms = 0, files = 0, "
 		    "items = 0, billed_bytes = 0, status = CASE WHEN ?2 = 0 THEN 'failed' "
 		    "WHEN kind = 'load' THEN 'running' ELSE 'waiting' END "
-		    "WHERE id = ?3 AND attempt = ?4 "
+		    "WHERE id = ?3 AND attempt = ?4 AND batch IS NULL "
 		    "AND status IN ('waiting', 'running', 'exported')",
 		    "tiii", f->error, f->retry_at_ms, f->export, f->number))
 		return false;
@@ -461,7 +468,7 @@ static bool finish_inside(struct sqlite *s, const char *session, int64_t export,
 	return sqlite_export_of_live(s, session, export, err) &&
 	       sqlite_run(s, NULL, err,
 			  "UPDATE export SET status = 'complete', finished_ms = ? "
-			  "WHERE id = ? AND status = 'exported'",
+			  "WHERE id = ? AND status = 'exported' AND batch IS NULL",
 			  "ii", at_ms, export) &&
 	       sqlite_asks(s, done, err,
 			   "SELECT 1 FROM export WHERE id = ? AND status = 'complete'", "i",
@@ -534,6 +541,7 @@ const struct store_export_ops store_exports_sqlite = {
 	.list = list,
 	.files_add = sqlite_files_add,
 	.load = sqlite_files_load,
+	.batch = sqlite_export_batch,
 	.files_claim = sqlite_files_claim,
 	.files_held = sqlite_files_held,
 	.file_failed = sqlite_file_failed,

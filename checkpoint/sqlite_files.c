@@ -15,8 +15,8 @@ static bool look(struct sqlite *s, int64_t export, int64_t *lanes, bool *exporte
 	AUTO(sqlite3_stmt)
 	sqlite3_stmt *st =
 		sqlite_prepare(s,
-			       "SELECT coalesce(lanes, 0), status = 'exported', exported_ms > 0 "
-			       "AND status IN ('loading', 'complete', 'failed') "
+			       "SELECT coalesce(lanes, 0), status = 'exported' AND batch IS NULL, "
+			       "exported_ms > 0 AND status IN ('loading', 'complete', 'failed') "
 			       "FROM export WHERE id = ?",
 			       err);
 	bool row;
@@ -32,7 +32,7 @@ static bool look(struct sqlite *s, int64_t export, int64_t *lanes, bool *exporte
 	return true;
 }
 
-static bool make_stream(struct sqlite *s, int64_t export, struct error *err)
+bool sqlite_files_stream(struct sqlite *s, int64_t export, struct error *err)
 {
 	return sqlite_run(s, NULL, err,
 			  "INSERT INTO stream (name, arn, generation, start_ms, rooted) "
@@ -88,7 +88,8 @@ static bool add(struct sqlite *s, const char *session, int64_t export,
 	*done = exported || loading;
 	if (!exported)
 		return true;
-	return (lanes || make_stream(s, export, err)) && add_files(s, export, files, count, err);
+	return (lanes || sqlite_files_stream(s, export, err)) &&
+	       add_files(s, export, files, count, err);
 }
 
 bool sqlite_files_add(struct store *store, const char *session, int64_t export,

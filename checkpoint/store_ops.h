@@ -134,6 +134,8 @@ struct store_export_ops {
 			  struct error *err);
 	bool (*load)(struct store *s, const char *session, int64_t export, int64_t at_ms,
 		     bool *done, struct error *err);
+	bool (*batch)(struct store *s, const char *session, int64_t export, uint64_t first,
+		      uint32_t ranges, bool *done, struct error *err);
 	/* *claim: its number; 0: the session held others than those that it knows. */
 	bool (*files_claim)(struct store *s, const char *session, int64_t export,
 			    const int32_t *sinks, size_t sink_count,

@@ -126,6 +126,7 @@ struct config_export {
 	long incremental_ms;  /* 0: none */
 	const char *view;     /* NEW_AND_OLD_IMAGES, NEW_IMAGE */
 	bool load;
+	long load_every;
 	long deadline_ms;
 	long retries;
 	long poll_ms;

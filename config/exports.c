@@ -84,6 +84,9 @@ static const struct option export_options[] = {
 	    .help = "What windows hold of a changed item."),
 	ROW("load", OPTION_BOOL, load, .def = "true",
 	    .help = "Loads exports into `sinks`; false stops after the manifest."),
+	ROW("load_every", OPTION_INT, load_every, .def = "1", .min = 1, .max = 100,
+	    .help = "So many windows are loaded as one batch, in which the last change of a key "
+		    "wins: sinks get one event a key."),
 	ROW("deadline", OPTION_MS, deadline_ms, .def = "24h", .min = 15 * MINUTE, .max = 720 * HOUR,
 	    .help = "An export that is not done so long after its time is late."),
 	ROW("retries", OPTION_INT, retries, .def = "5", .min = 0, .max = 100,
@@ -106,6 +109,9 @@ static bool export_check(const void *settings, struct error *err)
 		return error_set(err, ERROR_INVALID,
 				 "incremental: expected whole minutes, not %ldms",
 				 x->incremental_ms);
+	if (x->load_every > 1 && (!x->incremental_ms || !x->load))
+		return error_set(err, ERROR_INVALID,
+				 "load_every: has no meaning without incremental and load");
 	return config_bucket_check("bucket", x->bucket, err) &&
 	       config_owner_check("bucket_owner", x->bucket_owner, err) &&
 	       config_prefix_check("prefix", x->prefix, err);

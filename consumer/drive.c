@@ -14,7 +14,21 @@ static bool is_over(const struct store_export *e)
 	return e->status == STORE_EXPORT_COMPLETE || e->status == STORE_EXPORT_ABANDONED;
 }
 
-struct chain drive_chain(const struct store_export *full, const struct store_export *window)
+/* Its windows are loaded in batches. */
+static bool batches(const struct drive_rules *rules, const struct store_export *e)
+{
+	return rules->load && rules->load_every > 1 && e->kind == STORE_EXPORT_INCREMENTAL &&
+	       e->stream == 0;
+}
+
+/* Exported, and not loaded. */
+static bool collects(const struct store_export *e)
+{
+	return e->status == STORE_EXPORT_EXPORTED && e->batch == 0;
+}
+
+struct chain drive_chain(const struct store_export *full, const struct store_export *window,
+			 const struct drive_rules *rules)
 {
 	bool follows = window->id != 0 && window->generation >= full->generation;
 	bool full_open = full->id != 0 && !is_over(full);
@@ -22,7 +36,8 @@ struct chain drive_chain(const struct store_export *full, const struct store_exp
 		.full_ms = full->id ? full->to_ms : 0,
 		.end_ms = follows ? window->to_ms : 0,
 		.full_open = full_open && full->status != STORE_EXPORT_FAILED,
-		.window_undone = follows && !is_over(window),
+		.window_undone = follows && !is_over(window) &&
+				 !(batches(rules, window) && collects(window)),
 	};
 
 	c.open = full_open || c.window_undone;
@@ -67,17 +82,96 @@ static bool comes_first(const struct store_export *o, const struct store_export 
 	return o->number < e->number;
 }
 
-struct drive_place drive_place(const struct store_export *e,
-			       const struct store_export *const *others, size_t count,
-			       uint64_t newest)
+static bool same_generation(const struct store_export *a, const struct store_export *b)
 {
-	struct drive_place p = { 0 };
+	return same_chain(a, b) && a->generation == b->generation && a->kind == b->kind;
+}
+
+/* The window of e's generation with this number, if it is there and not over. */
+static const struct store_export *window_at(const struct store_export *e,
+					    const struct store_export *const *others, size_t count,
+					    uint64_t number)
+{
+	for (size_t i = 0; i < count; i++)
+		if (others[i]->number == number && same_generation(others[i], e) &&
+		    !is_over(others[i]))
+			return others[i];
+	return NULL;
+}
+
+/* The batch that comes first among those that are exported: `last` its last window so far. */
+struct collected {
+	const struct store_export *first, *last;
+	uint32_t lacks;
+};
+
+static struct collected collect(const struct store_export *e,
+				const struct store_export *const *others, size_t count,
+				bool useless, uint32_t load_every)
+{
+	struct collected c = { .first = e, .lacks = load_every };
+	const struct store_export *next = NULL;
 
 	for (size_t i = 0; i < count; i++)
-		p.held_load = p.held_load || comes_first(others[i], e);
-	p.held = p.held_load && e->stream == 0;
-	p.useless = e->stream == 0 && e->kind != STORE_EXPORT_LOAD && e->generation < newest;
+		if (same_generation(others[i], e) && collects(others[i]) &&
+		    others[i]->number < c.first->number)
+			c.first = others[i];
+	for (next = c.first; next && collects(next) && strcmp(next->view, c.first->view) == 0;) {
+		c.last = next;
+		if (--c.lacks == 0 || next->ends_batch) {
+			c.lacks = 0;
+			return c;
+		}
+		next = window_at(e, others, count, c.last->number + 1);
+	}
+	/* Another view, or nothing more to come. */
+	if ((next && collects(next)) || (useless && (!next || at_rest(next))))
+		c.lacks = 0;
+	return c;
+}
+
+/* What comes before it and keeps it from being submitted: of windows that are loaded in batches
+ * those that are not exported. */
+static bool keeps_back(const struct store_export *o, const struct store_export *e, bool in_batches)
+{
+	if (!comes_first(o, e))
+		return false;
+	return !in_batches || o->from_ms == 0 || o->generation != e->generation ||
+	       (o->status != STORE_EXPORT_EXPORTED && o->status != STORE_EXPORT_LOADING);
+}
+
+struct drive_place drive_place(const struct store_export *e,
+			       const struct store_export *const *others, size_t count,
+			       uint64_t newest, const struct drive_rules *rules)
+{
+	bool in_batches = batches(rules, e);
+	struct drive_place p = { .useless = e->stream == 0 && e->kind != STORE_EXPORT_LOAD &&
+					    e->generation < newest };
+	struct collected c = { 0 };
+
+	if (in_batches && collects(e)) {
+		c = collect(e, others, count, p.useless, rules->load_every);
+		/* One behind the batch waits for its own. */
+		if (e->number <= c.last->number) {
+			p.first = c.first->number;
+			p.lacks = c.lacks;
+			p.leads = c.lacks == 0 && e->number == c.last->number;
+		}
+	}
+	for (size_t i = 0; i < count; i++) {
+		const struct store_export *o = others[i];
+		bool with_it =
+			p.first && same_generation(o, e) && collects(o) && o->number >= p.first;
+
+		p.held_load = p.held_load || (comes_first(o, e) && !with_it);
+		p.held = p.held || (e->stream == 0 && keeps_back(o, e, in_batches));
+	}
 	return p;
+}
+
+bool drive_waits_for_batch(const struct store_export *e, const struct drive_place *place)
+{
+	return collects(e) && place->first && !place->leads;
 }
 
 static struct drive_next wait_until(int64_t at_ms)
@@ -138,9 +232,13 @@ struct drive_next drive_next(const struct store_export *e, const struct drive_pl
 	case STORE_EXPORT_EXPORTED:
 		if (now_ms < known->again_ms)
 			return wait_until(known->again_ms);
+		if (e->batch)
+			break;
 		if (!rules->load)
 			return now_do(DRIVE_FINISH);
-		return place->held_load ? wait_until(INT64_MAX) : now_do(DRIVE_FILES);
+		if (place->held_load || drive_waits_for_batch(e, place))
+			break;
+		return now_do(place->leads && place->first < e->number ? DRIVE_BATCH : DRIVE_FILES);
 	case STORE_EXPORT_COMPLETE:
 		if (e->published_ms || !rules->publishes)
 			break;
@@ -175,8 +273,11 @@ int64_t drive_poll_at(int64_t poll_ms, int64_t now_ms, struct rng *rng)
 	return now_ms + poll_ms * 9 / 10 + (int64_t)rng_below(rng, (uint64_t)(poll_ms / 5) + 1);
 }
 
-bool drive_is_late(const struct store_export *e, int64_t deadline_ms, int64_t now_ms)
+bool drive_is_late(const struct store_export *e, const struct drive_rules *rules,
+		   int64_t deadline_ms, int64_t now_ms)
 {
+	if (e->status == STORE_EXPORT_EXPORTED && (e->batch || batches(rules, e)))
+		return false; /* what it waits for may be late, or the window that has the batch */
 	return !is_over(e) && now_ms > e->to_ms + deadline_ms;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "consumer/batching.h"
 
 #define LIMIT_FULL 1000
 /* A start is kept to the second; services whose times are whole minutes get a minute (design,
@@ -33,6 +34,29 @@ struct lane *lane_new(struct lane_stream *stream, const char *shard)
 	return l;
 }
 
+static struct lane *new_file(struct lane_stream *stream, const char *name)
+{
+	struct lane *l = lane_new(stream, name);
+
+	l->file = memory_new(sizeof(*l->file));
+	l->file->lane = l;
+	buf_init(&l->file->lines, 0);
+	return l;
+}
+
+static struct lane *new_range(struct lane_stream *stream, const char *name)
+{
+	uint32_t part, parts;
+	struct lane *l;
+
+	if (!batching_range(name, &part, &parts))
+		return NULL;
+	l = new_file(stream, name);
+	l->file->part = part;
+	l->file->parts = parts;
+	return l;
+}
+
 struct lane *lane_new_file(struct lane_stream *stream, const char *name, const char *location,
 			   const char *md5, uint64_t items)
 {
@@ -41,17 +65,17 @@ struct lane *lane_new_file(struct lane_stream *stream, const char *name, const c
 	struct lane_file *f;
 	struct lane *l;
 
+	if (stream->batch)
+		return new_range(stream, name);
 	if (strncmp(location, scheme, sizeof(scheme) - 1) != 0 || !(slash = strchr(bucket, '/')) ||
 	    slash == bucket || !slash[1])
 		return NULL;
-	l = lane_new(stream, name);
-	f = l->file = memory_new(sizeof(*f));
-	f->lane = l;
+	l = new_file(stream, name);
+	f = l->file;
 	f->bucket = memory_text_n(bucket, (size_t)(slash - bucket));
 	f->key = memory_text(slash + 1);
 	f->md5 = *md5 ? memory_text(md5) : NULL;
 	f->items = items;
-	buf_init(&f->lines, 0);
 	return l;
 }
 
@@ -59,7 +83,7 @@ static void file_part_free(struct lane_file *f)
 {
 	if (!f)
 		return;
-	assert(!f->file);
+	assert(!f->file && !f->merging);
 	free(f->bucket);
 	free(f->key);
 	free(f->md5);
@@ -127,6 +151,8 @@ uint64_t lane_place(const struct sequence *position)
 
 uint64_t lane_row_place(const struct batch *b, const struct event *e)
 {
+	if (b->numbered)
+		return b->place + (uint64_t)(e - b->events);
 	return b->place + (uint64_t)(e->raw.p - b->body.data);
 }
 
@@ -137,6 +163,8 @@ struct sequence lane_position(const struct lane *l, const struct batch *b, size_
 
 	if (!l->file)
 		return e->sequence;
+	if (b->numbered)
+		return lane_at_place(b->place + i + 1);
 	behind = memchr(e->raw.p + e->raw.n, '\n', (size_t)(end - (e->raw.p + e->raw.n)));
 	assert(behind); /* each line has its end */
 	return lane_at_place(b->place + (uint64_t)(behind + 1 - b->body.data));

@@ -26,7 +26,8 @@ _Static_assert(CONFIG_SINKS_MAX <= CORE_SINKS_MAX, "what may be configured fits 
  *
  * A shard's position is the sequence number of a record. All rows of an export have the same one: a
  * file's position is a place in it, the offset behind a row's line in the inflated text, as the
- * sequence of these digits; its beginning is none. */
+ * sequence of these digits; its beginning is none. A range of a batch of windows is as a file, of
+ * merged rows; its position is the number of rows before it. */
 
 /* New attributes of a stream that are told of; there may be no end of them. */
 #define LANE_NEWS_MAX 256
@@ -41,6 +42,16 @@ struct lane_sink {
 	struct metric_cell *filtered; /* NULL: no filter or script between stream and sink */
 };
 
+struct merging;
+struct merging_window;
+/* Windows that are loaded as one, as their ranges see them: constant while a session runs. */
+struct lane_batch {
+	const struct merging_window *windows; /* oldest first */
+	size_t count;
+	const char *table_arn;
+	size_t memory_bytes; /* for a range that is merged */
+};
+
 /* A stream, or what an export's data files have in common, as lanes see it: constant while a
  * session runs, but for the last four. */
 struct lane_stream {
@@ -52,7 +63,8 @@ struct lane_stream {
 	int64_t start_ms; /* older events are dropped; 0: none is */
 	bool files;       /* its lanes are data files, and this is what their rows are */
 	struct rows rows;
-	const char *bucket_owner; /* of their bucket; NULL: not checked */
+	const char *bucket_owner;       /* of their bucket; NULL: not checked */
+	const struct lane_batch *batch; /* its lanes are ranges of this one; NULL: files */
 	struct encoding encodings[BATCH_ENCODINGS_MAX];
 	size_t encoding_count;
 	const struct filter *filter;   /* NULL: all records are wanted */
@@ -120,13 +132,14 @@ struct lane_slot {
 	struct lane_delivery sent;
 };
 
-/* What a data file has besides. */
+/* What a data file has besides, or a range. */
 struct file;
 struct lane_file {
 	char *bucket, *key;
-	char *md5;      /* base64; NULL: not known */
-	uint64_t items; /* rows that are in it, by the manifest */
-	bool suspect;   /* it failed before: all of it is looked at before a row is delivered */
+	uint32_t part, parts; /* a range: this one of so many; parts 0: it is a file */
+	char *md5;            /* base64; NULL: not known */
+	uint64_t items;       /* rows that are in it, by the manifest */
+	bool suspect; /* it failed before: all of it is looked at before a row is delivered */
 	/* Read so far, from its beginning; bytes: inflated. Any thread. */
 	_Atomic uint64_t rows, bytes;
 	/* The reader's word before it tells the core that the lane leaves; then the worker's. */
@@ -139,9 +152,11 @@ struct lane_file {
 	/* The reader's own from here on. */
 	struct reader *reader;
 	struct lane *lane;
-	struct file *file; /* NULL: not open */
-	struct buf lines;  /* the block that is asked for */
-	bool asked;        /* for one */
+	/* One of them while it is open, else NULL. */
+	struct file *file;
+	struct merging *merging;
+	struct buf lines; /* the block that is asked for */
+	bool asked;       /* for one */
 	bool verifying;
 	uint64_t counted;       /* rows behind where it was opened */
 	struct lane_file *next; /* of those that are open */
@@ -196,7 +211,7 @@ struct lane {
 
 struct lane *lane_new(struct lane_stream *stream, const char *shard);
 /* A data file; `location` is s3://BUCKET/KEY, md5 "" where it is not known. NULL where the location
- * is none. */
+ * is none. Of a stream that has a batch a range: NULL where the name is none of a range. */
 struct lane *lane_new_file(struct lane_stream *stream, const char *name, const char *location,
 			   const char *md5, uint64_t items);
 void lane_free(struct lane *l);
@@ -217,7 +232,7 @@ bool lane_is_news(struct lane_stream *s, uint64_t hash, bool *last);
 struct lane_page *lane_page_at(struct lane *l, uint64_t number);
 /* The position behind record i of a page; none: a bad record of which it could not be read. */
 struct sequence lane_position(const struct lane *l, const struct batch *b, size_t i);
-/* Where the row begins in its file. */
+/* Where the row begins in its file; of a range how many rows are before it. */
 uint64_t lane_row_place(const struct batch *b, const struct event *e);
 /* A place in a file as a position, and back. */
 struct sequence lane_at_place(uint64_t place);

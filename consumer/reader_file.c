@@ -1,4 +1,4 @@
-/* Data files of exports are fetched: a block of whole lines is a page. */
+/* Data files of exports are fetched, and ranges of batches: a block of whole lines is a page. */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -7,13 +7,38 @@
 #include "base/clock.h"
 #include "consumer/reader_internal.h"
 #include "event/decode.h"
-#include "export/file.h"
+#include "export/merging.h"
 
 /* As large as a shard's largest page. */
 #define BLOCK_BYTES  ((size_t)1 << 20)
 #define LOG_EVERY_MS 10000
 
 /* --- open files --- */
+
+static bool is_open(const struct lane_file *f)
+{
+	return f->file || f->merging;
+}
+
+static void open_range(struct reader *r, struct lane *l)
+{
+	const struct lane_stream *s = l->stream;
+	struct lane_file *f = l->file;
+	struct merging_options o = { .windows = s->batch->windows,
+				     .count = s->batch->count,
+				     .table_arn = s->batch->table_arn,
+				     .bucket_owner = s->bucket_owner,
+				     .source = &s->source,
+				     .old_images = s->rows.old_images,
+				     .part = f->part,
+				     .parts = f->parts,
+				     .memory_bytes = s->batch->memory_bytes,
+				     .from = lane_place(&l->read),
+				     .block_bytes = BLOCK_BYTES };
+
+	f->merging = merging_new(r->client, &o);
+	atomic_store_explicit(&f->rows, o.from, memory_order_relaxed);
+}
 
 static void open_file(struct reader *r, struct lane *l)
 {
@@ -30,6 +55,16 @@ static void open_file(struct reader *r, struct lane *l)
 	f->verifying = f->suspect;
 	f->file = file_new(r->client, &o);
 	atomic_store_explicit(&f->bytes, o.from, memory_order_relaxed);
+}
+
+static void open(struct reader *r, struct lane *l)
+{
+	struct lane_file *f = l->file;
+
+	if (f->parts)
+		open_range(r, l);
+	else
+		open_file(r, l);
 	f->reader = r;
 	f->next = r->files;
 	r->files = f;
@@ -39,13 +74,15 @@ void reader_shut_file(struct reader *r, struct lane_file *f)
 {
 	struct lane_file **at = &r->files;
 
-	if (!f->file)
+	if (!is_open(f))
 		return;
 	while (*at != f)
 		at = &(*at)->next;
 	*at = f->next;
 	file_free(f->file);
 	f->file = NULL;
+	merging_free(f->merging);
+	f->merging = NULL;
 	buf_release(&f->lines);
 }
 
@@ -55,10 +92,13 @@ static void next_block(struct reader *r, struct lane *l)
 {
 	struct lane_file *f = l->file;
 
-	if (!f->file)
-		open_file(r, l);
+	if (!is_open(f))
+		open(r, l);
 	f->asked = true;
-	file_next(f->file, &f->lines, on_block, f);
+	if (f->merging)
+		merging_next(f->merging, &f->lines, on_block, f);
+	else
+		file_next(f->file, &f->lines, on_block, f);
 }
 
 /* --- what is told --- */
@@ -134,7 +174,8 @@ void reader_shut_files(struct reader *r)
 
 static void cannot_be_read(struct reader *r, struct lane *l, const struct error *err)
 {
-	l->file->damaged = err->kind == ERROR_INVALID;
+	/* Of a range nothing is delivered before all of its files were proven. */
+	l->file->damaged = err->kind == ERROR_INVALID && !l->file->parts;
 	reader_fail_file(r, l, "it cannot be loaded", err->message);
 	tell_left(r, l);
 }
@@ -149,12 +190,26 @@ static void miscounted(struct reader *r, struct lane *l, uint64_t rows)
 	tell_left(r, l);
 }
 
+static void end_file(struct reader *r, struct lane *l)
+{
+	reader_shut_file(r, l->file);
+	lane_well(r, l);
+	r->fetching--;
+	reader_tell_core(
+		r, (struct core_event){ .type = CORE_PAGE, .lane = l->index, .closed = true });
+}
+
 /* All of it was there and is what the manifest says. */
 static void read_to_its_end(struct reader *r, struct lane *l)
 {
 	struct lane_file *f = l->file;
-	uint64_t rows = file_passed_lines(f->file) + f->counted;
+	uint64_t rows;
 
+	if (f->merging) { /* their rows were counted */
+		end_file(r, l);
+		return;
+	}
+	rows = file_passed_lines(f->file) + f->counted;
 	if (rows != f->items) {
 		miscounted(r, l, rows);
 		return;
@@ -166,14 +221,23 @@ static void read_to_its_end(struct reader *r, struct lane *l)
 		return;
 	}
 	atomic_store_explicit(&f->rows, rows, memory_order_relaxed);
-	reader_shut_file(r, f);
-	lane_well(r, l);
-	r->fetching--;
-	reader_tell_core(
-		r, (struct core_event){ .type = CORE_PAGE, .lane = l->index, .closed = true });
+	end_file(r, l);
 }
 
 /* --- blocks --- */
+
+static void count_block(struct lane_file *f, const struct batch *b, const struct file_block *block)
+{
+	uint64_t rows = block->to, bytes = block->to;
+
+	f->counted += b->count;
+	if (f->merging)
+		bytes = merging_passed_bytes(f->merging);
+	else
+		rows = file_passed_lines(f->file) + f->counted;
+	atomic_store_explicit(&f->rows, rows, memory_order_relaxed);
+	atomic_store_explicit(&f->bytes, bytes, memory_order_relaxed);
+}
 
 static void read_block(struct reader *r, struct lane *l, const struct file_block *block)
 {
@@ -191,12 +255,10 @@ static void read_block(struct reader *r, struct lane *l, const struct file_block
 	struct core_event e = { .type = CORE_PAGE, .lane = l->index, .bytes = b->body.size };
 
 	b->place = block->from;
+	b->numbered = f->merging != NULL;
 	decode_lines(b, &o, &s->rows);
 	e.records = b->count;
-	f->counted += b->count;
-	atomic_store_explicit(&f->rows, file_passed_lines(f->file) + f->counted,
-			      memory_order_relaxed);
-	atomic_store_explicit(&f->bytes, block->to, memory_order_relaxed);
+	count_block(f, b, block);
 	l->read = lane_at_place(block->to);
 	if (page_end(l, b, b->count, &e))
 		e.end = l->read; /* with what is blank behind the last row */

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "consumer/batching.h"
 #include "consumer/standby.h"
 #include "consumer/worker_exports.h"
 #include "consumer/worker_internal.h"
@@ -268,7 +269,7 @@ static bool prepare(struct worker *w)
 static void prepare_core(struct worker *w)
 {
 	const struct config *c = w->settings.config;
-	struct core_settings s = { .memory_bytes = c->worker.memory_bytes,
+	struct core_settings s = { .memory_bytes = c->worker.memory_bytes - batching_kept(c),
 				   .save_interval_ms = c->checkpoint.interval_ms,
 				   .idle_ms = w->settings.idle_ms,
 				   .fetches_max = CONNECTIONS_MAX,

@@ -73,6 +73,7 @@ static void begin(struct worker_export *x, const char *location, listing_fn *fn)
 
 	x->busy = true;
 	x->files = 0;
+	listing_free(x->listing); /* of what another worker was quicker with */
 	x->listing = open(x, location, &err);
 	if (x->listing)
 		listing_next(x->listing, fn, x);

@@ -6,6 +6,7 @@
 #include "aws/s3.h"
 #include "base/memory.h"
 #include "config/sections.h"
+#include "consumer/batching.h"
 #include "consumer/worker_exports.h"
 #include "consumer/worker_internal.h"
 
@@ -24,7 +25,8 @@ struct step {
 	enum export_step what;
 	const char *session;
 	int64_t id, at_ms, retry_at_ms;
-	uint32_t attempt;
+	uint32_t attempt, ranges;
+	uint64_t first; /* of a batch */
 	bool done, lost, end;
 	struct store_attempt_made made;
 	struct store_exported exported;
@@ -121,6 +123,9 @@ static bool work(struct saver_task *task, struct store *store, struct error *err
 		return store_export_load(store, s->session, s->id, s->at_ms, &s->done, err);
 	case STEP_FINISH:
 		return store_export_finish(store, s->session, s->id, s->at_ms, &s->done, err);
+	case STEP_BATCH:
+		return store_export_batch(store, s->session, s->id, s->first, s->ranges, &s->done,
+					  err);
 	case STEP_PUBLISHED:
 		return store_export_published(store, s->session, s->id, s->at_ms, &s->done, err);
 	case STEP_ABANDON:
@@ -181,6 +186,11 @@ static void stepped(struct worker_export *x, const struct step *s)
 		break;
 	case STEP_LOAD:
 		log_info("an export is being loaded", name_field(x), what);
+		break;
+	case STEP_BATCH:
+		log_info("windows are being loaded as one", name_field(x),
+			 log_int("first", (int64_t)s->first),
+			 log_int("last", (int64_t)x->row.number), log_int("ranges", s->ranges));
 		break;
 	case STEP_PUBLISHED:
 		log_info("an export is complete", name_field(x), what);
@@ -473,6 +483,22 @@ static void publish(struct worker_export *x)
 	s3_put(x->worker->client, &p->place, &plain, STR(""), published, p);
 }
 
+/* --- windows that are loaded together --- */
+
+static void batch(struct worker_export *x, uint64_t first)
+{
+	struct step *s = step_new(x, STEP_BATCH, "");
+	uint64_t billed = 0;
+
+	for (const struct worker_export *o = x->worker->exports->exports; o; o = o->next)
+		if (o->target == x->target && o->row.generation == x->row.generation &&
+		    o->row.number >= first && o->row.number <= x->row.number)
+			billed += o->row.billed_bytes;
+	s->first = first;
+	s->ranges = batching_ranges(billed, batching_memory(x->worker->settings.config));
+	send(s);
+}
+
 static void lose(struct worker_export *x)
 {
 	struct window w = { x->row.from_ms ? x->row.from_ms : x->row.to_ms, x->row.to_ms };
@@ -482,7 +508,8 @@ static void lose(struct worker_export *x)
 	worker_export_fail(x, err.message, true);
 }
 
-void worker_export_step(struct worker_export *x, const struct drive_next *next)
+void worker_export_step(struct worker_export *x, const struct drive_next *next,
+			const struct drive_place *place)
 {
 	switch (next->what) {
 	case DRIVE_WAIT:
@@ -505,6 +532,9 @@ void worker_export_step(struct worker_export *x, const struct drive_next *next)
 		break;
 	case DRIVE_FILES:
 		worker_export_load(x);
+		break;
+	case DRIVE_BATCH:
+		batch(x, place->first);
 		break;
 	case DRIVE_FINISH:
 		worker_export_do(x, STEP_FINISH);

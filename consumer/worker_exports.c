@@ -224,17 +224,33 @@ static void take_rows(struct worker *w)
 	}
 }
 
-static void take_chain(const struct worker_chain *found)
+/* Up to here all of the chain is loaded: windows that wait for their batch are not. */
+static int64_t loaded_to_ms(const struct worker_look *k, const struct store_export *last)
+{
+	int64_t to_ms = last->to_ms;
+
+	for (size_t i = 0; i < k->count; i++) {
+		const struct store_export *e = &k->rows[i];
+
+		if (e->kind == last->kind && e->generation == last->generation &&
+		    e->status != STORE_EXPORT_COMPLETE && e->from_ms < to_ms &&
+		    strcmp(e->name, last->name) == 0 && strcmp(e->table_arn, last->table_arn) == 0)
+			to_ms = e->from_ms;
+	}
+	return to_ms;
+}
+
+static void take_chain(const struct worker_look *k, const struct worker_chain *found)
 {
 	struct worker_target *t = found->target;
 	const struct store_export *full = &found->full, *last = &found->window;
 
-	t->chain = drive_chain(full, last);
+	t->chain = drive_chain(full, last, &t->drive);
 	t->newest = full->generation;
 	t->generation = drive_generation(full, last);
 	t->chain_known = true;
 	if (t->chain.end_ms && !t->chain.full_open)
-		t->complete_to_ms = t->chain.window_undone ? last->from_ms : last->to_ms;
+		t->complete_to_ms = loaded_to_ms(k, last);
 	else if (full->id != 0 && !t->chain.open)
 		t->complete_to_ms = full->to_ms;
 }
@@ -256,7 +272,7 @@ static void looked(struct worker *w, struct worker_task *task)
 	take_rows(w);
 	for (size_t i = 0; i < x->look.chain_count; i++)
 		if (x->looks != x->look.chains[i].target->after)
-			take_chain(&x->look.chains[i]);
+			take_chain(&x->look, &x->look.chains[i]);
 	worker_expect(w);
 	loop_timer_arm(x->timer, 0);
 }
@@ -302,6 +318,27 @@ static bool may_be_taken(const struct worker_look *k, const struct worker_export
 	return k->session_count == SESSIONS_MAX || !is_live(k, x->row.driver);
 }
 
+/* Which of them wait for their batch, whoever drives them. */
+static void collect(struct worker_exports *all, const struct store_export **rows, size_t count)
+{
+	bool changed = false;
+
+	for (struct worker_export *x = all->exports; x; x = x->next) {
+		struct drive_place place;
+		bool waited = x->waits;
+
+		x->waits = false;
+		if (x->target && x->row.status == STORE_EXPORT_EXPORTED) {
+			place = drive_place(&x->row, rows, count, x->target->newest,
+					    &x->target->drive);
+			x->waits = drive_waits_for_batch(&x->row, &place) && place.lacks > 0;
+		}
+		changed = changed || x->waits != waited;
+	}
+	if (changed && all->exports)
+		worker_expect(all->exports->worker);
+}
+
 static void step_rows(struct worker *w)
 {
 	struct worker_exports *all = w->exports;
@@ -312,6 +349,7 @@ static void step_rows(struct worker *w)
 	for (struct worker_export *x = all->exports; x; x = x->next)
 		if (count < EXPORTS_MAX)
 			rows[count++] = &x->row;
+	collect(all, rows, count);
 	for (struct worker_export *x = all->exports; x; x = x->next) {
 		bool mine = strcmp(x->row.driver, w->session) == 0;
 		struct drive_place place;
@@ -323,13 +361,13 @@ static void step_rows(struct worker *w)
 			worker_export_take(x);
 		if (!mine)
 			continue;
-		place = drive_place(&x->row, rows, count, x->target->newest);
+		place = drive_place(&x->row, rows, count, x->target->newest, &x->target->drive);
 		next = drive_next(&x->row, &place, &x->known, &x->target->pitr, &x->target->drive,
 				  now_ms);
 		if (next.what == DRIVE_WAIT)
 			x->due_ms = next.at_ms;
 		else
-			worker_export_step(x, &next);
+			worker_export_step(x, &next, &place);
 	}
 }
 
@@ -359,7 +397,8 @@ uint32_t worker_exports_expected(const struct worker *w)
 	for (const struct worker_export *e = x->exports; e; e = e->next)
 		n += e->target && e->row.status != STORE_EXPORT_FAILED &&
 		     (e->row.status != STORE_EXPORT_WAITING || drive_in_flight(&e->row)) &&
-		     (e->row.status != STORE_EXPORT_COMPLETE || e->target->drive.publishes);
+		     (e->row.status != STORE_EXPORT_COMPLETE || e->target->drive.publishes) &&
+		     !e->waits;
 	return n + !x->looked;
 }
 

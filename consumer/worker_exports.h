@@ -76,6 +76,7 @@ struct worker_export {
 	uint64_t files; /* of the listing so far */
 	unsigned failures;
 	bool late_told;
+	bool waits; /* for windows of its batch */
 };
 
 struct worker_look {
@@ -131,7 +132,8 @@ void worker_target_step(struct worker_target *t);
 void worker_target_ask(struct worker_target *t);
 void worker_target_metrics(struct worker_target *t);
 
-void worker_export_step(struct worker_export *x, const struct drive_next *next);
+void worker_export_step(struct worker_export *x, const struct drive_next *next,
+			const struct drive_place *place);
 /* Its driver may be gone: asks the store to have it. */
 void worker_export_take(struct worker_export *x);
 /* Tried again later, without counting as an attempt. */
@@ -148,6 +150,7 @@ enum export_step {
 	STEP_FAILED,
 	STEP_FILES,
 	STEP_LOAD,
+	STEP_BATCH,
 	STEP_FINISH,
 	STEP_PUBLISHED,
 	STEP_ABANDON,

@@ -72,6 +72,7 @@ static void stops_reading(struct worker *w, struct worker_load *l, struct worker
 	f->state = FILE_OVER;
 	l->reading--;
 	w->loads->reading--;
+	w->loads->merging -= l->window_count > 0;
 	worker_pump_later(w);
 }
 
@@ -221,6 +222,8 @@ static uint32_t wanted(const struct worker *w, const struct worker_load *l)
 	uint32_t share = w->loads->reading_max / loads_open(w);
 	uint32_t pace = l->quick > l->quick_before ? l->quick : l->quick_before;
 
+	if (l->window_count > 0)
+		return 1; /* the others are for other workers */
 	return least(l->ramp, share ? share : 1) + least(AHEAD_LOOKS * pace, AHEAD_MAX);
 }
 
@@ -375,7 +378,10 @@ static void read_file(struct worker *w, struct worker_load *l, struct worker_fil
 	l->waiting--;
 	f->state = lane ? FILE_READ : FILE_OVER;
 	if (!lane) {
-		give_up(w, l, f, "its location is not s3://BUCKET/KEY", false, false);
+		give_up(w, l, f,
+			l->window_count ? "its name is not one of a range"
+					: "its location is not s3://BUCKET/KEY",
+			false, false);
 		return;
 	}
 	lane->file->suspect = f->suspect;
@@ -385,6 +391,7 @@ static void read_file(struct worker *w, struct worker_load *l, struct worker_fil
 	f->index = lane->index;
 	l->reading++;
 	w->loads->reading++;
+	w->loads->merging += l->window_count > 0;
 }
 
 static struct worker_file *next_file(const struct worker_load *l)
@@ -402,7 +409,8 @@ static struct worker_load *next_load(const struct worker *w)
 	struct worker_load *next = NULL;
 
 	for (struct worker_load *l = w->loads->first; l; l = l->next)
-		if (l->waiting > 0 && (!next || l->reading < next->reading))
+		if (l->waiting > 0 && (l->window_count == 0 || w->loads->merging == 0) &&
+		    (!next || l->reading < next->reading))
 			next = l;
 	return next;
 }

@@ -52,6 +52,10 @@ struct worker_load {
 	struct config_stream_sink only; /* of a load into one sink */
 	uint32_t retries;
 	char key_hash[256], key_range[256];
+	/* Of a batch: its windows, the last of which it is. count 0: it is none. */
+	struct merging_window *windows;
+	size_t window_count;
+	struct lane_batch batch;
 	/* Open: its lanes may be in the core. */
 	bool open;
 	struct lane_stream lanes;
@@ -75,13 +79,16 @@ struct worker_loads {
 	bool looking, looked;
 	bool greeting, greeted; /* AWS, where no stream does it */
 	uint32_t reading, reading_max;
-	uint32_t failed; /* files, for good, in this session */
+	uint32_t merging; /* ranges of batches among them: one at a time, as it takes memory */
+	uint32_t failed;  /* files, for good, in this session */
 	char failed_last[STORE_SHARD_SIZE];
 	struct log_limit log;
 	/* What a look found; the task's while `looking`. */
 	struct worker_found {
 		struct store_export e;
 		char *table_arn, *name, *view;
+		struct merging_window *windows;
+		size_t window_count;
 	} * found;
 	size_t found_count, found_capacity;
 };

@@ -8,9 +8,11 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "config/sections.h"
+#include "consumer/batching.h"
 #include "consumer/reader_internal.h"
 #include "consumer/watch.h"
 #include "consumer/worker_files.h"
+#include "export/merging.h"
 
 #define LOADS_MAX 1000 /* that a look sees */
 /* So many files a reader are read at a time, as a file's ranges come one after the other; and so
@@ -132,8 +134,23 @@ static void describe_rows(struct worker_load *l)
 	s->new_images = true;
 	s->old_images = old_images;
 	l->lanes.files = true;
-	l->lanes.rows =
-		(struct rows){ .window = l->number, .time_ms = l->to_ms, .old_images = old_images };
+	l->lanes.rows = (struct rows){ .window = l->number,
+				       .time_ms = l->to_ms,
+				       .old_images = old_images,
+				       .merged = l->window_count > 0 };
+}
+
+static void describe_batch(struct worker *w, struct worker_load *l)
+{
+	if (l->window_count == 0)
+		return;
+	l->batch = (struct lane_batch){
+		.windows = l->windows,
+		.count = l->window_count,
+		.table_arn = l->table_arn,
+		.memory_bytes = (size_t)batching_memory(w->settings.config),
+	};
+	l->lanes.batch = &l->batch;
 }
 
 static void load_cells(struct worker *w, struct worker_load *l)
@@ -154,6 +171,7 @@ static void open_load(struct worker *w, struct worker_load *l)
 	uint32_t of_core[CORE_SINKS_MAX];
 
 	describe_rows(l);
+	describe_batch(w, l);
 	load_cells(w, l);
 	worker_attach_sinks(w, &l->lanes, &l->uses, &l->attached);
 	for (uint32_t slot = 0; slot < l->lanes.sink_count; slot++)
@@ -163,7 +181,7 @@ static void open_load(struct worker *w, struct worker_load *l)
 	l->open = true;
 	log_info("an export is loaded", log_text("export", l->name),
 		 log_text("kind", store_export_kind_name(l->kind)), log_int("id", l->id),
-		 log_int("files", (int64_t)l->files));
+		 log_int("files", (int64_t)l->files), log_int("windows", (int64_t)l->window_count));
 	worker_files_look(w, l);
 }
 
@@ -197,9 +215,17 @@ static void on_table(void *arg, const struct error *err, const struct dynamodb_t
 
 /* --- what the store has --- */
 
+static void free_windows(struct merging_window *windows, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(windows[i].manifest);
+	free(windows);
+}
+
 static void clear_found(struct worker_loads *s)
 {
 	for (size_t i = 0; i < s->found_count; i++) {
+		free_windows(s->found[i].windows, s->found[i].window_count);
 		free(s->found[i].table_arn);
 		free(s->found[i].name);
 		free(s->found[i].view);
@@ -232,6 +258,38 @@ static void on_counts(void *arg, const struct store_export *e)
 	to->files_held = e->files_held;
 }
 
+static void on_window(void *arg, const struct store_export *e)
+{
+	struct worker_found *f = arg;
+
+	f->windows = memory_room(f->windows, f->window_count, sizeof(*f->windows));
+	f->windows[f->window_count++] =
+		(struct merging_window){ .manifest = memory_text(e->manifest),
+					 .window = { e->from_ms, e->to_ms },
+					 .number = e->number,
+					 .items = e->items };
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const struct merging_window *x = a, *y = b;
+
+	return x->number < y->number ? -1 : x->number > y->number;
+}
+
+/* The windows of a batch, the oldest first. */
+static bool look_windows(struct store *store, struct worker_found *f, struct error *err)
+{
+	struct store_exports_of of = { .batch = f->e.batch, .unsummed = true, .max = LOADS_MAX };
+
+	if (!f->e.batch)
+		return true;
+	if (!store_exports(store, &of, on_window, f, err))
+		return false;
+	qsort(f->windows, f->window_count, sizeof(*f->windows), by_number);
+	return true;
+}
+
 struct look {
 	struct worker_task task; /* first */
 	struct worker_loads *loads;
@@ -248,6 +306,9 @@ static bool look(struct saver_task *task, struct store *store, struct error *err
 	clear_found(s);
 	if (!store_exports(store, &of, on_export, s, err))
 		return false;
+	for (size_t i = 0; i < s->found_count; i++)
+		if (!look_windows(store, &s->found[i], err))
+			return false;
 	for (size_t i = 0; k->count && i < s->found_count; i++)
 		if (!store_exports(store,
 				   &(struct store_exports_of){ .id = s->found[i].e.id, .max = 1 },
@@ -265,7 +326,7 @@ static struct worker_load *find(const struct worker_loads *s, int64_t id)
 	return l;
 }
 
-static struct worker_load *add(struct worker *w, const struct worker_found *f)
+static struct worker_load *add(struct worker *w, struct worker_found *f)
 {
 	struct worker_load *l = memory_new(sizeof(*l));
 	const char *table = strrchr(f->table_arn, '/');
@@ -276,6 +337,10 @@ static struct worker_load *add(struct worker *w, const struct worker_found *f)
 	l->table_arn = memory_text(f->table_arn);
 	l->name = memory_text(f->name);
 	l->view = memory_text(f->view);
+	l->windows = f->windows;
+	l->window_count = f->window_count;
+	f->windows = NULL;
+	f->window_count = 0;
 	snprintf(l->table, sizeof(l->table), "%s", table ? table + 1 : f->table_arn);
 	resolve_arn_parts(l->table_arn, l->region, l->account);
 	l->to_ms = f->e.to_ms;
@@ -289,7 +354,7 @@ static struct worker_load *add(struct worker *w, const struct worker_found *f)
 	return l;
 }
 
-static void see(struct worker *w, const struct worker_found *f, bool counted)
+static void see(struct worker *w, struct worker_found *f, bool counted)
 {
 	struct worker_load *l = find(w->loads, f->e.id);
 
@@ -310,6 +375,7 @@ static void free_load(struct worker_load *l)
 {
 	worker_free_files(l);
 	worker_detach_sinks(&l->attached);
+	free_windows(l->windows, l->window_count);
 	free(l->table_arn);
 	free(l->name);
 	free(l->view);

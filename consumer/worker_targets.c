@@ -69,7 +69,8 @@ static void target_of_entry(struct worker *w, const struct config_export *entry)
 	t->drive = (struct drive_rules){ .load = entry->load,
 					 .publishes = true,
 					 .poll_ms = entry->poll_ms,
-					 .retries = (uint32_t)entry->retries };
+					 .retries = (uint32_t)entry->retries,
+					 .load_every = (uint32_t)entry->load_every };
 	t->rules.length_ms = entry->incremental_ms;
 	/* The configuration's check took both. */
 	if (entry->full && schedule_parse(&t->schedule, entry->full, &err))
@@ -420,7 +421,7 @@ static void count_late(struct worker_target *t, int64_t now_ms)
 	int64_t late = t->due_ms && now_ms > t->due_ms + t->deadline_ms;
 
 	for (struct worker_export *x = t->worker->exports->exports; x; x = x->next) {
-		if (x->target != t || !drive_is_late(&x->row, t->deadline_ms, now_ms))
+		if (x->target != t || !drive_is_late(&x->row, &t->drive, t->deadline_ms, now_ms))
 			continue;
 		late++;
 		tell_late(x);

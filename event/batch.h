@@ -37,7 +37,8 @@ struct batch {
 	struct buf body;
 	const struct source *source;
 	const char *shard; /* NULL: lines of an export */
-	uint64_t place;    /* of lines: where the body begins in its file */
+	uint64_t place;    /* of lines: where the body begins in its file, */
+	bool numbered;     /* or the number of its first row */
 	size_t count;
 	struct event *events;
 	size_t encoding_count;

@@ -6,7 +6,7 @@
 /* Which run of an encoder's constant text is which. */
 enum debezium_text { DEBEZIUM_SOURCE, DEBEZIUM_PLACE, DEBEZIUM_ID, DEBEZIUM_END };
 enum plain_text { PLAIN_GENERATION };
-enum dynamodb_text { DYNAMODB_ARN, DYNAMODB_HEAD, DYNAMODB_OP, DYNAMODB_END };
+enum dynamodb_text { DYNAMODB_ARN, DYNAMODB_HEAD, DYNAMODB_OP, DYNAMODB_WINDOW };
 
 /* Digits, commas and names around them; more than any format has. */
 #define VARIABLE_MAX 256
@@ -78,8 +78,8 @@ static void dynamodb_init(struct encoder *e, const struct source *source, const 
 	take(e, DYNAMODB_HEAD, b, arena);
 	buf_text(b, "\"},\"sluice\":{\"op\":\"");
 	take(e, DYNAMODB_OP, b, arena);
-	buf_printf(b, "\",\"window\":%llu}", (unsigned long long)rows->window);
-	take(e, DYNAMODB_END, b, arena);
+	buf_text(b, "\",\"window\":");
+	take(e, DYNAMODB_WINDOW, b, arena);
 }
 
 void encoder_init(struct encoder *e, struct encoding encoding, const struct source *source,
@@ -378,7 +378,8 @@ static char *dynamodb_row(struct encoder *e, const struct record *r, const struc
 	o = put_sequence(&r->sequence, o);
 	o = put(o, e->texts[DYNAMODB_OP]);
 	*o++ = event_op_letter(r->op);
-	o = put(o, e->texts[DYNAMODB_END]) - 1;
+	o = put(o, e->texts[DYNAMODB_WINDOW]);
+	o = put_sequence(&r->sequence, o); /* a row's is its window's number */
 	o = put_part(o, STR(",\"part\":"), made, "");
 	*o++ = '}';
 	if (e->texts[DYNAMODB_ARN].n > 0)

@@ -28,6 +28,8 @@ struct rows {
 	int64_t time_ms; /* a full export's, as its rows have none of their own */
 	/* The window tells the old image wherever there was one. Else nobody knows what was new. */
 	bool old_images;
+	/* They are of several windows, up to this one, and each line says of which (merge.h). */
+	bool merged;
 };
 
 /* One record of a page as decoded. Every slice lives in the batch. */

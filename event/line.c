@@ -256,6 +256,19 @@ static const char *metadata(struct scan *s, const char *p, int64_t *us)
 	}
 }
 
+/* Of a merged line: the window that it is of. */
+static const char *number_read(struct scan *s, const char *p, struct sequence *out)
+{
+	struct error unused;
+	struct str digits = { p, 0 };
+
+	while (p[digits.n] >= '0' && p[digits.n] <= '9')
+		digits.n++;
+	if (!sequence_parse(out, digits, &unused))
+		return scan_fail(s, p, "a window's number");
+	return p + digits.n;
+}
+
 static const char *window_member(struct line_reader *l, struct texts *t, struct str name,
 				 const char *p, int64_t *us, struct record *out)
 {
@@ -271,6 +284,8 @@ static const char *window_member(struct line_reader *l, struct texts *t, struct 
 		return image(l, t, p, &out->new_image, 0);
 	if (IS(name, "OldImage"))
 		return image(l, t, p, &out->old_image, 1);
+	if (l->rows->merged && IS(name, "Window"))
+		return number_read(&r->scan, p, &out->sequence);
 	return scan_skip(&r->scan, p);
 }
 
@@ -329,4 +344,25 @@ const char *line_read(struct line_reader *l, const char *p, struct record *out)
 	out->raw = (struct str){ p, (size_t)(end - p) };
 	out->spaced = r->scan.spaced;
 	return end;
+}
+
+struct line_parts line_parts(const char *p)
+{
+	struct line_parts parts = { 0 };
+	struct scan s = { 0 };
+	struct str name;
+
+	p = scan_space(&s, p) + 1;
+	for (bool first = true; (p = member(&s, p, first, &name)) && name.p; first = false) {
+		struct str *part = IS(name, "Keys")       ? &parts.keys
+				   : IS(name, "NewImage") ? &parts.new_image
+				   : IS(name, "OldImage") ? &parts.old_image
+							  : NULL;
+		const char *end = scan_skip(&s, p);
+
+		if (part)
+			*part = (struct str){ p, (size_t)(end - p) };
+		p = end;
+	}
+	return parts;
 }

@@ -114,7 +114,7 @@ static void print_exports(const struct status *t)
 
 	for (size_t i = 0; i < t->exports.count; i++) {
 		buf_clear(&text);
-		exports_text(&t->exports.rows[i], t->now_ms, &text);
+		exports_text(&t->exports.rows[i], t->exports.lacks[i], t->now_ms, &text);
 		puts(text.data);
 	}
 	buf_release(&text);
@@ -158,11 +158,12 @@ static void print_text(const struct status *t)
 	printf("dead letters %" PRIu64 "\n", t->letters);
 }
 
-static bool show(const struct arguments *a, struct store *store, struct error *err)
+static bool show(const struct arguments *a, const struct config *config, struct store *store,
+		 struct error *err)
 {
 	struct status t;
 	struct buf json = { 0 };
-	bool ok = status_collect(&t, store, err);
+	bool ok = status_collect(&t, config, store, err);
 
 	if (ok && arguments_get(a, "json")) {
 		status_json(&t, &json);
@@ -188,7 +189,7 @@ static int run(const struct arguments *a)
 		return EXIT_USAGE;
 	}
 	store = store_open_reader(c->checkpoint.store, STORE_TIMEOUT_MS, &err);
-	while (store && show(a, store, &err)) {
+	while (store && show(a, c, store, &err)) {
 		if (!arguments_get(a, "watch"))
 			return EXIT_DONE;
 		nanosleep(&(struct timespec){ .tv_sec = WATCH_MS / 1000 }, NULL);

@@ -136,7 +136,9 @@ static bool choose(struct export_context *x, struct begun *b, enum store_export_
 		   struct error *err)
 {
 	int64_t now_ms = clock_aws_ms(&x->clock), length_ms = b->entry->incremental_ms;
-	struct chain chain = drive_chain(&b->full, &b->window);
+	struct drive_rules drive = { .load = b->entry->load,
+				     .load_every = (uint32_t)b->entry->load_every };
+	struct chain chain = drive_chain(&b->full, &b->window, &drive);
 	struct chain_rules rules = { .length_ms = length_ms };
 	struct recovery pitr = { .state = b->pitr.enabled ? RECOVERY_ON : RECOVERY_OFF,
 				 .earliest_ms = b->pitr.earliest_ms,

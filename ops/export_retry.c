@@ -41,7 +41,7 @@ static bool plan_of(struct store *store, struct plan *p, const struct store_expo
 	if (!whole && e->status != STORE_EXPORT_FAILED && e->status != STORE_EXPORT_LOADING)
 		return true;
 	p->found = whole;
-	exports_text(e, now_ms, &text);
+	exports_text(e, 0, now_ms, &text);
 	if (whole)
 		puts(text.data);
 	buf_release(&text);
@@ -63,7 +63,8 @@ static bool show(struct export_context *x, struct plan *p, struct error *err)
 
 	if (!store)
 		return false;
-	ok = exports_collect(store, arguments_get(x->arguments, "table"), 0, &shown, err);
+	ok = exports_collect(store, x->config, arguments_get(x->arguments, "table"), 0, &shown,
+			     err);
 	if (ok)
 		puts("Tried again at once:");
 	for (size_t i = 0; ok && i < shown.count; i++)

@@ -119,13 +119,13 @@ static void on_attempt(void *arg, const struct store_attempt *a)
 /* --- one export --- */
 
 static bool show_json(struct export_context *x, struct store *store, const struct store_export *e,
-		      const struct files *files, struct buf *out, struct error *err)
+		      uint32_t lacks, const struct files *files, struct buf *out, struct error *err)
 {
 	struct audit audit = { out, 0 };
 	bool ok = true;
 
 	buf_text(out, "{");
-	exports_json(e, clock_aws_ms(&x->clock), out);
+	exports_json(e, lacks, clock_aws_ms(&x->clock), out);
 	buf_text(out, ",\"files_of_interest\":[");
 	for (size_t i = 0; i < files->count; i++) {
 		buf_text(out, i ? "," : "");
@@ -142,12 +142,12 @@ static bool show_json(struct export_context *x, struct store *store, const struc
 }
 
 static bool show_text(struct export_context *x, struct store *store, const struct store_export *e,
-		      const struct files *files, struct error *err)
+		      uint32_t lacks, const struct files *files, struct error *err)
 {
 	struct audit audit = { 0 };
 	struct buf text = { 0 };
 
-	exports_text(e, clock_aws_ms(&x->clock), &text);
+	exports_text(e, lacks, clock_aws_ms(&x->clock), &text);
 	puts(text.data);
 	buf_release(&text);
 	if (*e->manifest)
@@ -161,7 +161,7 @@ static bool show_text(struct export_context *x, struct store *store, const struc
 }
 
 static bool show(struct export_context *x, struct store *store, const struct store_export *e,
-		 struct buf *json, struct error *err)
+		 uint32_t lacks, struct buf *json, struct error *err)
 {
 	struct files files = { 0 };
 	bool loads = e->status == STORE_EXPORT_LOADING || e->status == STORE_EXPORT_FAILED, ok;
@@ -171,8 +171,8 @@ static bool show(struct export_context *x, struct store *store, const struct sto
 	if (files.count)
 		qsort(files.rows, files.count, sizeof(*files.rows), by_interest);
 	if (ok)
-		ok = json ? show_json(x, store, e, &files, json, err)
-			  : show_text(x, store, e, &files, err);
+		ok = json ? show_json(x, store, e, lacks, &files, json, err)
+			  : show_text(x, store, e, lacks, &files, err);
 	arena_release(&files.memory);
 	free(files.rows);
 	return ok;
@@ -189,11 +189,11 @@ int export_status(struct export_context *x)
 	struct store *store =
 		store_open_reader(x->config->checkpoint.store, EXPORT_STORE_TIMEOUT_MS, &err);
 
-	ok = store && exports_collect(store, table, CLOSED_SHOWN, &shown, &err);
+	ok = store && exports_collect(store, x->config, table, CLOSED_SHOWN, &shown, &err);
 	buf_text(&out, "{\"exports\":[");
 	for (size_t i = 0; ok && i < shown.count; i++) {
 		buf_text(&out, i ? "," : "");
-		ok = show(x, store, &shown.rows[i], json ? &out : NULL, &err);
+		ok = show(x, store, &shown.rows[i], shown.lacks[i], json ? &out : NULL, &err);
 	}
 	buf_text(&out, "]}");
 	if (ok && json)

@@ -59,7 +59,7 @@ static void on_export(void *arg, const struct store_export *e)
 	l->f->well = e->status == STORE_EXPORT_COMPLETE && e->published_ms;
 	l->f->over = l->f->well || e->status == STORE_EXPORT_FAILED ||
 		     e->status == STORE_EXPORT_ABANDONED;
-	exports_text(e, l->now_ms, &text);
+	exports_text(e, 0, l->now_ms, &text);
 	say(l->f, text.data, l->now_ms);
 	buf_release(&text);
 }

@@ -59,8 +59,41 @@ static void on_export(void *arg, const struct store_export *e)
 	row->error = kept(s, e->error);
 }
 
-bool exports_collect(struct store *store, const char *table, size_t closed,
-		     struct exports_shown *out, struct error *err)
+/* Windows are loaded as the entry of the configuration says. */
+static struct drive_rules rules_of(const struct config *c, const struct store_export *e)
+{
+	struct drive_rules rules = { .load = true };
+
+	for (size_t i = 0; i < c->export_count; i++)
+		if (str_equal(config_table_name(c->exports[i].table), str_of(e->name)))
+			rules.load_every = (uint32_t)c->exports[i].load_every;
+	return rules;
+}
+
+static void find_lacks(struct exports_shown *s, const struct config *c)
+{
+	const struct store_export **all = memory_array(s->count + 1, sizeof(*all));
+
+	s->lacks = memory_array(s->count + 1, sizeof(*s->lacks));
+	for (size_t i = 0; i < s->count; i++)
+		all[i] = &s->rows[i];
+	for (size_t i = 0; i < s->count; i++) {
+		const struct store_export *e = all[i];
+		struct drive_rules rules = rules_of(c, e);
+		uint64_t newest = 0;
+
+		for (size_t k = 0; k < s->count; k++)
+			if (all[k]->kind == STORE_EXPORT_FULL && all[k]->generation > newest &&
+			    strcmp(all[k]->table_arn, e->table_arn) == 0 &&
+			    strcmp(all[k]->name, e->name) == 0)
+				newest = all[k]->generation;
+		s->lacks[i] = drive_place(e, all, s->count, newest, &rules).lacks;
+	}
+	free(all);
+}
+
+bool exports_collect(struct store *store, const struct config *config, const char *table,
+		     size_t closed, struct exports_shown *out, struct error *err)
 {
 	struct collecting c = { .out = out, .table = table, .open = true, .closed = closed };
 	struct store_exports_of open = { .open = true, .max = OPEN_MAX };
@@ -71,13 +104,17 @@ bool exports_collect(struct store *store, const char *table, size_t closed,
 	if (!store_exports(store, &open, on_export, &c, err))
 		return false;
 	c.open = false;
-	return store_exports(store, &all, on_export, &c, err);
+	if (!store_exports(store, &all, on_export, &c, err))
+		return false;
+	find_lacks(out, config);
+	return true;
 }
 
 void exports_release(struct exports_shown *shown)
 {
 	arena_release(&shown->memory);
 	free(shown->rows);
+	free(shown->lacks);
 }
 
 /* --- showing --- */
@@ -90,7 +127,8 @@ struct exports_progress exports_progress(const struct store_export *e, int64_t n
 	if (e->status != STORE_EXPORT_LOADING || took_ms <= 0 || e->records == 0)
 		return p;
 	p.rate = (double)e->records * 1000 / (double)took_ms;
-	if (e->items >= e->records)
+	/* How many rows a batch comes to is not known. */
+	if (!e->batch && e->items >= e->records)
 		p.left_ms = (int64_t)((double)(e->items - e->records) * 1000 / p.rate);
 	return p;
 }
@@ -100,9 +138,12 @@ static void text_of_load(const struct store_export *e, int64_t now_ms, struct bu
 	struct exports_progress p = exports_progress(e, now_ms);
 
 	buf_printf(out,
-		   "  files %" PRIu64 " of %" PRIu64 " (%" PRIu64 " at work, %" PRIu64
-		   " failed)  records %" PRIu64 " of %" PRIu64,
-		   e->files_done, e->files, e->files_held, e->files_failed, e->records, e->items);
+		   "  %s %" PRIu64 " of %" PRIu64 " (%" PRIu64 " at work, %" PRIu64
+		   " failed)  records %" PRIu64,
+		   e->batch ? "ranges" : "files", e->files_done, e->files, e->files_held,
+		   e->files_failed, e->records);
+	if (!e->batch)
+		buf_printf(out, " of %" PRIu64, e->items);
 	if (p.rate > 0)
 		buf_printf(out, "  %.0f/s", p.rate);
 	if (p.left_ms >= 0)
@@ -110,7 +151,17 @@ static void text_of_load(const struct store_export *e, int64_t now_ms, struct bu
 			   (int)(p.left_ms / 1000 % 60));
 }
 
-void exports_text(const struct store_export *e, int64_t now_ms, struct buf *out)
+static void text_of_batch(const struct store_export *e, uint32_t lacks, struct buf *out)
+{
+	if (e->batch == e->id)
+		buf_text(out, "  a batch of windows");
+	else if (e->batch)
+		buf_printf(out, "  loaded with export %" PRId64, e->batch);
+	else if (lacks > 0)
+		buf_printf(out, "  waits for %u window%s more", lacks, lacks > 1 ? "s" : "");
+}
+
+void exports_text(const struct store_export *e, uint32_t lacks, int64_t now_ms, struct buf *out)
 {
 	struct str table = config_table_name(e->table_arn);
 	char window[DRIVE_WINDOW_SIZE], time[CLOCK_TEXT_SIZE];
@@ -122,6 +173,7 @@ void exports_text(const struct store_export *e, int64_t now_ms, struct buf *out)
 		buf_printf(out, "  attempt %u", e->attempt);
 	if (e->status == STORE_EXPORT_WAITING && e->retry_at_ms > now_ms)
 		buf_printf(out, "  not before %s", clock_text(e->retry_at_ms, time));
+	text_of_batch(e, lacks, out);
 	if (e->status == STORE_EXPORT_LOADING || e->files_failed)
 		text_of_load(e, now_ms, out);
 	else if (e->status == STORE_EXPORT_COMPLETE)
@@ -137,7 +189,7 @@ void exports_member(struct buf *out, const char *name, const char *value)
 	buf_json_text(out, str_of(value));
 }
 
-void exports_json(const struct store_export *e, int64_t now_ms, struct buf *out)
+void exports_json(const struct store_export *e, uint32_t lacks, int64_t now_ms, struct buf *out)
 {
 	struct exports_progress p = exports_progress(e, now_ms);
 	const struct {
@@ -176,6 +228,8 @@ void exports_json(const struct store_export *e, int64_t now_ms, struct buf *out)
 		{ "files_in_progress", (int64_t)e->files_held },
 		{ "records", (int64_t)e->records },
 		{ "bytes", (int64_t)e->bytes },
+		{ "batch", e->batch },
+		{ "batch_lacks", lacks },
 	};
 
 	buf_printf(out, "\"id\":%" PRId64, e->id);

@@ -142,7 +142,7 @@ static bool open_http(struct service *s, struct error *err)
 
 	if (!*s->config->http.listen)
 		return true;
-	s->snapshot = h.snapshot = snapshot_start(s->config->checkpoint.store);
+	s->snapshot = h.snapshot = snapshot_start(s->config);
 	s->http = http_server_start(&h, err);
 	if (s->http)
 		log_info("listening", log_text("address", s->config->http.listen),

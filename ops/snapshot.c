@@ -22,7 +22,7 @@ struct asker {
 };
 
 struct snapshot {
-	const char *url;
+	const struct config *config;
 	struct clock clock;
 	pthread_t thread;
 	pthread_mutex_t lock;
@@ -51,12 +51,12 @@ static bool read_store(struct snapshot *s, struct buf *out)
 	bool ok;
 
 	if (!s->store)
-		s->store = store_open_reader(s->url, STORE_TIMEOUT_MS, &err);
+		s->store = store_open_reader(s->config->checkpoint.store, STORE_TIMEOUT_MS, &err);
 	if (!s->store) {
 		write_error(out, err.message);
 		return false;
 	}
-	ok = status_collect(&t, s->store, &err);
+	ok = status_collect(&t, s->config, s->store, &err);
 	if (ok)
 		status_json(&t, out);
 	else
@@ -117,11 +117,11 @@ static void *run(void *arg)
 	return NULL;
 }
 
-struct snapshot *snapshot_start(const char *store_url)
+struct snapshot *snapshot_start(const struct config *config)
 {
 	struct snapshot *s = memory_new(sizeof(*s));
 
-	s->url = store_url;
+	s->config = config;
 	clock_init(&s->clock);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->asked, NULL);

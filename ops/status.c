@@ -103,7 +103,8 @@ static void on_audit(void *arg, const struct store_audit *a)
 	snprintf(r->said, sizeof(r->said), "%s", a->said);
 }
 
-bool status_collect(struct status *t, struct store *store, struct error *err)
+bool status_collect(struct status *t, const struct config *config, struct store *store,
+		    struct error *err)
 {
 	struct clock clock;
 
@@ -113,7 +114,7 @@ bool status_collect(struct status *t, struct store *store, struct error *err)
 	if (!store_sessions(t->store, t->sessions, STATUS_SESSIONS_MAX, &t->session_count, err) ||
 	    !store_streams(t->store, on_stream, t, err) ||
 	    !store_letters(t->store, on_letter, t, err) ||
-	    !exports_collect(t->store, NULL, CLOSED_EXPORTS_SHOWN, &t->exports, err))
+	    !exports_collect(t->store, config, NULL, CLOSED_EXPORTS_SHOWN, &t->exports, err))
 		return false;
 	for (size_t i = 0; i < t->stream_count; i++) {
 		t->filling = &t->streams[i];

@@ -44,7 +44,8 @@ struct status {
 };
 
 /* Collects all of it; to be released, also after an error. The store has to outlive it. */
-bool status_collect(struct status *t, struct store *store, struct error *err) MUST_CHECK;
+bool status_collect(struct status *t, const struct config *config, struct store *store,
+		    struct error *err) MUST_CHECK;
 void status_release(struct status *t);
 /* One object. */
 void status_json(const struct status *t, struct buf *out);

@@ -146,7 +146,7 @@ void status_json(const struct status *t, struct buf *b)
 	buf_text(b, "],\"exports\":[");
 	for (size_t i = 0; i < t->exports.count; i++) {
 		buf_text(b, i ? ",{" : "{");
-		exports_json(&t->exports.rows[i], t->now_ms, b);
+		exports_json(&t->exports.rows[i], t->exports.lacks[i], t->now_ms, b);
 		buf_text(b, "}");
 	}
 	buf_printf(b, "],\"dead_letters\":%" PRIu64 "}", t->letters);

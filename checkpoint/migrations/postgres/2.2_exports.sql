@@ -39,12 +39,17 @@ CREATE TABLE sluice.export (
 	files_done   bigint NOT NULL DEFAULT 0,
 	files_failed bigint NOT NULL DEFAULT 0,
 	records      bigint NOT NULL DEFAULT 0, -- of the files that are done
-	bytes        bigint NOT NULL DEFAULT 0
+	bytes        bigint NOT NULL DEFAULT 0,
+	-- The last window of the batch that it is loaded in, which has the batch's files; itself of
+	-- that one. NULL: it is loaded alone, or not yet. No reference: rows go one by one.
+	batch        bigint,
+	ends_batch   boolean NOT NULL DEFAULT false -- a person began it: no window behind it is waited for
 ) WITH (fillfactor = 50);
 CREATE UNIQUE INDEX export_window ON sluice.export ((coalesce(stream, 0)), table_arn, name, kind,
 	from_ms, to_ms, generation);
 CREATE UNIQUE INDEX export_lanes ON sluice.export (lanes) WHERE lanes IS NOT NULL;
 CREATE INDEX export_loading ON sluice.export (id) WHERE status IN ('loading', 'failed');
+CREATE INDEX export_batch ON sluice.export (batch) WHERE batch IS NOT NULL;
 
 CREATE TABLE sluice.export_file (
 	lane        bigint PRIMARY KEY REFERENCES sluice.lane ON DELETE CASCADE,
@@ -147,6 +152,8 @@ BEGIN
 	AND (p_generation = 0 OR x.generation = p_generation)
 	ORDER BY x.id DESC LIMIT 1;
 	IF FOUND THEN
+		UPDATE sluice.export x SET ends_batch = true
+		WHERE x.id = e.id AND p_session IS NULL AND NOT x.ends_batch;
 		-- Said again where the reply was lost.
 		RETURN QUERY SELECT e.id, e.generation, e.number, e.status, e.attempt,
 			e.begun_ms = p_at_ms AND e.driver IS NOT DISTINCT FROM p_session;
@@ -180,11 +187,11 @@ BEGIN
 		RETURN;
 	END IF;
 	INSERT INTO sluice.export (stream, table_arn, name, kind, from_ms, to_ms, generation, number,
-		view, status, manifest, driver, begun_ms)
+		view, status, manifest, driver, begun_ms, ends_batch)
 	VALUES (whose, p_table_arn, p_name, p_kind, p_from, p_to, gen,
 		CASE WHEN p_from = 0 THEN 0 ELSE coalesce(last_number, 0) + 1 END,
 		p_view, CASE WHEN p_manifest = '' THEN 'waiting' ELSE 'running' END, p_manifest, p_session,
-		p_at_ms)
+		p_at_ms, p_session IS NULL)
 	RETURNING * INTO e;
 	RETURN QUERY SELECT e.id, e.generation, e.number, e.status, e.attempt, true;
 END $$;
@@ -286,7 +293,8 @@ BEGIN
 	AND e.status IN ('waiting', 'running', 'failed') THEN
 		RETURN true;
 	END IF;
-	IF e.status NOT IN ('waiting', 'running', 'exported') OR e.attempt <> p_attempt THEN
+	IF e.status NOT IN ('waiting', 'running', 'exported') OR e.attempt <> p_attempt
+	OR e.batch IS NOT NULL THEN
 		RETURN false;
 	END IF;
 	-- The next attempt has other files. Nobody has one of these: it was not loaded yet.
@@ -330,7 +338,7 @@ BEGIN
 	IF e.status = 'complete' THEN
 		RETURN true;
 	END IF;
-	IF e.status <> 'exported' THEN
+	IF e.status <> 'exported' OR e.batch IS NOT NULL THEN
 		RETURN false;
 	END IF;
 	UPDATE sluice.export SET status = 'complete', finished_ms = p_at_ms WHERE id = p_export;
@@ -418,6 +426,9 @@ DECLARE
 BEGIN
 	PERFORM sluice.session_hold(p_session);
 	e := sluice.export_hold(p_export);
+	IF e.batch IS NOT NULL THEN
+		RETURN false;
+	END IF;
 	IF e.status <> 'exported' THEN
 		-- Another worker was first, or the reply was lost.
 		RETURN e.status IN ('loading', 'complete', 'failed') AND e.exported_ms > 0;
@@ -450,6 +461,9 @@ DECLARE
 BEGIN
 	PERFORM sluice.session_hold(p_session);
 	e := sluice.export_hold(p_export);
+	IF e.batch IS NOT NULL THEN
+		RETURN false;
+	END IF;
 	IF e.status <> 'exported' THEN
 		RETURN e.status IN ('loading', 'complete', 'failed') AND e.exported_ms > 0;
 	END IF;
@@ -733,6 +747,77 @@ BEGIN
 		p_done, p_roll_sinks, p_roll_numbers, p_roll_blobs, p_finished_sinks, p_finished_numbers,
 		p_read, p_read_at_ms, '{}', '{}', '{}');
 END $$;
+
+-- --- batches ---
+
+-- The windows of the export's generation from number p_first on to the export itself, which are all
+-- exported, are loaded as one: the export has the batch's files, which are ranges of keys.
+CREATE FUNCTION sluice.export_batch(p_session uuid, p_export bigint, p_first bigint,
+	p_ranges bigint) RETURNS boolean
+LANGUAGE plpgsql SET jit = off AS $$
+DECLARE
+	e sluice.export;
+	ready bigint;
+BEGIN
+	PERFORM sluice.session_hold(p_session);
+	SELECT * INTO e FROM sluice.export WHERE id = p_export;
+	PERFORM FROM sluice.export x
+	WHERE coalesce(x.stream, 0) = coalesce(e.stream, 0) AND x.table_arn = e.table_arn
+	AND x.name = e.name AND x.kind = e.kind AND x.generation = e.generation
+	AND x.number BETWEEN p_first AND e.number ORDER BY x.id FOR NO KEY UPDATE;
+	e := sluice.export_hold(p_export);
+	IF e.batch IS NOT NULL THEN
+		-- Another worker was first, or the reply was lost.
+		RETURN e.batch = p_export AND e.status IN ('loading', 'complete', 'failed');
+	END IF;
+	SELECT count(*) INTO ready FROM sluice.export x
+	WHERE coalesce(x.stream, 0) = coalesce(e.stream, 0) AND x.table_arn = e.table_arn
+	AND x.name = e.name AND x.kind = e.kind AND x.generation = e.generation
+	AND x.number BETWEEN p_first AND e.number AND x.from_ms > 0 AND x.view = e.view
+	AND x.status = 'exported' AND x.batch IS NULL;
+	IF p_first = 0 OR ready <> e.number - p_first + 1 OR EXISTS (
+		SELECT FROM sluice.export x
+		WHERE coalesce(x.stream, 0) = coalesce(e.stream, 0) AND x.table_arn = e.table_arn
+		AND x.name = e.name AND (x.kind = 'load') = (e.kind = 'load')
+		AND x.generation = e.generation AND x.number < p_first
+		AND x.status NOT IN ('complete', 'abandoned')) THEN
+		RETURN false;
+	END IF;
+	-- Files of windows that were to be loaded alone before: nobody has one.
+	DELETE FROM sluice.lane l USING sluice.export x
+	WHERE l.stream = x.lanes AND coalesce(x.stream, 0) = coalesce(e.stream, 0)
+	AND x.table_arn = e.table_arn AND x.name = e.name AND x.kind = e.kind
+	AND x.generation = e.generation AND x.number BETWEEN p_first AND e.number;
+	IF e.lanes IS NULL THEN
+		INSERT INTO sluice.stream (name, arn, generation, start_ms, rooted)
+		VALUES (e.name, 'export ' || p_export, e.generation, 0, true) RETURNING id INTO e.lanes;
+	END IF;
+	WITH added AS (
+		INSERT INTO sluice.lane (stream, shard, parent, root)
+		SELECT e.lanes, format('batch-%s-range-%s-of-%s', p_export, i, p_ranges), '', true
+		FROM generate_series(1, p_ranges) i ORDER BY i RETURNING id
+	)
+	INSERT INTO sluice.export_file (lane, export, location, checksum, items)
+	SELECT a.id, p_export, '', '', 0 FROM added a;
+	UPDATE sluice.export x SET batch = p_export
+	WHERE coalesce(x.stream, 0) = coalesce(e.stream, 0) AND x.table_arn = e.table_arn
+	AND x.name = e.name AND x.kind = e.kind AND x.generation = e.generation
+	AND x.number BETWEEN p_first AND e.number;
+	UPDATE sluice.export SET lanes = e.lanes, files = p_ranges, status = 'loading'
+	WHERE id = p_export;
+	RETURN true;
+END $$;
+
+-- The windows of a batch end with it, in the same call.
+CREATE FUNCTION sluice.batch_over() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	UPDATE sluice.export SET status = NEW.status, error = NEW.error, finished_ms = NEW.finished_ms
+	WHERE batch = NEW.id AND id <> NEW.id AND status = 'exported';
+	RETURN NULL;
+END $$;
+CREATE TRIGGER batch_over AFTER UPDATE OF status ON sluice.export FOR EACH ROW
+	WHEN (NEW.batch = NEW.id AND NEW.status IN ('complete', 'abandoned')
+		AND OLD.status <> NEW.status) EXECUTE FUNCTION sluice.batch_over();
 
 -- Finished before p_before_ms: the files first, then the export, but for the last of its kind.
 CREATE FUNCTION sluice.exports_tidy(p_before_ms bigint, p_lanes_max bigint) RETURNS bigint

@@ -31,12 +31,17 @@ CREATE TABLE export (
 	files_done   INTEGER NOT NULL DEFAULT 0,
 	files_failed INTEGER NOT NULL DEFAULT 0,
 	records      INTEGER NOT NULL DEFAULT 0, -- of the files that are done
-	bytes        INTEGER NOT NULL DEFAULT 0
+	bytes        INTEGER NOT NULL DEFAULT 0,
+	-- The last window of the batch that it is loaded in, which has the batch's files; itself of
+	-- that one. NULL: it is loaded alone, or not yet. No reference: rows go one by one.
+	batch        INTEGER,
+	ends_batch   INTEGER NOT NULL DEFAULT 0 -- a person began it: no window behind it is waited for
 );
 CREATE UNIQUE INDEX export_window ON export (coalesce(stream, 0), table_arn, name, kind, from_ms,
 	to_ms, generation);
 CREATE UNIQUE INDEX export_lanes ON export (lanes) WHERE lanes IS NOT NULL;
 CREATE INDEX export_loading ON export (id) WHERE status IN ('loading', 'failed');
+CREATE INDEX export_batch ON export (batch) WHERE batch IS NOT NULL;
 
 CREATE TABLE export_file (
 	lane        INTEGER PRIMARY KEY REFERENCES lane ON DELETE CASCADE,
@@ -104,4 +109,12 @@ BEGIN
 	UPDATE export_file SET completed = 1, failed = 0, error = '', ended_ms = NEW.read_at_ms,
 		updated_ms = max(updated_ms, NEW.read_at_ms)
 	WHERE lane = NEW.id;
+END;
+
+-- The windows of a batch end with it.
+CREATE TRIGGER batch_over AFTER UPDATE OF status ON export
+WHEN NEW.batch = NEW.id AND NEW.status IN ('complete', 'abandoned') AND OLD.status <> NEW.status
+BEGIN
+	UPDATE export SET status = NEW.status, error = NEW.error, finished_ms = NEW.finished_ms
+	WHERE batch = NEW.id AND id <> NEW.id AND status = 'exported';
 END;

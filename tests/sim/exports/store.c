@@ -47,6 +47,8 @@ int64_t store_begin(struct world *w, const char *session, struct window window, 
 				      .from_ms = window.from_ms,
 				      .to_ms = window.to_ms,
 				      .generation = generation,
+				      .view = "",
+				      .ends_batch = !*session,
 				      .number = full ? 0 : number + 1,
 				      .begun_ms = w->now_ms };
 	strcpy(r->driver, session);
@@ -101,7 +103,7 @@ void store_failed(struct world *w, int64_t id, uint32_t attempt, int64_t retry_a
 {
 	struct row *r = row_of(w, id);
 
-	if (r->e.status > STORE_EXPORT_EXPORTED || r->e.attempt != attempt)
+	if (r->e.status > STORE_EXPORT_EXPORTED || r->e.attempt != attempt || r->e.batch)
 		return;
 	r->e.status = retry_at_ms ? STORE_EXPORT_WAITING : STORE_EXPORT_FAILED;
 	r->e.retry_at_ms = retry_at_ms;
@@ -110,6 +112,20 @@ void store_failed(struct world *w, int64_t id, uint32_t attempt, int64_t retry_a
 		w->exports[r->aws].given_up = true;
 	w->seen.failures++;
 	w->seen.lost += lost;
+}
+
+static bool is_over(const struct store_export *e)
+{
+	return e->status == STORE_EXPORT_COMPLETE || e->status == STORE_EXPORT_ABANDONED;
+}
+
+/* No window of its generation comes behind it any more. */
+static bool is_last(const struct world *w, const struct row *r)
+{
+	for (size_t i = 0; i < w->count; i++)
+		if (w->rows[i].e.from_ms == 0 && w->rows[i].e.generation > r->e.generation)
+			return true;
+	return false;
 }
 
 /* Nothing that comes before it may be undone. */
@@ -127,7 +143,7 @@ void store_finish(struct world *w, int64_t id)
 {
 	struct row *r = row_of(w, id);
 
-	if (r->e.status != STORE_EXPORT_EXPORTED)
+	if (r->e.status != STORE_EXPORT_EXPORTED || r->e.batch)
 		return;
 	in_order(w, r);
 	r->e.status = STORE_EXPORT_COMPLETE;
@@ -137,12 +153,55 @@ void store_load(struct world *w, int64_t id)
 {
 	struct row *r = row_of(w, id);
 
-	if (r->e.status != STORE_EXPORT_EXPORTED)
+	if (r->e.status != STORE_EXPORT_EXPORTED || r->e.batch)
 		return;
+	/* Windows that could be loaded together are. */
+	assert(r->e.from_ms == 0 || w->drive.load_every == 1 || r->e.ends_batch || is_last(w, r));
 	in_order(w, r);
 	for (size_t i = 0; i < w->count; i++)
 		assert(w->rows[i].e.status != STORE_EXPORT_LOADING);
 	r->e.status = STORE_EXPORT_LOADING;
+}
+
+/* What the store refuses, the worker looks at again; what it takes has to be right. */
+void store_batch(struct world *w, int64_t id, uint64_t first)
+{
+	struct row *last = row_of(w, id);
+	uint64_t size = last->e.number - first + 1, ready = 0;
+
+	for (size_t i = 0; i < w->count; i++) {
+		const struct store_export *e = &w->rows[i].e;
+
+		if (e->generation != last->e.generation || e->number < first ||
+		    e->number > last->e.number)
+			continue;
+		if (e->status != STORE_EXPORT_EXPORTED || e->batch)
+			return;
+		ready++;
+		assert(!e->ends_batch || e->number == last->e.number);
+	}
+	assert(ready == size && size > 1 && size <= w->drive.load_every);
+	assert(size == w->drive.load_every || last->e.ends_batch || is_last(w, last));
+	for (size_t i = 0; i < w->count; i++) {
+		struct store_export *e = &w->rows[i].e;
+
+		assert(e->status != STORE_EXPORT_LOADING);
+		if (e->generation == last->e.generation && e->number < first)
+			assert(is_over(e));
+		if (e->generation == last->e.generation && e->number >= first &&
+		    e->number <= last->e.number)
+			e->batch = id;
+	}
+	last->e.status = STORE_EXPORT_LOADING;
+	w->seen.batches++;
+	w->seen.shorter += size < w->drive.load_every;
+}
+
+void store_loaded(struct world *w, int64_t id)
+{
+	for (size_t i = 0; i < w->count; i++)
+		if (w->rows[i].e.id == id || w->rows[i].e.batch == id)
+			w->rows[i].e.status = STORE_EXPORT_COMPLETE;
 }
 
 void store_published(struct world *w, int64_t id)

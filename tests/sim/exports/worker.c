@@ -66,7 +66,7 @@ static void ask(struct world *w, struct worker *k)
 /* True where there is something to do. */
 static bool chain_step(struct world *w, struct worker *k)
 {
-	struct chain c = drive_chain(&k->full, &k->window);
+	struct chain c = drive_chain(&k->full, &k->window, &w->drive);
 	struct chain_next n = chain_next(&w->rules, &c, &k->pitr, w->now_ms);
 
 	if (n.what == CHAIN_ASK)
@@ -93,7 +93,7 @@ static bool row_step(struct world *w, struct worker *k, const struct store_expor
 	}
 	for (size_t i = 0; i < k->count; i++)
 		others[i] = &k->rows[i];
-	place = drive_place(e, others, k->count, k->newest);
+	place = drive_place(e, others, k->count, k->newest, &w->drive);
 	n = drive_next(e, &place, &k->known[e->id - 1], &k->pitr, &w->drive, w->now_ms);
 	if (n.what == DRIVE_WAIT)
 		return false;
@@ -101,9 +101,12 @@ static bool row_step(struct world *w, struct worker *k, const struct store_expor
 		ask(w, k);
 		return false;
 	}
-	k->doing = (struct doing){
-		.what = STEP, .step = n.what, .id = e->id, .attempt = e->attempt, .aws = -1
-	};
+	k->doing = (struct doing){ .what = STEP,
+				   .step = n.what,
+				   .id = e->id,
+				   .attempt = e->attempt,
+				   .first = place.first,
+				   .aws = -1 };
 	return true;
 }
 
@@ -224,6 +227,8 @@ static void in_store(struct world *w, struct worker *k)
 			store_finish(w, d->id);
 		else if (d->step == DRIVE_FILES)
 			store_load(w, d->id);
+		else if (d->step == DRIVE_BATCH)
+			store_batch(w, d->id, d->first);
 		else
 			store_abandon(w, d->id);
 		break;

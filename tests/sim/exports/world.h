@@ -48,7 +48,7 @@ struct doing {
 	enum drive_what step;
 	int64_t id, retry_at_ms;
 	uint32_t attempt;
-	uint64_t generation;
+	uint64_t generation, first; /* of a batch */
 	struct window window;
 	int aws;
 	bool lost;
@@ -91,7 +91,8 @@ struct world {
 	struct worker workers[WORKERS];
 	unsigned lives;
 	struct {
-		unsigned crashes, failures, lost, abandoned, repeated, windows, fulls;
+		unsigned crashes, failures, lost, abandoned, repeated, windows, fulls, batches,
+			shorter;
 	} seen;
 };
 
@@ -108,6 +109,9 @@ void store_exported(struct world *w, int64_t id, uint32_t attempt);
 void store_failed(struct world *w, int64_t id, uint32_t attempt, int64_t retry_at_ms, bool lost);
 void store_finish(struct world *w, int64_t id);
 void store_load(struct world *w, int64_t id);
+void store_batch(struct world *w, int64_t id, uint64_t first);
+/* Its files are done. */
+void store_loaded(struct world *w, int64_t id);
 void store_published(struct world *w, int64_t id);
 void store_abandon(struct world *w, int64_t id);
 void store_retry(struct world *w, int64_t id);

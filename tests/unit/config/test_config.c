@@ -173,6 +173,7 @@ static void exports_arrive(void **state)
 		"    full: 0 4 * * SAT\n"
 		"    timezone: Europe/Berlin\n"
 		"    view: NEW_IMAGE\n"
+		"    load_every: 4\n"
 		"    deadline: 36h\n"
 		"    sinks: [a, { name: b }]\n"
 		"  - { table: users, bucket: a.b-c, load: false, enable_pitr: true, prefix: x/y }\n"
@@ -191,6 +192,7 @@ static void exports_arrive(void **state)
 	assert_string_equal(x[0].timezone, "Europe/Berlin");
 	assert_string_equal(x[0].view, "NEW_IMAGE");
 	assert_true(x[0].load);
+	assert_int_equal(x[0].load_every, 4);
 	assert_int_equal(x[0].deadline_ms, 36 * 3600000);
 	assert_int_equal(x[0].retries, 5);
 	assert_int_equal(x[0].poll_ms, 30000);

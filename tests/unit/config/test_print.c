@@ -189,6 +189,7 @@ static void exports_and_baselines_are_printed(void **state)
 					 "    timezone: \"UTC\"\n"
 					 "    view: \"NEW_AND_OLD_IMAGES\"\n"
 					 "    load: false\n"
+					 "    load_every: 1\n"
 					 "    deadline: 24h\n"
 					 "    retries: 5\n"
 					 "    poll: 30s\n"

@@ -249,7 +249,7 @@ static void what_is_done_next(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		struct store_export e = cases[i].e;
-		struct drive_rules rules = { cases[i].load, cases[i].publishes, 30000, 5 };
+		struct drive_rules rules = { cases[i].load, cases[i].publishes, 30000, 5, 1 };
 		struct drive_known known = { .exported = cases[i].exported };
 		struct recovery pitr = { .state = RECOVERY_ON };
 		struct drive_next n;
@@ -291,14 +291,18 @@ static struct store_export row(int64_t id, uint64_t generation, uint64_t number,
 				      .from_ms = number ? 1 : 0,
 				      .generation = generation,
 				      .number = number,
+				      .view = "",
 				      .status = status };
 }
+
+static const struct drive_rules alone = { .load = true };
+static const struct drive_rules by_three = { .load = true, .load_every = 3 };
 
 static struct drive_place place(struct store_export *e, struct store_export *o, uint64_t newest)
 {
 	const struct store_export *others[] = { o, e };
 
-	return drive_place(e, others, 2, newest);
+	return drive_place(e, others, 2, newest, &alone);
 }
 
 static void one_at_a_time(void **state)
@@ -364,23 +368,23 @@ static void chains(void **state)
 	(void)state;
 	full.to_ms = T;
 	last.to_ms = T + M;
-	c = drive_chain(&none, &none);
+	c = drive_chain(&none, &none, &alone);
 	assert_true(c.full_ms == 0 && c.end_ms == 0 && !c.open);
 	/* A window of the generation before. */
-	c = drive_chain(&full, &last);
+	c = drive_chain(&full, &last, &alone);
 	assert_true(c.full_ms == T && c.end_ms == 0 && !c.open);
 	last.generation = 2;
-	c = drive_chain(&full, &last);
+	c = drive_chain(&full, &last, &alone);
 	assert_true(c.end_ms == T + M && c.open && c.window_undone && !c.full_open);
 	last.status = COMPLETE;
-	assert_false(drive_chain(&full, &last).open);
+	assert_false(drive_chain(&full, &last, &alone).open);
 	full.status = RUNNING;
-	c = drive_chain(&full, &none);
+	c = drive_chain(&full, &none, &alone);
 	assert_true(c.open && c.full_open && !c.window_undone);
 	full.status = FAILED;
-	c = drive_chain(&full, &none);
+	c = drive_chain(&full, &none, &alone);
 	assert_true(c.open && !c.full_open);
-	c = drive_chain(&none, &last);
+	c = drive_chain(&none, &last, &alone);
 	assert_true(c.full_ms == 0 && c.end_ms == T + M && !c.open);
 }
 
@@ -413,12 +417,167 @@ static void what_is_late(void **state)
 
 	(void)state;
 	e.to_ms = T;
-	assert_false(drive_is_late(&e, 60 * M, T + 60 * M));
-	assert_true(drive_is_late(&e, 60 * M, T + 60 * M + 1));
+	assert_false(drive_is_late(&e, &alone, 60 * M, T + 60 * M));
+	assert_true(drive_is_late(&e, &alone, 60 * M, T + 60 * M + 1));
 	e.status = FAILED;
-	assert_true(drive_is_late(&e, 60 * M, T + 60 * M + 1));
+	assert_true(drive_is_late(&e, &alone, 60 * M, T + 60 * M + 1));
 	e.status = COMPLETE;
-	assert_false(drive_is_late(&e, 60 * M, T + 60 * M + 1));
+	assert_false(drive_is_late(&e, &alone, 60 * M, T + 60 * M + 1));
+	/* What waits for others is not, while the one is that they wait for. */
+	e = row(1, 1, 4, EXPORTED);
+	assert_true(drive_is_late(&e, &alone, 60 * M, T + 60 * M + 1));
+	assert_false(drive_is_late(&e, &by_three, 60 * M, T + 60 * M + 1));
+	e.batch = 3;
+	assert_false(drive_is_late(&e, &alone, 60 * M, T + 60 * M + 1));
+	e.batch = 1;
+	e.status = LOADING;
+	assert_true(drive_is_late(&e, &by_three, 60 * M, T + 60 * M + 1));
+}
+
+/* ---- windows that are loaded together ---- */
+
+/* Windows of generation 1 by their numbers from 1 on, as letters: e exported, b in a batch, w
+ * waiting, s submitted (its attempt is under way), r running, l loading a batch, f failed, c
+ * complete, x exported with another view, p exported and begun by a person. For each of them that
+ * is exported what it is: a number of windows it lacks, L: it leads, with the first one's number in
+ * `firsts`, .: it waits, h: it is held, A: it is loaded alone. */
+static const struct {
+	const char *windows, *are, *firsts;
+	uint32_t every;
+	bool newer; /* a full export was begun behind them */
+} batches[] = {
+	{ "e", "2", "1", 3, false },
+	{ "ee", "11", "11", 3, false },
+	{ "eee", "..L", "111", 3, false },
+	{ "eeee", "..Lh", "1110", 3, false },
+	{ "eeeeee", "..Lhhh", "111000", 3, false },
+	{ "cceee", "  ..L", "  333", 3, false },
+	{ "ccce", "   2", "   4", 3, false },
+	/* What comes before is loaded before. */
+	{ "bble", "   h", "   4", 3, false },
+	{ "bbleee", "   hhh", "   444", 3, false },
+	{ "bbfeee", "   hhh", "   444", 3, false },
+	/* One between them is not there. */
+	{ "ewe", "2 h", "1 0", 3, false },
+	{ "efe", "2 h", "1 0", 3, false },
+	{ "wee", " hh", " 22", 3, false },
+	{ "eer", "11 ", "11 ", 3, false },
+	/* Shorter ones. */
+	{ "p", "A", "1", 3, false },
+	{ "ep", ".L", "11", 3, false },
+	{ "epe", ".Lh", "110", 3, false },
+	{ "ex", "Ah", "10", 3, false },
+	{ "eex", ".Lh", "110", 3, false },
+	/* A newer full export: what is exported is all that comes. */
+	{ "ee", ".L", "11", 3, true },
+	{ "e", "A", "1", 3, true },
+	{ "eew", ".L ", "11 ", 3, true },
+	{ "eef", ".L ", "11 ", 3, true },
+	{ "ees", "11 ", "11 ", 3, true },
+	{ "eer", "11 ", "11 ", 3, true },
+	{ "eeee", "..Lh", "1110", 3, true },
+	/* One by one. */
+	{ "eee", "Ahh", "000", 1, false },
+	{ "eee", "Ahh", "000", 0, false },
+	{ "bbleee", "   hhh", "   000", 1, false },
+};
+
+static struct store_export window_as(char letter, uint64_t number)
+{
+	struct store_export e = row((int64_t)number + 1, 1, number, EXPORTED);
+
+	e.ends_batch = letter == 'p';
+	if (letter == 'x')
+		e.view = "NEW_IMAGE";
+	e.batch = letter == 'b' || letter == 'l' ? 99 : 0;
+	e.attempt = letter == 's';
+	if (letter == 'w' || letter == 's')
+		e.status = WAITING;
+	else if (letter == 'r')
+		e.status = RUNNING;
+	else if (letter == 'l')
+		e.status = LOADING;
+	else if (letter == 'f')
+		e.status = FAILED;
+	else if (letter == 'c')
+		e.status = COMPLETE;
+	return e;
+}
+
+static char what_it_is(const struct store_export *e, const struct drive_place *p,
+		       const struct drive_rules *rules)
+{
+	const struct drive_known known = { 0 };
+	const struct recovery pitr = { 0 };
+	enum drive_what what = drive_next(e, p, &known, &pitr, rules, T).what;
+
+	assert_int_equal(what == DRIVE_BATCH || what == DRIVE_FILES, what != DRIVE_WAIT);
+	if (what != DRIVE_WAIT)
+		return what == DRIVE_BATCH ? 'L' : 'A';
+	if (p->held_load || !p->first)
+		return 'h';
+	assert_true(drive_waits_for_batch(e, p));
+	return p->lacks ? (char)('0' + p->lacks) : '.';
+}
+
+static void windows_are_collected(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(batches) / sizeof(*batches); i++) {
+		struct store_export rows[8];
+		const struct store_export *others[8];
+		struct drive_rules rules = { .load = true, .load_every = batches[i].every };
+		size_t count = strlen(batches[i].windows);
+
+		for (size_t n = 0; n < count; n++) {
+			rows[n] = window_as(batches[i].windows[n], n + 1);
+			others[count - 1 - n] = &rows[n];
+		}
+		for (size_t n = 0; n < count; n++) {
+			struct drive_place p = drive_place(&rows[n], others, count,
+							   batches[i].newer ? 2 : 1, &rules);
+			char is;
+
+			if (batches[i].are[n] == ' ')
+				continue;
+			is = what_it_is(&rows[n], &p, &rules);
+			if (is != batches[i].are[n] ||
+			    (char)('0' + p.first) != batches[i].firsts[n])
+				fail_msg("%s, window %zu: %c, of %d", batches[i].windows, n + 1, is,
+					 (int)p.first);
+		}
+	}
+}
+
+/* Windows are exported while others wait for their batch, or while that is loaded. */
+static void a_batch_does_not_keep_windows_back(void **state)
+{
+	static const struct {
+		char before;
+		bool held;
+	} rows[] = { { 'e', false }, { 'b', false }, { 'l', false }, { 'c', false },
+		     { 'w', true },  { 's', true },  { 'r', true },  { 'f', true } };
+	struct store_export full = row(1, 1, 0, LOADING), next = row(3, 1, 2, WAITING);
+	const struct store_export *others[] = { &full, &next };
+
+	(void)state;
+	assert_true(drive_place(&next, others, 2, 1, &by_three).held);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct store_export before = window_as(rows[i].before, 1);
+
+		others[0] = &before;
+		assert_int_equal(drive_place(&next, others, 2, 1, &by_three).held, rows[i].held);
+		assert_int_equal(drive_place(&next, others, 2, 1, &alone).held,
+				 rows[i].before != 'c');
+		/* Nor the next one from being begun. */
+		assert_int_equal(drive_chain(&(struct store_export){ 0 }, &before, &by_three).open,
+				 rows[i].before != 'e' && rows[i].before != 'c');
+	}
+	/* A full export waits for all of them. */
+	full = row(9, 2, 0, WAITING);
+	next = window_as('e', 1);
+	others[0] = &full;
+	assert_true(drive_place(&full, others, 2, 2, &by_three).held);
 }
 
 int main(void)
@@ -431,6 +590,8 @@ int main(void)
 		cmocka_unit_test(chains),
 		cmocka_unit_test(attempts_are_further_and_further_apart),
 		cmocka_unit_test(what_is_late),
+		cmocka_unit_test(windows_are_collected),
+		cmocka_unit_test(a_batch_does_not_keep_windows_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

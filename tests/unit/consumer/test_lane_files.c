@@ -90,6 +90,34 @@ static void a_rows_position_is_behind_its_line(void **state)
 	assert_int_equal(lane_row_place(b, &b->events[1]), 1000 + ROW_BYTES + 2);
 }
 
+/* Of a range of a batch rows are counted: how long they are does not matter. */
+static void a_range_counts_its_rows(void **state)
+{
+	static const struct lane_batch batch = { 0 };
+	struct lane_stream *s = lanes_stream_new(1);
+	AUTO(lane) struct lane *l = NULL;
+	AUTO(batch) struct batch *b = NULL;
+
+	(void)state;
+	s->files = true;
+	s->rows = (struct rows){ .window = 7, .old_images = true };
+	s->source.arn = NULL;
+	s->batch = &batch;
+	assert_null(lane_new_file(s, NAME, "s3://bucket/a/b/c", "", 3));
+	l = lane_new_file(s, "batch-12-range-2-of-3", "", "", 0);
+	assert_int_equal(l->file->part, 1);
+	assert_int_equal(l->file->parts, 3);
+	b = block(l, 1000, ROW("a") "bad\n" ROW("c"));
+	b->numbered = true;
+	assert_int_equal(b->count, 3);
+	for (size_t i = 0; i < 3; i++) {
+		struct sequence at = lane_position(l, b, i);
+
+		assert_int_equal(lane_place(&at), 1001 + i);
+		assert_int_equal(lane_row_place(b, &b->events[i]), 1000 + i);
+	}
+}
+
 /* One sink is further than the other, in the middle of a block. */
 static void a_sink_gets_what_it_does_not_have(void **state)
 {
@@ -159,6 +187,7 @@ int main(void)
 		cmocka_unit_test(what_a_location_is),
 		cmocka_unit_test(places_are_positions),
 		cmocka_unit_test(a_rows_position_is_behind_its_line),
+		cmocka_unit_test(a_range_counts_its_rows),
 		cmocka_unit_test(a_sink_gets_what_it_does_not_have),
 		cmocka_unit_test(rows_have_letters_of_their_own),
 	};

@@ -49,7 +49,7 @@ static struct http_server *start(struct fixture *f, const char *listen, struct e
 }
 
 /* A store that nobody has made. */
-#define NO_STORE "sqlite:/no/such/folder/state.db"
+static const struct config no_store = { .checkpoint.store = "sqlite:/no/such/folder/state.db" };
 
 static int setup(void **state)
 {
@@ -60,7 +60,7 @@ static int setup(void **state)
 	f->health = health_new(&f->clock);
 	f->metrics = metrics_new();
 	f->alive = true;
-	f->snapshot = snapshot_start(NO_STORE);
+	f->snapshot = snapshot_start(&no_store);
 	assert_non_null(f->snapshot);
 	f->server = start(f, "127.0.0.1:0", &err);
 	if (!f->server)
@@ -247,7 +247,7 @@ static void the_status_says_why_there_is_none(void **state)
 	f->snapshot = NULL;
 	f->server = start(f, "127.0.0.1:0", &(struct error){ 0 });
 	assert_int_equal(ask(f, "GET", "/status"), 404); /* where there is no store to look at */
-	f->snapshot = snapshot_start(NO_STORE);          /* for teardown */
+	f->snapshot = snapshot_start(&no_store);         /* for teardown */
 }
 
 /* Until the other side closes; how many bytes it sent. */
