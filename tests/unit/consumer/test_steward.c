@@ -86,37 +86,20 @@ static bool twins(struct store *s, const char *session, store_twin_fn *fn, void 
 	return true;
 }
 
-/* The last of a round: the next one is due. */
-static bool gaps_accepted(struct store *s, const int64_t *streams, size_t count, store_gap_fn *fn,
-			  void *arg, struct error *err)
-{
-	(void)s, (void)streams, (void)count, (void)fn, (void)arg, (void)err;
-	if (!t.over)
-		atomic_fetch_add(&t.boot_ms, LEASE_MS / 5);
-	return true;
-}
-
-static bool look_round(struct store *s, const char *session, const struct store_round_fns *fns,
-		       void *arg, struct error *err)
-{
-	(void)s, (void)session, (void)fns, (void)arg, (void)err;
-	return true;
-}
-
-static const struct store_ops ops = { .sessions = sessions,
-				      .rolls = rolls,
-				      .session_kill = session_kill,
-				      .twins = twins,
-				      .round = look_round,
-				      .gaps_accepted = gaps_accepted };
+static const struct store_ops ops = {
+	.sessions = sessions, .rolls = rolls, .session_kill = session_kill, .twins = twins
+};
 static struct store store = { .ops = &ops, .describe = "scripted" };
 
 /* --- the worker --- */
 
+/* The last of a round: the next one is due. */
 static void viewed(void *arg, struct steward_view *view)
 {
 	(void)arg;
 	steward_view_free(view);
+	if (!t.over)
+		atomic_fetch_add(&t.boot_ms, LEASE_MS / 5);
 }
 
 static void lost(void *arg, const struct error *err)
