@@ -16,7 +16,6 @@ import yaml
 from pyarrow import fs
 
 from joined import HOUR, Clock
-from process import wait_until
 from stack import REGION, ROOT
 
 PAGE = (ROOT / "docs/recipes.md").read_text()
@@ -140,6 +139,10 @@ def deployment(emulator, s3, bucket, folder):
             "exact": {"type": "directory", "path": f"{folder}/exact/", "compression": "none"}}}
 
 
+def told_end(names):
+    return any("-orders-baseline-end-" in str(name) for name in names)
+
+
 @pytest.fixture
 def written(exporting, s3, bucket, sluice, tmp_path):
     """The table, and where its lake is."""
@@ -151,23 +154,23 @@ def written(exporting, s3, bucket, sluice, tmp_path):
     table.put("unseen", 1, state={"S": "its delete is lost"})
     table.put("untouched", 1, **ITEM)
     table.change(1)
-    assert worker.drain() == 0, worker.process.tail(60)
+    assert worker.drain(deadline=DEADLINE_S) == 0, worker.process.tail(60)
 
     table.delete("unseen", 1)
     clock.move(30 * HOUR)
     worker.run("export", "baseline", "--stream", "orders", "--yes")
     worker.start(wait=False)
     clock.run(120)
-    wait_until(lambda: list(tmp_path.glob("lake/_control/*-orders-baseline-end-*.json")),
-               lambda: f"the baseline has not ended\n{worker.process.tail(60)}", DEADLINE_S)
+    worker.wait_for(lambda: told_end(tmp_path.glob("lake/_control/*")) and
+                    told_end(s3.objects(bucket, "_control/")), "the baseline has ended", DEADLINE_S)
     clock.stop()
     worker.wait_for(lambda: worker.get("/livez")[0] == 200, "it is alive", DEADLINE_S)
     assert worker.stop(60) == 0, worker.process.tail(60)
 
     table.change(2)
-    assert worker.drain() == 0, worker.process.tail(60)
+    assert worker.drain(deadline=DEADLINE_S) == 0, worker.process.tail(60)
     worker.run("replay", "--stream", "orders", "--from", "oldest", "--yes")
-    assert worker.drain() == 0, worker.process.tail(60)
+    assert worker.drain(deadline=DEADLINE_S) == 0, worker.process.tail(60)
     return table, tmp_path
 
 
