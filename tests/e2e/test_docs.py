@@ -34,6 +34,8 @@ BROKEN = {"eventID": "ecc22af86190e63b8594f1eaafe5e020", "eventName": "INSERT",
                        "SequenceNumber": "@SEQUENCE@", "SizeBytes": 59,
                        "StreamViewType": "NEW_AND_OLD_IMAGES"}}
 
+SCRIPT = "function transform(event) return event end"
+
 # What another run has otherwise.
 VOLATILE = [(re.compile(pattern), text) for pattern, text in (
     (r"shardId-\d{20}-[0-9a-f]{8}", "SHARD"), (r"\d{10}-0{18,}\d{21,22}", "ORDER"),
@@ -70,10 +72,15 @@ def test_configurations_are_taken(tmp_path, text):
     (tmp_path / "sluice").mkdir()
     (tmp_path / "sluice/store").write_text("postgres://sluice:secret@db/sluice")
     (tmp_path / "sluice/kafka").write_text("secret")
+    for name, content in (("scripts/orders.lua", SCRIPT), ("scripts/towns.lua", SCRIPT),
+                          ("data/towns.csv", "town,mayor\nhere,ann\n"), ("data/plans.json", "{}")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
     file = tmp_path / "sluice.yaml"
     file.write_text(text.replace("/run/secrets/", f"{tmp_path}/"))
     done = subprocess.run(
         [BINARY, "config", "print", "-c", file], capture_output=True, text=True, check=False,
+        cwd=tmp_path,
         env={**os.environ, "HOSTNAME": "worker-1", "KAFKA_PASSWORD": "secret",
              "AWS_REGION": REGION, "SLUICE_STORE": "postgres://sluice:secret@db/sluice"})
     assert done.returncode == 0, done.stderr
