@@ -268,6 +268,11 @@ class Replay(workers.Workers):
         shard = next(iter(shards_of(emulator)))
         last = self.delivered()[-1].sequence
         worker.run("checkpoint", "savepoint", "here")
+        emulator.fault("empty", operation="GetRecords", count=100)  # as where little is written
+        record = self.delivered()[-1]
+        done = worker.run("replay", "--stream", "orders", "--from",
+                          f"{record.sequence}@{record.shard}", "--dry-run")
+        self.assertIn("1 of ", done.stdout)
         for start, more, code, said in (
                 ("savepoint:monday", (), 1, "no savepoint monday of orders"),
                 ("savepoint:here", ("--sink", "other"), 1, "no sink other"),
