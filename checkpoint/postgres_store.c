@@ -315,6 +315,17 @@ static bool letters(struct store *s, store_letter_fn *fn, void *arg, struct erro
 	return true;
 }
 
+static bool letters_count(struct store *s, uint64_t *count, struct error *err)
+{
+	AUTO(pg_result)
+	PGresult *res = postgres_call(postgres_of(s), err,
+				      "SELECT count(*) FROM sluice.letter WHERE json <> ''", "");
+
+	if (res)
+		*count = (uint64_t)value_int(res, 0, 0);
+	return res != NULL;
+}
+
 static bool letter_drop(struct store *s, int64_t id, struct error *err)
 {
 	return postgres_did(postgres_of(s), err, "SELECT sluice.letter_drop($1)", "i", id);
@@ -355,6 +366,7 @@ const struct store_ops store_postgres = {
 	.roll_finished = roll_finished,
 	.letter_put = letter_put,
 	.letters = letters,
+	.letters_count = letters_count,
 	.letter_drop = letter_drop,
 	.gap_put = postgres_gap_put,
 	.gaps = postgres_gaps,

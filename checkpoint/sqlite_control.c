@@ -36,13 +36,15 @@ static bool put(struct store *store, const char *session, const struct store_con
 
 /* --- the end of rewinds --- */
 
-/* SQL: stream s has goals, and nothing before them is left to read. */
+/* SQL: stream s has goals, and nothing before them is left to read for the sinks that it has. */
 #define REACHED                                                                                    \
 	"s.rooted AND s.hold IS NULL "                                                             \
 	"AND EXISTS (SELECT 1 FROM rewind_goal g WHERE g.stream = s.id) AND NOT EXISTS ("          \
 	"SELECT 1 FROM rewind_goal g JOIN lane l ON l.stream = g.stream AND l.shard = g.shard "    \
 	"JOIN position p ON p.lane = l.id AND p.sink = g.sink "                                    \
-	"WHERE g.stream = s.id AND NOT p.done AND (p.sequence IS NULL OR g.sequence IS NULL "      \
+	"WHERE g.stream = s.id AND (s.sinks IS NULL OR g.sink IN "                                 \
+	"(SELECT k.value FROM json_each(s.sinks) k)) "                                             \
+	"AND NOT p.done AND (p.sequence IS NULL OR g.sequence IS NULL "                            \
 	"OR (length(p.sequence), p.sequence) < (length(g.sequence), g.sequence)))"
 
 static bool end_rewinds(struct sqlite *s, int64_t at_ms, struct error *err)

@@ -481,6 +481,19 @@ static bool letters(struct store *store, store_letter_fn *fn, void *arg, struct 
 	return false;
 }
 
+static bool letters_count(struct store *store, uint64_t *count, struct error *err)
+{
+	struct sqlite *s = sqlite_of(store);
+	AUTO(sqlite3_stmt)
+	sqlite3_stmt *st = sqlite_prepare(s, "SELECT count(*) FROM letter WHERE json <> ''", err);
+	bool row;
+
+	if (!st || !sqlite_step(s, st, &row, err))
+		return false;
+	*count = (uint64_t)sqlite3_column_int64(st, 0);
+	return true;
+}
+
 static bool drop(struct sqlite *s, int64_t id, struct error *err)
 {
 	return sqlite_run(s, NULL, err,
@@ -532,6 +545,7 @@ const struct store_ops store_sqlite = {
 	.roll_finished = roll_finished,
 	.letter_put = letter_put,
 	.letters = letters,
+	.letters_count = letters_count,
 	.letter_drop = letter_drop,
 	.gap_put = sqlite_gap_put,
 	.gaps = sqlite_gaps,

@@ -294,6 +294,11 @@ bool store_letters(struct store *s, store_letter_fn *fn, void *arg, struct error
 	return store_named(s, s->ops->letters(s, fn, arg, err), err);
 }
 
+bool store_letters_count(struct store *s, uint64_t *count, struct error *err)
+{
+	return store_named(s, s->ops->letters_count(s, count, err), err);
+}
+
 bool store_letter_drop(struct store *s, int64_t id, struct error *err)
 {
 	return store_named(s, s->ops->letter_drop(s, id, err), err);

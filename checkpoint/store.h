@@ -467,5 +467,7 @@ bool store_letter_put(struct store *s, const struct store_letter *letter, int64_
 /* All of them that are in no sink yet (letters.h), oldest first. */
 typedef void store_letter_fn(void *arg, int64_t id, struct str json);
 bool store_letters(struct store *s, store_letter_fn *fn, void *arg, struct error *err) MUST_CHECK;
+/* How many these are; cheap. */
+bool store_letters_count(struct store *s, uint64_t *count, struct error *err) MUST_CHECK;
 /* It was delivered after all, or given up: makes room. One that is not there is fine. */
 bool store_letter_drop(struct store *s, int64_t id, struct error *err) MUST_CHECK;

@@ -86,6 +86,7 @@ struct store_ops {
 	bool (*letter_put)(struct store *s, const struct store_letter *letter, int64_t max_bytes,
 			   struct error *err);
 	bool (*letters)(struct store *s, store_letter_fn *fn, void *arg, struct error *err);
+	bool (*letters_count)(struct store *s, uint64_t *count, struct error *err);
 	bool (*letter_drop)(struct store *s, int64_t id, struct error *err);
 	bool (*gap_put)(struct store *s, const char *session, struct store_gap *gap, bool accept,
 			bool *added, struct error *err);

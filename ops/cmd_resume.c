@@ -4,7 +4,7 @@
 #include "checkpoint/store.h"
 #include "ops/arguments.h"
 #include "ops/command.h"
-#include "ops/operator.h"
+#include "ops/rewind.h"
 #include "sinks/sink.h"
 
 /* What stands still of a stream goes on: its pause ends, and its open gaps are accepted. Beside
@@ -108,16 +108,40 @@ static bool accept_gaps(struct store *store, const struct plan *p, int64_t now_m
 	return true;
 }
 
+struct back {
+	int64_t hold;
+	bool gone;
+};
+
+static void on_audit(void *arg, const struct store_audit *a)
+{
+	struct back *b = arg;
+
+	b->gone = b->gone || (a->hold == b->hold && a->what != STORE_AUDIT_HOLD);
+}
+
+/* A replay that was given up may have set its stream back already: its end will be told. */
+static bool end_hold(struct store *store, const struct store_stream *s, const char *who,
+		     int64_t now_ms, struct error *err)
+{
+	struct back b = { .hold = s->hold.why == STORE_HOLD_REWIND ? s->hold.id : -1 };
+	bool ended;
+
+	if (!store_audit(store, s->id, 1, on_audit, &b, err))
+		return false;
+	if (b.gone && !rewind_tell(store, s->id, s->generation, "", now_ms, err))
+		return false;
+	return store_stream_go_on(store, s->id, s->hold.id, who, now_ms, &ended, err);
+}
+
 static bool end_pause(struct store *store, const struct plan *p, int64_t now_ms, struct error *err)
 {
 	char who[STORE_NAME_MAX + 1];
-	bool ended;
 
 	operator_name(who, sizeof(who));
 	for (size_t i = 0; i < p->streams.count; i++)
 		if (p->streams.rows[i].hold.id != 0 &&
-		    !store_stream_go_on(store, p->streams.rows[i].id, p->streams.rows[i].hold.id,
-					who, now_ms, &ended, err))
+		    !end_hold(store, &p->streams.rows[i], who, now_ms, err))
 			return false;
 	printf("%s is not paused any more: %s\n", p->streams.name,
 	       store_exclusive(store) ? "reading goes on with the next start of the worker"

@@ -37,8 +37,11 @@ static void on_stream(void *arg, const char *name, const char *arn, const struct
 {
 	struct operator_streams *streams = arg;
 
-	if (strcmp(name, streams->name) != 0 || streams->count == OPERATOR_STREAMS_MAX)
+	if (strcmp(name, streams->name) != 0)
 		return;
+	if (streams->count == OPERATOR_STREAMS_MAX)
+		memmove(streams->rows, streams->rows + 1,
+			--streams->count * sizeof(streams->rows[0]));
 	streams->rows[streams->count++] = *s;
 	snprintf(streams->arn, sizeof(streams->arn), "%s", arn);
 }

@@ -16,10 +16,11 @@ bool operator_sure(const char *command, const char *question, bool yes);
 #define OPERATOR_STREAMS_MAX 64 /* a stream's name may have had several ARNs */
 struct operator_streams {
 	const char *name;
-	struct store_stream rows[OPERATOR_STREAMS_MAX]; /* in the order they were made */
-	char arn[1025];                                 /* of the last one */
+	struct store_stream
+		rows[OPERATOR_STREAMS_MAX]; /* the newest, in the order they were made */
+	char arn[1025];                     /* of the last one */
 	size_t count;
 };
-/* All that the store has of streams.name. NOT_FOUND where that is nothing. */
+/* What the store has of streams.name. NOT_FOUND where that is nothing. */
 bool operator_streams(struct store *s, struct operator_streams *streams,
 		      struct error *err) MUST_CHECK;

@@ -11,8 +11,9 @@
 
 #define PAGE_RECORDS 1000
 #define PAGE_MAX     ((size_t)64 << 20)
-/* Pages may be empty on the way, too. At the tip of an open shard all are. */
-#define EMPTY_MAX 20
+/* At the tip of an open shard all pages are empty. So are many on the way, where little is written:
+ * only who asks for a record that is not there waits for so many. */
+#define EMPTY_MAX 1000
 
 struct find {
 	struct aws_client *client;

@@ -57,12 +57,41 @@ void replay_plan_release(struct replay_plan *p)
 	*p = (struct replay_plan){ 0 };
 }
 
-static struct replay_lane *lane_of(const struct replay_stream *s, const char *shard)
+/* By shard: a big table has tens of thousands in a day. */
+struct named {
+	const struct replay_lane **sorted;
+	size_t count;
+};
+
+static int by_name(const void *a, const void *b)
 {
-	for (size_t i = 0; i < s->lane_count; i++)
-		if (strcmp(s->lanes[i].lane.shard, shard) == 0)
-			return &s->lanes[i];
-	return NULL;
+	const struct replay_lane *l = *(const struct replay_lane *const *)a,
+				 *m = *(const struct replay_lane *const *)b;
+
+	return strcmp(l->lane.shard, m->lane.shard);
+}
+
+static struct named named_of(const struct replay_stream *s)
+{
+	struct named n = { memory_array(s->lane_count + 1, sizeof(*n.sorted)), s->lane_count };
+
+	for (size_t i = 0; i < n.count; i++)
+		n.sorted[i] = &s->lanes[i];
+	qsort(n.sorted, n.count, sizeof(*n.sorted), by_name);
+	return n;
+}
+
+static int to_name(const void *shard, const void *lane)
+{
+	return strcmp(shard, (*(const struct replay_lane *const *)lane)->lane.shard);
+}
+
+static const struct replay_lane *lane_of(const struct named *n, const char *shard)
+{
+	const struct replay_lane **found =
+		n->count ? bsearch(shard, n->sorted, n->count, sizeof(*n->sorted), to_name) : NULL;
+
+	return found ? *found : NULL;
 }
 
 static bool is_wanted(const struct store_position *p, int32_t sink)
@@ -142,7 +171,7 @@ static bool keeps_shard(const struct kept *k, const struct replay_lane *l)
 	return false;
 }
 
-static bool nothing_is_gone(const struct replay_stream *s, const struct kept *k, int32_t sink,
+static bool nothing_is_gone(const struct named *n, const struct kept *k, int32_t sink,
 			    struct error *err)
 {
 	const char *last = "";
@@ -154,7 +183,7 @@ static bool nothing_is_gone(const struct replay_stream *s, const struct kept *k,
 		    strcmp(p->shard, last) == 0)
 			continue;
 		last = p->shard;
-		if (!lane_of(s, p->shard))
+		if (!lane_of(n, p->shard))
 			return error_set(err, ERROR_NOT_FOUND,
 					 "shard %s was not read to its end then, and is not there "
 					 "any more: its records have left the stream",
@@ -167,13 +196,14 @@ bool replay_to_savepoint(const struct replay_stream *s, const struct store_place
 			 size_t count, int32_t sink, struct replay_plan *out, struct error *err)
 {
 	struct kept k = { memory_array(count + 1, sizeof(*k.sorted)), count };
+	struct named n = named_of(s);
 	bool ok;
 
 	*out = (struct replay_plan){ 0 };
 	for (size_t i = 0; i < count; i++)
 		k.sorted[i] = &kept[i];
 	qsort(k.sorted, count, sizeof(*k.sorted), by_shard);
-	ok = nothing_is_gone(s, &k, sink, err);
+	ok = nothing_is_gone(&n, &k, sink, err);
 	for (size_t i = 0; ok && i < s->lane_count; i++) {
 		const struct replay_lane *l = &s->lanes[i];
 
@@ -189,17 +219,18 @@ bool replay_to_savepoint(const struct replay_stream *s, const struct store_place
 				put(out, l, to, p->sink);
 		}
 	}
+	free(n.sorted);
 	free(k.sorted);
 	return ok;
 }
 
 /* Marks what descends from `from`. Parents come before their children. */
-static void mark_descendants(const struct replay_stream *s, const struct replay_lane *from,
-			     bool *marked)
+static void mark_descendants(const struct replay_stream *s, const struct named *n,
+			     const struct replay_lane *from, bool *marked)
 {
 	for (size_t i = 0; i < s->lane_count; i++) {
 		const struct replay_lane *parent =
-			*s->lanes[i].lane.parent ? lane_of(s, s->lanes[i].lane.parent) : NULL;
+			*s->lanes[i].lane.parent ? lane_of(n, s->lanes[i].lane.parent) : NULL;
 
 		marked[i] = parent && (parent == from || marked[parent - s->lanes]);
 	}
@@ -208,7 +239,8 @@ static void mark_descendants(const struct replay_stream *s, const struct replay_
 bool replay_to_place(const struct replay_stream *s, const struct store_place *to, int32_t sink,
 		     bool ahead, struct replay_plan *out, struct error *err)
 {
-	const struct replay_lane *l = lane_of(s, to->shard);
+	struct named n = named_of(s);
+	const struct replay_lane *l = lane_of(&n, to->shard);
 	bool *marked = memory_array(s->lane_count + 1, sizeof(*marked));
 	bool back = false, ok = l != NULL;
 
@@ -232,11 +264,12 @@ bool replay_to_place(const struct replay_stream *s, const struct store_place *to
 		ok = error_set(err, ERROR_NOT_FOUND, "shard %s is not delivered to that sink",
 			       to->shard);
 	if (ok && back) {
-		mark_descendants(s, l, marked);
+		mark_descendants(s, &n, l, marked);
 		for (size_t i = 0; i < s->lane_count; i++)
 			if (marked[i])
 				put_begin(out, &s->lanes[i], sink);
 	}
 	free(marked);
+	free(n.sorted);
 	return ok;
 }

@@ -164,20 +164,26 @@ static bool set_back(struct run *x, struct error *err)
 	return ok && changed(x, done, set.owned, err);
 }
 
-/* Once a generation, however often it is said. */
-static bool tell(struct run *x, struct error *err)
+bool rewind_tell(struct store *s, int64_t stream, uint64_t generation, const char *detail,
+		 int64_t now_ms, struct error *err)
 {
 	char key[64];
-	struct store_control e = { .stream = x->rewind->stream->id,
+	struct store_control e = { .stream = stream,
 				   .kind = STORE_CONTROL_REWIND,
 				   .phase = STORE_CONTROL_BEGIN,
-				   .time_ms = clock_aws_ms(&x->clock),
+				   .time_ms = now_ms,
 				   .key = key,
-				   .detail = x->rewind->detail };
+				   .detail = detail };
 	bool added;
 
-	snprintf(key, sizeof(key), "rewind %llu begin", (unsigned long long)x->generation);
-	return store_control_put(x->store, NULL, &e, &added, err);
+	snprintf(key, sizeof(key), "rewind %llu begin", (unsigned long long)generation);
+	return store_control_put(s, NULL, &e, &added, err);
+}
+
+static bool tell(struct run *x, struct error *err)
+{
+	return rewind_tell(x->store, x->rewind->stream->id, x->generation, x->rewind->detail,
+			   clock_aws_ms(&x->clock), err);
 }
 
 static bool go_on(struct run *x, struct error *err)

@@ -20,5 +20,9 @@ struct rewind {
 	int64_t start_ms;
 };
 bool rewind_run(struct rewind *r, const struct config *c, struct error *err) MUST_CHECK;
+/* The stream has gone back, and is held still: its readers are told, once a generation, however
+ * often it is said. */
+bool rewind_tell(struct store *s, int64_t stream, uint64_t generation, const char *detail,
+		 int64_t now_ms, struct error *err) MUST_CHECK;
 /* REFUSED where it is held for something that goes on by itself. */
 bool rewind_allowed(const struct rewind *r, struct error *err) MUST_CHECK;

@@ -78,6 +78,16 @@ static void answer_all(struct snapshot *s, struct asker *askers)
 	}
 }
 
+/* The caller holds the lock. */
+static struct asker *take_askers(struct snapshot *s)
+{
+	struct asker *askers = s->askers;
+
+	s->askers = NULL;
+	return askers;
+}
+
+/* NULL: it ends, and who still waits is answered by that. */
 static struct asker *wait_asked(struct snapshot *s)
 {
 	struct asker *askers;
@@ -90,8 +100,7 @@ static struct asker *wait_asked(struct snapshot *s)
 		if (pthread_cond_timedwait(&s->asked, &s->lock, &until) != 0 && s->store)
 			store_close(MOVE(s->store));
 	}
-	askers = s->askers;
-	s->askers = NULL;
+	askers = s->stop ? NULL : take_askers(s);
 	pthread_mutex_unlock(&s->lock);
 	return askers;
 }
@@ -99,7 +108,7 @@ static struct asker *wait_asked(struct snapshot *s)
 static void *run(void *arg)
 {
 	struct snapshot *s = arg;
-	struct asker *askers;
+	struct asker *askers, *later;
 
 	while ((askers = wait_asked(s)) != NULL) {
 		struct buf json = { 0 };
@@ -110,8 +119,10 @@ static void *run(void *arg)
 		s->json = json;
 		s->ok = ok;
 		s->read_ms = clock_boot_ms(&s->clock);
+		later = take_askers(s);
 		pthread_mutex_unlock(&s->lock);
 		answer_all(s, askers);
+		answer_all(s, later);
 	}
 	store_free(s->store);
 	return NULL;
@@ -163,8 +174,7 @@ void snapshot_end(struct snapshot *s)
 	s->ended = true;
 	s->ok = false;
 	write_error(&s->json, "the worker stops");
-	left = s->askers;
-	s->askers = NULL;
+	left = take_askers(s);
 	pthread_mutex_unlock(&s->lock);
 	answer_all(s, left);
 }

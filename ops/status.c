@@ -72,15 +72,6 @@ static void on_position(void *arg, const struct store_position *p)
 	l->done = l->done && p->done;
 }
 
-static void on_letter(void *arg, int64_t id, struct str json)
-{
-	struct status *t = arg;
-
-	(void)id;
-	(void)json;
-	t->letters++;
-}
-
 static void on_gap(void *arg, const struct store_gap *gap)
 {
 	struct status *t = arg;
@@ -113,7 +104,7 @@ bool status_collect(struct status *t, const struct config *config, struct store 
 	t->now_ms = clock_aws_ms(&clock);
 	if (!store_sessions(t->store, t->sessions, STATUS_SESSIONS_MAX, &t->session_count, err) ||
 	    !store_streams(t->store, on_stream, t, err) ||
-	    !store_letters(t->store, on_letter, t, err) ||
+	    !store_letters_count(t->store, &t->letters, err) ||
 	    !exports_collect(t->store, config, NULL, CLOSED_EXPORTS_SHOWN, &t->exports, err))
 		return false;
 	for (size_t i = 0; i < t->stream_count; i++) {

@@ -174,26 +174,35 @@ END $$;
 
 -- --- the end of rewinds ---
 
--- Of the streams with these names. Goals of shards that are not there any more are nobody's.
+-- Goals of shards that are not there any more are nobody's, and so are those of sinks that the
+-- stream has no more.
+CREATE FUNCTION sluice.rewind_over(p_stream bigint) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+	SELECT s.hold IS NULL AND s.rooted AND NOT EXISTS (
+		SELECT FROM sluice.rewind_goal g JOIN sluice.lane l ON l.stream = s.id
+			AND l.shard = g.shard JOIN sluice.position p ON p.lane = l.id AND p.sink = g.sink
+		WHERE g.stream = s.id AND (s.sinks IS NULL OR g.sink = ANY (s.sinks)) AND NOT p.done
+		AND (p.sequence IS NULL OR g.sequence IS NULL OR p.sequence < g.sequence))
+	FROM sluice.stream s WHERE s.id = p_stream
+$$;
+
+-- Of the streams with these names. None is locked before there is something to end.
 CREATE FUNCTION sluice.rewinds_end(p_names text[], p_at_ms bigint) RETURNS void
 LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan SET jit = off AS $$
 DECLARE
-	s sluice.stream;
+	s bigint;
 BEGIN
-	FOR s IN SELECT x.* FROM sluice.stream x WHERE x.name = ANY (p_names)
+	FOR s IN SELECT x.id FROM sluice.stream x WHERE x.name = ANY (p_names)
 		AND EXISTS (SELECT FROM sluice.rewind_goal g WHERE g.stream = x.id) ORDER BY x.id
 	LOOP
-		PERFORM sluice.stream_hold(s.id);
-		SELECT * INTO s FROM sluice.stream x WHERE x.id = s.id;
-		CONTINUE WHEN s.hold IS NOT NULL OR NOT s.rooted OR EXISTS (
-			SELECT FROM sluice.rewind_goal g JOIN sluice.lane l ON l.stream = s.id
-				AND l.shard = g.shard JOIN sluice.position p ON p.lane = l.id AND p.sink = g.sink
-			WHERE g.stream = s.id AND NOT p.done
-			AND (p.sequence IS NULL OR g.sequence IS NULL OR p.sequence < g.sequence));
-		DELETE FROM sluice.rewind_goal g WHERE g.stream = s.id;
+		CONTINUE WHEN NOT sluice.rewind_over(s);
+		PERFORM sluice.stream_hold(s);
+		CONTINUE WHEN NOT sluice.rewind_over(s);
+		DELETE FROM sluice.rewind_goal g WHERE g.stream = s;
 		IF FOUND THEN
-			PERFORM sluice.control_add(s.id, 'rewind', 'end', 0, p_at_ms,
-				format('rewind %s end', s.generation), NULL, '');
+			PERFORM sluice.control_add(s, 'rewind', 'end', 0, p_at_ms,
+				format('rewind %s end', x.generation), NULL, '')
+			FROM sluice.stream x WHERE x.id = s;
 		END IF;
 	END LOOP;
 END $$;

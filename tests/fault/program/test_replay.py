@@ -259,6 +259,24 @@ class Replay(workers.Workers):
         self.drain(worker)
         self.assertEqual(len(self.check_complete(emulator)), 40)
 
+    def test_it_may_be_given_up_when_it_has_gone_back(self):
+        emulator = self.emulator("orders:shards=1:records=40:keys=4:bytes=400")
+        worker = self.one(emulator)
+        self.drain(worker)
+        now = int(time.time() * 1000)
+        self.sql(f"SELECT sluice.hold_begin(1, 0, 'rewind', 'ann', '', {now}, 1000000000)",
+                 self.database)
+        self.sql("SELECT sluice.hold_rewind(1, s.hold, 1, ARRAY[l.shard], ARRAY[p.sink], "
+                 "ARRAY[NULL]::numeric[], ARRAY[0]::bigint[], ARRAY[false], 'ann', '', "
+                 f"{now}) FROM sluice.stream s, sluice.lane l JOIN sluice.position p "
+                 "ON p.lane = l.id", self.database)
+        worker.run("resume", "--stream", "orders", "--yes")
+        worker.start()
+        told = [("rewind", "begin", 2), ("rewind", "end", 2)]
+        worker.wait_for(lambda: self.control() == told, "begin and end are told", DEADLINE)
+        self.assertEqual(worker.stop(60), 0, worker.process.tail(60))
+        self.assertEqual(len(self.generations(emulator)[2]), 40)
+
     # --- what is refused ---
 
     def test_what_is_refused(self):
@@ -268,6 +286,11 @@ class Replay(workers.Workers):
         shard = next(iter(shards_of(emulator)))
         last = self.delivered()[-1].sequence
         worker.run("checkpoint", "savepoint", "here")
+        emulator.fault("empty", operation="GetRecords", count=100)  # as where little is written
+        record = self.delivered()[-1]
+        done = worker.run("replay", "--stream", "orders", "--from",
+                          f"{record.sequence}@{record.shard}", "--dry-run")
+        self.assertIn("1 of ", done.stdout)
         for start, more, code, said in (
                 ("savepoint:monday", (), 1, "no savepoint monday of orders"),
                 ("savepoint:here", ("--sink", "other"), 1, "no sink other"),

@@ -523,8 +523,11 @@ static void collect_letter(void *arg, int64_t id, struct str json)
 static struct letters letters_of(struct store *s)
 {
 	struct letters l = { 0 };
+	uint64_t count;
 
 	assert_ok(store_letters(s, collect_letter, &l, err));
+	assert_ok(store_letters_count(s, &count, err));
+	assert_int_equal(count, l.count);
 	return l;
 }
 

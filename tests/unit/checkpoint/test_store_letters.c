@@ -88,8 +88,11 @@ static void count_letter(void *arg, int64_t id, struct str json)
 static int listed(struct world *w)
 {
 	int count = 0;
+	uint64_t counted;
 
 	assert_ok(store_letters(w->s, count_letter, &count, err));
+	assert_ok(store_letters_count(w->s, &counted, err));
+	assert_int_equal(counted, count);
 	return count;
 }
 

@@ -424,6 +424,38 @@ static void the_end_of_two_rewinds_is_that_of_the_further_one(void **state)
 	assert_int_equal(ended(w), 3);
 }
 
+/* Nothing of it is read any more, so that its goals are reached by nobody. */
+static void a_sink_that_was_taken_away_keeps_no_rewind_from_its_end(void **state)
+{
+	struct world *w = *state;
+	const int32_t both[2] = { w->sink, w->other };
+	struct seen seen = { 0 };
+	struct store_place p;
+	struct store_move m;
+	struct store_save save;
+	struct store_rewind r;
+	int64_t hold;
+
+	release_all(w);
+	assert_ok(store_join(w->s, SESSION_A, w->stream, 0, both, 2, err));
+	assert_ok(store_lanes_claim(w->s, SESSION_A, w->stream, both, 2, 9, seen_lane,
+				    seen_position, &seen, err));
+	seen_release(&seen);
+	m = move(w, 1, "", "11");
+	m.sink = w->other;
+	save = save_of(SESSION_A, ++saves, &m, 1);
+	assert_ok(store_save(w->s, &save, err));
+	hold = held(w, STORE_HOLD_REWIND, T);
+	release_all(w);
+	p = place(w, 1, "3");
+	p.sink = w->other;
+	r = rewind_of(hold, 1, &p, 1);
+	assert_true(rewinds(w, &r));
+	goes_on(w, hold);
+	take_again(w); /* without the other sink */
+	assert_int_equal(ended(w), 2);
+}
+
 static struct store_reset reset_of(int64_t hold)
 {
 	return (struct store_reset){
@@ -499,6 +531,7 @@ static int run(const char *name)
 		TEST(the_audit_says_from_where_to_where),
 		TEST(a_rewind_ends_once_all_is_read_again),
 		TEST(the_end_of_two_rewinds_is_that_of_the_further_one),
+		TEST(a_sink_that_was_taken_away_keeps_no_rewind_from_its_end),
 		TEST(a_reset_for_a_rewind_ends_so_too),
 		TEST(what_is_reset_for_a_repair_is_no_rewind),
 	};

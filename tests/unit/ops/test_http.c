@@ -250,6 +250,31 @@ static void the_status_says_why_there_is_none(void **state)
 	f->snapshot = snapshot_start(&no_store);         /* for teardown */
 }
 
+static void note_stop(void *arg, bool ok, struct str json)
+{
+	const struct str stops = STR("{\"error\":\"the worker stops\"}");
+
+	assert_false(ok);
+	*(bool *)arg = str_equal(json, stops);
+}
+
+/* Else somebody who asks all the time, of a store that does not answer, would keep it for ever. */
+static void nothing_is_read_once_it_ends(void **state)
+{
+	bool stopped = false;
+
+	(void)state;
+	/* Its thread may be quicker than the end, but not every time. */
+	for (int i = 0; i < 1000 && !stopped; i++) {
+		struct snapshot *s = snapshot_start(&no_store);
+
+		snapshot_ask(s, note_stop, &stopped);
+		snapshot_end(s);
+		snapshot_free(s);
+	}
+	assert_true(stopped);
+}
+
 /* Until the other side closes; how many bytes it sent. */
 static size_t until_closed(int fd)
 {
@@ -366,6 +391,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(nothing_can_be_changed, setup, teardown),
 		cmocka_unit_test_setup_teardown(answers_are_not_kept_nor_framed, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_status_says_why_there_is_none, setup, teardown),
+		cmocka_unit_test(nothing_is_read_once_it_ends),
 		cmocka_unit_test_setup_teardown(garbage_is_closed, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_thousand_connections, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_address_that_cannot_be_listened_on_is_named,

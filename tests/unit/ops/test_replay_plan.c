@@ -4,10 +4,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "base/memory.h"
 #include "ops/replay_plan.h"
 
 #define EVENTS 1
@@ -205,6 +207,52 @@ static void descendants_go_along(void **state)
 	replay_plan_release(&w.plan);
 }
 
+/* As many as a big table has in a day, each the child of the one before. */
+static void a_long_line_goes_along(void **state)
+{
+	enum { MANY = 60000 };
+	struct replay_lane *lanes = memory_array(MANY, sizeof(*lanes));
+	struct store_position *positions = memory_array(MANY, sizeof(*positions));
+	struct replay_stream s = {
+		.lanes = lanes, .positions = positions, .lane_count = MANY, .position_count = MANY
+	};
+	struct store_place to = { .sequence = seq("3"), .event_ms = 1000 }, *kept;
+	struct replay_plan plan;
+	struct error failed;
+
+	(void)state;
+	for (int i = 0; i < MANY; i++) {
+		lanes[i] = (struct replay_lane){ .lane.id = i,
+						 .positions = &positions[i],
+						 .count = 1 };
+		/* In an order of their own. */
+		snprintf(lanes[i].lane.shard, STORE_SHARD_SIZE, "shard-%d", MANY - i);
+		if (i > 0)
+			snprintf(lanes[i].lane.parent, STORE_SHARD_SIZE, "shard-%d", MANY - i + 1);
+		positions[i] = (struct store_position){
+			.lane = i, .sink = EVENTS, .sequence = seq("99"), .done = true
+		};
+	}
+	to.shard = lanes[MANY / 2].lane.shard;
+	assert_true(replay_to_place(&s, &to, REPLAY_ALL_SINKS, false, &plan, &failed));
+	assert_int_equal(plan.lanes, MANY / 2);
+	assert_int_equal(plan.to_begin, MANY / 2 - 1);
+	replay_plan_release(&plan);
+	kept = memory_array(MANY, sizeof(*kept));
+	for (int i = 0; i < MANY; i++) {
+		kept[i] = to;
+		kept[i].shard = lanes[i].lane.shard;
+		kept[i].sink = EVENTS;
+	}
+	assert_true(replay_to_savepoint(&s, kept, MANY, REPLAY_ALL_SINKS, &plan, &failed));
+	assert_int_equal(plan.lanes, MANY);
+	assert_int_equal(plan.to_begin, 0);
+	replay_plan_release(&plan);
+	free(kept);
+	free(positions);
+	free(lanes);
+}
+
 static void ahead_is_only_where_it_is_meant(void **state)
 {
 	struct store_place to = place(D, 0, "41");
@@ -236,6 +284,7 @@ int main(void)
 		cmocka_unit_test(one_sink_goes_back_alone),
 		cmocka_unit_test(a_shard_that_is_gone_cannot_be_read_again),
 		cmocka_unit_test(descendants_go_along),
+		cmocka_unit_test(a_long_line_goes_along),
 		cmocka_unit_test(ahead_is_only_where_it_is_meant),
 	};
 
