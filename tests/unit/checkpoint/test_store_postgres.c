@@ -191,6 +191,17 @@ static bool has_line(const char *text, const char *line, size_t n)
 	return false;
 }
 
+/* The same of a line's first n bytes. */
+static bool has_beginning(const char *text, const char *beginning, size_t n)
+{
+	for (const char *at = text; at; at = strchr(at, '\n')) {
+		at += *at == '\n';
+		if (strncmp(at, beginning, n) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* A minor step takes nothing away, changes nothing and asks for nothing: what an older worker does
  * beside one of this version works as before (its statements run in every other test here). */
 static size_t goes_on_from(int count)
@@ -216,14 +227,8 @@ static size_t goes_on_from(int count)
 
 		/* A column that must be given is in a table that the older one does not know. */
 		if (strncmp(line + n - 6, "needed", 6) == 0 && !has_line(before, line, n)) {
-			assert_true(strncmp(line, "gap.", 4) == 0 ||
-				    strncmp(line, "export", 6) == 0 ||
-				    strncmp(line, "audit.", 6) == 0 ||
-				    strncmp(line, "control", 7) == 0 ||
-				    strncmp(line, "roll_last.", 10) == 0 ||
-				    strncmp(line, "rewind_goal.", 12) == 0 ||
-				    strncmp(line, "savepoint", 9) == 0 ||
-				    strncmp(line, "topic.", 6) == 0);
+			if (has_beginning(before, line, strcspn(line, ".") + 1))
+				fail_msg("an older worker does not give: %.*s", (int)n, line);
 			tables++;
 		}
 	}
