@@ -45,6 +45,7 @@ def make(dynamodb, access_key, kafka, database, sluice, **sink):
         "aws": {"endpoint": {"dynamodb": dynamodb.endpoint, "streams": dynamodb.endpoint}},
         "streams": [{"table": "orders", "start": "oldest", "schemas": SCHEMAS, "sinks": ["events"]}],
         "sinks": {"events": {"type": "kafka", "brokers": kafka.brokers, "format": "plain", **sink}},
+        "dead_letter": {"max_ratio": 1},  # most of them, here
     }, access_key=access_key)
 
 
