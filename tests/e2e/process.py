@@ -6,11 +6,13 @@ the thread that started it is gone. So start processes from a thread that outliv
 
 import atexit
 import ctypes
+import fcntl
 import os
 import random
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -19,7 +21,8 @@ PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
 WAIT_ALL = 0x40000000  # waitpid also for threads
 _libc = ctypes.CDLL(None, use_errno=True)
 _alive = set()
-_ports = set()
+PORTS = Path(tempfile.gettempdir()) / f"sluice-ports-{os.getuid()}"
+_ports = []
 
 
 def _ptrace(request, tid):
@@ -44,17 +47,20 @@ def wait_until(condition, what, deadline=30.0):
 
 
 def free_port():
-    """A loopback port that nobody listens on, below the range that outgoing connections take."""
+    """A loopback port that nobody listens on, below the range that outgoing connections take; no
+    other test gets it while this process lives, though several run beside each other."""
+    PORTS.mkdir(exist_ok=True)
     while True:
         port = random.randint(20000, 31999)
-        if port in _ports:
-            continue
-        with socket.socket() as probe:
-            try:
+        lock = open(PORTS / str(port), "w")  # closed with the process, which lets it go
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        _ports.add(port)
+        except OSError:
+            lock.close()
+            continue
+        _ports.append(lock)
         return port
 
 
