@@ -39,8 +39,8 @@ static void *read_pages(void *arg)
 
 		r->faults += (unsigned)b->fault_count;
 		r->events += b->fault_count == 0 &&
-			     strstr(b->payloads[0][0].p, "{\"a\":\"PT\",\"from\":7,\"_op\"") &&
-			     strstr(b->payloads[0][0].p, "{\"n\":2,\"_op\"");
+			     decoding_has(b->payloads[0][0], "{\"a\":\"PT\",\"from\":7,\"_op\"") &&
+			     decoding_has(b->payloads[0][0], "{\"n\":2,\"_op\"");
 	}
 	return NULL;
 }

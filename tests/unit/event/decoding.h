@@ -32,6 +32,12 @@ static const struct source decoding_source = {
 };
 
 /* A file of golden/. */
+/* Payloads have no zero byte behind them. */
+static inline bool decoding_has(struct str payload, const char *text)
+{
+	return payload.p && memmem(payload.p, payload.n, text, strlen(text));
+}
+
 static inline void decoding_file(const char *name, struct buf *out)
 {
 	char path[256], block[4096];

@@ -225,7 +225,7 @@ static void what_takes_too_much_is_stopped(void **state)
 				fail_msg("%s\n%s (%s)", loops[i].body, fault ? fault : "no fault",
 					 label);
 			b = scripting_run(t, FORMAT_PLAIN, "{\"a\":{\"S\":\"y\"}}", "{}");
-			if (b->fault_count || !strstr(b->payloads[0][0].p, "\"fine\":1"))
+			if (b->fault_count || !decoding_has(b->payloads[0][0], "\"fine\":1"))
 				fail_msg("%s\nand then: %s", loops[i].body,
 					 b->fault_count ? b->faults[0].error : b->payloads[0][0].p);
 		}
@@ -340,7 +340,7 @@ static void patterns_match_as_lua_matches_them(void **state)
 		b = scripting_run(t, FORMAT_PLAIN, item.data, NULL);
 		if (b->fault_count)
 			fail_msg("%s of %s: %s", pattern, text, b->faults[0].error);
-		if (!strstr(b->payloads[0][0].p, wanted.data))
+		if (!decoding_has(b->payloads[0][0], wanted.data))
 			fail_msg("%s of %s\n%.*s\nexpected\n%s", pattern, text,
 				 STR_ARG(b->payloads[0][0]), wanted.data);
 		buf_release(&item);
