@@ -275,7 +275,6 @@ static int set(struct checkpoint *k, struct error *err)
 	if (!operator_sure("checkpoint", "Set it?", arguments_get(k->arguments, "yes")))
 		return EXIT_USAGE;
 	buf_printf(&said, "set %s to %s", k->to.shard, arguments_get(k->arguments, "sequence"));
-	k->rewind.command = "checkpoint";
 	k->rewind.said = said.data;
 	k->rewind.detail = "";
 	/* Its own time is not known; the next save has one. */

@@ -263,7 +263,6 @@ static bool go_back(struct replay *r, struct error *err)
 	else
 		buf_text(&detail, "null");
 	buf_text(&detail, "}");
-	r->rewind.command = "replay";
 	r->rewind.said = said.data;
 	r->rewind.detail = detail.data;
 	r->rewind.start_ms = r->start_ms;

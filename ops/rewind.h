@@ -7,7 +7,6 @@
  * set` do once the person has said yes. Whoever dies in between leaves the stream held: the same
  * command again takes it up, and `sluice resume` gives it up. */
 struct rewind {
-	const char *command; /* for people */
 	const char *said;    /* for the audit: "from savepoint:monday" */
 	const char *detail;  /* of the control event, a JSON object */
 	struct operator_streams streams;
