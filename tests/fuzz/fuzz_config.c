@@ -39,7 +39,7 @@ static const struct option options[] = {
 };
 
 static const struct config_sink_type sink_types[] = {
-	{ "file", options, sizeof(struct settings), NULL },
+	{ "file", options, sizeof(struct settings), NULL, NULL },
 	{ 0 },
 };
 static bool schedule_check(const char *text, struct error *err)

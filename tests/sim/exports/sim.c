@@ -144,10 +144,14 @@ static void check_end(struct world *w)
 	if (w->rules.length_ms > WINDOW_SHORTEST_MS && (w->full_scheduled || w->seen.lost == 0))
 		assert(chain_behind(&w->rules, &c, w->now_ms - 3 * HOUR_MS) <= 1);
 	for (size_t i = 0; i < w->count; i++) {
-		const struct store_export *e = &w->rows[i].e;
+		const struct store_export *e = &w->rows[i].e, *last = &w->rows[w->count - 1].e;
 
-		assert(e->generation == w->rows[w->count - 1].e.generation ||
-		       e->status == STORE_EXPORT_COMPLETE || e->status == STORE_EXPORT_ABANDONED);
+		/* What was under way when the newest generation began, a moment ago, may still be.
+		 */
+		assert(e->generation == last->generation || e->status == STORE_EXPORT_COMPLETE ||
+		       e->status == STORE_EXPORT_ABANDONED ||
+		       (e->generation + 1 == last->generation && last->number == 0 &&
+			w->now_ms - last->begun_ms < HOUR_MS));
 		untold += e->status == STORE_EXPORT_COMPLETE && !e->published_ms;
 		collected += e->from_ms && e->status == STORE_EXPORT_EXPORTED && !e->batch;
 	}
@@ -176,6 +180,7 @@ static void run(struct world *w, uint64_t seed)
 
 /* Seeds that failed once stay here for good. */
 static const uint64_t failed_once[] = {
+	260,              /* a batch was under way when the next generation began */
 	2149, 2498, 3220, /* a full export was sent first, then the window that was begun with it */
 };
 

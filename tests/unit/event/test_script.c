@@ -342,8 +342,7 @@ static void each_way_to_return_events(void **state)
 		"return event, { new = { a = 2 } }",
 		"return { event, { new = { a = 2 } } }",
 		"local two = copy(event) two.new.a = 2 return event, nil, { two }",
-		"local m = event.new local two = { new = copy(m) } two.new.a = 2 return { { new = "
-		"m }, two }",
+		"local b = copy(event.new) b.a = 2 return { { new = event.new }, { new = b } }",
 	};
 
 	(void)state;
