@@ -223,20 +223,6 @@ static bool find_stream(struct checkpoint *k, struct store *store, struct error 
 	return rewind_allowed(&k->rewind, err);
 }
 
-static bool find_sink(struct checkpoint *k, struct store *store, struct error *err)
-{
-	const char *name = arguments_get(k->arguments, "sink");
-
-	if (!name)
-		return true;
-	if (!store_sinks(store, on_sink, &k->sinks, err))
-		return false;
-	for (size_t i = 0; i < k->sinks.count; i++)
-		if (strcmp(k->sinks.names[i], name) == 0)
-			k->sink = k->sinks.ids[i];
-	return k->sink != 0 || error_set(err, ERROR_NOT_FOUND, "the store has no sink %s", name);
-}
-
 static bool show_set(struct checkpoint *k, struct store *store, struct error *err)
 {
 	struct replay_stream now;
@@ -258,6 +244,7 @@ static bool show_set(struct checkpoint *k, struct store *store, struct error *er
 
 static int set(struct checkpoint *k, struct error *err)
 {
+	const char *sink = arguments_get(k->arguments, "sink");
 	struct buf said = { 0 };
 	AUTO(store) struct store *store = NULL;
 	bool ok;
@@ -268,8 +255,8 @@ static int set(struct checkpoint *k, struct error *err)
 	if (!sequence_parse(&k->to.sequence, str_of(arguments_get(k->arguments, "sequence")), err))
 		return EXIT_FAILED;
 	store = open_reader(k, err);
-	if (!store || !find_stream(k, store, err) || !find_sink(k, store, err) ||
-	    !show_set(k, store, err))
+	if (!store || !find_stream(k, store, err) ||
+	    (sink && !operator_sink(store, sink, &k->sink, err)) || !show_set(k, store, err))
 		return EXIT_FAILED;
 	store_close(MOVE(store)); /* an exclusive one is opened again */
 	if (!operator_sure("checkpoint", "Set it?", arguments_get(k->arguments, "yes")))

@@ -3,16 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "checkpoint/store.h"
 #include "ops/arguments.h"
 #include "ops/command.h"
+#include "ops/operator.h"
 #include "sinks/sink.h"
 
 /* The store's table of records that could not be delivered. Works beside running workers. */
-
-#define STORE_TIMEOUT_MS 10000
 
 static const struct flag flags[] = {
 	{ .name = "config",
@@ -59,21 +57,6 @@ static void on_letter(void *arg, int64_t id, struct str json)
 	v->seen++;
 }
 
-static bool sure(const struct arguments *a, int64_t id)
-{
-	char answer[8] = "";
-
-	if (arguments_get(a, "yes"))
-		return true;
-	if (!isatty(STDIN_FILENO)) {
-		fputs("sluice deadletter: without a terminal, drop needs --yes\n", stderr);
-		return false;
-	}
-	printf("Drop letter %" PRId64 " for good? The record is then nowhere. [y/N] ", id);
-	fflush(stdout);
-	return fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y');
-}
-
 static int look(struct store *store, int64_t id)
 {
 	struct error err = { 0 };
@@ -94,10 +77,13 @@ static int drop(const struct config *c, const struct arguments *a, int64_t id)
 {
 	struct error err = { 0 };
 	AUTO(store) struct store *store = NULL;
+	char question[80];
 
-	if (!sure(a, id))
+	snprintf(question, sizeof(question),
+		 "Drop letter %" PRId64 " for good? The record is then nowhere.", id);
+	if (!operator_sure("deadletter", question, arguments_get(a, "yes")))
 		return EXIT_USAGE;
-	store = store_open(c->checkpoint.store, STORE_TIMEOUT_MS, &err);
+	store = store_open(c->checkpoint.store, OPERATOR_STORE_TIMEOUT_MS, &err);
 	if (store && store_letter_drop(store, id, &err))
 		return EXIT_DONE;
 	fprintf(stderr, "sluice deadletter: %s\n", err.message);
@@ -122,7 +108,7 @@ static int run(const struct arguments *a)
 	}
 	if (strcmp(verb, "drop") == 0)
 		return drop(c, a, id);
-	store = store_open_reader(c->checkpoint.store, STORE_TIMEOUT_MS, &err);
+	store = store_open_reader(c->checkpoint.store, OPERATOR_STORE_TIMEOUT_MS, &err);
 	if (store)
 		return look(store, id);
 	fprintf(stderr, "sluice deadletter: %s\n", err.message);

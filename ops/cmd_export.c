@@ -1,12 +1,12 @@
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "aws/credentials.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "ops/command.h"
 #include "ops/export_command.h"
+#include "ops/operator.h"
 #include "sinks/sink.h"
 
 static const struct flag flags[] = {
@@ -58,18 +58,7 @@ int export_failed(const struct error *err)
 
 bool export_sure(const struct export_context *x, const char *question)
 {
-	char answer[8] = "";
-
-	if (arguments_get(x->arguments, "yes"))
-		return true;
-	fflush(stdout);
-	if (!isatty(STDIN_FILENO)) {
-		fputs("sluice export: without a terminal it needs --yes\n", stderr);
-		return false;
-	}
-	printf("%s [y/N] ", question);
-	fflush(stdout);
-	return fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+	return operator_sure("export", question, arguments_get(x->arguments, "yes"));
 }
 
 /* --- which one --- */

@@ -108,14 +108,6 @@ static bool parse(struct replay *r, struct error *err)
 
 /* --- where it goes --- */
 
-static void on_sink(void *arg, int32_t id, const char *name)
-{
-	struct replay *r = arg;
-
-	if (strcmp(name, r->sink_name) == 0)
-		r->sink = id;
-}
-
 static void on_savepoint(void *arg, const struct store_savepoint *v)
 {
 	struct replay *r = arg;
@@ -181,10 +173,8 @@ static bool look(struct replay *r, struct store *store, struct error *err)
 	r->rewind.stream = &all->rows[all->count - 1];
 	if (!rewind_allowed(&r->rewind, err))
 		return false;
-	if (r->sink_name && (!store_sinks(store, on_sink, r, err) || r->sink == 0))
-		return err->kind ? false
-				 : error_set(err, ERROR_NOT_FOUND, "the store has no sink %s",
-					     r->sink_name);
+	if (r->sink_name && !operator_sink(store, r->sink_name, &r->sink, err))
+		return false;
 	switch (r->from) {
 	case FROM_SAVEPOINT:
 		r->rewind.plan = plan;

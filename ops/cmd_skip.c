@@ -12,9 +12,6 @@
  * they open the stream, so that it is held and goes on at once: they let go of its shards, and take
  * them again. */
 
-#define STORE_TIMEOUT_MS 10000
-#define STREAMS_MAX      64 /* a stream's name may have had several ARNs */
-
 static const struct flag flags[] = {
 	{ .name = "config",
 	  .letter = 'c',
@@ -32,25 +29,15 @@ static const struct flag flags[] = {
 };
 
 struct plan {
-	const char *name, *shard;
+	const char *shard;
 	struct sequence sequence;
-	struct store_stream streams[STREAMS_MAX];
-	size_t count;
+	struct operator_streams streams;
 	/* Where the shard is found. */
 	const struct store_stream *stream;
 	struct store_lane lane;
 	size_t sinks, behind;  /* behind: those that may still get the record */
 	struct sequence least; /* where the last of these is */
 };
-
-static void on_stream(void *arg, const char *name, const char *arn, const struct store_stream *s)
-{
-	struct plan *p = arg;
-
-	(void)arn;
-	if (strcmp(name, p->name) == 0 && p->count < STREAMS_MAX)
-		p->streams[p->count++] = *s;
-}
 
 static void on_lane(void *arg, const struct store_lane *l)
 {
@@ -75,24 +62,23 @@ static void on_position(void *arg, const struct store_position *at)
 
 static bool find(struct store *store, struct plan *p, struct error *err)
 {
-	if (!store_streams(store, on_stream, p, err))
+	char sequence[SEQUENCE_TEXT_SIZE];
+
+	if (!operator_streams(store, &p->streams, err))
 		return false;
-	if (p->count == 0)
-		return error_set(err, ERROR_NOT_FOUND,
-				 "the store has no stream %s; `sluice status` lists them", p->name);
-	for (size_t i = 0; i < p->count && p->lane.id == 0; i++) {
-		p->stream = &p->streams[i];
+	for (size_t i = 0; i < p->streams.count && p->lane.id == 0; i++) {
+		p->stream = &p->streams.rows[i];
 		if (!store_lanes_list(store, p->stream->id, on_lane, on_position, p, err))
 			return false;
 	}
 	if (p->lane.id == 0)
 		return error_set(err, ERROR_NOT_FOUND,
-				 "%s has no shard %s; `sluice status` lists them", p->name,
+				 "%s has no shard %s; `sluice status` lists them", p->streams.name,
 				 p->shard);
 	if (p->behind == 0)
 		return error_set(err, ERROR_REFUSED,
 				 "every sink of %s is past record %s of that shard already",
-				 p->name, p->sequence.digits);
+				 p->streams.name, sequence_text(&p->sequence, sequence));
 	return true;
 }
 
@@ -103,10 +89,10 @@ static void show(const struct plan *p)
 	printf("Skip record %s of %s, %s: it goes to the dead letters, and not to the sinks that "
 	       "do\n"
 	       "not have it yet, %zu of %zu. They have what is before it, up to %s.\n",
-	       sequence_text(&p->sequence, sequence), p->name, p->shard, p->behind, p->sinks,
-	       sequence_is_none(&p->least) ? "nothing" : sequence_text(&p->least, least));
+	       sequence_text(&p->sequence, sequence), p->streams.name, p->shard, p->behind,
+	       p->sinks, sequence_is_none(&p->least) ? "nothing" : sequence_text(&p->least, least));
 	if (p->stream->hold.id != 0)
-		printf("%s is held now: it is skipped once it goes on.\n", p->name);
+		printf("%s is held now: it is skipped once it goes on.\n", p->streams.name);
 	else
 		puts("Workers let go of the stream's shards, and take them again within seconds.");
 }
@@ -131,7 +117,7 @@ static bool reopen(struct store *store, const struct plan *p, const struct store
 
 static bool skip(const char *url, const struct plan *p, struct error *err)
 {
-	AUTO(store) struct store *store = store_open(url, STORE_TIMEOUT_MS, err);
+	AUTO(store) struct store *store = store_open(url, OPERATOR_STORE_TIMEOUT_MS, err);
 	struct store_skip k = { .sequence = p->sequence };
 	struct clock clock;
 
@@ -153,7 +139,8 @@ static bool skip(const char *url, const struct plan *p, struct error *err)
 static int run(const struct arguments *a)
 {
 	struct error err = { 0 };
-	struct plan p = { .name = arguments_get(a, "stream"), .shard = arguments_get(a, "shard") };
+	struct plan p = { .streams.name = arguments_get(a, "stream"),
+			  .shard = arguments_get(a, "shard") };
 	AUTO(config)
 	struct config *c = config_load(arguments_get(a, "config"), sink_config_types(), &err);
 	AUTO(store) struct store *store = NULL;
@@ -166,7 +153,7 @@ static int run(const struct arguments *a)
 	    sequence_is_none(&p.sequence))
 		return command_usage_error(&command_skip,
 					   "--sequence: the record's number, up to 40 digits");
-	store = store_open_reader(c->checkpoint.store, STORE_TIMEOUT_MS, &err);
+	store = store_open_reader(c->checkpoint.store, OPERATOR_STORE_TIMEOUT_MS, &err);
 	if (store && find(store, &p, &err)) {
 		show(&p);
 		if (!operator_sure("skip", "Skip it?", arguments_get(a, "yes")))

@@ -6,13 +6,13 @@
 #include "consumer/joining.h"
 #include "ops/arguments.h"
 #include "ops/command.h"
+#include "ops/operator.h"
 #include "ops/status.h"
 #include "sinks/sink.h"
 
 /* What the store knows: it works beside running workers, and when there are none. */
 
-#define STORE_TIMEOUT_MS 10000
-#define WATCH_MS         2000
+#define WATCH_MS 2000
 /* Of those that are over; the newest. */
 #define CLOSED_GAPS_SHOWN 5
 
@@ -188,7 +188,7 @@ static int run(const struct arguments *a)
 		fprintf(stderr, "sluice status: %s\n", err.message);
 		return EXIT_USAGE;
 	}
-	store = store_open_reader(c->checkpoint.store, STORE_TIMEOUT_MS, &err);
+	store = store_open_reader(c->checkpoint.store, OPERATOR_STORE_TIMEOUT_MS, &err);
 	while (store && show(a, c, store, &err)) {
 		if (!arguments_get(a, "watch"))
 			return EXIT_DONE;

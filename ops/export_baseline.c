@@ -4,23 +4,13 @@
 #include "checkpoint/store.h"
 #include "ops/command.h"
 #include "ops/export_command.h"
-#include "ops/operator.h"
 
 /* A stream is begun anew: it is held for a baseline, which its workers then make. */
 
 struct plan {
 	const char *name;
-	struct store_stream stream; /* the table's last one; id 0: none */
+	struct store_stream stream; /* the table's last one */
 };
-
-static void on_stream(void *arg, const char *name, const char *arn, const struct store_stream *s)
-{
-	struct plan *p = arg;
-
-	(void)arn;
-	if (strcmp(name, p->name) == 0 && s->id > p->stream.id)
-		p->stream = *s;
-}
 
 static bool has_bucket(const struct config *c, const char *name)
 {
@@ -35,14 +25,13 @@ static bool show(struct export_context *x, struct plan *p, struct error *err)
 {
 	AUTO(store)
 	struct store *store =
-		store_open_reader(x->config->checkpoint.store, EXPORT_STORE_TIMEOUT_MS, err);
+		store_open_reader(x->config->checkpoint.store, OPERATOR_STORE_TIMEOUT_MS, err);
 	const struct store_hold *h = &p->stream.hold;
+	struct operator_streams all = { .name = p->name };
 
-	if (!store || !store_streams(store, on_stream, p, err))
+	if (!store || !operator_streams(store, &all, err))
 		return false;
-	if (p->stream.id == 0)
-		return error_set(err, ERROR_NOT_FOUND,
-				 "the store has no stream %s; `sluice status` lists them", p->name);
+	p->stream = all.rows[all.count - 1];
 	if (h->id != 0 && (h->why == STORE_HOLD_PAUSE || h->why == STORE_HOLD_REWIND))
 		return error_set(err, ERROR_REFUSED,
 				 "%s is held (%s, by %s): when that is over, try again", p->name,
@@ -60,7 +49,8 @@ static bool show(struct export_context *x, struct plan *p, struct error *err)
 static bool hold(struct export_context *x, const struct plan *p, struct error *err)
 {
 	AUTO(store)
-	struct store *store = store_open(x->config->checkpoint.store, EXPORT_STORE_TIMEOUT_MS, err);
+	struct store *store =
+		store_open(x->config->checkpoint.store, OPERATOR_STORE_TIMEOUT_MS, err);
 	struct store_hold h = { .why = STORE_HOLD_BASELINE, .since_ms = clock_aws_ms(&x->clock) };
 	bool done;
 

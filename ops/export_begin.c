@@ -118,7 +118,7 @@ static bool read_chain(struct export_context *x, struct begun *all, size_t count
 {
 	AUTO(store)
 	struct store *store =
-		store_open_reader(x->config->checkpoint.store, EXPORT_STORE_TIMEOUT_MS, err);
+		store_open_reader(x->config->checkpoint.store, OPERATOR_STORE_TIMEOUT_MS, err);
 
 	/* No worker has made it yet. */
 	if (!store)
@@ -183,7 +183,8 @@ static bool put(struct export_context *x, struct begun *all, size_t count, int64
 		struct error *err)
 {
 	AUTO(store)
-	struct store *store = store_open(x->config->checkpoint.store, EXPORT_STORE_TIMEOUT_MS, err);
+	struct store *store =
+		store_open(x->config->checkpoint.store, OPERATOR_STORE_TIMEOUT_MS, err);
 	char window[DRIVE_WINDOW_SIZE];
 
 	for (size_t i = 0; store && i < count; i++) {

@@ -3,6 +3,7 @@
 #include "config/config.h"
 #include "export/chain.h"
 #include "ops/arguments.h"
+#include "ops/operator.h"
 #include "ops/service.h"
 
 /* Between the files of `sluice export`: cmd_export.c (which subcommand), export_begin.c (full,
@@ -18,7 +19,6 @@ struct export_context {
 	struct aws_client *client; /* NULL until export_connect */
 };
 
-#define EXPORT_STORE_TIMEOUT_MS 10000
 /* Of one command. */
 #define EXPORT_TABLES_MAX 1000
 

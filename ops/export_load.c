@@ -85,7 +85,8 @@ static struct store_export row_of(const struct manifest *m, const char *from, co
 static bool put(struct export_context *x, struct store_export *e, struct error *err)
 {
 	AUTO(store)
-	struct store *store = store_open(x->config->checkpoint.store, EXPORT_STORE_TIMEOUT_MS, err);
+	struct store *store =
+		store_open(x->config->checkpoint.store, OPERATOR_STORE_TIMEOUT_MS, err);
 	bool created;
 
 	if (!store || !store_export_begin(store, NULL, e, clock_aws_ms(&x->clock), &created, err))

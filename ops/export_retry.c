@@ -57,7 +57,7 @@ static bool show(struct export_context *x, struct plan *p, struct error *err)
 {
 	AUTO(store)
 	struct store *store =
-		store_open_reader(x->config->checkpoint.store, EXPORT_STORE_TIMEOUT_MS, err);
+		store_open_reader(x->config->checkpoint.store, OPERATOR_STORE_TIMEOUT_MS, err);
 	struct exports_shown shown;
 	bool ok;
 
@@ -76,7 +76,8 @@ static bool show(struct export_context *x, struct plan *p, struct error *err)
 static bool retry(struct export_context *x, const struct plan *p, uint32_t *all, struct error *err)
 {
 	AUTO(store)
-	struct store *store = store_open(x->config->checkpoint.store, EXPORT_STORE_TIMEOUT_MS, err);
+	struct store *store =
+		store_open(x->config->checkpoint.store, OPERATOR_STORE_TIMEOUT_MS, err);
 
 	for (size_t i = 0; store && i < p->count; i++) {
 		uint32_t retried;

@@ -187,7 +187,7 @@ int export_status(struct export_context *x)
 	struct buf out = { 0 };
 	AUTO(store)
 	struct store *store =
-		store_open_reader(x->config->checkpoint.store, EXPORT_STORE_TIMEOUT_MS, &err);
+		store_open_reader(x->config->checkpoint.store, OPERATOR_STORE_TIMEOUT_MS, &err);
 
 	ok = store && exports_collect(store, x->config, table, CLOSED_SHOWN, &shown, &err);
 	buf_text(&out, "{\"exports\":[");

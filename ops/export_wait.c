@@ -103,7 +103,7 @@ int export_wait(struct export_context *x, const int64_t *ids, size_t count)
 	struct error err = { 0 };
 	AUTO(store)
 	struct store *store =
-		store_open_reader(x->config->checkpoint.store, EXPORT_STORE_TIMEOUT_MS, &err);
+		store_open_reader(x->config->checkpoint.store, OPERATOR_STORE_TIMEOUT_MS, &err);
 	bool ok, well = true;
 
 	for (size_t i = 0; i < count; i++)

@@ -53,3 +53,26 @@ bool operator_streams(struct store *s, struct operator_streams *streams, struct 
 		error_set(err, ERROR_NOT_FOUND,
 			  "the store has no stream %s; `sluice status` lists them", streams->name));
 }
+
+struct wanted {
+	const char *name;
+	int32_t id; /* 0: not seen */
+};
+
+static void on_sink(void *arg, int32_t id, const char *name)
+{
+	struct wanted *w = arg;
+
+	if (strcmp(name, w->name) == 0)
+		w->id = id;
+}
+
+bool operator_sink(struct store *s, const char *name, int32_t *id, struct error *err)
+{
+	struct wanted w = { .name = name };
+
+	if (!store_sinks(s, on_sink, &w, err))
+		return false;
+	*id = w.id;
+	return w.id != 0 || error_set(err, ERROR_NOT_FOUND, "the store has no sink %s", name);
+}

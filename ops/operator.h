@@ -24,3 +24,5 @@ struct operator_streams {
 /* What the store has of streams.name. NOT_FOUND where that is nothing. */
 bool operator_streams(struct store *s, struct operator_streams *streams,
 		      struct error *err) MUST_CHECK;
+/* The id of a sink's name. NOT_FOUND where the store does not know it. */
+bool operator_sink(struct store *s, const char *name, int32_t *id, struct error *err) MUST_CHECK;

@@ -7,8 +7,8 @@
  * set` do once the person has said yes. Whoever dies in between leaves the stream held: the same
  * command again takes it up, and `sluice resume` gives it up. */
 struct rewind {
-	const char *said;    /* for the audit: "from savepoint:monday" */
-	const char *detail;  /* of the control event, a JSON object */
+	const char *said;   /* for the audit: "from savepoint:monday" */
+	const char *detail; /* of the control event, a JSON object */
 	struct operator_streams streams;
 	struct store_stream *stream; /* the one of these that goes back */
 	/* What is done once nobody has its lanes. NULL: it is reset to start_ms. The plan is

@@ -8,10 +8,10 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "checkpoint/store.h"
+#include "ops/operator.h"
 #include "ops/status.h"
 
-#define STORE_TIMEOUT_MS 10000
-#define EVERY_MS         2000
+#define EVERY_MS 2000
 /* Nobody has asked for so long: the connection to the store is given back. */
 #define IDLE_S 30
 
@@ -51,7 +51,8 @@ static bool read_store(struct snapshot *s, struct buf *out)
 	bool ok;
 
 	if (!s->store)
-		s->store = store_open_reader(s->config->checkpoint.store, STORE_TIMEOUT_MS, &err);
+		s->store = store_open_reader(s->config->checkpoint.store, OPERATOR_STORE_TIMEOUT_MS,
+					     &err);
 	if (!s->store) {
 		write_error(out, err.message);
 		return false;
