@@ -292,11 +292,12 @@ static void row_forget(struct row_series *r, const char *label1)
 	r->last = at;
 }
 
-void metrics_forget_stream(struct metrics *m, const char *stream)
+void metrics_forget_stream(struct metrics *m, const char *stream, enum metric_forget which)
 {
 	pthread_mutex_lock(&m->lock);
 	for (size_t i = 0; i < METRIC_COUNT; i++)
-		if (label_is(rows[i].label1, "stream"))
+		if (label_is(rows[i].label1, "stream") &&
+		    (which == METRIC_FORGET_ALL || rows[i].type == METRIC_GAUGE))
 			row_forget(&m->rows[i], stream);
 	pthread_mutex_unlock(&m->lock);
 }

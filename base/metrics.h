@@ -77,8 +77,11 @@ void metrics_free(struct metrics *m);
  * until it is forgotten. Takes a lock: look up once, keep the pointer. */
 struct metric_cell *metrics_cell(struct metrics *m, enum metric row, const char *label1,
 				 const char *label2);
-/* The series of a stream that is over: nobody may have a cell of it any more. */
-void metrics_forget_stream(struct metrics *m, const char *stream);
+/* The series of a stream that is over: nobody may have a cell of it any more. A gauge would stand
+ * still for ever; a counter may go on with the table's next stream, and only then counts its first
+ * event there where rates are made of it. */
+enum metric_forget { METRIC_FORGET_GAUGES, METRIC_FORGET_ALL };
+void metrics_forget_stream(struct metrics *m, const char *stream, enum metric_forget which);
 static inline void metric_add(struct metric_cell *c, int64_t n)
 {
 	atomic_fetch_add_explicit(&c->value, n, memory_order_relaxed);

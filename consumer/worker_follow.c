@@ -449,6 +449,7 @@ static void tick(void *arg)
 		log_info("a table that matched a pattern is gone, everything of it is read",
 			 log_text("table", t->config.table));
 		table_health(w, t, NULL);
+		metrics_forget_stream(w->settings.metrics, t->config.name, METRIC_FORGET_ALL);
 		table_free(w, t);
 	}
 	worker_joining(w);
@@ -493,12 +494,14 @@ void worker_follow_left(struct worker *w, struct worker_stream *s)
 		worker_change(w, s->table);
 }
 
-/* Series of a stream that has ended for good would be alarms that nobody can end. */
+/* Series of a stream that has ended for good would be alarms that nobody can end; one that is
+ * turned off may be turned on again, and is still counted. */
 void worker_follow_freed(struct worker *w, struct worker_table *t)
 {
 	t->streams--;
 	if (t->streams == 0 && !*t->next_arn && !t->beginning)
-		metrics_forget_stream(w->settings.metrics, t->config.name);
+		metrics_forget_stream(w->settings.metrics, t->config.name,
+				      t->gone ? METRIC_FORGET_ALL : METRIC_FORGET_GAUGES);
 }
 
 void worker_follow_lane(struct worker *w, struct worker_stream *s)

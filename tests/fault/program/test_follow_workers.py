@@ -80,13 +80,18 @@ class Following(workers.Workers):
         emulator = self.emulator("orders:shards=6:records=300:keys=40:bytes=400:rate=250")
         some = self.three(emulator)
         self.wait_shared(some, 6)
-        for turn in range(2):
-            self.turn_off_and_on(emulator)
+        for turn in range(3):
+            if turn < 2:
+                self.turn_off_and_on(emulator)
+            else:  # nobody has anything of the table any more
+                emulator.control("disable", table="orders")
+                self.wait_log(some, "it is left", 9)
+                emulator.control("enable", table="orders")
             self.wait_log(some, "it is left", 3 * (turn + 1))
             self.wait_shared(some, 6)
-        self.assertEqual(self.said(some, "was turned off and on again"), 2)
-        self.assertEqual(self.gaps(), ["reenabled/accepted/oldest"] * 2)
-        self.assertEqual(sum(one.metric("sluice_gaps_total") for one in some), 2)
+        self.assertEqual(self.said(some, "was turned off and on again"), 3)
+        self.assertEqual(self.gaps(), ["reenabled/accepted/oldest"] * 3)
+        self.assertEqual(sum(one.metric("sluice_gaps_total") for one in some), 3)
         self.ends_well(emulator, some)
 
     def test_off_and_on_with_a_worker_that_dies(self):

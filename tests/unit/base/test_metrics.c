@@ -170,7 +170,11 @@ static void a_stream_is_forgotten(void **state)
 	metric_add(metrics_cell(m, METRIC_POLLS, "users", "empty"), 2);
 	metric_add(metrics_cell(m, METRIC_GAPS, "orders", NULL), 3);
 	metric_add(metrics_cell(m, METRIC_DELIVERED, "orders", NULL), 4); /* a sink */
-	metrics_forget_stream(m, "orders");
+	metric_set(metrics_cell(m, METRIC_LAG, "orders", NULL), 5);
+	metrics_forget_stream(m, "orders", METRIC_FORGET_GAUGES);
+	assert_int_equal(metric_get(metrics_cell(m, METRIC_GAPS, "orders", NULL)), 3);
+	assert_int_equal(metric_get(metrics_cell(m, METRIC_LAG, "orders", NULL)), 0);
+	metrics_forget_stream(m, "orders", METRIC_FORGET_ALL);
 	metric_add(metrics_cell(m, METRIC_POLLS, "items", "empty"), 5);
 	metrics_print(m, &out);
 	assert_null(strstr(out.data, "stream=\"orders\""));
