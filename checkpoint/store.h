@@ -109,6 +109,8 @@ struct store_hold { /* of a stream, see "holds" */
 	char who[STORE_NAME_MAX + 1];  /* a person, a worker */
 	char said[STORE_NAME_MAX + 1]; /* for people; "": nothing */
 	int64_t since_ms;              /* AWS time, the caller's */
+	int64_t back_ms; /* of a repair: what is younger is to come from exports, also where it was
+			    delivered; 0: only what gaps lost */
 	uint64_t generation; /* given by the store: the stream's before it; 0: made held */
 };
 

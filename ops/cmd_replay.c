@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "ops/arguments.h"
 #include "ops/command.h"
+#include "ops/replay_exports.h"
 #include "ops/replay_find.h"
 #include "ops/rewind.h"
 #include "ops/side_run.h"
@@ -57,6 +58,8 @@ struct replay {
 	int64_t kept_ms;
 	struct store_place before; /* of a record */
 	struct side_run side;      /* with --into */
+	bool beyond;               /* what the stream keeps: a time that exports go back to */
+	struct replay_exports exports;
 };
 
 /* --- what was said --- */
@@ -178,18 +181,47 @@ static void on_place(void *arg, const struct store_place *p)
 	r->kept[r->kept_count++].shard = memory_text(p->shard);
 }
 
-static bool is_too_old(const struct replay *r, int64_t ms, struct error *err)
+static bool is_too_old(const struct replay *r, int64_t ms)
+{
+	return ms > 0 && r->now_ms - ms >= STREAM_KEEPS_MS;
+}
+
+/* Places are in the stream, and a side run reads that alone. */
+static bool too_old(const struct replay *r, int64_t ms, struct error *err)
 {
 	char time[CLOCK_TEXT_SIZE];
 
-	if (ms == 0 || r->now_ms - ms < STREAM_KEEPS_MS)
-		return false;
-	error_set(err, ERROR_REFUSED,
-		  "a stream keeps 24 hours, and %s is longer ago: what is left begins with --from "
-		  "oldest; the table itself can be loaded again by `sluice export -c FILE baseline "
-		  "--stream %s`",
-		  clock_text(ms, time), r->rewind.streams.name);
-	return true;
+	clock_text(ms, time);
+	if (r->into)
+		return error_set(
+			err, ERROR_REFUSED,
+			"a stream keeps 24 hours, and %s is longer ago: what is left begins with "
+			"--from oldest. What the items of the table became since then, exports "
+			"bring: `sluice export -c FILE incremental` makes them as `exports` has "
+			"it, `sluice export -c FILE load --from URL --table T --into %s` loads "
+			"one window after the other",
+			time, r->into);
+	return error_set(
+		err, ERROR_REFUSED,
+		"a stream keeps 24 hours, and the savepoint is older: --from %s brings with "
+		"exports what items became since then, --from oldest what is left of the stream",
+		time);
+}
+
+/* Of the whole stream, exports bring it. */
+static bool look_time(struct replay *r, struct store *store, struct error *err)
+{
+	r->exports = (struct replay_exports){ .config = r->config,
+					      .streams = &r->rewind.streams,
+					      .stream = r->rewind.stream,
+					      .from = arguments_get(r->arguments, "from"),
+					      .from_ms = r->start_ms,
+					      .now_ms = r->now_ms };
+	r->beyond = is_too_old(r, r->start_ms);
+	if (!r->beyond)
+		return true;
+	return r->into ? too_old(r, r->start_ms, err)
+		       : replay_exports_look(&r->exports, store, err);
 }
 
 static bool plan(const struct rewind *w, const struct replay_stream *now, struct replay_plan *out,
@@ -212,7 +244,7 @@ static bool look_savepoint(struct replay *r, struct store *store, struct error *
 				 "there is no savepoint %s of %s; `sluice checkpoint -c FILE list` "
 				 "shows them",
 				 r->savepoint, r->rewind.streams.name);
-	return !is_too_old(r, r->kept_ms, err);
+	return !is_too_old(r, r->kept_ms) || too_old(r, r->kept_ms, err);
 }
 
 static bool look(struct replay *r, struct store *store, struct error *err)
@@ -236,7 +268,7 @@ static bool look(struct replay *r, struct store *store, struct error *err)
 		r->rewind.plan = plan;
 		return replay_find(r->config, all->arn, r->shard, &r->record, &r->before, err);
 	default:
-		return !is_too_old(r, r->start_ms, err);
+		return look_time(r, store, err);
 	}
 }
 
@@ -368,6 +400,18 @@ static int aside(struct replay *r, struct store *looked, struct error *err)
 	return code;
 }
 
+/* --- beyond what the stream keeps --- */
+
+static int with_exports(struct replay *r, struct error *err)
+{
+	replay_exports_show(&r->exports);
+	if (arguments_get(r->arguments, "dry-run"))
+		return EXIT_DONE;
+	if (!operator_sure("replay", "Go back?", arguments_get(r->arguments, "yes")))
+		return EXIT_USAGE;
+	return replay_exports_begin(&r->exports, err) ? EXIT_DONE : EXIT_FAILED;
+}
+
 static int replay(struct replay *r, struct error *err)
 {
 	AUTO(store)
@@ -379,6 +423,10 @@ static int replay(struct replay *r, struct error *err)
 		return EXIT_FAILED;
 	if (r->into)
 		return aside(r, MOVE(store), err);
+	if (r->beyond) {
+		store_close(MOVE(store));
+		return with_exports(r, err);
+	}
 	if (!show(r, store, err))
 		return EXIT_FAILED;
 	store_close(MOVE(store)); /* an exclusive one is opened again */

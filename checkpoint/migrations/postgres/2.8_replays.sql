@@ -1,5 +1,6 @@
 -- Side runs: a stream is read a second time, into a sink that it does not have, as a stream of its
--- own. A minor step: an older worker tells of a stream with two names while one is under way.
+-- own. And repairs that a person asks for. A minor step: an older worker tells of a stream with two
+-- names while a side run is under way, and ends such a repair unmade.
 
 CREATE TABLE sluice.side (
 	stream   bigint PRIMARY KEY REFERENCES sluice.stream, -- that it is read as
@@ -107,4 +108,25 @@ BEGIN
 	DELETE FROM sluice.audit WHERE stream = p_stream;
 	DELETE FROM sluice.side WHERE stream = p_stream;
 	DELETE FROM sluice.stream WHERE id = p_stream;
+END $$;
+
+-- --- repairs that a person asks for ---
+
+-- As hold_begin; the hold's to_ms says what a repair goes back to, 0: to what gaps lost.
+CREATE FUNCTION sluice.hold_begin_at(p_stream bigint, p_generation bigint, p_why text, p_who text,
+	p_said text, p_at_ms bigint, p_kept_ms bigint, p_back_ms bigint)
+RETURNS TABLE (id bigint, why text, who text, said text, since_ms bigint, generation bigint,
+	back_ms bigint, done boolean)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+	h record;
+BEGIN
+	SELECT * INTO h FROM sluice.hold_begin(p_stream, p_generation, p_why, p_who, p_said, p_at_ms,
+		p_kept_ms);
+	IF h.done THEN
+		UPDATE sluice.audit a SET to_ms = p_back_ms WHERE a.id = h.id;
+	END IF;
+	RETURN QUERY SELECT h.id, h.why, h.who, h.said, h.since_ms, h.generation,
+		(SELECT a.to_ms FROM sluice.audit a WHERE a.id = h.id), h.done;
 END $$;
