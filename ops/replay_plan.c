@@ -154,6 +154,16 @@ struct kept {
 	size_t count;
 };
 
+static struct kept kept_in_order(const struct store_place *kept, size_t count)
+{
+	struct kept k = { memory_array(count + 1, sizeof(*k.sorted)), count };
+
+	for (size_t i = 0; i < count; i++)
+		k.sorted[i] = &kept[i];
+	qsort(k.sorted, count, sizeof(*k.sorted), by_shard);
+	return k;
+}
+
 static const struct store_place *kept_of(const struct kept *k, const char *shard, int32_t sink)
 {
 	const struct store_place wanted = { .shard = shard, .sink = sink }, *p = &wanted;
@@ -195,14 +205,11 @@ static bool nothing_is_gone(const struct named *n, const struct kept *k, int32_t
 bool replay_to_savepoint(const struct replay_stream *s, const struct store_place *kept,
 			 size_t count, int32_t sink, struct replay_plan *out, struct error *err)
 {
-	struct kept k = { memory_array(count + 1, sizeof(*k.sorted)), count };
+	struct kept k = kept_in_order(kept, count);
 	struct named n = named_of(s);
 	bool ok;
 
 	*out = (struct replay_plan){ 0 };
-	for (size_t i = 0; i < count; i++)
-		k.sorted[i] = &kept[i];
-	qsort(k.sorted, count, sizeof(*k.sorted), by_shard);
 	ok = nothing_is_gone(&n, &k, sink, err);
 	for (size_t i = 0; ok && i < s->lane_count; i++) {
 		const struct replay_lane *l = &s->lanes[i];
@@ -304,14 +311,11 @@ bool replay_aside_savepoint(const struct replay_stream *s, const struct store_pl
 			    size_t count, int32_t sink, struct replay_plan *out, struct error *err)
 {
 	static const struct store_place begin = { .shard = NULL };
-	struct kept k = { memory_array(count + 1, sizeof(*k.sorted)), count };
+	struct kept k = kept_in_order(kept, count);
 	struct named n = named_of(s);
 	bool ok;
 
 	*out = (struct replay_plan){ 0 };
-	for (size_t i = 0; i < count; i++)
-		k.sorted[i] = &kept[i];
-	qsort(k.sorted, count, sizeof(*k.sorted), by_shard);
 	ok = nothing_is_gone(&n, &k, sink, err);
 	for (size_t i = 0; ok && i < s->lane_count; i++) {
 		const struct replay_lane *l = &s->lanes[i];

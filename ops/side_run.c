@@ -334,8 +334,11 @@ static bool end(struct side_run *r, int64_t delivered, bool *over, struct error 
 	operator_name(who, sizeof(who));
 	if (!s || !store_side_over(s, r->known.stream, over, err))
 		return false;
-	if (!*over)
+	if (!*over) {
+		fprintf(side_run_out(r), "reading on: not all shards have come to where the "
+					 "stream's own sinks were\n");
 		return true;
+	}
 	if (!store_lanes_list(s, r->known.stream, on_any_lane, on_reached, &to, err))
 		return false;
 	snprintf(said, sizeof(said), "%s: %lld records", r->said, (long long)delivered);

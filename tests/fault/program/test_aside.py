@@ -209,26 +209,25 @@ class Aside(workers.Workers):
         self.assertEqual(len(self.lake()), 320)
         self.assertEqual([what for what, _, _ in self.audit(worker)], ["go on", "rewind"])
 
-    def test_who_is_stopped_says_the_same_again(self):
+    def stopped(self):
+        """One that was asked to end in the middle."""
         emulator = self.emulator("orders:shards=8:records=40:keys=20:bytes=400")
         worker = self.slowly(emulator)
         process = self.begun(worker, "oldest")
         self.half(process)
         process.send(signal.SIGTERM)
         self.assertEqual(process.wait(DEADLINE), 1, process.tail())
-        self.assertIn("say the same again", process.tail())
         emulator.control("clear")
+        return emulator, worker, process
+
+    def test_who_is_stopped_says_the_same_again(self):
+        emulator, worker, process = self.stopped()
+        self.assertIn("say the same again", process.tail())
         self.aside(worker, "oldest")
         self.check_complete(emulator, out="lake")
 
     def test_another_one_gives_it_up(self):
-        emulator = self.emulator("orders:shards=8:records=40:keys=20:bytes=400")
-        worker = self.slowly(emulator)
-        process = self.begun(worker, "oldest")
-        self.half(process)
-        process.send(signal.SIGTERM)
-        self.assertEqual(process.wait(DEADLINE), 1, process.tail())
-        emulator.control("clear")
+        emulator, worker, _ = self.stopped()
         self.assertIn("is given up", self.aside(worker, "-1h").stdout)
         self.assertEqual([said for _, _, said in self.audit(worker)][2:],
                          ["from oldest into lake: given up", "from oldest into lake"])
