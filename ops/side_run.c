@@ -269,7 +269,8 @@ static void make_alone(const struct side_run *r, struct alone *a)
 	a->stream.table = r->streams->arn;
 	a->stream.name = r->name;
 	a->stream.is_pattern = false;
-	a->stream.start = "oldest"; /* the store has it */
+	/* The store has it; what is younger than a time is not lost in silence either. */
+	a->stream.start = r->known.start_ms > 0 ? "latest" : "oldest";
 	a->stream.enable_stream = NULL;
 	a->stream.baseline = (struct config_baseline){ 0 };
 	a->stream.gap = GAP_STOP;
@@ -367,9 +368,9 @@ int side_run_run(struct side_run *r)
 	int64_t delivered = 0;
 	bool over = false;
 
-	make_alone(r, &alone);
 	if (!begin(r, &err))
 		return failed(&err);
+	make_alone(r, &alone);
 	fflush(side_run_out(r));
 	side.until_ms = r->known.until_ms;
 	while (!over) {
