@@ -186,11 +186,12 @@ static int64_t start_threshold(const struct lane *l, const struct batch *b)
 
 bool lane_ends_in(const struct lane *l, struct batch *b)
 {
-	int64_t last_ms = l->stream->until_ms + slack_ms(b);
+	int64_t last_ms;
 	size_t bad = 0;
 
 	if (l->stream->until_ms == 0)
 		return false;
+	last_ms = l->stream->until_ms + slack_ms(b);
 	for (size_t i = 0; i < b->count; i++) {
 		if (b->events[i].time_ms <= last_ms) {
 			bad += b->events[i].bad != NULL;

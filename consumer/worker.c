@@ -289,7 +289,7 @@ static void prepare_core(struct worker *w)
 /* Where another process has ended it, it would be made anew. */
 static bool is_side_there(struct worker *w)
 {
-	const struct config_stream *stream = &w->settings.config->streams[0];
+	const struct config_stream *stream = w->settings.config->streams;
 
 	return !w->settings.side || worker_row(w, stream->name, stream->table) ||
 	       error_set(&w->error, ERROR_NOT_FOUND, "another process has ended the side run %s",
