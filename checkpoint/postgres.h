@@ -80,7 +80,7 @@ bool postgres_stream_go_on(struct store *s, int64_t stream, int64_t hold, const 
 bool postgres_audit(struct store *s, int64_t stream, uint32_t max, store_audit_fn *fn, void *arg,
 		    struct error *err);
 /* Columns of a stream's hold, from `column` on: those of an audit row a. */
-#define POSTGRES_HOLD "a.id, a.why, a.who, a.said, a.at_ms, a.from_generation"
+#define POSTGRES_HOLD "a.id, a.why, a.who, a.said, a.at_ms, a.from_generation, a.to_ms"
 bool postgres_hold_at(const PGresult *res, int row, int column, struct store_hold *out,
 		      struct error *err) MUST_CHECK;
 

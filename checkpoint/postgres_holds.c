@@ -13,6 +13,7 @@ bool postgres_hold_at(const PGresult *res, int row, int column, struct store_hol
 	snprintf(out->said, sizeof(out->said), "%s", PQgetvalue(res, row, column + 3));
 	out->since_ms = value_int(res, row, column + 4);
 	out->generation = (uint64_t)value_int(res, row, column + 5);
+	out->back_ms = value_int(res, row, column + 6);
 	return store_hold_parse(PQgetvalue(res, row, column + 1), &out->why, err);
 }
 
@@ -20,16 +21,16 @@ bool postgres_stream_hold(struct store *s, int64_t stream, uint64_t generation,
 			  struct store_hold *hold, bool *done, struct error *err)
 {
 	AUTO(pg_result)
-	PGresult *res = postgres_call(postgres_of(s), err,
-				      "SELECT id, why, who, said, since_ms, generation, done "
-				      "FROM sluice.hold_begin($1, $2, $3, $4, $5, $6, $7)",
-				      "iitttii", stream, (int64_t)generation,
-				      store_hold_why_name(hold->why), hold->who, hold->said,
-				      hold->since_ms, (int64_t)STORE_AUDIT_KEPT_MS);
+	PGresult *res = postgres_call(
+		postgres_of(s), err,
+		"SELECT id, why, who, said, since_ms, generation, back_ms, done "
+		"FROM sluice.hold_begin_at($1, $2, $3, $4, $5, $6, $7, $8)",
+		"iitttiii", stream, (int64_t)generation, store_hold_why_name(hold->why), hold->who,
+		hold->said, hold->since_ms, (int64_t)STORE_AUDIT_KEPT_MS, hold->back_ms);
 
 	if (!res)
 		return false;
-	*done = value_bool(res, 0, 6);
+	*done = value_bool(res, 0, 7);
 	return postgres_hold_at(res, 0, 0, hold, err);
 }
 

@@ -153,7 +153,9 @@ static bool twins(struct store *s, const char *session, store_twin_fn *fn, void 
 				      "WHERE m.session = $1 AND EXISTS ("
 				      "SELECT FROM sluice.member o JOIN sluice.session x "
 				      "ON x.id = o.session AND x.state = 'live' "
-				      "WHERE o.stream = t.id) ORDER BY s.name, t.name",
+				      "WHERE o.stream = t.id) AND NOT EXISTS ("
+				      "SELECT FROM sluice.side d WHERE d.stream IN (s.id, t.id)) "
+				      "ORDER BY s.name, t.name",
 				      "t", session);
 
 	for (int i = 0; i < PQntuples(res); i++)
@@ -377,4 +379,5 @@ const struct store_ops store_postgres = {
 	.control = &store_control_postgres,
 	.savepoints = &store_savepoints_postgres,
 	.letter = &store_letters_postgres,
+	.sides = &store_sides_postgres,
 };

@@ -120,7 +120,7 @@ bool sqlite_stream_go_on(struct store *store, int64_t stream, int64_t hold, cons
 bool sqlite_audit(struct store *store, int64_t stream, uint32_t max, store_audit_fn *fn, void *arg,
 		  struct error *err);
 /* Columns of a stream's hold, from `column` on: those of an audit row a. */
-#define SQLITE_HOLD "a.id, a.why, a.who, a.said, a.at_ms, a.from_generation"
+#define SQLITE_HOLD "a.id, a.why, a.who, a.said, a.at_ms, a.from_generation, a.to_ms"
 bool sqlite_hold_at(sqlite3_stmt *st, int column, struct store_hold *out,
 		    struct error *err) MUST_CHECK;
 /* Within a transaction: the stream, which is not held, is from now on. */

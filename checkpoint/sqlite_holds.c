@@ -11,6 +11,7 @@ bool sqlite_hold_at(sqlite3_stmt *st, int column, struct store_hold *out, struct
 	snprintf(out->said, sizeof(out->said), "%s", sqlite_text(st, column + 3));
 	out->since_ms = sqlite3_column_int64(st, column + 4);
 	out->generation = (uint64_t)sqlite3_column_int64(st, column + 5);
+	out->back_ms = sqlite3_column_int64(st, column + 6);
 	return store_hold_parse(sqlite_text(st, column + 1), &out->why, err);
 }
 
@@ -22,10 +23,10 @@ bool sqlite_hold_put(struct sqlite *s, int64_t stream, const struct store_hold *
 
 	if (!sqlite_run(s, NULL, err,
 			"INSERT INTO audit (stream, at_ms, what, why, who, said, "
-			"from_generation, to_generation) SELECT id, ?2, 'hold', ?3, ?4, ?5, ?6, "
-			"generation FROM stream WHERE id = ?1",
-			"iittti", stream, hold->since_ms, store_hold_why_name(hold->why), hold->who,
-			hold->said, from_generation))
+			"from_generation, to_generation, to_ms) SELECT id, ?2, 'hold', ?3, ?4, ?5, "
+			"?6, generation, ?7 FROM stream WHERE id = ?1",
+			"iitttii", stream, hold->since_ms, store_hold_why_name(hold->why),
+			hold->who, hold->said, from_generation, hold->back_ms))
 		return false;
 	made = sqlite3_last_insert_rowid(s->db);
 	return sqlite_run(s, NULL, err, "UPDATE stream SET hold = ?1, epoch = ?1 WHERE id = ?2",

@@ -259,6 +259,7 @@ bool sqlite_twins(struct store *store, const char *session, store_twin_fn *fn, v
 		"JOIN stream t ON t.arn = s.arn AND t.id <> s.id "
 		"WHERE m.session = ? AND EXISTS (SELECT 1 FROM member o "
 		"WHERE o.stream = t.id AND o.session IN " SQLITE_LIVE ") "
+		"AND NOT EXISTS (SELECT 1 FROM side d WHERE d.stream IN (s.id, t.id)) "
 		"ORDER BY s.name, t.name",
 		err);
 	bool row;

@@ -556,4 +556,5 @@ const struct store_ops store_sqlite = {
 	.control = &store_control_sqlite,
 	.savepoints = &store_savepoints_sqlite,
 	.letter = &store_letters_sqlite,
+	.sides = &store_sides_sqlite,
 };

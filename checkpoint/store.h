@@ -41,7 +41,7 @@ struct store *store_open(const char *url, int64_t timeout_ms, struct error *err)
  * neither. NOT_FOUND where no worker has made the schema yet. Only for store_sessions,
  * store_lanes_list, store_rolls, store_letters, store_gaps, store_exports, store_files,
  * store_attempts, store_audit, store_stream_owned, store_sinks, store_savepoints,
- * store_savepoint_places and the streams listed by store_streams. */
+ * store_savepoint_places, store_sides and the streams listed by store_streams. */
 struct store *store_open_reader(const char *url, int64_t timeout_ms, struct error *err);
 void store_close(struct store *s);
 static inline void store_free(struct store *s)
@@ -109,6 +109,8 @@ struct store_hold { /* of a stream, see "holds" */
 	char who[STORE_NAME_MAX + 1];  /* a person, a worker */
 	char said[STORE_NAME_MAX + 1]; /* for people; "": nothing */
 	int64_t since_ms;              /* AWS time, the caller's */
+	int64_t back_ms; /* of a repair: what is younger is to come from exports, also where it was
+			    delivered; 0: only what gaps lost */
 	uint64_t generation; /* given by the store: the stream's before it; 0: made held */
 };
 
@@ -155,7 +157,7 @@ bool store_join(struct store *s, const char *session, int64_t stream, int64_t ep
 bool store_leave(struct store *s, const char *session, int64_t stream,
 		 struct error *err) MUST_CHECK;
 /* Of the streams that the session serves, those that live sessions serve under another name, too:
- * one ARN that is read once for each name. Sorted by both. */
+ * one ARN that is read once for each name; but no side runs (sides.h). Sorted by both. */
 typedef void store_twin_fn(void *arg, const char *name, const char *other);
 bool store_twins(struct store *s, const char *session, store_twin_fn *fn, void *arg,
 		 struct error *err) MUST_CHECK;

@@ -5,6 +5,7 @@
 #include "checkpoint/exports.h"
 #include "checkpoint/letters.h"
 #include "checkpoint/savepoints.h"
+#include "checkpoint/sides.h"
 #include "checkpoint/store.h"
 
 /* What an implementation of the store has to do: the functions of store.h, whose contracts hold
@@ -103,6 +104,7 @@ struct store_ops {
 	const struct store_control_ops *control;
 	const struct store_savepoint_ops *savepoints;
 	const struct store_letter_ops *letter;
+	const struct store_side_ops *sides;
 };
 
 /* The functions of exports.h. */
@@ -184,6 +186,17 @@ struct store_savepoint_ops {
 	bool (*drop)(struct store *s, const char *name, bool *dropped, struct error *err);
 };
 extern const struct store_savepoint_ops store_savepoints_postgres, store_savepoints_sqlite;
+
+/* The functions of sides.h. */
+struct store_side_ops {
+	bool (*list)(struct store *s, store_side_fn *fn, void *arg, struct error *err);
+	bool (*begin)(struct store *s, struct store_side *d, const struct store_side_start *start,
+		      bool *begun, struct error *err);
+	bool (*over)(struct store *s, int64_t stream, bool *over, struct error *err);
+	bool (*end)(struct store *s, int64_t stream, const char *who, const char *said,
+		    int64_t at_ms, struct error *err);
+};
+extern const struct store_side_ops store_sides_postgres, store_sides_sqlite;
 
 /* The functions of letters.h. */
 struct store_letter_ops {

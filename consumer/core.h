@@ -83,6 +83,7 @@ struct core_event {
 	int64_t end_ms;        /* epoch ms */
 	int64_t age_ms;        /* of that record, by AWS's clock */
 	bool closed;           /* there is no page after it, ever */
+	bool childless;        /* and of what descends from it nothing is wanted */
 	bool stopped;          /* the lane stands still behind this page (on_error: stop) */
 	bool leaves;   /* PAGE, FETCH_FAILED, STAND: nothing more is read of it, and instead of
 			  standing still it leaves as after CORE_RELEASE (a file that failed) */

@@ -112,7 +112,7 @@ void core_on_page(struct core *c, const struct core_event *e)
 		delay_ms = c->settings.idle_ms / 2;
 	l->stopping = l->stopping || e->stopped;
 	l->closed = e->closed;
-	if (l->closed && core_stream_of(c, l)->files)
+	if (l->closed && (e->childless || core_stream_of(c, l)->files))
 		l->children_known = true;
 	else if (l->closed)
 		core_stream_of(c, l)->discovering++;

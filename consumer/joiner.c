@@ -126,6 +126,12 @@ static int by_text(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+static void put_place(struct look *k, int64_t at_ms)
+{
+	k->places_ms = memory_room(k->places_ms, k->place_count, sizeof(*k->places_ms));
+	k->places_ms[k->place_count++] = at_ms;
+}
+
 /* Where what was lost may begin: at lanes that are not read to their end, and where shards were
  * never seen, also at the end of those of which nothing that comes behind them is known. */
 static void place_lanes(struct look *k, bool ends)
@@ -143,9 +149,7 @@ static void place_lanes(struct look *k, bool ends)
 					       by_text)
 			    : l->waits)
 			continue;
-		k->places_ms = memory_room(k->places_ms, k->place_count, sizeof(*k->places_ms));
-		k->places_ms[k->place_count++] =
-			joining_place_ms(l->shard, l->event_ms, k->stream.start_ms);
+		put_place(k, joining_place_ms(l->shard, l->event_ms, k->stream.start_ms));
 	}
 	free(parents);
 }
@@ -185,7 +189,11 @@ static bool read_losses(struct look *k, struct error *err)
 	if (k->reenabled && (!store_streams(k->store, saw_stream, k, err) ||
 			     (k->before && !read_lanes(k, k->before, true, err))))
 		return false;
-	return read_lanes(k, k->stream.id, k->orphans, err);
+	if (!read_lanes(k, k->stream.id, k->orphans, err))
+		return false;
+	if (k->stream.hold.back_ms > 0)
+		put_place(k, k->stream.hold.back_ms);
+	return true;
 }
 
 static enum joining_kind kind_of(enum store_hold_why why)
@@ -213,7 +221,7 @@ static bool look(struct look *k, struct joining_facts *f, struct error *err)
 		.hold = kind_of(k->stream.hold.why),
 		.hold_generation = k->stream.hold.generation,
 		.released = owned == 0,
-		.repair = k->gaps > 0,
+		.repair = k->gaps > 0 || k->stream.hold.back_ms > 0,
 		.waits = k->reenabled,
 		.places_ms = k->places_ms,
 		.place_count = k->place_count,

@@ -43,10 +43,10 @@ struct joining_facts {
 	uint64_t hold_generation; /* the stream's before that; 0: it was made held */
 	bool paused;              /* it is held for something else */
 	bool released;            /* no session has a lane of it, nor its burial to do */
-	bool repair;              /* gaps are open that a repair closes */
+	bool repair;              /* gaps are open that a repair closes, or a person asks for one */
 	bool waits;               /* and nothing of the stream may be read while they are */
-	/* Where lanes stand that are not done and wait for no parent, as joining_place_ms has it;
-	 * looked at for a repair alone. */
+	/* Where lanes stand that are not done and wait for no parent, as joining_place_ms has it,
+	 * and what a person wants to go back to; looked at for a repair alone. */
 	const int64_t *places_ms;
 	size_t place_count;
 	/* Point-in-time recovery of the table. */

@@ -170,14 +170,40 @@ struct sequence lane_position(const struct lane *l, const struct batch *b, size_
 	return lane_at_place(b->place + (uint64_t)(behind + 1 - b->body.data));
 }
 
-static int64_t start_threshold(const struct lane *l, const struct batch *b)
+/* What the times of a page may be off by. */
+static int64_t slack_ms(const struct batch *b)
 {
-	if (l->stream->start_ms == 0)
-		return INT64_MIN;
 	for (size_t i = 0; i < b->count; i++)
 		if (b->events[i].time_ms % 60000 != 0)
-			return l->stream->start_ms - START_SLACK_MS;
-	return l->stream->start_ms - MINUTE_SLACK_MS;
+			return START_SLACK_MS;
+	return MINUTE_SLACK_MS;
+}
+
+static int64_t start_threshold(const struct lane *l, const struct batch *b)
+{
+	return l->stream->start_ms == 0 ? INT64_MIN : l->stream->start_ms - slack_ms(b);
+}
+
+bool lane_ends_in(const struct lane *l, struct batch *b)
+{
+	int64_t last_ms;
+	size_t bad = 0;
+
+	if (l->stream->until_ms == 0)
+		return false;
+	last_ms = l->stream->until_ms + slack_ms(b);
+	for (size_t i = 0; i < b->count; i++) {
+		if (b->events[i].time_ms <= last_ms) {
+			bad += b->events[i].bad != NULL;
+			continue;
+		}
+		b->count = i;
+		b->bad_count = bad;
+		while (b->fault_count > 0 && b->faults[b->fault_count - 1].event >= i)
+			b->fault_count--;
+		return true;
+	}
+	return false;
 }
 
 static bool is_filtered(const struct event *e, uint32_t slot)

@@ -61,6 +61,7 @@ struct lane_stream {
 	enum config_gap gap;
 	enum config_on_error on_error;
 	int64_t start_ms; /* older events are dropped; 0: none is */
+	int64_t until_ms; /* a shard ends before the first event that is younger; 0: none is */
 	bool files;       /* its lanes are data files, and this is what their rows are */
 	struct rows rows;
 	const char *bucket_owner;       /* of their bucket; NULL: not checked */
@@ -224,6 +225,9 @@ void lane_set_positions(struct lane *l, const struct frontier_move *at);
  * cuts the page where a bad record stops the lane. The batch is the lane's then. NULL: the lane
  * stops before the page's first record, the batch is still the caller's. */
 struct lane_page *lane_add_page(struct lane *l, struct batch *b);
+/* The page has records that are younger than the stream's end: they, and what is behind the first
+ * of them, are cut off, and the lane ends with the rest. */
+bool lane_ends_in(const struct lane *l, struct batch *b);
 /* Why a lane stops before a record of the batch (on_error: stop); *fault NULL: it could not be
  * decoded. */
 const char *lane_stopped_by(const struct batch *b, size_t record, const struct batch_fault **fault);

@@ -251,24 +251,26 @@ static void page_read(struct fetch *f, struct batch *page)
 	AUTO(batch) struct batch *b = page;
 	struct reader *r = f->reader;
 	struct lane *l = f->lane;
+	bool ends = lane_ends_in(l, b);
 	struct core_event e = { .type = CORE_PAGE,
 				.lane = l->index,
 				.bytes = b->body.size,
 				.records = b->count,
 				.limit = (size_t)l->limit,
-				.closed = b->closed };
+				.closed = b->closed || ends,
+				.childless = ends };
 	struct sequence none = SEQUENCE_NONE;
 
 	free(f);
 	r->fetching--;
 	lane_well(r, l);
 	forget_iterator(l);
-	if (!b->closed && b->next_iterator.n > 0)
+	if (!e.closed && b->next_iterator.n > 0)
 		l->iterator = memory_text_n(b->next_iterator.p, b->next_iterator.n);
 	l->read_at_ms = clock_aws_ms(r->settings.clock);
 	l->gap_accepted = l->from_horizon = l->unlisted = l->stream_gone = false;
 	metric_add(b->count ? l->stream->polls_records : l->stream->polls_empty, 1);
-	if (b->count > 0 || b->closed)
+	if (b->count > 0 || e.closed)
 		gap_over(r, l, b->count ? &b->events[0].sequence : &none,
 			 b->count ? b->events[0].time_ms : 0);
 	if (page_end(l, b, b->count, &e)) {

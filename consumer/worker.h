@@ -21,6 +21,13 @@ struct worker_pulse {
 bool worker_pulse_ok(const struct worker_pulse *p, const struct clock *clock, char *stuck,
 		     size_t size);
 
+/* A side run (checkpoint/sides.h): the configuration has one stream, with the name that the store
+ * has for it, and exports are left to other workers. */
+struct worker_side {
+	const char *stream; /* the source's name, which events have */
+	int64_t until_ms;   /* a shard ends where its records are younger */
+};
+
 /* One session at work: from resolving the streams to releasing the lanes. It owns the core, the
  * readers, the saver and the sinks, and runs the core on the calling thread. */
 struct worker_settings {
@@ -36,6 +43,7 @@ struct worker_settings {
 	int stop_fd;              /* … and then readable */
 	struct worker_pulse *pulse;
 	struct worker_standby *standby;
+	const struct worker_side *side; /* NULL: none */
 };
 
 /* Why a process stands by, see standby.h: outlives the sessions; of the thread that runs them. */

@@ -584,6 +584,8 @@ void worker_watch_loads(struct worker *w)
 {
 	struct worker_loads *s = w->loads;
 
+	if (!s)
+		return;
 	for (struct worker_load **at = &s->parted, *l; (l = *at);) {
 		const uint64_t none[4] = { 0 };
 

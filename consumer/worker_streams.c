@@ -29,12 +29,12 @@ static void stream_cells(struct worker *w, struct worker_stream *s)
 							     answer_result((enum error_kind)kind));
 }
 
-static void describe_source(struct worker_stream *s)
+static void describe_source(struct worker_stream *s, const struct worker_side *side)
 {
 	struct lane_stream *l = &s->lanes;
 	const struct resolved_stream *r = &s->resolved;
 
-	l->source = (struct source){ .stream = s->config->name,
+	l->source = (struct source){ .stream = side ? side->stream : s->config->name,
 				     .table = r->table,
 				     .arn = r->arn,
 				     .account = r->account,
@@ -44,6 +44,7 @@ static void describe_source(struct worker_stream *s)
 				     .version = SLUICE_VERSION,
 				     .new_images = r->new_images,
 				     .old_images = r->old_images };
+	l->until_ms = side ? side->until_ms : 0;
 	l->gap = (enum config_gap)s->config->gap;
 	l->on_error = (enum config_on_error)s->config->on_error;
 }
@@ -368,7 +369,7 @@ void worker_open_stream(struct worker *w, struct worker_table *t, const struct r
 	w->unopened = s;
 	lineage_init(&s->lineage);
 	severed_init(&s->severed);
-	describe_source(s);
+	describe_source(s, w->settings.side);
 	stream_cells(w, s);
 	worker_attach_sinks(w, &s->lanes,
 			    &(struct worker_uses){ .filter = &t->config.filter,

@@ -8,11 +8,14 @@
 #include "base/memory.h"
 #include "ops/arguments.h"
 #include "ops/command.h"
+#include "ops/replay_exports.h"
 #include "ops/replay_find.h"
 #include "ops/rewind.h"
+#include "ops/side_run.h"
 #include "sinks/sink.h"
 
-/* A stream, or one sink of it, goes back: beside running workers, or when there are none. */
+/* A stream, or one sink of it, goes back: beside running workers, or when there are none. With
+ * --into it stays where it is, and is read once more. */
 
 #define STREAM_KEEPS_MS (24LL * 60 * 60 * 1000) /* DynamoDB */
 
@@ -28,6 +31,10 @@ static const struct flag flags[] = {
 	  .help = "oldest, a time, -2h, SEQUENCE@SHARD, savepoint:NAME",
 	  .required = true },
 	{ .name = "sink", .value = "K", .help = "this sink alone: from a savepoint or a record" },
+	{ .name = "into",
+	  .value = "SINK",
+	  .help = "a sink that the stream does not have: it is read aside, by this command" },
+	{ .name = "to", .value = "TIME", .help = "with --into: up to then; now (default)" },
 	{ .name = "dry-run", .help = "show the plan, change nothing" },
 	{ .name = "yes", .help = "without asking" },
 	{ 0 },
@@ -40,7 +47,7 @@ struct replay {
 	const struct config *config;
 	struct rewind rewind;
 	enum from from;
-	const char *savepoint, *sink_name;
+	const char *savepoint, *sink_name, *into;
 	char shard[STORE_SHARD_SIZE];
 	struct sequence record;
 	int32_t sink;
@@ -50,6 +57,9 @@ struct replay {
 	size_t kept_count;
 	int64_t kept_ms;
 	struct store_place before; /* of a record */
+	struct side_run side;      /* with --into */
+	bool beyond;               /* what the stream keeps: a time that exports go back to */
+	struct replay_exports exports;
 };
 
 /* --- what was said --- */
@@ -92,6 +102,44 @@ static bool parse_from(struct replay *r, struct error *err)
 	return strchr(text, '@') ? parse_record(r, text, err) : parse_time(r, text, err);
 }
 
+static bool parse_to(struct replay *r, struct error *err)
+{
+	const char *text = arguments_get(r->arguments, "to");
+	enum config_start kind = START_TIME;
+	int64_t until_ms = r->now_ms;
+
+	if (text && !config_start_parse(text, r->now_ms, &kind, &until_ms, err))
+		return false;
+	if (kind != START_TIME)
+		return error_set(err, ERROR_INVALID, "a time, or -2h");
+	if (until_ms > r->now_ms)
+		return error_set(err, ERROR_INVALID,
+				 "it is in the future: what is read for good is a sink of the "
+				 "stream");
+	if (until_ms <= r->start_ms)
+		return error_set(err, ERROR_INVALID, "it is not behind --from");
+	r->side.to = text;
+	r->side.until_ms = until_ms;
+	return true;
+}
+
+static bool parse_into(struct replay *r, struct error *err)
+{
+	r->side.config = r->config;
+	r->side.into = r->into;
+	r->side.from = arguments_get(r->arguments, "from");
+	r->side.now_ms = r->now_ms;
+	r->side.start_ms = r->start_ms;
+	r->side.sink = side_run_sink(r->config, r->into);
+	if (!r->side.sink)
+		return error_set(err, ERROR_INVALID,
+				 "--into: the configuration has no sink '%.100s'", r->into);
+	if (r->sink_name && r->from != FROM_SAVEPOINT)
+		return error_set(err, ERROR_INVALID,
+				 "--sink with --into says whose place of a savepoint it is");
+	return parse_to(r, err) || error_wrap(err, "--to");
+}
+
 static bool parse(struct replay *r, struct error *err)
 {
 	struct clock clock;
@@ -99,11 +147,19 @@ static bool parse(struct replay *r, struct error *err)
 	clock_init(&clock);
 	r->now_ms = clock_aws_ms(&clock);
 	r->sink_name = arguments_get(r->arguments, "sink");
+	r->into = arguments_get(r->arguments, "into");
 	if (!parse_from(r, err))
 		return error_wrap(err, "--from");
+	if (r->into)
+		return parse_into(r, err);
+	if (arguments_get(r->arguments, "to"))
+		return error_set(err, ERROR_INVALID,
+				 "--to goes with --into: a stream that goes back is read on from "
+				 "there");
 	return r->from != FROM_TIME || !r->sink_name ||
 	       error_set(err, ERROR_INVALID,
-			 "--sink goes with a savepoint or a record; a time is the whole stream's");
+			 "--sink goes with a savepoint or a record; a time is the whole stream's, "
+			 "or goes --into another sink");
 }
 
 /* --- where it goes --- */
@@ -125,18 +181,47 @@ static void on_place(void *arg, const struct store_place *p)
 	r->kept[r->kept_count++].shard = memory_text(p->shard);
 }
 
-static bool is_too_old(const struct replay *r, int64_t ms, struct error *err)
+static bool is_too_old(const struct replay *r, int64_t ms)
+{
+	return ms > 0 && r->now_ms - ms >= STREAM_KEEPS_MS;
+}
+
+/* Places are in the stream, and a side run reads that alone. */
+static bool too_old(const struct replay *r, int64_t ms, struct error *err)
 {
 	char time[CLOCK_TEXT_SIZE];
 
-	if (ms == 0 || r->now_ms - ms < STREAM_KEEPS_MS)
-		return false;
-	error_set(err, ERROR_REFUSED,
-		  "a stream keeps 24 hours, and %s is longer ago: what is left begins with --from "
-		  "oldest; the table itself can be loaded again by `sluice export -c FILE baseline "
-		  "--stream %s`",
-		  clock_text(ms, time), r->rewind.streams.name);
-	return true;
+	clock_text(ms, time);
+	if (r->into)
+		return error_set(
+			err, ERROR_REFUSED,
+			"a stream keeps 24 hours, and %s is longer ago: what is left begins with "
+			"--from oldest. What the items of the table became since then, exports "
+			"bring: `sluice export -c FILE incremental` makes them as `exports` has "
+			"it, `sluice export -c FILE load --from URL --table T --into %s` loads "
+			"one window after the other",
+			time, r->into);
+	return error_set(
+		err, ERROR_REFUSED,
+		"a stream keeps 24 hours, and the savepoint is older: --from %s brings with "
+		"exports what items became since then, --from oldest what is left of the stream",
+		time);
+}
+
+/* Of the whole stream, exports bring it. */
+static bool look_time(struct replay *r, struct store *store, struct error *err)
+{
+	r->exports = (struct replay_exports){ .config = r->config,
+					      .streams = &r->rewind.streams,
+					      .stream = r->rewind.stream,
+					      .from = arguments_get(r->arguments, "from"),
+					      .from_ms = r->start_ms,
+					      .now_ms = r->now_ms };
+	r->beyond = is_too_old(r, r->start_ms);
+	if (!r->beyond)
+		return true;
+	return r->into ? too_old(r, r->start_ms, err)
+		       : replay_exports_look(&r->exports, store, err);
 }
 
 static bool plan(const struct rewind *w, const struct replay_stream *now, struct replay_plan *out,
@@ -159,7 +244,7 @@ static bool look_savepoint(struct replay *r, struct store *store, struct error *
 				 "there is no savepoint %s of %s; `sluice checkpoint -c FILE list` "
 				 "shows them",
 				 r->savepoint, r->rewind.streams.name);
-	return !is_too_old(r, r->kept_ms, err);
+	return !is_too_old(r, r->kept_ms) || too_old(r, r->kept_ms, err);
 }
 
 static bool look(struct replay *r, struct store *store, struct error *err)
@@ -171,7 +256,7 @@ static bool look(struct replay *r, struct store *store, struct error *err)
 		return false;
 	/* The table's stream now; one that was turned off meanwhile is not read again. */
 	r->rewind.stream = &all->rows[all->count - 1];
-	if (!rewind_allowed(&r->rewind, err))
+	if (!r->into && !rewind_allowed(&r->rewind, err))
 		return false;
 	if (r->sink_name && !operator_sink(store, r->sink_name, &r->sink, err))
 		return false;
@@ -183,7 +268,7 @@ static bool look(struct replay *r, struct store *store, struct error *err)
 		r->rewind.plan = plan;
 		return replay_find(r->config, all->arn, r->shard, &r->record, &r->before, err);
 	default:
-		return !is_too_old(r, r->start_ms, err);
+		return look_time(r, store, err);
 	}
 }
 
@@ -263,6 +348,70 @@ static bool go_back(struct replay *r, struct error *err)
 	return ok;
 }
 
+/* --- aside --- */
+
+static bool plan_aside(struct replay *r, const struct replay_stream *now, struct error *err)
+{
+	struct side_run *side = &r->side;
+
+	if (r->from == FROM_SAVEPOINT && side->until_ms <= r->kept_ms)
+		return error_set(err, ERROR_INVALID, "--to: it is not behind the savepoint");
+	side->placed = r->from != FROM_TIME;
+	side->read_at_ms = r->from == FROM_SAVEPOINT ? r->kept_ms : r->before.event_ms;
+	switch (r->from) {
+	case FROM_SAVEPOINT:
+		return replay_aside_savepoint(now, r->kept, r->kept_count, r->sink, &side->plan,
+					      err);
+	case FROM_RECORD:
+		return replay_aside_place(now, &r->before, &side->plan, err);
+	default:
+		return true;
+	}
+}
+
+static int read_aside(struct replay *r, const struct replay_stream *now, struct store *looked,
+		      struct error *err)
+{
+	AUTO(store) struct store *store = looked;
+
+	r->side.streams = &r->rewind.streams;
+	r->side.source = r->rewind.stream;
+	if (!plan_aside(r, now, err) || !side_run_look(&r->side, store, err))
+		return EXIT_FAILED;
+	side_run_show(&r->side);
+	store_close(MOVE(store)); /* an exclusive one is opened again */
+	if (arguments_get(r->arguments, "dry-run"))
+		return EXIT_DONE;
+	if (!operator_sure("replay", "Read it?", arguments_get(r->arguments, "yes")))
+		return EXIT_USAGE;
+	return side_run_run(&r->side);
+}
+
+static int aside(struct replay *r, struct store *looked, struct error *err)
+{
+	AUTO(store) struct store *store = looked;
+	struct replay_stream now;
+	int code = EXIT_FAILED;
+
+	if (replay_stream_read(store, r->rewind.stream->id, &now, err))
+		code = read_aside(r, &now, MOVE(store), err);
+	replay_plan_release(&r->side.plan);
+	replay_stream_release(&now);
+	return code;
+}
+
+/* --- beyond what the stream keeps --- */
+
+static int with_exports(struct replay *r, struct error *err)
+{
+	replay_exports_show(&r->exports);
+	if (arguments_get(r->arguments, "dry-run"))
+		return EXIT_DONE;
+	if (!operator_sure("replay", "Go back?", arguments_get(r->arguments, "yes")))
+		return EXIT_USAGE;
+	return replay_exports_begin(&r->exports, err) ? EXIT_DONE : EXIT_FAILED;
+}
+
 static int replay(struct replay *r, struct error *err)
 {
 	AUTO(store)
@@ -270,7 +419,15 @@ static int replay(struct replay *r, struct error *err)
 		store_open_reader(r->config->checkpoint.store, OPERATOR_STORE_TIMEOUT_MS, err);
 
 	r->rewind.arg = r;
-	if (!store || !look(r, store, err) || !show(r, store, err))
+	if (!store || !look(r, store, err))
+		return EXIT_FAILED;
+	if (r->into)
+		return aside(r, MOVE(store), err);
+	if (r->beyond) {
+		store_close(MOVE(store));
+		return with_exports(r, err);
+	}
+	if (!show(r, store, err))
 		return EXIT_FAILED;
 	store_close(MOVE(store)); /* an exclusive one is opened again */
 	if (arguments_get(r->arguments, "dry-run"))
@@ -294,7 +451,7 @@ static int run(const struct arguments *a)
 	}
 	log_setup(LOG_ERROR, LOG_TEXT);
 	code = replay(&r, &err);
-	if (code == EXIT_FAILED)
+	if (code == EXIT_FAILED && err.kind != ERROR_NONE)
 		fprintf(stderr, "sluice replay: %s\n", err.message);
 	for (size_t i = 0; i < r.kept_count; i++)
 		free((void *)(uintptr_t)r.kept[i].shard);
@@ -305,7 +462,7 @@ static int run(const struct arguments *a)
 const struct command command_replay = {
 	.name = "replay",
 	.usage = "-c FILE --stream S [--sink K] --from oldest|TIME|SEQUENCE@SHARD|savepoint:NAME\n"
-		 "                      [--dry-run] [--yes]",
+		 "                      [--into SINK [--to TIME]] [--dry-run] [--yes]",
 	.help = "Deliver a stream again, from an earlier place.",
 	.more = "SEQUENCE@SHARD begins with that record, in that shard and those that follow it. "
 		"It works\nbeside running workers; on a sqlite store only while no worker has it.",

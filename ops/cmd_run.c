@@ -20,7 +20,7 @@ static const struct flag flags[] = {
 static int run(const struct arguments *a)
 {
 	struct error err = { 0 };
-	struct service_options o = { 0 };
+	struct service_options o = { .command = "run" };
 	const char *idle = arguments_get(a, "until-idle");
 	AUTO(config) struct config *c = NULL;
 

@@ -43,7 +43,7 @@ static void write_config(const struct arguments *a, struct buf *b)
 static int run(const struct arguments *a)
 {
 	struct error err = { 0 };
-	struct service_options o = { .once = true };
+	struct service_options o = { .command = "tail", .once = true };
 	const char *idle = arguments_get(a, "until-idle");
 	struct buf text = { 0 };
 	AUTO(config) struct config *c = NULL;

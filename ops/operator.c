@@ -5,6 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config/sections.h"
+#include "consumer/follow.h"
+
 void operator_name(char *out, size_t size)
 {
 	const struct passwd *p = getpwuid(geteuid());
@@ -75,4 +78,23 @@ bool operator_sink(struct store *s, const char *name, int32_t *id, struct error 
 		return false;
 	*id = w.id;
 	return w.id != 0 || error_set(err, ERROR_NOT_FOUND, "the store has no sink %s", name);
+}
+
+const struct config_stream *operator_entry(const struct config *c,
+					   const struct operator_streams *streams)
+{
+	struct str of_arn = config_table_name(streams->arn);
+	const struct config_stream *entry, *other;
+	char table[256], name[CONFIG_STREAM_NAME_MAX + 1];
+	struct error err;
+
+	for (size_t i = 0; i < c->stream_count; i++)
+		if (!c->streams[i].is_pattern && strcmp(c->streams[i].name, streams->name) == 0)
+			return &c->streams[i];
+	snprintf(table, sizeof(table), "%.*s", STR_ARG(of_arn));
+	entry = follow_entry(c, table, &other);
+	return entry && entry->is_pattern && config_stream_name(entry, table, name, &err) &&
+			       strcmp(name, streams->name) == 0
+		       ? entry
+		       : NULL;
 }

@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "checkpoint/store.h"
+#include "config/config.h"
 
 /* The person at the command line: who it is, whether they mean it, and what they mean. */
 
@@ -24,5 +25,8 @@ struct operator_streams {
 /* What the store has of streams.name. NOT_FOUND where that is nothing. */
 bool operator_streams(struct store *s, struct operator_streams *streams,
 		      struct error *err) MUST_CHECK;
+/* The entry of the configuration that reads it; NULL: none does. */
+const struct config_stream *operator_entry(const struct config *c,
+					   const struct operator_streams *streams);
 /* The id of a sink's name. NOT_FOUND where the store does not know it. */
 bool operator_sink(struct store *s, const char *name, int32_t *id, struct error *err) MUST_CHECK;

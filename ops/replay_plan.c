@@ -154,6 +154,16 @@ struct kept {
 	size_t count;
 };
 
+static struct kept kept_in_order(const struct store_place *kept, size_t count)
+{
+	struct kept k = { memory_array(count + 1, sizeof(*k.sorted)), count };
+
+	for (size_t i = 0; i < count; i++)
+		k.sorted[i] = &kept[i];
+	qsort(k.sorted, count, sizeof(*k.sorted), by_shard);
+	return k;
+}
+
 static const struct store_place *kept_of(const struct kept *k, const char *shard, int32_t sink)
 {
 	const struct store_place wanted = { .shard = shard, .sink = sink }, *p = &wanted;
@@ -195,14 +205,11 @@ static bool nothing_is_gone(const struct named *n, const struct kept *k, int32_t
 bool replay_to_savepoint(const struct replay_stream *s, const struct store_place *kept,
 			 size_t count, int32_t sink, struct replay_plan *out, struct error *err)
 {
-	struct kept k = { memory_array(count + 1, sizeof(*k.sorted)), count };
+	struct kept k = kept_in_order(kept, count);
 	struct named n = named_of(s);
 	bool ok;
 
 	*out = (struct replay_plan){ 0 };
-	for (size_t i = 0; i < count; i++)
-		k.sorted[i] = &kept[i];
-	qsort(k.sorted, count, sizeof(*k.sorted), by_shard);
 	ok = nothing_is_gone(&n, &k, sink, err);
 	for (size_t i = 0; ok && i < s->lane_count; i++) {
 		const struct replay_lane *l = &s->lanes[i];
@@ -272,4 +279,77 @@ bool replay_to_place(const struct replay_stream *s, const struct store_place *to
 	free(marked);
 	free(n.sorted);
 	return ok;
+}
+
+/* --- aside --- */
+
+static void put_aside(struct replay_plan *out, const struct replay_lane *l,
+		      const struct store_place *at)
+{
+	bool begin = sequence_is_none(&at->sequence);
+
+	out->places = memory_room(out->places, out->count, sizeof(*out->places));
+	out->places[out->count] = *at;
+	out->places[out->count].shard = l->lane.shard;
+	out->places[out->count++].sink = REPLAY_ALL_SINKS;
+	if (at->done)
+		return;
+	out->lanes++;
+	out->to_begin += begin;
+	if (!begin && (out->oldest_ms == 0 || at->event_ms < out->oldest_ms))
+		out->oldest_ms = at->event_ms;
+}
+
+static bool is_before(const struct store_place *p, const struct store_place *q)
+{
+	if (p->done || q->done)
+		return q->done && !p->done;
+	return sequence_compare(&p->sequence, &q->sequence) < 0;
+}
+
+bool replay_aside_savepoint(const struct replay_stream *s, const struct store_place *kept,
+			    size_t count, int32_t sink, struct replay_plan *out, struct error *err)
+{
+	static const struct store_place begin = { .shard = NULL };
+	struct kept k = kept_in_order(kept, count);
+	struct named n = named_of(s);
+	bool ok;
+
+	*out = (struct replay_plan){ 0 };
+	ok = nothing_is_gone(&n, &k, sink, err);
+	for (size_t i = 0; ok && i < s->lane_count; i++) {
+		const struct replay_lane *l = &s->lanes[i];
+		const struct store_place *first = NULL;
+
+		for (size_t j = 0; j < l->count; j++) {
+			const struct store_position *p = &l->positions[j];
+			const struct store_place *was =
+				is_wanted(p, sink) ? kept_of(&k, l->lane.shard, p->sink) : NULL;
+
+			if (was && (!first || is_before(was, first)))
+				first = was;
+		}
+		put_aside(out, l, first ? first : &begin);
+	}
+	free(n.sorted);
+	free(k.sorted);
+	return ok;
+}
+
+bool replay_aside_place(const struct replay_stream *s, const struct store_place *to,
+			struct replay_plan *out, struct error *err)
+{
+	static const struct store_place begin = { .shard = NULL }, done = { .done = true };
+	struct named n = named_of(s);
+	const struct replay_lane *l = lane_of(&n, to->shard);
+	bool *marked = memory_array(s->lane_count + 1, sizeof(*marked));
+
+	*out = (struct replay_plan){ 0 };
+	if (l)
+		mark_descendants(s, &n, l, marked);
+	for (size_t i = 0; l && i < s->lane_count; i++)
+		put_aside(out, &s->lanes[i], &s->lanes[i] == l ? to : marked[i] ? &begin : &done);
+	free(marked);
+	free(n.sorted);
+	return l || error_set(err, ERROR_NOT_FOUND, "the store has no shard %s", to->shard);
 }

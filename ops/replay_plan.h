@@ -45,3 +45,12 @@ bool replay_to_savepoint(const struct replay_stream *s, const struct store_place
  * does not know the shard, or none of its lanes has the sink. */
 bool replay_to_place(const struct replay_stream *s, const struct store_place *to, int32_t sink,
 		     bool ahead, struct replay_plan *out, struct error *err) MUST_CHECK;
+/* The same for a second reading, into a sink that has no places of its own: every shard that it is
+ * to know has one (sink 0), and `lanes` are those that it reads. Nothing is set back. From a
+ * savepoint it begins where the furthest of its sinks was; from a place with that one shard, others
+ * but its descendants are done. */
+bool replay_aside_savepoint(const struct replay_stream *s, const struct store_place *kept,
+			    size_t count, int32_t sink, struct replay_plan *out,
+			    struct error *err) MUST_CHECK;
+bool replay_aside_place(const struct replay_stream *s, const struct store_place *to,
+			struct replay_plan *out, struct error *err) MUST_CHECK;

@@ -200,7 +200,8 @@ static int sessions(struct service *s, const struct service_options *o)
 				     .stop = signals_flag(s->signals),
 				     .stop_fd = signals_fd(s->signals),
 				     .pulse = &s->pulse,
-				     .standby = &s->standby };
+				     .standby = &s->standby,
+				     .side = o->side };
 	struct metric_cell *begun = metrics_cell(s->metrics, METRIC_SESSIONS, NULL, NULL);
 	struct rng rng;
 
@@ -212,6 +213,8 @@ static int sessions(struct service *s, const struct service_options *o)
 
 		metric_add(begun, 1);
 		end = worker_run(&w, &err);
+		if (o->end)
+			o->end->how = end;
 		metric_add(
 			metrics_cell(s->metrics, METRIC_SESSIONS_ENDED, worker_end_name(end), NULL),
 			1);
@@ -224,11 +227,11 @@ static int sessions(struct service *s, const struct service_options *o)
 		case WORKER_STANDS:
 			log_error("not everything could be delivered",
 				  log_text("error", err.message));
-			fprintf(stderr, "sluice run: %s\n", err.message);
+			fprintf(stderr, "sluice %s: %s\n", o->command, err.message);
 			return EXIT_FAILED;
 		case WORKER_FAILED:
 			log_error("cannot go on", log_text("error", err.message));
-			fprintf(stderr, "sluice run: %s\n", err.message);
+			fprintf(stderr, "sluice %s: %s\n", o->command, err.message);
 			return EXIT_FAILED;
 		case WORKER_STALLED:
 			log_warn("the session ended, other workers take its shards: a sink is "
@@ -239,7 +242,7 @@ static int sessions(struct service *s, const struct service_options *o)
 			break;
 		case WORKER_AGAIN:
 			if (o->once) {
-				fprintf(stderr, "sluice: %s\n", err.message);
+				fprintf(stderr, "sluice %s: %s\n", o->command, err.message);
 				return EXIT_FAILED;
 			}
 			log_warn("the session ended, a new one begins",
@@ -281,6 +284,8 @@ int service_run(const struct config *c, const struct service_options *o)
 	struct error err = { 0 };
 	int code = EXIT_FAILED;
 
+	if (o->end)
+		*o->end = (struct service_end){ .how = WORKER_STOPPED };
 	malloc_setup(c);
 	log_setup((enum log_level)c->log.level, (enum log_format)c->log.format);
 	clock_init(&s.clock);
@@ -296,8 +301,11 @@ int service_run(const struct config *c, const struct service_options *o)
 		code = EXIT_DONE;
 	} else {
 		log_error("cannot start", log_text("error", err.message));
-		fprintf(stderr, "sluice run: %s\n", err.message);
+		fprintf(stderr, "sluice %s: %s\n", o->command, err.message);
 	}
+	if (o->end)
+		o->end->delivered = metric_get(
+			metrics_cell(s.metrics, METRIC_DELIVERED, c->sinks[0].name, NULL));
 	close_all(&s);
 	log_info("ended", log_int("code", code));
 	return code;

@@ -7,6 +7,7 @@
 #include "base/health.h"
 #include "base/metrics.h"
 #include "config/config.h"
+#include "consumer/worker.h"
 
 /* The process that `run` is: what outlives a session (configuration, credentials, store,
  * endpoints), and one session after another until it is asked to stop. */
@@ -22,9 +23,16 @@ bool service_aws_open(struct service_aws *a, const struct config *c, struct cloc
 		      struct metrics *metrics, struct error *err) MUST_CHECK;
 void service_aws_close(struct service_aws *a);
 
+struct service_end {
+	enum worker_end how; /* of the last session */
+	int64_t delivered;   /* records that the first sink of the configuration got */
+};
 struct service_options {
-	long idle_ms; /* --until-idle; 0: serve */
-	bool once;    /* a session that had to end is not followed by another */
+	const char *command;            /* that is run, for people */
+	long idle_ms;                   /* --until-idle; 0: serve */
+	bool once;                      /* a session that had to end is not followed by another */
+	const struct worker_side *side; /* NULL: none */
+	struct service_end *end;        /* given back; NULL: nobody asks */
 };
 /* Runs until it is told to stop; returns the exit code. */
 int service_run(const struct config *c, const struct service_options *o);

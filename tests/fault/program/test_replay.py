@@ -297,7 +297,7 @@ class Replay(workers.Workers):
                 ("oldest", ("--sink", "files"), 2, "a time is the whole stream's"),
                 ("latest", (), 2, "latest is where it is"),
                 ("yesterday", (), 2, "--from"),
-                ("-25h", (), 1, "a stream keeps 24 hours"),
+                ("-25h", (), 1, "a `baseline` block of the stream does"),
                 (f"1@{shard}", (), 1, "has no such record"),
                 (f"{last}@shardId-0", (), 1, "does not list shard shardId-0")):
             done = self.replay(worker, start, *more, code=code)

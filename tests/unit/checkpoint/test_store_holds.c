@@ -259,6 +259,27 @@ static void the_end_of_another_hold_ends_nothing(void **state)
 	assert_int_equal(audit_of(w, w->stream).count, 2);
 }
 
+static void a_repair_says_what_it_goes_back_to(void **state)
+{
+	struct world *w = *state;
+	struct store_hold h = hold_of(STORE_HOLD_REPAIR, "ann", T), other = h;
+	bool done;
+
+	h.back_ms = T - 5000;
+	assert_ok(store_stream_hold(w->s, w->stream, 0, &h, &done, err));
+	assert_true(done);
+	assert_int_equal(h.back_ms, T - 5000);
+	assert_int_equal(stream_now(w).hold.back_ms, T - 5000);
+	other.since_ms = T + 1;
+	assert_ok(store_stream_hold(w->s, w->stream, 0, &other, &done, err));
+	assert_false(done);
+	assert_int_equal(other.back_ms, T - 5000); /* the one that it is held by */
+	assert_int_equal(audit_of(w, w->stream).rows[0].to_ms, T - 5000);
+	assert_true(goes_on(w, h.id));
+	held(w, STORE_HOLD_PAUSE);
+	assert_int_equal(stream_now(w).hold.back_ms, 0);
+}
+
 static void streams_that_are_not_known_cannot_be_held(void **state)
 {
 	struct world *w = *state;
@@ -641,6 +662,8 @@ static int run(const char *name)
 		cmocka_unit_test_setup_teardown(a_hold_may_ask_for_a_generation, world_up,
 						world_down),
 		cmocka_unit_test_setup_teardown(the_end_of_another_hold_ends_nothing, world_up,
+						world_down),
+		cmocka_unit_test_setup_teardown(a_repair_says_what_it_goes_back_to, world_up,
 						world_down),
 		cmocka_unit_test_setup_teardown(streams_that_are_not_known_cannot_be_held, world_up,
 						world_down),

@@ -136,6 +136,28 @@ static void what_is_closed_ends_and_its_children_leave(void **state)
 	core_release(&t.core);
 }
 
+/* Of one that ends early nobody asks for children; those that are known come behind it. */
+static void what_is_childless_ends_at_once(void **state)
+{
+	uint32_t parent, child;
+	struct core_event end = { .type = CORE_PAGE, .closed = true, .childless = true };
+
+	(void)state;
+	begin(false, 0);
+	parent = add(CORE_NONE);
+	child = add(parent);
+	tick();
+	end.lane = parent;
+	feed(end);
+	assert_false(did(CORE_DISCOVER, CORE_NONE));
+	assert_true(did(CORE_FETCH, child));
+	assert_true(did(CORE_SAVE, CORE_NONE));
+	assert_true(t.core.save.moves[0].move.done);
+	saved();
+	assert_true(did(CORE_ENDED, parent));
+	core_release(&t.core);
+}
+
 static void one_that_closes_on_its_way_out_ends(void **state)
 {
 	uint32_t parent, child;
@@ -195,6 +217,7 @@ int main(void)
 		cmocka_unit_test(behind_an_accepted_gap_it_leaves_too),
 		cmocka_unit_test(what_stands_for_good_leaves),
 		cmocka_unit_test(what_is_closed_ends_and_its_children_leave),
+		cmocka_unit_test(what_is_childless_ends_at_once),
 		cmocka_unit_test(one_that_closes_on_its_way_out_ends),
 		cmocka_unit_test(what_comes_late_to_a_held_stream_leaves),
 		cmocka_unit_test(other_streams_go_on),

@@ -331,6 +331,58 @@ static void a_repair_step_by_step(void **state)
 	assert_int_equal(gap.how, STORE_GAP_REPAIR);
 }
 
+/* Nothing is lost, and no gap has to be repaired by the configuration. */
+static void a_person_goes_back_with_exports(void **state)
+{
+	struct world *w = *state;
+	int64_t now_ms = T + 30 * HOUR;
+	struct joiner j = joiner_of("orders", ARN, now_ms);
+	struct store_hold h = { .why = STORE_HOLD_REPAIR,
+				.who = "a person",
+				.since_ms = now_ms,
+				.back_ms = T - 2 * HOUR };
+	struct joiner_step step;
+	bool done;
+
+	delivered(w);
+	j.repairs = false;
+	assert_ok(store_stream_hold(w->s, w->stream, 0, &h, &done, err));
+	takes(w, &j, JOINING_WAIT);
+	release(w);
+	step = takes(w, &j, JOINING_BEGIN);
+	assert_int_equal(step.oldest_ms, T - 2 * HOUR);
+	assert_int_equal(step.generation, 2);
+	/* As of the repair above, and a cut behind where it goes back to. */
+	assert_int_equal(step.begun, 5);
+	takes(w, &j, JOINING_WAIT);
+	assert_int_equal(complete_all(w, now_ms + HOUR), 5);
+	j = joiner_of("orders", ARN, now_ms + HOUR);
+	j.repairs = false;
+	step = takes(w, &j, JOINING_START);
+	assert_int_equal(step.start_ms, now_ms + 2 * MINUTE - 5 * MINUTE);
+	takes(w, &j, JOINING_NOTHING);
+	assert_int_equal(stream_of(w, "orders", ARN).generation, 2);
+	assert_int_equal(stream_of(w, "orders", ARN).hold.id, 0);
+}
+
+static void further_back_than_pitr_the_hold_ends(void **state)
+{
+	struct world *w = *state;
+	struct joiner j = joiner_of("orders", ARN, T + 30 * HOUR);
+	struct store_hold h = { .why = STORE_HOLD_REPAIR,
+				.who = "a person",
+				.since_ms = j.now_ms,
+				.back_ms = T - 2 * HOUR };
+	bool done;
+
+	delivered(w);
+	j.earliest_ms = T - 2 * HOUR;
+	assert_ok(store_stream_hold(w->s, w->stream, 0, &h, &done, err));
+	takes(w, &j, JOINING_GO_ON);
+	takes(w, &j, JOINING_NOTHING);
+	assert_int_equal(stream_of(w, "orders", ARN).generation, 1);
+}
+
 /* Neither the one that dies in between nor the one that is late makes a second join. */
 static void two_workers_make_one_repair(void **state)
 {
@@ -464,6 +516,8 @@ static int run(const char *name)
 		TEST(without_pitr_a_person_is_asked),
 		TEST(a_failed_export_stops_its_join_until_it_is_retried),
 		TEST(a_repair_step_by_step),
+		TEST(a_person_goes_back_with_exports),
+		TEST(further_back_than_pitr_the_hold_ends),
 		TEST(two_workers_make_one_repair),
 		TEST(a_loss_that_is_accepted_meanwhile_needs_no_repair),
 		TEST(beyond_pitr_only_a_baseline_helps),

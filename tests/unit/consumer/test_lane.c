@@ -181,6 +181,51 @@ static void where_times_are_whole_minutes_a_minute_is_allowed(void **state)
 	assert_string_equal(marks(lane_add_page(l, b), 0), "011");
 }
 
+static void a_lane_ends_before_the_first_record_that_is_too_young(void **state)
+{
+	AUTO(lane) struct lane *l = lane_at(1, NULL);
+	AUTO(batch) struct batch *b = lanes_page(1, 5);
+
+	(void)state;
+	assert_false(lane_ends_in(l, b));
+	lanes_stream.until_ms = LANES_TIME;
+	for (size_t i = 0; i < 5; i++)
+		b->events[i].time_ms = LANES_TIME + 1;
+	b->events[1].time_ms = LANES_TIME + 1000;
+	assert_false(lane_ends_in(l, b));
+	assert_int_equal(b->count, 5);
+	lanes_spoil(b, 0);
+	lanes_spoil(b, 4);
+	b->events[3].time_ms = LANES_TIME + 1001;
+	assert_true(lane_ends_in(l, b));
+	assert_int_equal(b->count, 3);
+	assert_int_equal(b->bad_count, 1);
+	b->events[0].time_ms = LANES_TIME + 1001;
+	assert_true(lane_ends_in(l, b));
+	assert_int_equal(b->count, 0);
+	assert_int_equal(b->bad_count, 0);
+}
+
+static void faults_behind_the_end_are_not_told(void **state)
+{
+	AUTO(lane) struct lane *l = lane_at(1, NULL);
+	AUTO(batch) struct batch *b = lanes_page(1, 3);
+	struct batch_fault faults[] = { { .event = 0, .outputs = 1 },
+					{ .event = 1, .outputs = 1 },
+					{ .event = 2, .outputs = 1 } };
+
+	(void)state;
+	lanes_stream.until_ms = LANES_TIME;
+	b->faults = faults;
+	b->fault_count = 3;
+	b->events[0].time_ms = LANES_TIME;
+	b->events[1].time_ms = b->events[2].time_ms = LANES_TIME + 1001;
+	assert_true(lane_ends_in(l, b));
+	assert_int_equal(b->count, 1);
+	assert_int_equal(b->fault_count, 1);
+	b->fault_count = 0;
+}
+
 static void a_bad_record_is_never_too_old(void **state)
 {
 	AUTO(lane) struct lane *l = lane_at(1, NULL);
@@ -384,6 +429,8 @@ int main(void)
 		cmocka_unit_test(a_page_stays_until_every_sink_has_it),
 		cmocka_unit_test(what_is_older_than_the_start_is_left_out_to_the_second),
 		cmocka_unit_test(where_times_are_whole_minutes_a_minute_is_allowed),
+		cmocka_unit_test(a_lane_ends_before_the_first_record_that_is_too_young),
+		cmocka_unit_test(faults_behind_the_end_are_not_told),
 		cmocka_unit_test(a_bad_record_is_never_too_old),
 		cmocka_unit_test(letters_come_before_the_page),
 		cmocka_unit_test(faults_are_letters_of_the_sinks_that_want_the_record),

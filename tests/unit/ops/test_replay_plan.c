@@ -276,6 +276,68 @@ static void ahead_is_only_where_it_is_meant(void **state)
 	replay_plan_release(&w.plan);
 }
 
+/* --- aside --- */
+
+static void aside_begins_where_the_furthest_sink_was(void **state)
+{
+	const struct store_place kept[] = { place(A, EVENTS, "9"),  place(A, LAKE, "7"),
+					    place(B, EVENTS, DONE), place(B, LAKE, "3"),
+					    place(E, EVENTS, DONE), place(E, LAKE, DONE) };
+	struct world w;
+
+	(void)state;
+	world_init(&w);
+	assert_true(replay_aside_savepoint(&w.stream, kept, 6, REPLAY_ALL_SINKS, &w.plan, &w.err));
+	expect(&w, A, REPLAY_ALL_SINKS, "7");
+	expect(&w, B, REPLAY_ALL_SINKS, "3");
+	expect(&w, C, REPLAY_ALL_SINKS, "");
+	expect(&w, D, REPLAY_ALL_SINKS, "");
+	expect(&w, E, REPLAY_ALL_SINKS, DONE);
+	expect_count(&w, 5, 4, 2);
+	assert_int_equal(w.plan.oldest_ms, 1000);
+	replay_plan_release(&w.plan);
+	assert_true(replay_aside_savepoint(&w.stream, kept, 6, EVENTS, &w.plan, &w.err));
+	expect(&w, A, REPLAY_ALL_SINKS, "9");
+	expect(&w, B, REPLAY_ALL_SINKS, DONE);
+	expect_count(&w, 5, 3, 2);
+	replay_plan_release(&w.plan);
+}
+
+static void aside_reads_no_shard_that_is_gone(void **state)
+{
+	struct store_place kept = place(A, LAKE, "7");
+	struct world w;
+
+	(void)state;
+	world_init(&w);
+	kept.shard = "z";
+	assert_false(
+		replay_aside_savepoint(&w.stream, &kept, 1, REPLAY_ALL_SINKS, &w.plan, &w.err));
+	assert_int_equal(w.err.kind, ERROR_NOT_FOUND);
+	replay_plan_release(&w.plan);
+}
+
+static void aside_from_a_record_reads_its_shard_and_what_descends_from_it(void **state)
+{
+	struct store_place to = place(B, LAKE, "3");
+	struct world w;
+
+	(void)state;
+	world_init(&w);
+	assert_true(replay_aside_place(&w.stream, &to, &w.plan, &w.err));
+	expect(&w, B, REPLAY_ALL_SINKS, "3");
+	expect(&w, D, REPLAY_ALL_SINKS, "");
+	for (int i = 0; i < LANES; i++)
+		if (i != B && i != D)
+			assert_true(w.plan.places[i].done);
+	expect_count(&w, 5, 2, 1);
+	replay_plan_release(&w.plan);
+	to.shard = "z";
+	assert_false(replay_aside_place(&w.stream, &to, &w.plan, &w.err));
+	assert_int_equal(w.err.kind, ERROR_NOT_FOUND);
+	replay_plan_release(&w.plan);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -286,6 +348,9 @@ int main(void)
 		cmocka_unit_test(descendants_go_along),
 		cmocka_unit_test(a_long_line_goes_along),
 		cmocka_unit_test(ahead_is_only_where_it_is_meant),
+		cmocka_unit_test(aside_begins_where_the_furthest_sink_was),
+		cmocka_unit_test(aside_reads_no_shard_that_is_gone),
+		cmocka_unit_test(aside_from_a_record_reads_its_shard_and_what_descends_from_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
