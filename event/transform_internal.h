@@ -30,6 +30,12 @@ struct define {
 	size_t count;
 };
 
+/* A constant as values have it: with what may be read behind. */
+#define TRANSFORM_PADDED(json)                                                                     \
+	((struct str){ json "                                "                                     \
+			    "                                ",                                    \
+		       sizeof(json) - 1 })
+
 /* --- paths --- */
 enum transform_part_kind { PART_NAME, PART_INDEX, PART_ALL };
 struct transform_part {

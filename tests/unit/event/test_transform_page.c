@@ -303,6 +303,63 @@ static void names_of_the_plain_form_stay_apart(void **state)
 	}
 }
 
+/* Neighbours that no step asks for are written as one, whatever there is between them, and their
+ * names are taken. */
+static void neighbours_stay_what_they_are(void **state)
+{
+	AUTO(transform)
+	struct transform *t = transforming("[{\"keep\":[\"a\",\"b\",\"c\",\"m\",\"m_y\",\"d\",\"_"
+					   "e\",\"f\",\"_ts\"]},{\"mask\":"
+					   "\"c\"},{\"flatten\":\"m\",\"on_fail\":\"keep\"}]");
+	static const struct {
+		const char *item, *debezium, *plain;
+	} cases[] = {
+		{ ",\"a\":{\"N\":\"1.0\"},\"b\":{\"S\":\"2\"},\"c\":{\"S\":\"3\"},\"m\":{\"M\":{"
+		  "\"x\":{"
+		  "\"N\":\"4\"}}},\"d\":{\"N\":\"5\"},\"_e\":{\"NULL\":true},\"f\":{\"BOOL\":true}",
+		  "\"a\":\"1.0\",\"b\":\"2\",\"c\":\"***\",\"m_x\":\"4\",\"d\":\"5\",\"_e\":null,"
+		  "\"f\":true}",
+		  "\"a\":1.0,\"b\":\"2\",\"c\":\"***\",\"m_x\":4,\"d\":5,\"_e\":null,\"f\":true,"
+		  "\"_op\"" },
+		/* m_y is there already. */
+		{ ",\"x\":{\"N\":\"0\"},\"a\":{\"N\":\"1\"},\"m_y\":{\"N\":\"2\"},\"b\":{\"S\":"
+		  "\"\"},"
+		  "\"m\":{\"M\":{\"y\":{\"N\":\"4\"}}},\"_ts\":{\"N\":\"5\"},\"d\":{\"N\":\"6\"}",
+		  "\"a\":\"1\",\"m_y\":\"2\",\"b\":\"\",\"m\":{\"y\":\"4\"},\"_ts\":\"5\",\"d\":"
+		  "\"6\"}",
+		  "\"a\":1,\"m_y\":2,\"b\":\"\",\"m\":{\"y\":4},\"__ts\":5,\"d\":6,\"_op\"" },
+	};
+	struct encoding encodings[] = { with(FORMAT_DEBEZIUM, t), with(FORMAT_PLAIN, t) };
+	const struct decode_options o = { .encodings = encodings, .encoding_count = 2 };
+
+	(void)state;
+	encodings[0].numbers_as_strings = true;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct error err = { 0 };
+		struct buf item, page;
+		struct batch *b;
+
+		buf_init(&item, 0);
+		buf_init(&page, 0);
+		buf_printf(&item, "{\"pk\":{\"S\":\"a\"},\"sk\":{\"N\":\"1\"}%s}", cases[i].item);
+		buf_text(&page, "{\"Records\":[");
+		transforming_record(&page, "INSERT", KEYS, item.data, NULL);
+		buf_text(&page, ",");
+		transforming_record(&page, "INSERT", KEYS, item.data, NULL);
+		buf_text(&page, "]}");
+		b = decoding_batch(buf_str(&page), &decoding_source);
+		assert_true(decode_page(b, &o, &err));
+		assert_int_equal(b->fault_count, 0);
+		for (size_t k = 0; k < 2; k++) {
+			assert_holds(b->payloads[0][k], cases[i].debezium);
+			assert_holds(b->payloads[1][k], cases[i].plain);
+		}
+		batch_free(b);
+		buf_release(&page);
+		buf_release(&item);
+	}
+}
+
 static void rows_of_an_export_are_transformed_too(void **state)
 {
 	AUTO(transform)
@@ -346,6 +403,7 @@ int main(void)
 		cmocka_unit_test(what_grows_without_end_is_a_fault),
 		cmocka_unit_test(items_need_not_be_alike),
 		cmocka_unit_test(names_of_the_plain_form_stay_apart),
+		cmocka_unit_test(neighbours_stay_what_they_are),
 		cmocka_unit_test(rows_of_an_export_are_transformed_too),
 	};
 
