@@ -208,9 +208,9 @@ static bool piece_text(struct transformer *x, const struct transform_piece *piec
 	}
 }
 
-/* NULL: a placeholder's attribute is not there, or a fault. */
-static struct tree *value_of(struct transformer *x, const struct transform_set *set)
+struct tree *transformer_set_value(struct transformer *x, const struct transform_step *s)
 {
+	const struct transform_set *set = &s->set;
 	const struct transform_piece *only = set->pieces;
 	struct tree *t;
 
@@ -242,7 +242,7 @@ static struct tree *value_of(struct transformer *x, const struct transform_set *
 
 static void set(struct transformer *x, const struct transform_step *s)
 {
-	struct tree *t = value_of(x, &s->set), *parent;
+	struct tree *t = transformer_set_value(x, s), *parent;
 
 	if (!t || x->fault)
 		return;
@@ -422,20 +422,9 @@ static bool walk(struct transformer *x, const struct transform_step *s, struct t
 	return changed;
 }
 
-bool transformer_names_alone(const struct transform_step *s)
+void transformer_inside(struct transformer *x, const struct transform_step *s, struct tree *t)
 {
-	switch (s->kind) {
-	case TRANSFORM_KEEP:
-		for (const struct transform_keep *k = s->keep; k; k = k->next)
-			if (!k->all)
-				return false;
-		return true;
-	case TRANSFORM_DROP:
-	case TRANSFORM_RENAME:
-		return s->path.count == 1;
-	default:
-		return false;
-	}
+	at_value(x, s, &x->root, t, 0);
 }
 
 /* To an attribute of the item itself, which need not be settled. */

@@ -174,8 +174,8 @@ void transformer_name(struct transformer *x, struct tree *parent, struct tree *t
 /* Whether no step looks into it any more. */
 static bool is_unasked(const struct transformer *x, const struct tree *t)
 {
-	return !x->asked_all && !x->asked[t->id] && !t->renamed && t->name.n > 0 &&
-	       t->name.p[0] != '_';
+	return !x->transform->asked_all && !x->transform->asked[t->id] && !t->renamed &&
+	       t->name.n > 0 && t->name.p[0] != '_';
 }
 
 /* What is left of the item when names alone were asked for, neighbours joined. */
@@ -237,7 +237,8 @@ static void layout_learn(struct transformer *x, struct transform_layout *l, cons
 	x->root.first = l->work;
 	x->root.last = &l->work[n - 1];
 	x->by_id[0] = NULL;
-	for (const struct transform_step *s = x->transform->steps; s != x->rest; s = s->next)
+	for (const struct transform_step *s = x->transform->steps; s != x->transform->rest;
+	     s = s->next)
 		transformer_step(x, s);
 	layout_keep(x, l);
 	l->n = n;
@@ -263,6 +264,7 @@ static bool item_begin(struct transformer *x, const struct item *item, struct tr
 {
 	tree_memory_clear(&x->memory);
 	x->root = (struct tree){ .type = TREE_M, .open = true };
+	x->followed = l && item->seen_n ? item : NULL;
 	if (LIKELY(l && item->seen_n && l->n == item->seen_n && l->changes == item->changes)) {
 		layout_use(x, l);
 		return true;
@@ -329,14 +331,19 @@ static struct str item_make(struct transformer *x, const struct record *r, const
 
 	if (x->fault)
 		return (struct str){ 0 };
-	/* A layout knows items as they are once steps were taken; without steps none is kept. */
-	s = item_begin(x, item, fill || !x->transform->steps ? NULL : l) ? x->rest
-									 : x->transform->steps;
-	for (; fill && !x->fault; fill = fill->next)
-		transformer_fill(x, fill);
-	for (; s && !x->fault; s = s->next)
-		if (!bare || s->kind != TRANSFORM_SET)
-			transformer_step(x, s);
+	if (which != SCRIPT_OLD || fill ||
+	    !transformer_follow(x, &x->layouts[0], x->followed, item)) {
+		/* A layout knows items as they are once steps were taken; without steps none is
+		 * kept. */
+		s = item_begin(x, item, fill || !x->transform->steps ? NULL : l)
+			    ? x->transform->rest
+			    : x->transform->steps;
+		for (; fill && !x->fault; fill = fill->next)
+			transformer_fill(x, fill);
+		for (; s && !x->fault; s = s->next)
+			if (!bare || s->kind != TRANSFORM_SET)
+				transformer_step(x, s);
+	}
 	if (raw)
 		tree_write_item(&x->out, &x->root, r->spaced);
 	else
@@ -394,6 +401,7 @@ const char *transformer_apply(struct transformer *x, const struct record *r,
 		return transformer_events(x, r, fills, out, count);
 	transformer_shown(x, r, shown);
 	x->one = (struct transformed){ 0 };
+	x->followed = NULL;
 	*out = &x->one;
 	*count = 1;
 	if (shown[SCRIPT_KEYS])
@@ -435,29 +443,6 @@ static uint32_t key_id(struct transformer *x, const char *name)
 	return id;
 }
 
-/* Which attributes are asked for once the steps are done that ask for names alone. */
-static void asked_init(struct transformer *x)
-{
-	x->asked = memory_array(x->transform->name_count + 3, sizeof(x->asked[0]));
-	for (const struct transform_step *s = x->rest; s; s = s->next) {
-		if (s->kind == TRANSFORM_KEEP || s->kind == TRANSFORM_STRIP)
-			x->asked_all = true;
-		if (s->path.count > 0)
-			x->asked[s->path.parts[0].id] = true;
-		if (s->kind == TRANSFORM_RENAME)
-			x->asked[s->rename.id] = true;
-		if (s->kind == TRANSFORM_MOVE)
-			x->asked[s->to.parts[0].id] = true;
-		if (s->kind != TRANSFORM_SET)
-			continue;
-		for (const struct transform_piece *p = s->set.pieces; p; p = p->next)
-			if (p->kind == PIECE_ATTRIBUTE)
-				x->asked[p->path.parts[0].id] = true;
-	}
-	/* That of an attribute which no step speaks of. */
-	x->asked[0] = false;
-}
-
 struct transformer *transformer_new(const struct transform *t, const struct source *source,
 				    enum event_format format, struct value_style have,
 				    struct value_style want)
@@ -486,9 +471,6 @@ struct transformer *transformer_new(const struct transform *t, const struct sour
 	x->key_ids[1] = key_id(x, source->key_range);
 	for (unsigned i = 0; i < 2; i++)
 		x->layouts[i].by_id = memory_array(t->name_count + 3, sizeof(struct tree *));
-	for (x->rest = t->steps; x->rest && transformer_names_alone(x->rest);)
-		x->rest = x->rest->next;
-	asked_init(x);
 	if (t->script_count == 0)
 		return x;
 	x->states = memory_array(t->script_count, sizeof(struct script_state *));
@@ -513,7 +495,6 @@ void transformer_free(struct transformer *x)
 	tree_out_release(&x->out);
 	tree_out_release(&x->text);
 	free(x->names);
-	free(x->asked);
 	free(x->by_id);
 	free(x->layouts[0].by_id);
 	free(x->layouts[1].by_id);

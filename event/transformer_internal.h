@@ -43,13 +43,13 @@ struct transformer {
 	struct str *names;    /* the transform's, and those of the key; from id 1 on */
 	uint32_t name_count, key_ids[2];
 	struct transform_names known; /* of `names` */
-	bool *asked;                  /* by id: a step from `rest` on asks for that attribute */
-	bool asked_all;               /* such a step asks for each */
 	struct tree **by_id;          /* attributes of the item; [0] is not used */
 	struct transform_names there; /* of those */
 	struct transform_layout layouts[2];
-	const struct transform_step *rest; /* the first step that asks for more than names */
 	struct transform_memo *memos;
+
+	/* The new image, when all steps were done to it by its layout; else NULL. */
+	const struct item *followed;
 
 	/* The item in work. */
 	enum event_op op;
@@ -111,9 +111,14 @@ void transformer_add(struct transformer *x, struct tree *parent, struct tree *af
 uint32_t transformer_id(const struct transformer *x, struct str name);
 
 /* --- steps --- */
-/* Whether it can be done to an item whose attributes are not settled, as it asks for names alone.
- */
-bool transformer_names_alone(const struct transform_step *s);
+/* The second image of a record, when all steps were done to the first one with this layout: x->root
+ * becomes what they make of it. False: do them one by one. */
+bool transformer_follow(struct transformer *x, const struct transform_layout *l,
+			const struct item *first, const struct item *second);
+/* A step to a settled attribute of the item, and what is in it. */
+void transformer_inside(struct transformer *x, const struct transform_step *s, struct tree *t);
+/* What a `set` sets; NULL: nothing, or a fault. */
+struct tree *transformer_set_value(struct transformer *x, const struct transform_step *s);
 void transformer_step(struct transformer *x, const struct transform_step *s);
 
 /* --- values; true: it is another now --- */
