@@ -82,10 +82,9 @@ void record_keep(struct record_reader *r, struct item *image, unsigned which)
 	image->seen = r->kept[which];
 	image->seen_n = n < VALUE_MEMORY_MAX - 1 ? n : 0;
 	image->changes = r->images.changes;
-	/* Blocks: gcc makes a slow instruction of a memcpy of whole words. */
-	_Static_assert(sizeof(image->seen[0]) == 32, "whole blocks are copied");
-	for (uint32_t i = 0; i < image->seen_n; i++)
-		scan_copy_32((char *)&r->kept[which][i], (const char *)&r->images.seen[i]);
+	/* Not memcpy: of whole words, gcc makes one slow instruction of it. */
+	scan_copy((char *)r->kept[which], (const char *)r->images.seen,
+		  image->seen_n * sizeof(image->seen[0]));
 }
 
 static const char *image(struct reading *r, const char *p, struct item *out, unsigned which)
