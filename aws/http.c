@@ -185,8 +185,8 @@ static void body_reserve(struct buf *body, struct str length)
 
 	if (n < body->capacity || n > body->limit)
 		return;
-	body->data = memory_resize(body->data, n + 1);
-	body->capacity = n + 1;
+	body->data = memory_resize(body->data, n + HTTP_BODY_SPARE);
+	body->capacity = n + HTTP_BODY_SPARE;
 }
 
 static size_t on_body(char *data, size_t size, size_t n, void *arg)

@@ -37,6 +37,10 @@ enum http_header {
 	HTTP_HEADERS,
 };
 
+/* A body whose length was told has so much room behind it, for what its reader puts there: a page
+ * need not move to be padded. */
+#define HTTP_BODY_SPARE 128
+
 struct http_response {
 	int status;       /* 0: no answer came */
 	struct buf *body; /* the callee may take its memory, or leave other for the next answer */

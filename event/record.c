@@ -82,7 +82,9 @@ void record_keep(struct record_reader *r, struct item *image, unsigned which)
 	image->seen = r->kept[which];
 	image->seen_n = n < VALUE_MEMORY_MAX - 1 ? n : 0;
 	image->changes = r->images.changes;
-	memcpy(r->kept[which], r->images.seen, image->seen_n * sizeof(image->seen[0]));
+	/* Not memcpy: of whole words, gcc makes one slow instruction of it. */
+	scan_copy((char *)r->kept[which], (const char *)r->images.seen,
+		  image->seen_n * sizeof(image->seen[0]));
 }
 
 static const char *image(struct reading *r, const char *p, struct item *out, unsigned which)

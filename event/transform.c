@@ -142,6 +142,7 @@ static struct transform *make(const struct str *definitions, size_t count, size_
 		}
 	}
 	number_steps(t);
+	transform_plan(t);
 	return MOVE(t);
 }
 

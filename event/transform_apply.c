@@ -137,10 +137,9 @@ static bool move(struct transformer *x, const struct transform_step *s, struct t
 	struct tree *moved, *to;
 
 	/* What is moved is out of the way first: its new place may be where it was inside of. */
-	moved = tree_new(&x->memory);
+	moved = tree_copy(&x->memory, t);
 	if (!transformer_room(x, moved))
 		return false;
-	*moved = *t;
 	moved->seen = NULL;
 	to = place_of(x, &s->to);
 	if (!to) {
@@ -156,9 +155,11 @@ static bool move(struct transformer *x, const struct transform_step *s, struct t
 /* The value that a path leads to, settled; NULL: there is none. */
 static struct tree *find(struct transformer *x, const struct transform_path *path)
 {
-	struct tree *t = &x->root;
+	struct tree *t = x->by_id[path->parts[0].id];
 
-	for (size_t i = 0; i < path->count && t; i++) {
+	if (t && !transformer_settle(x, t))
+		return NULL;
+	for (size_t i = 1; i < path->count && t; i++) {
 		enum tree_type type = path->parts[i].kind == PART_NAME ? TREE_M : TREE_L;
 
 		t = transformer_enter(x, t, type) ? transformer_child(x, t, &path->parts[i]) : NULL;
@@ -186,14 +187,14 @@ static bool piece_text(struct transformer *x, const struct transform_piece *piec
 
 	switch (piece->kind) {
 	case PIECE_TEXT:
-		tree_out_put(&x->text, piece->text);
+		tree_out_copy(&x->text, piece->text);
 		return true;
 	case PIECE_ATTRIBUTE:
 		t = find(x, &piece->path);
 		if (t)
 			transform_text(x, t);
-		else
-			tree_out_put(&x->text, piece->text);
+		else if (piece->text.p)
+			tree_out_copy(&x->text, piece->text);
 		return t || piece->text.p;
 	case PIECE_OP:
 		tree_out_put(&x->text, (struct str){ &letter, 1 });
@@ -207,9 +208,9 @@ static bool piece_text(struct transformer *x, const struct transform_piece *piec
 	}
 }
 
-/* NULL: a placeholder's attribute is not there, or a fault. */
-static struct tree *value_of(struct transformer *x, const struct transform_set *set)
+struct tree *transformer_set_value(struct transformer *x, const struct transform_step *s)
 {
+	const struct transform_set *set = &s->set;
 	const struct transform_piece *only = set->pieces;
 	struct tree *t;
 
@@ -232,10 +233,7 @@ static struct tree *value_of(struct transformer *x, const struct transform_set *
 		tree_replace(t, (enum tree_type)set->type, set->raw);
 		return t;
 	}
-	if (x->text.full ||
-	    !tree_replace_scalar(
-		    &x->memory, t, TREE_S,
-		    (struct str){ x->text.begin, (size_t)(x->text.at - x->text.begin) })) {
+	if (x->text.full || !tree_replace_scalar(&x->memory, t, TREE_S, transform_text_made(x))) {
 		transformer_room(x, NULL);
 		return NULL;
 	}
@@ -244,7 +242,7 @@ static struct tree *value_of(struct transformer *x, const struct transform_set *
 
 static void set(struct transformer *x, const struct transform_step *s)
 {
-	struct tree *t = value_of(x, &s->set), *parent;
+	struct tree *t = transformer_set_value(x, s), *parent;
 
 	if (!t || x->fault)
 		return;
@@ -257,7 +255,7 @@ static void set(struct transformer *x, const struct transform_step *s)
 
 /* ---- flatten, split ---- */
 
-/* name, separator, child */
+/* name, separator, child, all of them padded */
 static struct str joined(struct transformer *x, struct str name, struct str separator,
 			 struct str child)
 {
@@ -266,9 +264,8 @@ static struct str joined(struct transformer *x, struct str name, struct str sepa
 
 	if (!transformer_room(x, o))
 		return (struct str){ 0 };
-	memcpy(o, name.p, name.n);
-	memcpy(o + name.n, separator.p, separator.n);
-	memcpy(o + name.n + separator.n, child.p, child.n);
+	scan_copy(scan_copy(scan_copy(o, name.p, name.n), separator.p, separator.n), child.p,
+		  child.n);
 	return (struct str){ o, n };
 }
 
@@ -290,19 +287,16 @@ static struct tree *flatten_into(struct transformer *x, const struct transform_s
 			after = flatten_into(x, s, parent, after, full, c, taken);
 			continue;
 		}
-		copy = tree_new(&x->memory);
+		copy = tree_copy(&x->memory, c);
 		if (!transformer_room(x, copy))
 			return NULL;
-		*copy = *c;
 		copy->name = full;
 		copy->id = parent == &x->root ? transformer_id(x, full) : 0;
 		if (transformer_namesake(x, parent, full, copy->id)) {
 			*taken = true;
 			return NULL;
 		}
-		tree_add(parent, after, copy);
-		if (copy->id)
-			x->by_id[copy->id] = copy;
+		transformer_add(x, parent, after, copy);
 		after = copy;
 	}
 	return after;
@@ -334,7 +328,7 @@ static bool flatten(struct transformer *x, const struct transform_step *s, struc
 static bool split(struct transformer *x, const struct transform_step *s, struct tree *parent,
 		  struct tree *t)
 {
-	static const char *const endings[] = {
+	static const char endings[][SCAN_PADDING] = {
 		[TREE_S] = "s",       [TREE_N] = "n",   [TREE_B] = "b",   [TREE_BOOL] = "bool",
 		[TREE_NULL] = "null", [TREE_SS] = "ss", [TREE_NS] = "ns", [TREE_BS] = "bs",
 		[TREE_M] = "m",       [TREE_L] = "l"
@@ -428,20 +422,9 @@ static bool walk(struct transformer *x, const struct transform_step *s, struct t
 	return changed;
 }
 
-bool transformer_names_alone(const struct transform_step *s)
+void transformer_inside(struct transformer *x, const struct transform_step *s, struct tree *t)
 {
-	switch (s->kind) {
-	case TRANSFORM_KEEP:
-		for (const struct transform_keep *k = s->keep; k; k = k->next)
-			if (!k->all)
-				return false;
-		return true;
-	case TRANSFORM_DROP:
-	case TRANSFORM_RENAME:
-		return s->path.count == 1;
-	default:
-		return false;
-	}
+	at_value(x, s, &x->root, t, 0);
 }
 
 /* To an attribute of the item itself, which need not be settled. */
@@ -462,16 +445,27 @@ void transformer_step(struct transformer *x, const struct transform_step *s)
 {
 	struct tree *t;
 
-	if (s->kind == TRANSFORM_KEEP)
+	switch (s->kind) {
+	case TRANSFORM_KEEP:
 		keep(x, s);
-	else if (s->kind == TRANSFORM_STRIP)
+		return;
+	case TRANSFORM_STRIP:
 		strip(x);
-	else if (s->kind == TRANSFORM_SET)
+		return;
+	case TRANSFORM_SET:
 		set(x, s);
-	else if (s->path.count > 1)
-		walk(x, s, &x->root, 0);
-	else if (s->kind == TRANSFORM_DROP || s->kind == TRANSFORM_RENAME)
-		by_name(x, s);
-	else if ((t = x->by_id[s->path.parts[0].id]) && transformer_settle(x, t))
-		apply(x, s, &x->root, t);
+		return;
+	case TRANSFORM_DROP:
+	case TRANSFORM_RENAME:
+		if (s->path.count == 1) {
+			by_name(x, s);
+			return;
+		}
+		break;
+	default:
+		break;
+	}
+	t = x->by_id[s->path.parts[0].id];
+	if (t)
+		at_value(x, s, &x->root, t, 0);
 }

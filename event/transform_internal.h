@@ -30,6 +30,12 @@ struct define {
 	size_t count;
 };
 
+/* A constant as values have it: with what may be read behind. */
+#define TRANSFORM_PADDED(json)                                                                     \
+	((struct str){ json "                                "                                     \
+			    "                                ",                                    \
+		       sizeof(json) - 1 })
+
 /* --- paths --- */
 enum transform_part_kind { PART_NAME, PART_INDEX, PART_ALL };
 struct transform_part {
@@ -137,7 +143,17 @@ struct transform {
 	struct str *names;
 	uint32_t name_count;
 	unsigned hash_count, script_count;
+
+	/* Of transform_plan. */
+	const struct transform_step *rest; /* the first step that asks for more than names */
+	bool *asked;    /* by id: a step from `rest` on asks for that attribute */
+	bool asked_all; /* such a step asks for each */
+	/* By id: the only one of those steps that has to do with the attribute, with what else that
+	 * step asks for, and with what it makes, if it only changes values. NULL: there is none. */
+	const struct transform_step **alone;
 };
+/* When all steps are there. */
+void transform_plan(struct transform *t);
 
 /* While definitions are read. */
 struct definer {

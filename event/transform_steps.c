@@ -392,7 +392,7 @@ static bool mask(struct definer *d, const struct kind *k, const struct define *v
 
 	if (!paths_of(d, k, value, settings, &list))
 		return false;
-	like.mask.with = STR("***");
+	like.mask.with = TRANSFORM_PADDED("***");
 	v = define_member(value, "with");
 	if (v && v->kind != DEFINE_TEXT)
 		return expected(d, k, v, "a text for `with`");
@@ -445,7 +445,7 @@ static bool separated(struct definer *d, const struct kind *k, const struct defi
 
 	if (!paths_of(d, k, value, settings, &list))
 		return false;
-	like.separator = STR("_");
+	like.separator = TRANSFORM_PADDED("_");
 	if (v && (v->kind != DEFINE_TEXT || v->text.n > 60))
 		return expected(d, k, v, "a short text for separator");
 	if (v)

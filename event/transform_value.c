@@ -4,9 +4,22 @@
 #include "event/number.h"
 #include "event/transformer_internal.h"
 
-static bool scalar(struct transformer *x, struct tree *t, enum tree_type type, struct str body)
+/* body: padded */
+static inline bool scalar(struct transformer *x, struct tree *t, enum tree_type type,
+			  struct str body)
 {
-	return transformer_room(x, tree_replace_scalar(&x->memory, t, type, body) ? t : NULL);
+	char *o = tree_bytes(&x->memory, body.n + 8);
+
+	if (!transformer_room(x, o))
+		return false;
+	memcpy(o, type == TREE_N ? "{\"N\":\"" : type == TREE_B ? "{\"B\":\"" : "{\"S\":\"", 6);
+	if (LIKELY(body.n <= 128))
+		scan_copy(o + 6, body.p, body.n);
+	else
+		memcpy(o + 6, body.p, body.n);
+	memcpy(o + 6 + body.n, "\"}", 2);
+	tree_replace(t, type, (struct str){ o, body.n + 8 });
+	return true;
 }
 
 /* ---- text ---- */
@@ -15,6 +28,11 @@ void transform_text_begin(struct transformer *x)
 {
 	x->text.at = x->text.begin;
 	x->text.full = false;
+}
+
+struct str transform_text_made(const struct transformer *x)
+{
+	return (struct str){ x->text.begin, (size_t)(x->text.at - x->text.begin) };
 }
 
 /* The value as plain JSON, behind x->text. */
@@ -32,7 +50,7 @@ void transform_text(struct transformer *x, struct tree *t)
 	char *o;
 
 	if (type == TREE_S || type == TREE_B || type == TREE_N) {
-		tree_out_put(&x->text, tree_body(t));
+		tree_out_copy(&x->text, tree_body(t));
 		return;
 	}
 	add_json(x, t);
@@ -57,12 +75,13 @@ static bool to_string(struct transformer *x, const struct transform_step *s, str
 
 	if (type == TREE_S || type == TREE_NULL)
 		return false;
+	if (type == TREE_N || type == TREE_B)
+		return scalar(x, t, TREE_S, tree_body(t));
 	transform_text_begin(x);
 	transform_text(x, t);
 	if (x->text.full)
 		return transformer_fail(x, s, parent, t, "its text is longer than 8 MiB");
-	return scalar(x, t, TREE_S,
-		      (struct str){ x->text.begin, (size_t)(x->text.at - x->text.begin) });
+	return scalar(x, t, TREE_S, transform_text_made(x));
 }
 
 /* Whether the text is all of a number as DynamoDB has them. */
@@ -83,7 +102,9 @@ static bool to_number(struct transformer *x, const struct transform_step *s, str
 	if (type == TREE_N || type == TREE_NULL)
 		return false;
 	if (type == TREE_BOOL)
-		return scalar(x, t, TREE_N, *tree_inside(t) == 't' ? STR("1") : STR("0"));
+		return scalar(x, t, TREE_N,
+			      *tree_inside(t) == 't' ? TRANSFORM_PADDED("1")
+						     : TRANSFORM_PADDED("0"));
 	if (type != TREE_S)
 		return transformer_fail(x, s, parent, t, "expected an S, N or BOOL");
 	if (!is_number(tree_body(t)))
@@ -212,16 +233,15 @@ static size_t plain_bytes(struct str body)
 	return n < body.n ? n : body.n;
 }
 
-/* The place behind n characters of text between JSON's quotes, or its end. */
-static const char *behind(struct str body, size_t n)
+/* plain: its plain_bytes. The place behind n characters of text between JSON's quotes, or its end.
+ */
+static const char *behind(struct str body, size_t plain, size_t n)
 {
-	size_t plain = plain_bytes(body);
 	const char *p = body.p, *end = p + body.n;
 	struct scan scan;
 
 	if (LIKELY(plain >= n || plain == body.n))
 		return p + (n < plain ? n : plain);
-
 	for (; n > 0 && p < end; n--) {
 		unsigned char c = (unsigned char)*p;
 
@@ -230,9 +250,9 @@ static const char *behind(struct str body, size_t n)
 	return p;
 }
 
-static size_t characters(struct str body)
+static size_t characters(struct str body, size_t plain)
 {
-	size_t n = plain_bytes(body);
+	size_t n = plain;
 	const char *p = body.p + n, *end = body.p + body.n;
 	struct scan scan;
 
@@ -246,28 +266,31 @@ static size_t characters(struct str body)
 
 static bool mask_one(struct transformer *x, const struct transform_step *s, struct tree *t)
 {
-	size_t shown = s->mask.first + s->mask.last, count;
+	size_t shown = s->mask.first + s->mask.last, plain, count;
 	struct str body, with = s->mask.with;
 	const char *first, *last;
-	char *o;
+	char *o, *end;
 
 	if (shown == 0 || tree_type(t) > TREE_N)
 		return scalar(x, t, TREE_S, with);
 	body = tree_body(t);
-	count = characters(body);
+	plain = plain_bytes(body);
+	count = characters(body, plain);
 	/* Of a short text too much would be told. */
 	if (count < 2 * shown)
 		return scalar(x, t, TREE_S, with);
-	first = behind(body, s->mask.first);
-	last = behind(body, count - s->mask.last);
-	o = tree_bytes(&x->memory, body.n + with.n);
+	first = behind(body, plain, s->mask.first);
+	last = behind(body, plain, count - s->mask.last);
+	o = tree_bytes(&x->memory, body.n + with.n + 8);
 	if (!transformer_room(x, o))
 		return false;
-	body.n -= (size_t)(last - first);
-	memcpy(o, body.p, (size_t)(first - body.p));
-	memcpy(o + (first - body.p), with.p, with.n);
-	memcpy(o + (first - body.p) + with.n, last, body.n - (size_t)(first - body.p));
-	return scalar(x, t, TREE_S, (struct str){ o, body.n + with.n });
+	end = scan_copy(o, TRANSFORM_PADDED("{\"S\":\"").p, 6);
+	end = scan_copy(end, body.p, (size_t)(first - body.p));
+	end = scan_copy(end, with.p, with.n);
+	end = scan_copy(end, last, (size_t)(body.p + body.n - last));
+	memcpy(end, "\"}", 2);
+	tree_replace(t, TREE_S, (struct str){ o, (size_t)(end + 2 - o) });
+	return true;
 }
 
 bool transform_mask(struct transformer *x, const struct transform_step *s, struct tree *t)
@@ -348,7 +371,7 @@ bool transform_truncate(struct transformer *x, const struct transform_step *s, s
 		body = tree_body(t);
 		if (body.n <= s->truncate)
 			return false;
-		i = (size_t)(behind(body, s->truncate) - body.p);
+		i = (size_t)(behind(body, plain_bytes(body), s->truncate) - body.p);
 		return i < body.n && scalar(x, t, TREE_S, (struct str){ body.p, i });
 	case TREE_B:
 		return cut_binary(x, t, s->truncate);
@@ -426,24 +449,28 @@ static struct str hashed(struct transformer *x, struct tree *t)
 
 static struct str digest_text(const unsigned char *digest, bool base64, char *out)
 {
-	static const char hex[] = "0123456789abcdef";
 	static const char alphabet[] =
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	char *o = out;
 
-	for (size_t i = 0; i < HMAC_BYTES && !base64; i++) {
-		*o++ = hex[digest[i] >> 4];
-		*o++ = hex[digest[i] & 15];
+	if (!base64) {
+		/* Without a table, so that a compiler can do several at a time. */
+		for (size_t i = 0; i < HMAC_BYTES; i++) {
+			unsigned char high = digest[i] >> 4, low = digest[i] & 15;
+
+			out[2 * i] = (char)(high + (high > 9 ? 'a' - 10 : '0'));
+			out[2 * i + 1] = (char)(low + (low > 9 ? 'a' - 10 : '0'));
+		}
+		return (struct str){ out, (size_t)2 * HMAC_BYTES };
 	}
-	for (size_t i = 0; i < HMAC_BYTES && base64; i += 3) {
+	for (size_t i = 0; i < HMAC_BYTES; i += 3) {
 		unsigned third = i + 2 < HMAC_BYTES ? digest[i + 2] : 0;
 		unsigned v = (unsigned)digest[i] << 16 | (unsigned)digest[i + 1] << 8 | third;
 
 		for (int shift = 18; shift >= 0; shift -= 6)
 			*o++ = alphabet[v >> shift & 63];
 	}
-	if (base64)
-		o[-1] = '=';
+	o[-1] = '=';
 	return (struct str){ out, (size_t)(o - out) };
 }
 

@@ -42,16 +42,47 @@ bool transformer_fail(struct transformer *x, const struct transform_step *s, str
 
 /* ---- attributes ---- */
 
+static unsigned name_bit(struct str name)
+{
+	if (name.n == 0)
+		return 0;
+	return ((unsigned)name.n * 37 + (unsigned char)name.p[0] * 5 +
+		(unsigned char)name.p[name.n - 1] * 11) &
+	       255;
+}
+
+static void names_add(struct transform_names *names, struct str name)
+{
+	unsigned bit = name_bit(name);
+
+	names->bits[bit / 64] |= (uint64_t)1 << bit % 64;
+}
+
+static bool names_may_have(const struct transform_names *names, struct str name)
+{
+	unsigned bit = name_bit(name);
+
+	return names->bits[bit / 64] >> bit % 64 & 1;
+}
+
 uint32_t transformer_id(const struct transformer *x, struct str name)
 {
+	if (!names_may_have(&x->known, name))
+		return 0;
 	for (uint32_t id = 1; id <= x->name_count; id++)
 		if (str_equal(x->names[id], name))
 			return id;
 	return 0;
 }
 
+void transformer_any_name(struct transformer *x)
+{
+	memset(&x->there, 0xFF, sizeof(x->there));
+}
+
 bool transformer_settle_seen(struct transformer *x, struct tree *t)
 {
+	assert(!t->run);
 	return tree_settle(&x->memory, t) || transformer_room(x, NULL);
 }
 
@@ -91,15 +122,30 @@ struct tree *transformer_namesake(struct transformer *x, const struct tree *pare
 		return tree_find(parent, name);
 	if (id)
 		return x->by_id[id];
+	if (!names_may_have(&x->there, name))
+		return NULL;
 	for (struct tree *t = parent->first; t; t = t->next) {
-		if (t->gone || t->id)
+		if (t->gone || (t->id && !t->run))
 			continue;
 		if (t->name.n == 0 && !transformer_settle(x, t))
 			return NULL;
 		if (str_equal(t->name, name))
 			return t;
+		for (unsigned i = 1; i <= t->run; i++)
+			if (str_equal(tree_read(&t->seen[i]).name, name))
+				return t;
 	}
 	return NULL;
+}
+
+void transformer_add(struct transformer *x, struct tree *parent, struct tree *after, struct tree *t)
+{
+	tree_add(parent, after, t);
+	if (parent != &x->root)
+		return;
+	names_add(&x->there, t->name);
+	if (t->id)
+		x->by_id[t->id] = t;
 }
 
 void transformer_name(struct transformer *x, struct tree *parent, struct tree *t, struct str name,
@@ -107,9 +153,12 @@ void transformer_name(struct transformer *x, struct tree *parent, struct tree *t
 {
 	struct tree *other = transformer_namesake(x, parent, name, id);
 
-	if (other && other != t)
+	if (other && other != t) {
+		assert(!other->run);
 		transformer_remove(x, parent, other);
+	}
 	if (parent == &x->root) {
+		names_add(&x->there, name);
 		if (x->by_id[t->id] == t)
 			x->by_id[t->id] = NULL;
 		t->id = id;
@@ -122,12 +171,56 @@ void transformer_name(struct transformer *x, struct tree *parent, struct tree *t
 
 /* ---- items ---- */
 
-/* A new layout, from an item that is the first of its kind. */
-static void learn(struct transformer *x, struct transform_layout *l, const struct item *item)
+/* Whether no step looks into it any more. */
+static bool is_unasked(const struct transformer *x, const struct tree *t)
 {
-	l->n = item->seen_n;
-	l->changes = item->changes;
-	for (uint32_t i = 0; i < l->n; i++) {
+	return !x->transform->asked_all && !x->transform->asked[t->id] && !t->renamed &&
+	       t->name.n > 0 && t->name.p[0] != '_';
+}
+
+/* What is left of the item when names alone were asked for, neighbours joined. */
+static void layout_keep(struct transformer *x, struct transform_layout *l)
+{
+	struct tree *last = NULL;
+
+	l->count = 0;
+	l->there = x->there;
+	memset(l->by_id, 0, (x->name_count + 1) * sizeof(l->by_id[0]));
+	for (const struct tree *t = x->root.first; t; t = t->next) {
+		if (t->gone)
+			continue;
+		if (last && is_unasked(x, last) && is_unasked(x, t) &&
+		    t->seen == last->seen + last->run + 1) {
+			last->run++;
+		} else {
+			last = &l->nodes[l->count++];
+			*last = *t;
+			last->next = &l->work[l->count];
+		}
+		if (t->id && x->by_id[t->id] == t)
+			l->by_id[t->id] = &l->work[l->count - 1];
+	}
+	if (last)
+		last->next = NULL;
+}
+
+static void layout_use(struct transformer *x, struct transform_layout *l)
+{
+	memcpy(l->work, l->nodes, l->count * sizeof(l->nodes[0]));
+	memcpy(x->by_id, l->by_id, (x->name_count + 1) * sizeof(l->by_id[0]));
+	x->there = l->there;
+	x->root.first = l->count ? l->work : NULL;
+	x->root.last = l->count ? &l->work[l->count - 1] : NULL;
+}
+
+/* A new layout, from an item that is the first of its kind. */
+static void layout_learn(struct transformer *x, struct transform_layout *l, const struct item *item)
+{
+	uint32_t n = item->seen_n;
+
+	l->n = 0;
+	x->there = (struct transform_names){ 0 };
+	for (uint32_t i = 0; i < n; i++) {
 		struct tree *t = &l->work[i], settled = { .seen = &item->seen[i] };
 
 		*t = (struct tree){ .seen = settled.seen, .next = t + 1 };
@@ -135,20 +228,22 @@ static void learn(struct transformer *x, struct transform_layout *l, const struc
 			return;
 		t->id = transformer_id(x, settled.name);
 		x->by_id[t->id] = t;
+		names_add(&x->there, settled.name);
 		/* What was respelled does not outlive the item. */
 		if (settled.name.p == t->seen->in + 1)
 			t->name = settled.name;
 	}
-	l->work[l->n - 1].next = NULL;
+	l->work[n - 1].next = NULL;
 	x->root.first = l->work;
-	x->root.last = &l->work[l->n - 1];
+	x->root.last = &l->work[n - 1];
 	x->by_id[0] = NULL;
-	for (const struct transform_step *s = x->transform->steps; s != x->rest; s = s->next)
+	for (const struct transform_step *s = x->transform->steps; s != x->transform->rest;
+	     s = s->next)
 		transformer_step(x, s);
-	l->first = x->root.first;
-	l->last = x->root.last;
-	memcpy(l->nodes, l->work, l->n * sizeof(l->nodes[0]));
-	memcpy(l->by_id, x->by_id, (x->name_count + 1) * sizeof(l->by_id[0]));
+	layout_keep(x, l);
+	l->n = n;
+	l->changes = item->changes;
+	layout_use(x, l);
 }
 
 bool transformer_members(struct transformer *x, const char *raw)
@@ -160,6 +255,7 @@ bool transformer_members(struct transformer *x, const char *raw)
 		x->by_id[t->id] = t;
 	}
 	x->by_id[0] = NULL;
+	transformer_any_name(x);
 	return true;
 }
 
@@ -168,16 +264,14 @@ static bool item_begin(struct transformer *x, const struct item *item, struct tr
 {
 	tree_memory_clear(&x->memory);
 	x->root = (struct tree){ .type = TREE_M, .open = true };
+	x->followed = l && item->seen_n ? item : NULL;
 	if (LIKELY(l && item->seen_n && l->n == item->seen_n && l->changes == item->changes)) {
-		memcpy(l->work, l->nodes, l->n * sizeof(l->nodes[0]));
-		memcpy(x->by_id, l->by_id, (x->name_count + 1) * sizeof(l->by_id[0]));
-		x->root.first = l->first;
-		x->root.last = l->last;
+		layout_use(x, l);
 		return true;
 	}
 	memset(x->by_id, 0, (x->name_count + 1) * sizeof(x->by_id[0]));
 	if (l && item->seen_n) {
-		learn(x, l, item);
+		layout_learn(x, l, item);
 		return true;
 	}
 	(void)transformer_members(x, item->raw.p);
@@ -237,14 +331,19 @@ static struct str item_make(struct transformer *x, const struct record *r, const
 
 	if (x->fault)
 		return (struct str){ 0 };
-	/* A layout knows items as they are once steps were taken; without steps none is kept. */
-	s = item_begin(x, item, fill || !x->transform->steps ? NULL : l) ? x->rest
-									 : x->transform->steps;
-	for (; fill && !x->fault; fill = fill->next)
-		transformer_fill(x, fill);
-	for (; s && !x->fault; s = s->next)
-		if (!bare || s->kind != TRANSFORM_SET)
-			transformer_step(x, s);
+	if (which != SCRIPT_OLD || fill ||
+	    !transformer_follow(x, &x->layouts[0], x->followed, item)) {
+		/* A layout knows items as they are once steps were taken; without steps none is
+		 * kept. */
+		s = item_begin(x, item, fill || !x->transform->steps ? NULL : l)
+			    ? x->transform->rest
+			    : x->transform->steps;
+		for (; fill && !x->fault; fill = fill->next)
+			transformer_fill(x, fill);
+		for (; s && !x->fault; s = s->next)
+			if (!bare || s->kind != TRANSFORM_SET)
+				transformer_step(x, s);
+	}
 	if (raw)
 		tree_write_item(&x->out, &x->root, r->spaced);
 	else
@@ -302,6 +401,7 @@ const char *transformer_apply(struct transformer *x, const struct record *r,
 		return transformer_events(x, r, fills, out, count);
 	transformer_shown(x, r, shown);
 	x->one = (struct transformed){ 0 };
+	x->followed = NULL;
 	*out = &x->one;
 	*count = 1;
 	if (shown[SCRIPT_KEYS])
@@ -339,6 +439,7 @@ static uint32_t key_id(struct transformer *x, const char *name)
 	}
 	id = ++x->name_count;
 	x->names[id] = spelled;
+	names_add(&x->known, spelled);
 	return id;
 }
 
@@ -364,12 +465,12 @@ struct transformer *transformer_new(const struct transform *t, const struct sour
 	if (t->name_count)
 		memcpy(x->names + 1, t->names, t->name_count * sizeof(x->names[0]));
 	x->name_count = t->name_count;
+	for (uint32_t id = 1; id <= x->name_count; id++)
+		names_add(&x->known, x->names[id]);
 	x->key_ids[0] = key_id(x, source->key_hash);
 	x->key_ids[1] = key_id(x, source->key_range);
 	for (unsigned i = 0; i < 2; i++)
 		x->layouts[i].by_id = memory_array(t->name_count + 3, sizeof(struct tree *));
-	for (x->rest = t->steps; x->rest && transformer_names_alone(x->rest);)
-		x->rest = x->rest->next;
 	if (t->script_count == 0)
 		return x;
 	x->states = memory_array(t->script_count, sizeof(struct script_state *));

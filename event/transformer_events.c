@@ -61,6 +61,7 @@ static void enter_item(struct transformer *x, const struct tree *item)
 		x->by_id[t->id] = t;
 	}
 	x->by_id[0] = NULL;
+	transformer_any_name(x);
 }
 
 static const struct record_fill *fills_of(const struct record_fills *fills, enum script_item which)

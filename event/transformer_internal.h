@@ -6,20 +6,21 @@
 /* Between transformer.c (items and their attributes), transformer_events.c (where scripts make
  * events of them), transform_apply.c (what a step does) and transform_value.c (to one value). */
 
-/* The attributes of an item as they are when the steps that ask for names alone are done, kept for
- * all items that have the same names in the same order. One for new images, one for old ones. */
-struct transform_layout {
-	uint32_t n, changes; /* of which items: see struct item */
-	struct tree nodes[VALUE_MEMORY_MAX], work[VALUE_MEMORY_MAX];
-	struct tree *first, *last; /* of `work` */
-	struct tree **by_id;       /* the same */
+/* Which names there may be; a bit that is not set is of none. */
+struct transform_names {
+	uint64_t bits[4];
 };
 
-/* A constant as values have it: with what may be read behind. */
-#define TRANSFORM_PADDED(json)                                                                     \
-	((struct str){ json "                                "                                     \
-			    "                                ",                                    \
-		       sizeof(json) - 1 })
+/* The attributes of an item as they are when the steps that ask for names alone are done, kept for
+ * all items that have the same names in the same order. Neighbours that no further step asks for
+ * are one node (tree.run). One for new images, one for old ones. */
+struct transform_layout {
+	uint32_t n, changes; /* of which items: see struct item */
+	uint32_t count;      /* of nodes, which are copied to `work` and linked there */
+	struct tree nodes[VALUE_MEMORY_MAX], work[VALUE_MEMORY_MAX];
+	struct tree **by_id; /* of `work` */
+	struct transform_names there;
+};
 
 /* The last value that a step hashed: mostly the other image has the same. */
 #define TRANSFORM_MEMO_MAX 128
@@ -41,10 +42,14 @@ struct transformer {
 	struct tree_out text; /* of texts that are made of values */
 	struct str *names;    /* the transform's, and those of the key; from id 1 on */
 	uint32_t name_count, key_ids[2];
-	struct tree **by_id; /* attributes of the item; [0] is not used */
+	struct transform_names known; /* of `names` */
+	struct tree **by_id;          /* attributes of the item; [0] is not used */
+	struct transform_names there; /* of those */
 	struct transform_layout layouts[2];
-	const struct transform_step *rest; /* the first step that asks for more than names */
 	struct transform_memo *memos;
+
+	/* The new image, when all steps were done to it by its layout; else NULL. */
+	const struct item *followed;
 
 	/* The item in work. */
 	enum event_op op;
@@ -66,6 +71,8 @@ void transformer_shown(const struct transformer *x, const struct record *r,
 void transformer_name_fault(struct transformer *x, enum script_item which);
 /* Puts it into x->root, where that has nothing at its place. */
 void transformer_fill(struct transformer *x, const struct record_fill *f);
+/* The item may have attributes of any name. */
+void transformer_any_name(struct transformer *x);
 /* The item's attributes become the root's. False: a fault. */
 bool transformer_members(struct transformer *x, const char *raw);
 /* transformer_apply where there are scripts. */
@@ -91,19 +98,27 @@ static inline bool transformer_settle(struct transformer *x, struct tree *t)
 /* Ready to have its children looked at; false: it is no map (M) or list (L). */
 bool transformer_enter(struct transformer *x, struct tree *t, enum tree_type type);
 void transformer_remove(struct transformer *x, struct tree *parent, struct tree *t);
-/* The attribute of that name; id 0: no step speaks of the name. */
+/* The attribute of that name, or the node that it is in; id 0: no step speaks of the name. */
 struct tree *transformer_namesake(struct transformer *x, const struct tree *parent, struct str name,
 				  uint32_t id);
 /* The place of `t` in parent is taken by its name; another one of that name goes. */
 void transformer_name(struct transformer *x, struct tree *parent, struct tree *t, struct str name,
 		      uint32_t id);
+/* An attribute, with its name, becomes one of parent's: behind `after`, or all others. */
+void transformer_add(struct transformer *x, struct tree *parent, struct tree *after,
+		     struct tree *t);
 /* 0: no step speaks of it. */
 uint32_t transformer_id(const struct transformer *x, struct str name);
 
 /* --- steps --- */
-/* Whether it can be done to an item whose attributes are not settled, as it asks for names alone.
- */
-bool transformer_names_alone(const struct transform_step *s);
+/* The second image of a record, when all steps were done to the first one with this layout: x->root
+ * becomes what they make of it. False: do them one by one. */
+bool transformer_follow(struct transformer *x, const struct transform_layout *l,
+			const struct item *first, const struct item *second);
+/* A step to a settled attribute of the item, and what is in it. */
+void transformer_inside(struct transformer *x, const struct transform_step *s, struct tree *t);
+/* What a `set` sets; NULL: nothing, or a fault. */
+struct tree *transformer_set_value(struct transformer *x, const struct transform_step *s);
 void transformer_step(struct transformer *x, const struct transform_step *s);
 
 /* --- values; true: it is another now --- */
@@ -116,6 +131,8 @@ bool transform_parse(struct transformer *x, const struct transform_step *s, stru
 		     struct tree *t);
 /* x->text is empty again. */
 void transform_text_begin(struct transformer *x);
+/* What it has. */
+struct str transform_text_made(const struct transformer *x);
 /* A value as text between JSON's quotes, behind x->text: what S says, N's digits, true, null, the
  * base64 of B, others as JSON. */
 void transform_text(struct transformer *x, struct tree *t);

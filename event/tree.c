@@ -44,6 +44,15 @@ struct tree *tree_new(struct tree_memory *m)
 	return t;
 }
 
+struct tree *tree_copy(struct tree_memory *m, const struct tree *t)
+{
+	struct tree *copy = (struct tree *)(void *)tree_bytes(m, sizeof(*copy));
+
+	if (LIKELY(copy))
+		*copy = *t;
+	return copy;
+}
+
 /* ---- reading ---- */
 
 char *tree_escape(struct str plain, char *o)
@@ -209,6 +218,8 @@ static inline const char *value_end(struct tree *t, const char *p)
 
 		if (LIKELY(end[1] == '}')) {
 			t->type = p[2] == 'S' ? TREE_S : p[2] == 'N' ? TREE_N : TREE_B;
+			if (t->type != TREE_N) /* it is part of it */
+				t->text = (struct str){ p + 5, (size_t)(end + 1 - (p + 5)) };
 			return end + 2;
 		}
 	}
@@ -276,18 +287,6 @@ bool tree_open(struct tree_memory *m, struct tree *t)
 }
 
 /* ---- changing ---- */
-
-void tree_replace(struct tree *t, enum tree_type type, struct str raw)
-{
-	t->seen = NULL;
-	t->raw = raw;
-	t->text.p = NULL;
-	if (type == TREE_S) /* its text is part of it */
-		t->text = (struct str){ raw.p + 5, raw.n - 6 };
-	t->type = (uint8_t)type;
-	t->open = false;
-	t->first = t->last = NULL;
-}
 
 bool tree_replace_scalar(struct tree_memory *m, struct tree *t, enum tree_type type,
 			 struct str body)

@@ -41,6 +41,10 @@ struct tree {
 	bool settled, renamed;
 	bool open; /* its children are there: of an M or L */
 	bool gone; /* no longer part of what is around it */
+	/* So many attributes more, which stand behind it in `seen`, are part of it: nobody looks
+	 * into one of them, none is renamed, and the name of none begins with '_' or has an escape.
+	 */
+	uint8_t run;
 };
 
 /* Memory of one item, which is limited. */
@@ -64,6 +68,8 @@ static inline char *tree_bytes(struct tree_memory *m, size_t n)
 	return p;
 }
 struct tree *tree_new(struct tree_memory *m);
+/* Of the node alone. */
+struct tree *tree_copy(struct tree_memory *m, const struct tree *t);
 
 /* Where a tree is written to. Grows; what would pass the limit sets `full` and is left out. */
 struct tree_out {
@@ -73,8 +79,27 @@ struct tree_out {
 #define TREE_OUT_MAX ((size_t)8 << 20)
 void tree_out_release(struct tree_out *o);
 /* A place for n bytes and SCAN_PADDING, not taken; NULL: full. */
-char *tree_out_room(struct tree_out *o, size_t n);
+char *tree_out_room_more(struct tree_out *o, size_t n);
+static inline char *tree_out_room(struct tree_out *o, size_t n)
+{
+	if (LIKELY((size_t)(o->end - o->at) >= n + SCAN_PADDING))
+		return o->at;
+	return tree_out_room_more(o, n);
+}
 void tree_out_put(struct tree_out *o, struct str s);
+/* The same of what is mostly short, and padded. */
+static inline void tree_out_copy(struct tree_out *o, struct str s)
+{
+	char *at = tree_out_room(o, s.n);
+
+	if (UNLIKELY(!at))
+		return;
+	if (LIKELY(s.n <= 128))
+		scan_copy(at, s.p, s.n);
+	else
+		memcpy(at, s.p, s.n);
+	o->at = at + s.n;
+}
 /* A value of valid plain JSON, padded, as DynamoDB's; the place behind it, or NULL and what
  * DynamoDB cannot hold. */
 const char *tree_out_json(struct tree_out *o, const char *p, const char **fault);
@@ -104,7 +129,17 @@ bool tree_open(struct tree_memory *m, struct tree *t);
 /* The attributes of an item as children of `item`; p at its '{'. */
 bool tree_members(struct tree_memory *m, struct tree *item, const char *p);
 /* The value is another one now: raw in DynamoDB's JSON without spaces, SCAN_PADDING readable. */
-void tree_replace(struct tree *t, enum tree_type type, struct str raw);
+static inline void tree_replace(struct tree *t, enum tree_type type, struct str raw)
+{
+	t->seen = NULL;
+	t->raw = raw;
+	t->text.p = NULL;
+	if (type == TREE_S) /* its text is part of it */
+		t->text = (struct str){ raw.p + 5, raw.n - 6 };
+	t->type = (uint8_t)type;
+	t->open = false;
+	t->first = t->last = NULL;
+}
 /* {"S":"body"}; body is valid inside of JSON's quotes. False: too much memory. */
 bool tree_replace_scalar(struct tree_memory *m, struct tree *t, enum tree_type type,
 			 struct str body);

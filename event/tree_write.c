@@ -10,7 +10,7 @@ void tree_out_release(struct tree_out *o)
 	*o = (struct tree_out){ 0 };
 }
 
-static char *grow(struct tree_out *o, size_t n)
+char *tree_out_room_more(struct tree_out *o, size_t n)
 {
 	size_t used = (size_t)(o->at - o->begin), size;
 
@@ -26,37 +26,9 @@ static char *grow(struct tree_out *o, size_t n)
 	return o->at;
 }
 
-char *tree_out_room(struct tree_out *o, size_t n)
-{
-	if (LIKELY((size_t)(o->end - o->at) >= n + SCAN_PADDING))
-		return o->at;
-	return grow(o, n);
-}
-
-static inline char *room(struct tree_out *o, size_t n)
-{
-	if (LIKELY((size_t)(o->end - o->at) >= n + SCAN_PADDING))
-		return o->at;
-	return tree_out_room(o, n);
-}
-
-/* Most pieces are short. What they are read from is padded. */
-static inline void put(struct tree_out *o, struct str s)
-{
-	char *at = room(o, s.n);
-
-	if (UNLIKELY(!at))
-		return;
-	if (LIKELY(s.n <= 128))
-		scan_copy(at, s.p, s.n);
-	else
-		memcpy(at, s.p, s.n);
-	o->at = at + s.n;
-}
-
 void tree_out_put(struct tree_out *o, struct str s)
 {
-	char *at = room(o, s.n);
+	char *at = tree_out_room(o, s.n);
 
 	if (LIKELY(at) && s.n > 0) {
 		memcpy(at, s.p, s.n);
@@ -66,7 +38,7 @@ void tree_out_put(struct tree_out *o, struct str s)
 
 static inline void put_byte(struct tree_out *o, char c)
 {
-	char *at = room(o, 1);
+	char *at = tree_out_room(o, 1);
 
 	if (UNLIKELY(!at))
 		return;
@@ -96,7 +68,7 @@ static void put_compact(struct tree_out *o, struct str s)
 
 static void put_name(struct tree_out *o, struct str name, bool escaped)
 {
-	char *at = room(o, name.n + 4);
+	char *at = tree_out_room(o, name.n + 4);
 
 	if (UNLIKELY(!at))
 		return;
@@ -110,6 +82,13 @@ static void put_name(struct tree_out *o, struct str name, bool escaped)
 }
 
 /* ---- plain JSON ---- */
+
+static inline bool text_serves(const struct tree *t, struct value_style have,
+			       struct value_style want)
+{
+	return t->text.p &&
+	       (have.numbers_as_strings == want.numbers_as_strings || t->type == TREE_S);
+}
 
 static void plain_children(struct tree_out *o, const struct tree *t, struct value_style have,
 			   struct value_style want)
@@ -136,9 +115,8 @@ void tree_write_plain(struct tree_out *o, const struct tree *t, struct value_sty
 	struct scan scan; /* no fault can come up: it was read before, or made by us */
 	char *at;
 
-	if (LIKELY(t->text.p &&
-		   (have.numbers_as_strings == want.numbers_as_strings || t->type == TREE_S))) {
-		put(o, t->text);
+	if (LIKELY(text_serves(t, have, want))) {
+		tree_out_copy(o, t->text);
 		return;
 	}
 	if (!t->raw.p) {
@@ -160,22 +138,33 @@ struct piece {
 
 static inline void piece_end(struct tree_out *o, struct piece *piece, char *between)
 {
+	size_t n;
+	char *at;
+
 	if (!piece->p)
 		return;
-	put_byte(o, *between);
+	n = (size_t)(piece->end - piece->p);
+	at = tree_out_room(o, n + 1);
+	if (LIKELY(at)) {
+		*at++ = *between;
+		if (LIKELY(n <= 128))
+			scan_copy(at, piece->p, n);
+		else
+			memcpy(at, piece->p, n);
+		o->at = at + n;
+	}
 	*between = ',';
-	put(o, (struct str){ piece->p, (size_t)(piece->end - piece->p) });
 	piece->p = NULL;
 }
 
-static inline void piece_add(struct tree_out *o, struct piece *piece, const char *p, size_t n,
-			     char *between)
+static inline void piece_add(struct tree_out *o, struct piece *piece, const char *p,
+			     const char *end, char *between)
 {
 	if (!piece->p || p != piece->end + 1) {
 		piece_end(o, piece, between);
 		piece->p = p;
 	}
-	piece->end = p + n;
+	piece->end = end;
 }
 
 static void item_end(struct tree_out *o, struct piece *piece, char *between)
@@ -196,6 +185,56 @@ static bool seen_serves(const struct value_seen *seen, struct value_style have,
 	       (seen->in[1] != '_' && seen->in[1] != '\\');
 }
 
+/* An attribute whose value is known as text in the wanted style. */
+static inline void put_attribute(struct tree_out *o, struct str name, bool escaped, struct str text,
+				 char *between)
+{
+	char *at = tree_out_room(o, name.n + text.n + 5);
+
+	if (UNLIKELY(!at))
+		return;
+	*at++ = *between;
+	*between = ',';
+	*at++ = '"';
+	if (UNLIKELY(escaped))
+		*at++ = '_';
+	at = scan_copy(at, name.p, name.n);
+	*at++ = '"';
+	*at++ = ':';
+	if (LIKELY(text.n <= 128))
+		scan_copy(at, text.p, text.n);
+	else
+		memcpy(at, text.p, text.n);
+	o->at = at + text.n;
+}
+
+static void put_member(struct tree_out *o, struct str name, const struct tree *t,
+		       struct value_style have, struct value_style want, char *between)
+{
+	bool escaped = want.escape_names && value_name_reserved(name);
+
+	if (LIKELY(text_serves(t, have, want))) {
+		put_attribute(o, name, escaped, t->text, between);
+		return;
+	}
+	put_byte(o, *between);
+	*between = ',';
+	put_name(o, name, escaped);
+	tree_write_plain(o, t, have, want);
+}
+
+/* Attributes as they were read, in another style or with another name. */
+static void seen_plain(struct tree_out *o, const struct tree *t, struct value_style have,
+		       struct value_style want, char *between)
+{
+	for (const struct value_seen *seen = t->seen; seen <= t->seen + t->run; seen++) {
+		struct tree_read r = tree_read(seen);
+		struct tree read = { .raw = r.raw, .text = r.text };
+
+		put_member(o, t->renamed ? t->name : r.name, &read, have, want, between);
+	}
+}
+
 void tree_write_item_plain(struct tree_out *o, const struct tree *item, struct value_style have,
 			   struct value_style want)
 {
@@ -206,23 +245,16 @@ void tree_write_item_plain(struct tree_out *o, const struct tree *item, struct v
 		if (t->gone)
 			continue;
 		if (LIKELY(t->seen && !t->renamed && seen_serves(t->seen, have, want))) {
-			piece_add(o, &piece, t->seen->out, t->seen->out_n, &between);
+			const struct value_seen *last = t->seen + t->run;
+
+			piece_add(o, &piece, t->seen->out, last->out + last->out_n, &between);
 			continue;
 		}
 		piece_end(o, &piece, &between);
-		put_byte(o, between);
-		between = ',';
-		if (t->seen) {
-			struct tree_read r = tree_read(t->seen);
-			struct str name = t->renamed ? t->name : r.name;
-			struct tree read = { .raw = r.raw, .text = r.text };
-
-			put_name(o, name, want.escape_names && value_name_reserved(name));
-			tree_write_plain(o, &read, have, want);
-		} else {
-			put_name(o, t->name, want.escape_names && value_name_reserved(t->name));
-			tree_write_plain(o, t, have, want);
-		}
+		if (t->seen)
+			seen_plain(o, t, have, want, &between);
+		else
+			put_member(o, t->name, t, have, want, &between);
 	}
 	item_end(o, &piece, &between);
 }
@@ -238,7 +270,7 @@ static void raw_value(struct tree_out *o, const struct tree *t, bool spaced)
 		if (UNLIKELY(spaced))
 			put_compact(o, t->raw);
 		else
-			put(o, t->raw);
+			tree_out_copy(o, t->raw);
 		return;
 	}
 	tree_out_put(o, map ? STR("{\"M\":") : STR("{\"L\":"));
@@ -257,6 +289,19 @@ static void raw_value(struct tree_out *o, const struct tree *t, bool spaced)
 	put_byte(o, '}');
 }
 
+static void seen_raw(struct tree_out *o, const struct tree *t, bool spaced, char *between)
+{
+	for (const struct value_seen *seen = t->seen; seen <= t->seen + t->run; seen++) {
+		struct tree_read r = tree_read(seen);
+		struct tree read = { .raw = r.raw };
+
+		put_byte(o, *between);
+		*between = ',';
+		put_name(o, t->renamed ? t->name : r.name, false);
+		raw_value(o, &read, spaced);
+	}
+}
+
 void tree_write_item(struct tree_out *o, const struct tree *item, bool spaced)
 {
 	struct piece piece = { 0 };
@@ -266,19 +311,17 @@ void tree_write_item(struct tree_out *o, const struct tree *item, bool spaced)
 		if (t->gone)
 			continue;
 		if (LIKELY(t->seen && !t->renamed && !spaced)) {
-			piece_add(o, &piece, t->seen->in, t->seen->in_n, &between);
+			const struct value_seen *last = t->seen + t->run;
+
+			piece_add(o, &piece, t->seen->in, last->in + last->in_n, &between);
 			continue;
 		}
 		piece_end(o, &piece, &between);
-		put_byte(o, between);
-		between = ',';
 		if (t->seen) {
-			struct tree_read r = tree_read(t->seen);
-			struct tree read = { .raw = r.raw };
-
-			put_name(o, t->renamed ? t->name : r.name, false);
-			raw_value(o, &read, spaced);
+			seen_raw(o, t, spaced, &between);
 		} else {
+			put_byte(o, between);
+			between = ',';
 			put_name(o, t->name, false);
 			raw_value(o, t, spaced);
 		}

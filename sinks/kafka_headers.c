@@ -88,17 +88,19 @@ static void find_values(struct kafka_lent *l, const struct kafka_headers *h)
 
 /* Puts the values into the headers of an earlier message, where each has the same size. librdkafka
  * keeps values in memory of the list's, which is ours again; making the list anew costs nine
- * allocations a message, more than all the rest of sending it. What is the same is left alone, as
- * another core has read it. False: it does not fit. */
+ * allocations a message, more than all the rest of sending it. What may be the same is compared and
+ * then left alone, as another core has read it; what never is would only be waited for. False: it
+ * does not fit. */
 static bool refill(const struct kafka_lent *l, const struct kafka_headers *h)
 {
 	for (size_t k = 0; k < KAFKA_HEADERS; k++)
 		if (l->values[k].n != h->values[k].n)
 			return false;
 	for (size_t k = 0; k < KAFKA_HEADERS; k++) {
+		bool differs = k == SEQUENCE || k == ORDER || k == EVENT_ID;
 		struct str want = h->values[k];
 
-		if (want.n > 0 && memcmp(l->values[k].p, want.p, want.n) != 0)
+		if (want.n > 0 && (differs || memcmp(l->values[k].p, want.p, want.n) != 0))
 			memcpy(l->values[k].p, want.p, want.n);
 	}
 	return true;

@@ -35,12 +35,12 @@ static const char *const transforms[] = {
 	"\"amount\",\"currency\",\"paid\",\"items\",\"address\",\"tags\",\"token\",\"warehouse\","
 	"\"note\"]}",
 	"{\"drop\":[\"token\"]}",
-	"{\"rename\":{\"name\":\"customer\"}}",
+	"{\"rename\":{\"warehouse\":\"depot\"}}",
 	"{\"move\":{\"address.zip\":\"zip\"}}",
 	"{\"set\":{\"label\":\"${table}: ${attribute:status} ${attribute:currency}\"}}",
 	"{\"cast\":{\"items\":\"string\"}}",
 	"{\"mask\":{\"paths\":[\"order_id\"],\"keep_last\":4}}",
-	"{\"hash\":{\"paths\":[\"customer\"],\"key\":\"0123456789abcdef0123456789abcdef\"}}",
+	"{\"hash\":{\"paths\":[\"name\"],\"key\":\"0123456789abcdef0123456789abcdef\"}}",
 	"{\"truncate\":{\"note\":20}}",
 	"{\"flatten\":[\"address\"]}",
 };

@@ -303,6 +303,135 @@ static void names_of_the_plain_form_stay_apart(void **state)
 	}
 }
 
+/* Neighbours that no step asks for are written as one, whatever there is between them, and their
+ * names are taken. */
+static void neighbours_stay_what_they_are(void **state)
+{
+	AUTO(transform)
+	struct transform *t = transforming("[{\"keep\":[\"a\",\"b\",\"c\",\"m\",\"m_y\",\"d\",\"_"
+					   "e\",\"f\",\"_ts\"]},{\"mask\":"
+					   "\"c\"},{\"flatten\":\"m\",\"on_fail\":\"keep\"}]");
+	static const struct {
+		const char *item, *debezium, *plain;
+	} cases[] = {
+		{ ",\"a\":{\"N\":\"1.0\"},\"b\":{\"S\":\"2\"},\"c\":{\"S\":\"3\"},\"m\":{\"M\":{"
+		  "\"x\":{"
+		  "\"N\":\"4\"}}},\"d\":{\"N\":\"5\"},\"_e\":{\"NULL\":true},\"f\":{\"BOOL\":true}",
+		  "\"a\":\"1.0\",\"b\":\"2\",\"c\":\"***\",\"m_x\":\"4\",\"d\":\"5\",\"_e\":null,"
+		  "\"f\":true}",
+		  "\"a\":1.0,\"b\":\"2\",\"c\":\"***\",\"m_x\":4,\"d\":5,\"_e\":null,\"f\":true,"
+		  "\"_op\"" },
+		/* m_y is there already. */
+		{ ",\"x\":{\"N\":\"0\"},\"a\":{\"N\":\"1\"},\"m_y\":{\"N\":\"2\"},\"b\":{\"S\":"
+		  "\"\"},"
+		  "\"m\":{\"M\":{\"y\":{\"N\":\"4\"}}},\"_ts\":{\"N\":\"5\"},\"d\":{\"N\":\"6\"}",
+		  "\"a\":\"1\",\"m_y\":\"2\",\"b\":\"\",\"m\":{\"y\":\"4\"},\"_ts\":\"5\",\"d\":"
+		  "\"6\"}",
+		  "\"a\":1,\"m_y\":2,\"b\":\"\",\"m\":{\"y\":4},\"__ts\":5,\"d\":6,\"_op\"" },
+	};
+	struct encoding encodings[] = { with(FORMAT_DEBEZIUM, t), with(FORMAT_PLAIN, t) };
+	const struct decode_options o = { .encodings = encodings, .encoding_count = 2 };
+
+	(void)state;
+	encodings[0].numbers_as_strings = true;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct error err = { 0 };
+		struct buf item, page;
+		struct batch *b;
+
+		buf_init(&item, 0);
+		buf_init(&page, 0);
+		buf_printf(&item, "{\"pk\":{\"S\":\"a\"},\"sk\":{\"N\":\"1\"}%s}", cases[i].item);
+		buf_text(&page, "{\"Records\":[");
+		transforming_record(&page, "INSERT", KEYS, item.data, NULL);
+		buf_text(&page, ",");
+		transforming_record(&page, "INSERT", KEYS, item.data, NULL);
+		buf_text(&page, "]}");
+		b = decoding_batch(buf_str(&page), &decoding_source);
+		assert_true(decode_page(b, &o, &err));
+		assert_int_equal(b->fault_count, 0);
+		for (size_t k = 0; k < 2; k++) {
+			assert_holds(b->payloads[0][k], cases[i].debezium);
+			assert_holds(b->payloads[1][k], cases[i].plain);
+		}
+		batch_free(b);
+		buf_release(&page);
+		buf_release(&item);
+	}
+}
+
+/* Both images of a change become what each becomes alone, whatever differs between them. */
+static void images_of_a_change_do_not_mix(void **state)
+{
+	static const struct {
+		const char *transforms, *one, *two;
+	} cases[] = {
+		{ "[{\"cast\":{\"n\":\"number\"},\"on_fail\":\"drop\"}]", "\"n\":{\"S\":\"5\"}",
+		  "\"n\":{\"S\":\"x\"}" },
+		{ "[{\"cast\":{\"n\":\"number\"},\"on_fail\":\"null\"},{\"rename\":{\"n\":\"N\"}}]",
+		  "\"n\":{\"S\":\"5\"}", "\"n\":{\"S\":\"x\"}" },
+		{ "[{\"set\":{\"a\":\"${attribute:m.x}\"}}]",
+		  "\"m\":{\"M\":{\"x\":{\"S\":\"1\"}}},\"a\":{\"S\":\"one\"}",
+		  "\"m\":{\"M\":{\"y\":{\"S\":\"1\"}}},\"a\":{\"S\":\"two\"}" },
+		{ "[{\"set\":{\"a\":\"${attribute:m.x}\"}}]",
+		  "\"m\":{\"M\":{\"x\":{\"S\":\"1\"}}},\"\\u0061\":{\"S\":\"one\"}",
+		  "\"m\":{\"M\":{\"y\":{\"S\":\"1\"}}},\"\\u0061\":{\"S\":\"two\"}" },
+		{ "[{\"set\":{\"b\":\"${attribute:m.x} ${attribute:a}\"}}]",
+		  "\"m\":{\"M\":{\"x\":{\"S\":\"1\"}}},\"a\":{\"S\":\"one\"}",
+		  "\"m\":{\"M\":{\"y\":{\"S\":\"1\"}}},\"a\":{\"S\":\"two\"}" },
+		{ "[{\"set\":{\"a\":\"${attribute:a}${attribute:b:-?}\"}},{\"mask\":\"c\"}]",
+		  "\"a\":{\"S\":\"one\"},\"b\":{\"S\":\"1\"},\"c\":{\"S\":\"x\"}",
+		  "\"a\":{\"S\":\"two\"},\"b\":{\"S\":\"2\"},\"c\":{\"S\":\"y\"}" },
+		{ "[{\"truncate\":{\"s\":1}},{\"mask\":\"m.x\"},{\"drop\":\"m.y\"}]",
+		  "\"s\":{\"S\":\"ab\"},\"m\":{\"M\":{\"x\":{\"S\":\"1\"},\"y\":{\"S\":\"2\"}}},"
+		  "\"z\":{"
+		  "\"S\":\"1\"}",
+		  "\"s\":{\"S\":\"b\"},\"m\":{\"M\":{\"x\":{\"S\":\"3\"},\"z\":{\"S\":\"4\"}}},"
+		  "\"z\":{"
+		  "\"S\":\"2\"}" },
+		{ "[{\"move\":{\"m.x\":\"x\"}},{\"flatten\":\"m\"},{\"hash\":{\"paths\":\"s\","
+		  "\"key\":"
+		  "\"0123456789abcdef\"}}]",
+		  "\"s\":{\"S\":\"a\"},\"m\":{\"M\":{\"x\":{\"S\":\"1\"},\"y\":{\"S\":\"2\"}}}",
+		  "\"s\":{\"S\":\"b\"},\"m\":{\"M\":{\"y\":{\"S\":\"3\"}}}" },
+		{ "[{\"mask\":\"list\"},{\"cast\":{\"n\":\"string\"}}]",
+		  "\"list\":{\"L\":[{\"S\":\"1\"}]},\"n\":{\"N\":\"1\"}",
+		  "\"list\":{\"L\":[{\"N\":\"1\"},{\"NULL\":true}]},\"n\":{\"N\":\"2\"}" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
+		AUTO(transform) struct transform *t = transforming(cases[i / 2].transforms);
+		const struct encoding encoding = with(FORMAT_DEBEZIUM, t);
+		struct buf first, second, wanted;
+
+		buf_init(&first, 0);
+		buf_init(&second, 0);
+		buf_init(&wanted, 0);
+		buf_printf(&first, ITEM(",%s"), i % 2 ? cases[i / 2].two : cases[i / 2].one);
+		buf_printf(&second, ITEM(",%s"), i % 2 ? cases[i / 2].one : cases[i / 2].two);
+		for (unsigned k = 0; k < 2; k++) {
+			AUTO(batch)
+			struct batch *b =
+				one("INSERT", k ? first.data : second.data, NULL, encoding);
+			const char *after = strstr(b->payloads[0][0].p, "\"after\":") + 8;
+			const char *end = strstr(after, ",\"source\"");
+
+			buf_printf(&wanted, k ? ",\"after\":%.*s" : "{\"before\":%.*s",
+				   (int)(end - after), after);
+		}
+		{
+			AUTO(batch)
+			struct batch *b = one("MODIFY", first.data, second.data, encoding);
+
+			assert_begins(b->payloads[0][0], wanted.data);
+		}
+		buf_release(&first);
+		buf_release(&second);
+		buf_release(&wanted);
+	}
+}
+
 static void rows_of_an_export_are_transformed_too(void **state)
 {
 	AUTO(transform)
@@ -346,6 +475,8 @@ int main(void)
 		cmocka_unit_test(what_grows_without_end_is_a_fault),
 		cmocka_unit_test(items_need_not_be_alike),
 		cmocka_unit_test(names_of_the_plain_form_stay_apart),
+		cmocka_unit_test(neighbours_stay_what_they_are),
+		cmocka_unit_test(images_of_a_change_do_not_mix),
 		cmocka_unit_test(rows_of_an_export_are_transformed_too),
 	};
 

@@ -38,12 +38,12 @@ static inline struct transform *transforming(const char *list)
 	return t;
 }
 
-/* A page of one record with these images (NULL: none) and keys. */
-static inline void transforming_page(struct buf *page, const char *name, const char *keys,
-				     const char *new_image, const char *old_image)
+/* A record with these images (NULL: none) and keys. */
+static inline void transforming_record(struct buf *page, const char *name, const char *keys,
+				       const char *new_image, const char *old_image)
 {
 	buf_printf(page,
-		   "{\"Records\":[{\"eventID\":\"e1\",\"eventName\":\"%s\",\"dynamodb\":{"
+		   "{\"eventID\":\"e1\",\"eventName\":\"%s\",\"dynamodb\":{"
 		   "\"ApproximateCreationDateTime\":1763700000,\"Keys\":%s",
 		   name, keys);
 	if (new_image)
@@ -51,7 +51,16 @@ static inline void transforming_page(struct buf *page, const char *name, const c
 	buf_text(page, ",\"SequenceNumber\":\"111111111111111111111\"");
 	if (old_image)
 		buf_printf(page, ",\"OldImage\":%s", old_image);
-	buf_text(page, "}}]}");
+	buf_text(page, "}}");
+}
+
+/* A page of one such record. */
+static inline void transforming_page(struct buf *page, const char *name, const char *keys,
+				     const char *new_image, const char *old_image)
+{
+	buf_text(page, "{\"Records\":[");
+	transforming_record(page, name, keys, new_image, old_image);
+	buf_text(page, "]}");
 }
 
 static inline struct batch *transforming_decode(struct str page, struct encoding encoding)
