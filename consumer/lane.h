@@ -40,6 +40,10 @@ struct lane_sink {
 	const char *name;
 	struct stall_load *load;
 	struct metric_cell *filtered; /* NULL: no filter or script between stream and sink */
+	int64_t start_ms;             /* older events are not for it; 0: all are */
+	/* AWS time at which it was added to a stream that was read already, to begin before the
+	 * others; 0: it was not. */
+	int64_t added_ms;
 };
 
 struct merging;
@@ -60,7 +64,7 @@ struct lane_stream {
 	struct source source;
 	enum config_gap gap;
 	enum config_on_error on_error;
-	int64_t start_ms; /* older events are dropped; 0: none is */
+	int64_t start_ms; /* the oldest of its sinks' */
 	int64_t until_ms; /* a shard ends before the first event that is younger; 0: none is */
 	bool files;       /* its lanes are data files, and this is what their rows are */
 	struct rows rows;

@@ -17,6 +17,12 @@ int64_t loss_place_ms(const char *shard, int64_t event_ms, int64_t start_ms, int
 	return from_ms > 0 ? from_ms : read_at_ms;
 }
 
+bool loss_is_not_missed(const char *shard, int64_t added_ms, int64_t now_ms)
+{
+	return now_ms - added_ms <= LOSS_UNREAD_MAX_MS &&
+	       lineage_created_ms(shard) < added_ms - LOSS_UNREAD_MAX_MS;
+}
+
 void loss_unheld(void *arg, const char *shard, int64_t event_ms, int64_t read_at_ms)
 {
 	struct loss_unheld *u = arg;

@@ -81,6 +81,46 @@ static bool keeps_start(const struct worker_stream *s)
 		 kind == START_LATEST));
 }
 
+/* The oldest start of those sinks that have nothing of a lane yet. */
+static int64_t wanted_from_ms(const struct worker_stream *s, const struct frontier_move *at)
+{
+	int64_t from_ms = INT64_MAX;
+
+	for (uint32_t slot = 0; slot < s->lanes.sink_count; slot++)
+		if (!at[slot].done && sequence_is_none(&at[slot].to) &&
+		    s->lanes.sinks[slot].start_ms < from_ms)
+			from_ms = s->lanes.sinks[slot].start_ms;
+	return from_ms < INT64_MAX ? from_ms : s->stored.start_ms;
+}
+
+/* Sinks that were added begin in every lane before its first record. What is lost of a lane by then
+ * is no gap for them; what others lack of it has to be there. */
+static void begin_added(struct worker *w, struct worker_stream *s, struct lane *l,
+			const struct frontier_move *at)
+{
+	int64_t now_ms = clock_aws_ms(w->settings.clock), added_ms = 0;
+	bool alone = true;
+
+	for (uint32_t slot = 0; slot < s->lanes.sink_count; slot++) {
+		const struct lane_sink *k = &s->lanes.sinks[slot];
+
+		if (at[slot].done)
+			continue;
+		if (k->added_ms == 0 || !sequence_is_none(&at[slot].to)) {
+			alone = false;
+			if (now_ms - l->read_at_ms > LOSS_UNREAD_MAX_MS)
+				return;
+		} else if (added_ms == 0 || k->added_ms < added_ms) {
+			added_ms = k->added_ms;
+		}
+	}
+	if (added_ms == 0)
+		return;
+	if (alone && l->read_at_ms < added_ms)
+		l->read_at_ms = added_ms; /* until then nobody had to read it */
+	l->gap_accepted = loss_is_not_missed(l->shard, added_ms, now_ms);
+}
+
 void worker_add_lane(struct worker *w, struct worker_stream *s, const struct store_lane *stored,
 		     uint32_t in_lineage, const struct frontier_move *at)
 {
@@ -89,12 +129,12 @@ void worker_add_lane(struct worker *w, struct worker_stream *s, const struct sto
 	uint32_t parent = *stored->parent ? lineage_find(&s->lineage, stored->parent)
 					  : s->lineage.shards[in_lineage].parent;
 	uint32_t above = parent == LINEAGE_NONE ? CORE_NONE : s->core_lanes[parent];
-	struct core_lane_start start = {
-		.stream = s->lanes.index,
-		.parent = above == LANE_OVER ? CORE_NONE : above,
-		.store_id = stored->id,
-		.since_ms = loss_place_ms(stored->shard, 0, s->stored.start_ms, stored->read_at_ms)
-	};
+	struct core_lane_start start = { .stream = s->lanes.index,
+					 .parent = above == LANE_OVER ? CORE_NONE : above,
+					 .store_id = stored->id,
+					 .since_ms = loss_place_ms(stored->shard, 0,
+								   wanted_from_ms(s, at),
+								   stored->read_at_ms) };
 
 	if (start.since_ms == 0)
 		start.since_ms = clock_aws_ms(w->settings.clock);
@@ -104,6 +144,7 @@ void worker_add_lane(struct worker *w, struct worker_stream *s, const struct sto
 	if (stored->root && keeps_start(s))
 		l->begin_ms = loss_place_ms(stored->shard, 0, s->stored.start_ms, 0);
 	lane_set_positions(l, at);
+	begin_added(w, s, l, at);
 	memcpy(start.at, at, s->lanes.sink_count * sizeof(*at));
 	worker_put_lane(w, l, &start);
 	s->core_lanes[in_lineage] = l->index;
