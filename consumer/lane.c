@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "consumer/batching.h"
+#include "consumer/loss.h"
 
 #define LIMIT_FULL 1000
 /* A start is kept to the second; services whose times are whole minutes get a minute (design,
@@ -122,6 +123,32 @@ void lane_set_positions(struct lane *l, const struct frontier_move *at)
 		}
 		first = false;
 	}
+}
+
+void lane_begin_added(struct lane *l, const struct frontier_move *at, int64_t now_ms)
+{
+	int64_t added_ms = 0;
+	bool alone = true;
+
+	for (uint32_t slot = 0; slot < l->stream->sink_count; slot++) {
+		const struct lane_sink *k = &l->stream->sinks[slot];
+
+		if (at[slot].done)
+			continue;
+		if (k->added_ms == 0 || !sequence_is_none(&at[slot].to)) {
+			alone = false;
+			if (now_ms - l->read_at_ms > LOSS_UNREAD_MAX_MS)
+				return;
+		} else if (added_ms == 0 || k->added_ms < added_ms) {
+			added_ms = k->added_ms;
+		}
+	}
+	if (added_ms == 0 || now_ms - added_ms > LOSS_UNREAD_MAX_MS)
+		return;
+	if (alone && l->read_at_ms > 0 && l->read_at_ms < added_ms)
+		l->read_at_ms = added_ms; /* until then nobody had to read it */
+	l->gap_accepted = loss_may_have_begun(l->shard, added_ms);
+	l->may_be_gone = l->gap_accepted && alone;
 }
 
 struct lane_page *lane_page_at(struct lane *l, uint64_t number)

@@ -203,6 +203,9 @@ struct lane {
 	/* What is missing at this place is accepted: reading goes on behind it, at the oldest
 	 * record that is left. Until a page was read. */
 	bool gap_accepted, from_horizon;
+	/* Only sinks that were added need it: should it be gone before they came, that is no gap.
+	 */
+	bool may_be_gone;
 	int64_t gap_id; /* of the store, to be closed with the first record behind it; 0: none */
 	/* No complete listing has it, or the whole stream is gone; until a page was read. */
 	bool unlisted, stream_gone;
@@ -223,6 +226,11 @@ void lane_free(struct lane *l);
 DEFINE_AUTO(lane)
 /* Where every sink is, by slot; the lane reads from the one that is furthest behind. */
 void lane_set_positions(struct lane *l, const struct frontier_move *at);
+
+/* Sinks that were added to the stream begin in the lane before its first record: what is lost of it
+ * by then is no gap for them, where the others lack nothing of it. After lane_set_positions, with
+ * read_at_ms as the store has it. */
+void lane_begin_added(struct lane *l, const struct frontier_move *at, int64_t now_ms);
 
 /* Puts a decoded page behind the others: says for each sink which records are for it (not those it
  * has already, not those older than the stream's start, not those that a filter keeps from it), and

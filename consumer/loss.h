@@ -13,10 +13,9 @@ int64_t loss_place_ms(const char *shard, int64_t event_ms, int64_t start_ms, int
 /* What was not read for this long is a gap whatever AWS answers: a shard that was trimmed from its
  * beginning on gives no error, and one that is gone is only not found. */
 #define LOSS_UNREAD_MAX_MS (23LL * 60 * 60 * 1000)
-/* A sink that was added at added_ms (AWS time), to begin at the oldest record that is left, takes
- * the shard as it is: what may have been trimmed by then it was not promised. A shard that is
- * younger than that, and any at all once a day has passed, it has to get whole. */
-bool loss_is_not_missed(const char *shard, int64_t added_ms, int64_t now_ms);
+/* Records of the shard may have left the stream by at_ms (AWS time), or are about to: it is about
+ * as old as a record that is dropped, or its id does not say how old it is. */
+bool loss_may_have_begun(const char *shard, int64_t at_ms);
 /* The oldest such place of lanes that nobody has; begins with 0. A store_unheld_fn. */
 struct loss_unheld {
 	int64_t start_ms; /* the stream's */

@@ -150,7 +150,7 @@ static void not_found(struct fetch *f, const struct error *err)
 	forget_iterator(l);
 	if (!l->unlisted)
 		fetch_failed(f, err);
-	else if (l->gap_accepted)
+	else if (l->gap_accepted && (l->gap || l->may_be_gone))
 		shard_gone(f);
 	else
 		gap(f, STORE_GAP_VANISHED, err);

@@ -93,34 +93,6 @@ static int64_t wanted_from_ms(const struct worker_stream *s, const struct fronti
 	return from_ms < INT64_MAX ? from_ms : s->stored.start_ms;
 }
 
-/* Sinks that were added begin in every lane before its first record. What is lost of a lane by then
- * is no gap for them; what others lack of it has to be there. */
-static void begin_added(struct worker *w, struct worker_stream *s, struct lane *l,
-			const struct frontier_move *at)
-{
-	int64_t now_ms = clock_aws_ms(w->settings.clock), added_ms = 0;
-	bool alone = true;
-
-	for (uint32_t slot = 0; slot < s->lanes.sink_count; slot++) {
-		const struct lane_sink *k = &s->lanes.sinks[slot];
-
-		if (at[slot].done)
-			continue;
-		if (k->added_ms == 0 || !sequence_is_none(&at[slot].to)) {
-			alone = false;
-			if (now_ms - l->read_at_ms > LOSS_UNREAD_MAX_MS)
-				return;
-		} else if (added_ms == 0 || k->added_ms < added_ms) {
-			added_ms = k->added_ms;
-		}
-	}
-	if (added_ms == 0)
-		return;
-	if (alone && l->read_at_ms < added_ms)
-		l->read_at_ms = added_ms; /* until then nobody had to read it */
-	l->gap_accepted = loss_is_not_missed(l->shard, added_ms, now_ms);
-}
-
 void worker_add_lane(struct worker *w, struct worker_stream *s, const struct store_lane *stored,
 		     uint32_t in_lineage, const struct frontier_move *at)
 {
@@ -144,7 +116,9 @@ void worker_add_lane(struct worker *w, struct worker_stream *s, const struct sto
 	if (stored->root && keeps_start(s))
 		l->begin_ms = loss_place_ms(stored->shard, 0, s->stored.start_ms, 0);
 	lane_set_positions(l, at);
-	begin_added(w, s, l, at);
+	lane_begin_added(l, at, clock_aws_ms(w->settings.clock));
+	if (l->may_be_gone) /* it is too old to be one that is not ready yet */
+		l->read_before_ms = loss_place_ms(l->shard, 0, 0, l->read_before_ms);
 	memcpy(start.at, at, s->lanes.sink_count * sizeof(*at));
 	worker_put_lane(w, l, &start);
 	s->core_lanes[in_lineage] = l->index;

@@ -27,6 +27,7 @@ struct sim_lane {
 	bool root, from_horizon, has_iterator;
 	bool gap_accepted; /* and no page was read since */
 	bool left;         /* there is none: a sink that was added takes what is left */
+	bool may_be_gone;  /* and nobody else needs any of it */
 	int iterator;      /* where it reads */
 	int64_t read_at_ms;
 	struct page pages[CORE_PAGES];

@@ -54,7 +54,7 @@ static void start_at(const struct world *w, const struct process *p, struct sim_
 	}
 }
 
-/* As in worker_lanes.c. */
+/* As in lane.c. */
 static void begin_added(const struct world *w, const struct process *p, struct sim_lane *l,
 			const struct given *g)
 {
@@ -75,11 +75,12 @@ static void begin_added(const struct world *w, const struct process *p, struct s
 			added_ms = k->added_ms;
 		}
 	}
-	if (added_ms == 0)
+	if (added_ms == 0 || now_ms - added_ms > LOSS_UNREAD_MAX_MS)
 		return;
-	if (alone && l->read_at_ms < added_ms)
+	if (alone && l->read_at_ms > 0 && l->read_at_ms < added_ms)
 		l->read_at_ms = added_ms;
-	l->left = l->gap_accepted = loss_is_not_missed(w->shards[l->shard].id, added_ms, now_ms);
+	l->left = l->gap_accepted = loss_may_have_begun(w->shards[l->shard].id, added_ms);
+	l->may_be_gone = l->left && alone;
 }
 
 static void add_lane(struct world *w, struct process *p, const struct given *g)

@@ -40,6 +40,7 @@ void process_gap_recorded(struct world *w, struct process *p, uint32_t lane)
 {
 	struct sim_lane *l = &p->lanes[lane];
 
+	l->left = false;
 	if (w->gap_oldest)
 		l->gap_accepted = l->from_horizon = true;
 	process_feed(
@@ -88,8 +89,11 @@ static bool ask_iterator(struct world *w, const struct process *p, struct sim_la
 static bool find_place(struct world *w, struct process *p, uint32_t lane)
 {
 	struct sim_lane *l = &p->lanes[lane];
+	bool gone = world_gone(w, shard_of(w, l));
+	bool unread = !l->gap_accepted && l->read_at_ms != 0 &&
+		      process_aws_now(w, p) - l->read_at_ms > UNREAD_MAX;
 
-	if (world_gone(w, shard_of(w, l)) && l->gap_accepted) {
+	if (gone && l->gap_accepted && (!l->left || l->may_be_gone)) {
 		/* Nothing is left of it: its children go on. */
 		if (l->left)
 			take_left(w, p, l, shard_of(w, l)->count);
@@ -98,9 +102,7 @@ static bool find_place(struct world *w, struct process *p, uint32_t lane)
 			(struct core_event){ .type = CORE_PAGE, .lane = lane, .closed = true });
 		return false;
 	}
-	if (!l->gap_accepted &&
-	    (world_gone(w, shard_of(w, l)) ||
-	     (l->read_at_ms != 0 && process_aws_now(w, p) - l->read_at_ms > UNREAD_MAX))) {
+	if (gone || unread) {
 		stand_at_gap(w, p, lane);
 		return false;
 	}

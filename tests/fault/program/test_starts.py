@@ -74,6 +74,20 @@ class OneWorker(world.World):
         self.assertEqual(len(self.delivered()), 1)
         self.assertEqual(len(self.delivered(out="more")), len(more) + 1)
 
+    def test_what_is_lost_by_then_is_no_gap(self):
+        emulator = self.emulator(self.TABLE.replace("hours=2", "hours=4"))
+        worker = self.first(emulator, "oldest")
+        had = self.check_complete(emulator)
+        # Of the second generation, which has a parent, an hour is gone then.
+        now = emulator.control("advance", seconds=17 * 3600, date=True)["now_ms"]
+        self.drain(add(worker, self.folder, "oldest"))
+        left = [event for event in had
+                if event.value["source"]["ts_ms"] >= now - 24 * 3600 * 1000]
+        self.assertTrue(30 < len(left) < len(had) - 30)
+        self.assertEqual(sorted(places(self.delivered(out="more"))), sorted(places(left)))
+        self.assertEqual(places(self.delivered()), places(had))
+        self.assertNotIn("gap", self.log(worker))
+
     def test_a_time(self):
         emulator = self.emulator(self.TABLE)
         worker = self.first(emulator, "oldest")

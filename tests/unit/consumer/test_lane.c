@@ -247,6 +247,57 @@ static void each_sink_has_a_start_of_its_own(void **state)
 	assert_string_equal(marks(p, 2), "001");
 }
 
+#define HOUR  (60LL * 60 * 1000)
+#define ADDED INT64_C(1763800000000) /* 27 hours after the shard began */
+
+/* The lane was last read at read_ms; its second sink, which has nothing of it, was added. */
+static struct lane *lane_with_added(int64_t read_ms, bool first_done, int64_t added_ms,
+				    int64_t now_ms)
+{
+	struct lane *l = lane_new(lanes_stream_new(2), LANES_SHARD);
+	const struct frontier_move at[2] = { [0] = { .to = lanes_sequence(9),
+						     .done = first_done } };
+
+	lanes_stream.sinks[1].added_ms = added_ms;
+	l->read_at_ms = read_ms;
+	lane_set_positions(l, at);
+	lane_begin_added(l, at, now_ms);
+	return l;
+}
+
+static void a_sink_that_was_added_takes_what_is_left(void **state)
+{
+	static const struct {
+		int64_t read_ms, added_ms, now_ms;
+		bool first_done, takes;
+		int64_t read_at_ms;
+	} cases[] = {
+		/* Nobody had to read it before. */
+		{ ADDED - 23 * HOUR, ADDED, ADDED + HOUR, true, true, ADDED },
+		{ 0, ADDED, ADDED + HOUR, true, true, 0 },
+		/* All of it was there. */
+		{ ADDED - 9 * HOUR, ADDED - 8 * HOUR, ADDED, true, false, ADDED - 8 * HOUR },
+		/* It did not come for a day. */
+		{ ADDED - HOUR, ADDED, ADDED + 23 * HOUR + 1, true, false, ADDED - HOUR },
+		/* The other sink lacks something of it. */
+		{ ADDED - HOUR, ADDED, ADDED, false, true, ADDED - HOUR },
+		{ ADDED - 23 * HOUR, ADDED, ADDED + 1, false, false, ADDED - 23 * HOUR },
+		/* None was added. */
+		{ ADDED - 30 * HOUR, 0, ADDED, true, false, ADDED - 30 * HOUR },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		AUTO(lane)
+		struct lane *l = lane_with_added(cases[i].read_ms, cases[i].first_done,
+						 cases[i].added_ms, cases[i].now_ms);
+
+		assert_int_equal(l->gap_accepted, cases[i].takes);
+		assert_int_equal(l->may_be_gone, cases[i].takes && cases[i].first_done);
+		assert_int_equal(l->read_at_ms, cases[i].read_at_ms);
+	}
+}
+
 static void a_bad_record_is_never_too_old(void **state)
 {
 	AUTO(lane) struct lane *l = lane_at(1, NULL);
@@ -453,6 +504,7 @@ int main(void)
 		cmocka_unit_test(a_lane_ends_before_the_first_record_that_is_too_young),
 		cmocka_unit_test(faults_behind_the_end_are_not_told),
 		cmocka_unit_test(each_sink_has_a_start_of_its_own),
+		cmocka_unit_test(a_sink_that_was_added_takes_what_is_left),
 		cmocka_unit_test(a_bad_record_is_never_too_old),
 		cmocka_unit_test(letters_come_before_the_page),
 		cmocka_unit_test(faults_are_letters_of_the_sinks_that_want_the_record),
