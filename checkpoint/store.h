@@ -149,6 +149,7 @@ bool store_streams(struct store *s, store_stream_fn *fn, void *arg, struct error
  * and joins; none where the stream is held, or was since store_stream. In any other it claims,
  * wishes and adds nothing until it joins again: what it knows of the stream's shards may not be so.
  * It remains a member, so that it buries those who die meanwhile. */
+
 /* Where a sink begins that is added to a stream which is read already: it is not of the stored set,
  * and has no place in any lane. */
 struct store_start {
@@ -162,8 +163,9 @@ struct store_start {
 #define STORE_START_LATEST (-1)
 #define STORE_KEPT_MS      (24LL * 60 * 60 * 1000) /* how long a stream keeps a record */
 /* Said before store_join. What was said first counts, for all workers and from then on, until the
- * stream is reset. Once the stored set has the sink, each lane has a place before its first record
- * for it, but for those that were read to their end more than STORE_KEPT_MS before it was said. */
+ * stream is reset; but not what was said more than STORE_KEPT_MS ago for a sink that never came.
+ * Once the stored set has the sink, each lane has a place before its first record for it, but for
+ * those that were read to their end more than STORE_KEPT_MS before it was said. */
 bool store_sinks_start(struct store *s, int64_t stream, struct store_start *starts, size_t count,
 		       int64_t at_ms, struct error *err) MUST_CHECK;
 
