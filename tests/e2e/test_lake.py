@@ -1,6 +1,6 @@
-"""Files, which are exactly once always: a stream into the S3 server and into a directory while workers
-are killed, put to sleep with an upload open, and stopped. DuckDB and pyarrow, as a reader would use
-them, find every change once, and those of a shard in their order."""
+"""Files, which are exactly once always: a stream into the S3 server and into a directory while
+workers are killed, put to sleep with an upload open, and stopped. DuckDB and pyarrow, as a reader
+would use them, find every change once, and those of a shard in their order."""
 
 import json
 import time
@@ -43,7 +43,8 @@ class Lake(Fleet):
         return sluice({
             "worker": {"name": name, "threads": 2, "memory": "64MiB"},
             "checkpoint": {"store": store, "interval": "100ms", "lease": "2s"},
-            "aws": {"endpoint": {"dynamodb": endpoint, "streams": endpoint, "s3": self.s3.endpoint}},
+            "aws": {"endpoint": {"dynamodb": endpoint, "streams": endpoint,
+                                 "s3": self.s3.endpoint}},
             "streams": [{"table": "orders", "start": "oldest", "sinks": ["bucket", "folder"],
                          "poll": {"min": "50ms", "max": "200ms"}}],
             "sinks": {
@@ -87,7 +88,8 @@ class Lake(Fleet):
     @staticmethod
     def check_pyarrow(files, folder, made):
         """Each file in the order of its shards."""
-        options = pyarrow_json.ParseOptions(explicit_schema=SCHEMA, unexpected_field_behavior="ignore")
+        options = pyarrow_json.ParseOptions(explicit_schema=SCHEMA,
+                                            unexpected_field_behavior="ignore")
         seen = set()
         for file in files.get_file_info(fs.FileSelector(folder)):
             if not file.base_name.endswith(".ndjson.zst") or file.base_name.startswith("."):

@@ -38,7 +38,8 @@ class Poison(world.World):
     def poison(self, emulator, worker, first, last):
         """One behind each of these hundreds of records."""
         for hundred in range(first, last + 1):
-            worker.wait_for(lambda: self.made(emulator) >= 100 * hundred, "it goes on", world.DEADLINE)
+            worker.wait_for(lambda: self.made(emulator) >= 100 * hundred, "more is made",
+                            world.DEADLINE)
             emulator.control("append", table="orders", text=POISON)
 
     @staticmethod
@@ -83,7 +84,8 @@ class Poison(world.World):
         self.assertEqual(worker.stop(), 0)
         got = self.delivered()
         self.check_order(got, world.shards_of(emulator))
-        self.assertEqual([event.value["after"]["sk"] for event in got if "by-hand" in event.key], [2])
+        by_hand = [event.value["after"]["sk"] for event in got if "by-hand" in event.key]
+        self.assertEqual(by_hand, [2])
 
 
 if __name__ == "__main__":

@@ -34,7 +34,8 @@ class SeveralWorkers(workers.Workers):
         self.wait_shared(old, 4)
         for worker in new:
             worker.start()
-            worker.wait_for(lambda: "another set of sinks" in self.log(worker), "it waits", DEADLINE)
+            worker.wait_for(lambda: "another set of sinks" in self.log(worker), "it waits",
+                            DEADLINE)
         for worker in old:
             self.assertEqual(worker.stop(60), 0, worker.process.tail(60))
         had = len(self.delivered())
