@@ -42,6 +42,8 @@ static inline struct postgres *postgres_of(struct store *s)
 	})
 
 /* Of struct store_ops, in postgres_lanes.c. */
+bool postgres_sinks_start(struct store *s, int64_t stream, struct store_start *starts, size_t count,
+			  int64_t at_ms, struct error *err);
 bool postgres_join(struct store *s, const char *session, int64_t stream, int64_t epoch,
 		   const int32_t *sinks, size_t count, struct error *err);
 bool postgres_leave(struct store *s, const char *session, int64_t stream, struct error *err);

@@ -7,6 +7,45 @@
 #define SHARDS_PAGE 10000
 
 /* --- members --- */
+
+/* What counts is asked for by a call of its own: what changes answers with little. */
+static bool starts_now(struct postgres *p, int64_t stream, struct store_start *starts, size_t count,
+		       struct error *err)
+{
+	AUTO(pg_result)
+	PGresult *res = postgres_call(
+		p, err, "SELECT sink, start_ms, at_ms FROM sluice.sink_start WHERE stream = $1",
+		"i", stream);
+
+	for (size_t i = 0; i < count; i++) {
+		starts[i].start_ms = STORE_START_LATEST;
+		starts[i].at_ms = 0;
+		for (int row = 0; row < PQntuples(res); row++) {
+			if (value_int(res, row, 0) != starts[i].sink)
+				continue;
+			starts[i].start_ms = value_int(res, row, 1);
+			starts[i].at_ms = value_int(res, row, 2);
+		}
+	}
+	return res != NULL;
+}
+
+bool postgres_sinks_start(struct store *s, int64_t stream, struct store_start *starts, size_t count,
+			  int64_t at_ms, struct error *err)
+{
+	struct postgres *p = postgres_of(s);
+	POSTGRES_ARRAY(sinks);
+	POSTGRES_ARRAY(times);
+
+	for (size_t i = 0; i < count; i++) {
+		array_int(&sinks, starts[i].sink);
+		array_int(&times, starts[i].start_ms);
+	}
+	return postgres_did(p, err, "SELECT sluice.sinks_start($1, $2, $3, $4, $5)", "ittii",
+			    stream, array_end(&sinks), array_end(&times), at_ms, STORE_KEPT_MS) &&
+	       starts_now(p, stream, starts, count, err);
+}
+
 bool postgres_join(struct store *s, const char *session, int64_t stream, int64_t epoch,
 		   const int32_t *sinks, size_t count, struct error *err)
 {

@@ -351,6 +351,7 @@ const struct store_ops store_postgres = {
 	.rewind = postgres_stream_rewind,
 	.go_on = postgres_stream_go_on,
 	.audit = postgres_audit,
+	.sinks_start = postgres_sinks_start,
 	.join = postgres_join,
 	.leave = postgres_leave,
 	.twins = twins,

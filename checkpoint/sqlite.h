@@ -79,6 +79,8 @@ bool sqlite_stream_known(struct sqlite *s, int64_t stream, struct error *err) MU
 void sqlite_set_text(struct buf *out, const int32_t *sinks, size_t count);
 
 /* Of struct store_ops, in sqlite_members.c. */
+bool sqlite_sinks_start(struct store *store, int64_t stream, struct store_start *starts,
+			size_t count, int64_t at_ms, struct error *err);
 bool sqlite_join(struct store *s, const char *session, int64_t stream, int64_t epoch,
 		 const int32_t *sinks, size_t count, struct error *err);
 bool sqlite_leave(struct store *store, const char *session, int64_t stream, struct error *err);

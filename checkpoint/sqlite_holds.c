@@ -294,8 +294,9 @@ static bool write_rewind(struct sqlite *s, const struct store_rewind *r, struct 
 
 		if (!set_place(s, c->stream, &r->places[i], &set, err))
 			return false;
-		if (set > 0 && strcmp(last, r->places[i].shard) != 0)
-			c->lanes++;
+		if (set == 0 || strcmp(last, r->places[i].shard) == 0)
+			continue;
+		c->lanes++;
 		last = r->places[i].shard;
 	}
 	return sqlite_run(s, NULL, err,

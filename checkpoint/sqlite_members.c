@@ -6,7 +6,6 @@
 #include "base/memory.h"
 #include "checkpoint/sqlite.h"
 
-/* --- joining --- */
 static int by_number(const void *a, const void *b)
 {
 	int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
@@ -29,20 +28,102 @@ void sqlite_set_text(struct buf *out, const int32_t *sinks, size_t count)
 	free(sorted);
 }
 
+/* --- where sinks begin --- */
+
+/* SQL: sink ?2 is of stream ?1's stored set, or has a place in one of its lanes. */
+#define KNOWN                                                                                      \
+	"(EXISTS (SELECT 1 FROM stream s, json_each(s.sinks) k WHERE s.id = ?1 "                   \
+	"AND k.value = ?2) OR EXISTS (SELECT 1 FROM lane l JOIN position p ON p.lane = l.id "      \
+	"AND p.sink = ?2 WHERE l.stream = ?1))"
+
+static bool start_one(struct sqlite *s, int64_t stream, struct store_start *w, int64_t at_ms,
+		      struct error *err)
+{
+	AUTO(sqlite3_stmt) sqlite3_stmt *st = NULL;
+	int64_t sink = w->sink;
+	bool row;
+
+	if (w->start_ms < 0
+		    ? !sqlite_run(s, NULL, err,
+				  "DELETE FROM sink_start WHERE stream = ?1 AND sink = ?2 "
+				  "AND NOT " KNOWN,
+				  "ii", stream, sink)
+		    : !sqlite_run(s, NULL, err,
+				  "INSERT INTO sink_start (stream, sink, start_ms, at_ms) "
+				  "SELECT id, ?2, ?3, ?4 FROM stream WHERE id = ?1 AND rooted "
+				  "AND NOT " KNOWN " ON CONFLICT DO UPDATE "
+				  "SET start_ms = excluded.start_ms, at_ms = excluded.at_ms "
+				  "WHERE at_ms < excluded.at_ms - ?5",
+				  "iiiii", stream, sink, w->start_ms, at_ms,
+				  (int64_t)STORE_KEPT_MS))
+		return false;
+	st = sqlite_prepare(
+		s, "SELECT start_ms, at_ms FROM sink_start WHERE stream = ? AND sink = ?", err);
+	if (st)
+		sqlite_bind(st, "ii", stream, sink);
+	if (!st || !sqlite_step(s, st, &row, err))
+		return false;
+	w->start_ms = row ? sqlite3_column_int64(st, 0) : STORE_START_LATEST;
+	w->at_ms = row ? sqlite3_column_int64(st, 1) : 0;
+	return true;
+}
+
+static bool start_all(struct sqlite *s, int64_t stream, struct store_start *starts, size_t count,
+		      int64_t at_ms, struct error *err)
+{
+	if (!sqlite_stream_known(s, stream, err))
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (!start_one(s, stream, &starts[i], at_ms, err))
+			return false;
+	return true;
+}
+
+bool sqlite_sinks_start(struct store *store, int64_t stream, struct store_start *starts,
+			size_t count, int64_t at_ms, struct error *err)
+{
+	struct sqlite *s = sqlite_of(store);
+
+	return sqlite_begin(s, err) &&
+	       sqlite_end(s, start_all(s, stream, starts, count, at_ms, err), err);
+}
+
+/* The places of those that are not of the stored set yet. Of a lane that was read to its end more
+ * than a day before nothing is left. */
+static bool place_new(struct sqlite *s, const char *session, int64_t stream, struct error *err)
+{
+	return sqlite_run(
+		s, NULL, err,
+		"INSERT INTO position (lane, sink) SELECT l.id, k.sink FROM stream s "
+		"JOIN member m ON m.stream = s.id AND m.session = ?2 "
+		"JOIN sink_start k ON k.stream = s.id JOIN lane l ON l.stream = s.id "
+		"WHERE s.id = ?1 AND k.sink IN (SELECT value FROM json_each(m.sinks)) "
+		"AND k.sink NOT IN (SELECT value FROM json_each(coalesce(s.sinks, '[]'))) "
+		"AND NOT (l.done AND l.read_at_ms > 0 AND l.read_at_ms < k.at_ms - ?3) "
+		"ON CONFLICT DO NOTHING",
+		"iti", stream, session, (int64_t)STORE_KEPT_MS);
+}
+
+/* --- joining --- */
+
 /* The member takes what is empty: the stream's set of sinks, its lister's place. */
 static bool settle(struct sqlite *s, const char *session, int64_t stream, struct error *err)
 {
-	int changed;
+	bool changed;
 
-	if (!sqlite_run(s, &changed, err,
-			"UPDATE stream SET sinks = m.sinks FROM member m "
-			"WHERE stream.id = ?1 AND m.stream = ?1 AND m.session = ?2 "
-			"AND stream.sinks IS NOT m.sinks AND NOT EXISTS ("
-			"  SELECT 1 FROM member o WHERE o.stream = ?1 "
-			"  AND o.sinks = stream.sinks AND o.session IN " SQLITE_LIVE ")",
-			"it", stream, session))
+	if (!sqlite_asks(s, &changed, err,
+			 "SELECT 1 FROM stream s JOIN member m ON m.stream = s.id "
+			 "WHERE s.id = ?1 AND m.session = ?2 AND s.sinks IS NOT m.sinks "
+			 "AND NOT EXISTS (SELECT 1 FROM member o WHERE o.stream = ?1 "
+			 "  AND o.sinks = s.sinks AND o.session IN " SQLITE_LIVE ")",
+			 "it", stream, session) ||
+	    (changed && (!place_new(s, session, stream, err) ||
+			 !sqlite_run(s, NULL, err,
+				     "UPDATE stream SET sinks = m.sinks FROM member m "
+				     "WHERE stream.id = ?1 AND m.stream = ?1 AND m.session = ?2",
+				     "it", stream, session))))
 		return false;
-	/* A sink that a lane does not have yet will start where its furthest position is. */
+	/* Another sink that a lane does not have yet will start where its furthest position is. */
 	if (changed && !sqlite_run(s, NULL, err,
 				   "UPDATE lane SET done = t.done, wanted_by = NULL, "
 				   "owner = CASE WHEN NOT t.done THEN owner END "

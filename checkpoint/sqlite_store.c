@@ -528,6 +528,7 @@ const struct store_ops store_sqlite = {
 	.rewind = sqlite_stream_rewind,
 	.go_on = sqlite_stream_go_on,
 	.audit = sqlite_audit,
+	.sinks_start = sqlite_sinks_start,
 	.join = sqlite_join,
 	.leave = sqlite_leave,
 	.twins = sqlite_twins,

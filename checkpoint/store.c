@@ -168,6 +168,12 @@ bool store_twins(struct store *s, const char *session, store_twin_fn *fn, void *
 	return store_named(s, s->ops->twins(s, session, fn, arg, err), err);
 }
 
+bool store_sinks_start(struct store *s, int64_t stream, struct store_start *starts, size_t count,
+		       int64_t at_ms, struct error *err)
+{
+	return store_named(s, s->ops->sinks_start(s, stream, starts, count, at_ms, err), err);
+}
+
 bool store_join(struct store *s, const char *session, int64_t stream, int64_t epoch,
 		const int32_t *sinks, size_t count, struct error *err)
 {

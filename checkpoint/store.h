@@ -149,6 +149,26 @@ bool store_streams(struct store *s, store_stream_fn *fn, void *arg, struct error
  * and joins; none where the stream is held, or was since store_stream. In any other it claims,
  * wishes and adds nothing until it joins again: what it knows of the stream's shards may not be so.
  * It remains a member, so that it buries those who die meanwhile. */
+
+/* Where a sink begins that is added to a stream which is read already: it is not of the stored set,
+ * and has no place in any lane. */
+struct store_start {
+	int32_t sink;
+	/* STORE_START_LATEST: where the furthest one is, in each lane; 0: at the oldest record that
+	 * is left; a time: there too, and what is older is not wanted. Given back: what counts, of
+	 * one that is not new STORE_START_LATEST. */
+	int64_t start_ms;
+	int64_t at_ms; /* given back: when that was said; 0: STORE_START_LATEST counts */
+};
+#define STORE_START_LATEST (-1)
+#define STORE_KEPT_MS      (24LL * 60 * 60 * 1000) /* how long a stream keeps a record */
+/* Said before store_join. What was said first counts, for all workers and from then on, until the
+ * stream is reset; but not what was said more than STORE_KEPT_MS ago for a sink that never came.
+ * Once the stored set has the sink, each lane has a place before its first record for it, but for
+ * those that were read to their end more than STORE_KEPT_MS before it was said. */
+bool store_sinks_start(struct store *s, int64_t stream, struct store_start *starts, size_t count,
+		       int64_t at_ms, struct error *err) MUST_CHECK;
+
 /* The session serves this epoch of the stream with these sinks. Again is fine. */
 bool store_join(struct store *s, const char *session, int64_t stream, int64_t epoch,
 		const int32_t *sinks, size_t count, struct error *err) MUST_CHECK;
@@ -233,11 +253,11 @@ typedef void store_lane_fn(void *arg, const struct store_lane *lane);
 typedef void store_position_fn(void *arg, const struct store_position *p);
 /* Up to `max` heads, those that the session wished for first, then the oldest, become the
  * session's, each with its free descendants; missing positions are added for `sinks` (a sink that
- * is new to a lane starts where the lane's furthest position is). Calls back for the lanes that
- * this call took, in the order of their ids, then for their positions, by lane and sink. Takes
- * nothing where the session is not served, the stream held or in another epoch. Sent again
- * after RETRY it takes others: a lost reply shows in a round's held and held_sum, and
- * store_lanes_held tells what it was. */
+ * is new to a lane starts where the lane's furthest position is, but see store_sinks_start). Calls
+ * back for the lanes that this call took, in the order of their ids, then for their positions, by
+ * lane and sink. Takes nothing where the session is not served, the stream held or in another
+ * epoch. Sent again after RETRY it takes others: a lost reply shows in a round's held and held_sum,
+ * and store_lanes_held tells what it was. */
 bool store_lanes_claim(struct store *s, const char *session, int64_t stream, const int32_t *sinks,
 		       size_t sink_count, uint32_t max, store_lane_fn *lane,
 		       store_position_fn *position, void *arg, struct error *err) MUST_CHECK;

@@ -52,6 +52,8 @@ struct store_ops {
 		      bool *ended, struct error *err);
 	bool (*audit)(struct store *s, int64_t stream, uint32_t max, store_audit_fn *fn, void *arg,
 		      struct error *err);
+	bool (*sinks_start)(struct store *s, int64_t stream, struct store_start *starts,
+			    size_t count, int64_t at_ms, struct error *err);
 	bool (*join)(struct store *s, const char *session, int64_t stream, int64_t epoch,
 		     const int32_t *sinks, size_t count, struct error *err);
 	bool (*leave)(struct store *s, const char *session, int64_t stream, struct error *err);

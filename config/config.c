@@ -137,7 +137,7 @@ static bool load_use(struct loader *l, const struct yaml_node *n, struct uses *u
 	struct config_stream_sink *use = &u->sinks[u->count];
 	const struct yaml_node *at = n;
 
-	*use = (struct config_stream_sink){ 0 };
+	*use = (struct config_stream_sink){ .start = "latest" };
 	if (n->kind == YAML_MAP) {
 		if (!fill_table(&l->fill, section->options, use, n, NULL) ||
 		    !fill_check(&l->fill, section->options, use, section->check, n))
@@ -237,6 +237,11 @@ static bool load_export(struct loader *l, const struct yaml_node *n, struct conf
 		return fill_fail(&l->fill, n, "sinks", "has no meaning with load: false");
 	if (x->load && !load_uses(l, n, &uses))
 		return false;
+	for (size_t i = 0; i < uses.count; i++)
+		if (strcmp(uses.sinks[i].start, "latest") != 0)
+			return fill_fail(&l->fill, sinks, NULL,
+					 "start of %s: has no meaning for exports",
+					 uses.sinks[i].name);
 	x->sinks = uses.sinks;
 	x->sink_count = uses.count;
 	name = config_table_name(x->table);

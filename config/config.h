@@ -52,8 +52,8 @@ struct config_baseline {
 
 struct config_stream_sink {
 	const char *name;
-	size_t sink; /* index into config.sinks */
-	long start;  /* of one that is added: 0, latest */
+	size_t sink;       /* index into config.sinks */
+	const char *start; /* of one that is added: latest | oldest | TIME, checked */
 	struct option_list filter;
 	struct option_list transform; /* behind the stream's own */
 };

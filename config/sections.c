@@ -16,7 +16,6 @@ static const char *const level_choices[] = { "debug", "info", "warn", "error", N
 static const char *const format_choices[] = { "text", "json", NULL };
 static const char *const gap_choices[] = { "stop", "oldest", "repair", NULL };
 static const char *const on_error_choices[] = { "dead_letter", "stop", "drop", NULL };
-static const char *const sink_start_choices[] = { "latest", NULL };
 static const char *const schemaless_choices[] = { "pass", "dead_letter", NULL };
 static const char *const view_choices[] = { "NEW_AND_OLD_IMAGES", "NEW_IMAGE", "OLD_IMAGE",
 					    "KEYS_ONLY", NULL };
@@ -186,10 +185,11 @@ static const struct option stream_options[] = {
 static const struct option stream_sink_options[] = {
 	ROW(config_stream_sink, "name", OPTION_TEXT, name, .flags = OPTION_REQUIRED,
 	    .help = "A sink of `sinks`."),
-	ROW(config_stream_sink, "start", OPTION_ENUM, start, .def = "latest",
-	    .choices = sink_start_choices,
+	ROW(config_stream_sink, "start", OPTION_TEXT, start, .def = "latest",
 	    .help = "Where it begins when it is added to a stream that is read already: latest, "
-		    "which is where the sink stands that is furthest, in each shard."),
+		    "which is where the sink stands that is furthest, in each shard; oldest, with "
+		    "all that the stream still has; an RFC 3339 time, or a time back such as -2h. "
+		    "Of a new stream, where the stream begins."),
 	ROW(config_stream_sink, "filter", OPTION_PATTERNS, filter,
 	    .help = "What of the stream's records this sink gets; in the stream's own `filter`, "
 		    "what all of its sinks get."),
@@ -285,18 +285,18 @@ static bool name_is_valid(const struct config_stream *s, struct error *err)
 			 s->name);
 }
 
-static bool start_is_valid(const char *start, struct error *err)
+/* `more`: what else it may be. */
+static bool start_is_valid(const char *start, const char *more, struct error *err)
 {
 	enum config_start kind;
 	int64_t time_ms;
 
 	/* Only its form is checked here, so any time of day will do. */
-	return !start || config_start_is_baseline(start) ||
-	       config_start_parse(start, 0, &kind, &time_ms, err) ||
+	return !start || config_start_parse(start, 0, &kind, &time_ms, err) ||
 	       error_set(err, ERROR_INVALID,
-			 "start: expected latest, oldest, baseline, a time such as "
+			 "start: expected latest, oldest, %sa time such as "
 			 "2026-11-21T10:00:00Z or a duration back such as -2h, not '%.60s'",
-			 start);
+			 more, start);
 }
 
 static bool worker_check(const void *settings, struct error *err)
@@ -413,7 +413,16 @@ static bool stream_check(const void *settings, struct error *err)
 		return error_set(err, ERROR_INVALID,
 				 "poll.min: expected at most poll.max (%ldms), not %ldms",
 				 s->poll_max_ms, s->poll_min_ms);
-	return start_is_valid(s->start, err) && baseline_check(s, err);
+	return (config_start_is_baseline(s->start) ||
+		start_is_valid(s->start, "baseline, ", err)) &&
+	       baseline_check(s, err);
+}
+
+static bool stream_sink_check(const void *settings, struct error *err)
+{
+	const struct config_stream_sink *use = settings;
+
+	return start_is_valid(use->start, "", err);
 }
 
 const struct section config_sections[] = {
@@ -442,6 +451,6 @@ const struct section config_stream_sink_section = {
 	"sinks",
 	stream_sink_options,
 	0,
-	NULL,
+	stream_sink_check,
 	"Where a stream's changes go: a list of names of `sinks`, or of maps:",
 };

@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "consumer/batching.h"
+#include "consumer/loss.h"
 
 #define LIMIT_FULL 1000
 /* A start is kept to the second; services whose times are whole minutes get a minute (design,
@@ -124,6 +125,32 @@ void lane_set_positions(struct lane *l, const struct frontier_move *at)
 	}
 }
 
+void lane_begin_added(struct lane *l, const struct frontier_move *at, int64_t now_ms)
+{
+	int64_t added_ms = 0;
+	bool alone = true;
+
+	for (uint32_t slot = 0; slot < l->stream->sink_count; slot++) {
+		const struct lane_sink *k = &l->stream->sinks[slot];
+
+		if (at[slot].done)
+			continue;
+		if (k->added_ms == 0 || !sequence_is_none(&at[slot].to)) {
+			alone = false;
+			if (now_ms - l->read_at_ms > LOSS_UNREAD_MAX_MS)
+				return;
+		} else if (added_ms == 0 || k->added_ms < added_ms) {
+			added_ms = k->added_ms;
+		}
+	}
+	if (added_ms == 0 || now_ms - added_ms > LOSS_UNREAD_MAX_MS)
+		return;
+	if (alone && l->read_at_ms > 0 && l->read_at_ms < added_ms)
+		l->read_at_ms = added_ms; /* until then nobody had to read it */
+	l->gap_accepted = loss_may_have_begun(l->shard, added_ms);
+	l->may_be_gone = l->gap_accepted && alone;
+}
+
 struct lane_page *lane_page_at(struct lane *l, uint64_t number)
 {
 	return &l->pages[number % CORE_PAGES];
@@ -179,9 +206,12 @@ static int64_t slack_ms(const struct batch *b)
 	return MINUTE_SLACK_MS;
 }
 
-static int64_t start_threshold(const struct lane *l, const struct batch *b)
+/* What is older than this is not for a slot's sink. */
+static int64_t start_threshold(const struct lane *l, const struct batch *b, uint32_t slot)
 {
-	return l->stream->start_ms == 0 ? INT64_MIN : l->stream->start_ms - slack_ms(b);
+	int64_t start_ms = l->stream->sinks[slot].start_ms;
+
+	return start_ms == 0 ? INT64_MIN : start_ms - slack_ms(b);
 }
 
 bool lane_ends_in(const struct lane *l, struct batch *b)
@@ -229,9 +259,9 @@ static int against(const struct lane *l, const struct batch *b, size_t i,
 }
 
 /* The payloads as they are where every record is for the sink, else a copy with holes. */
-static const struct str *payloads_for(struct lane *l, struct batch *b, uint32_t slot,
-				      int64_t threshold, size_t count)
+static const struct str *payloads_for(struct lane *l, struct batch *b, uint32_t slot, size_t count)
 {
+	int64_t threshold = start_threshold(l, b, slot);
 	const struct str *all = b->payloads[l->stream->outputs[slot].encoding];
 	const struct sequence *have = &l->slots[slot].have;
 	bool passed = sequence_is_none(have);
@@ -266,8 +296,7 @@ static const struct str *payloads_for(struct lane *l, struct batch *b, uint32_t 
 }
 
 /* Faults of records that a slot would get, in *out, which is the batch's. */
-static size_t faults_of(struct lane *l, struct batch *b, int64_t threshold,
-			const struct lane_fault **out)
+static size_t faults_of(struct lane *l, struct batch *b, const struct lane_fault **out)
 {
 	const struct lane_stream *s = l->stream;
 	struct lane_fault *faults;
@@ -284,7 +313,7 @@ static size_t faults_of(struct lane *l, struct batch *b, int64_t threshold,
 			const struct sequence *have = &l->slots[slot].have;
 
 			if (!(f->outputs >> slot & 1) || is_filtered(e, slot) ||
-			    e->time_ms < threshold ||
+			    e->time_ms < start_threshold(l, b, slot) ||
 			    (!sequence_is_none(have) && against(l, b, f->event, have) <= 0))
 				continue;
 			faults[count++] = (struct lane_fault){ f->event, slot, f->why, f->error };
@@ -355,9 +384,8 @@ static bool has_letters(const struct lane *l, const struct batch *b, size_t faul
 
 struct lane_page *lane_add_page(struct lane *l, struct batch *b)
 {
-	int64_t threshold = start_threshold(l, b);
 	const struct lane_fault *faults = NULL;
-	size_t fault_count = faults_of(l, b, threshold, &faults);
+	size_t fault_count = faults_of(l, b, &faults);
 	size_t count = usable(l, b, faults, fault_count);
 
 	assert(l->pages_read - l->pages_released < CORE_PAGES);
@@ -372,7 +400,7 @@ struct lane_page *lane_add_page(struct lane *l, struct batch *b)
 				 .faults = faults,
 				 .fault_count = fault_count };
 	for (uint32_t slot = 0; slot < l->stream->sink_count; slot++)
-		p->payloads[slot] = payloads_for(l, b, slot, threshold, count);
+		p->payloads[slot] = payloads_for(l, b, slot, count);
 	if (!has_letters(l, b, fault_count))
 		p->next_letter = count;
 	return p;

@@ -40,6 +40,10 @@ struct lane_sink {
 	const char *name;
 	struct stall_load *load;
 	struct metric_cell *filtered; /* NULL: no filter or script between stream and sink */
+	int64_t start_ms;             /* older events are not for it; 0: all are */
+	/* AWS time at which it was added to a stream that was read already, to begin before the
+	 * others; 0: it was not. */
+	int64_t added_ms;
 };
 
 struct merging;
@@ -60,7 +64,7 @@ struct lane_stream {
 	struct source source;
 	enum config_gap gap;
 	enum config_on_error on_error;
-	int64_t start_ms; /* older events are dropped; 0: none is */
+	int64_t start_ms; /* the oldest of its sinks' */
 	int64_t until_ms; /* a shard ends before the first event that is younger; 0: none is */
 	bool files;       /* its lanes are data files, and this is what their rows are */
 	struct rows rows;
@@ -199,6 +203,9 @@ struct lane {
 	/* What is missing at this place is accepted: reading goes on behind it, at the oldest
 	 * record that is left. Until a page was read. */
 	bool gap_accepted, from_horizon;
+	/* Only sinks that were added need it: should it be gone before they came, that is no gap.
+	 */
+	bool may_be_gone;
 	int64_t gap_id; /* of the store, to be closed with the first record behind it; 0: none */
 	/* No complete listing has it, or the whole stream is gone; until a page was read. */
 	bool unlisted, stream_gone;
@@ -219,6 +226,11 @@ void lane_free(struct lane *l);
 DEFINE_AUTO(lane)
 /* Where every sink is, by slot; the lane reads from the one that is furthest behind. */
 void lane_set_positions(struct lane *l, const struct frontier_move *at);
+
+/* Sinks that were added to the stream begin in the lane before its first record: what is lost of it
+ * by then is no gap for them, where the others lack nothing of it. After lane_set_positions, with
+ * read_at_ms as the store has it. */
+void lane_begin_added(struct lane *l, const struct frontier_move *at, int64_t now_ms);
 
 /* Puts a decoded page behind the others: says for each sink which records are for it (not those it
  * has already, not those older than the stream's start, not those that a filter keeps from it), and

@@ -17,6 +17,11 @@ int64_t loss_place_ms(const char *shard, int64_t event_ms, int64_t start_ms, int
 	return from_ms > 0 ? from_ms : read_at_ms;
 }
 
+bool loss_may_have_begun(const char *shard, int64_t at_ms)
+{
+	return lineage_created_ms(shard) < at_ms - LOSS_UNREAD_MAX_MS;
+}
+
 void loss_unheld(void *arg, const char *shard, int64_t event_ms, int64_t read_at_ms)
 {
 	struct loss_unheld *u = arg;

@@ -10,6 +10,12 @@
  * the last record delivered (0: none), else the time of its creation, which is in its id, or of the
  * stream's start (0: none), else when it was last read (0: never). 0: nothing is known. */
 int64_t loss_place_ms(const char *shard, int64_t event_ms, int64_t start_ms, int64_t read_at_ms);
+/* What was not read for this long is a gap whatever AWS answers: a shard that was trimmed from its
+ * beginning on gives no error, and one that is gone is only not found. */
+#define LOSS_UNREAD_MAX_MS (23LL * 60 * 60 * 1000)
+/* Records of the shard may have left the stream by at_ms (AWS time), or are about to: it is about
+ * as old as a record that is dropped, or its id does not say how old it is. */
+bool loss_may_have_begun(const char *shard, int64_t at_ms);
 /* The oldest such place of lanes that nobody has; begins with 0. A store_unheld_fn. */
 struct loss_unheld {
 	int64_t start_ms; /* the stream's */

@@ -16,9 +16,6 @@
 #define LIMIT_FULL 1000
 /* A page that stays broken this often is taken apart, so that one bad record holds nobody up. */
 #define BAD_PAGES_MAX 3
-/* A stream keeps 24 hours. What was not read for this long is a gap whatever AWS answers: a shard
- * that was trimmed from its beginning on gives no error, and one that is gone is only not found. */
-#define UNREAD_MAX_MS (23LL * 60 * 60 * 1000)
 #define LOG_EVERY_MS  10000
 
 /* What a call's callback needs: its lane, and through it everything else. The reader of a lane does
@@ -153,7 +150,7 @@ static void not_found(struct fetch *f, const struct error *err)
 	forget_iterator(l);
 	if (!l->unlisted)
 		fetch_failed(f, err);
-	else if (l->gap_accepted)
+	else if (l->gap_accepted && (l->gap || l->may_be_gone))
 		shard_gone(f);
 	else
 		gap(f, STORE_GAP_VANISHED, err);
@@ -331,7 +328,7 @@ static void ask_records(struct fetch *f)
 static bool unread_too_long(const struct reader *r, const struct lane *l, struct error *err)
 {
 	int64_t since_ms = l->read_at_ms > 0 ? l->read_at_ms : l->begin_ms;
-	int64_t max_ms = l->read_at_ms > 0 ? UNREAD_MAX_MS : LOSS_RETENTION_MS;
+	int64_t max_ms = l->read_at_ms > 0 ? LOSS_UNREAD_MAX_MS : LOSS_RETENTION_MS;
 	char since[CLOCK_TEXT_SIZE];
 
 	if (l->gap_accepted || since_ms == 0 ||

@@ -81,6 +81,18 @@ static bool keeps_start(const struct worker_stream *s)
 		 kind == START_LATEST));
 }
 
+/* The oldest start of those sinks that have nothing of a lane yet. */
+static int64_t wanted_from_ms(const struct worker_stream *s, const struct frontier_move *at)
+{
+	int64_t from_ms = INT64_MAX;
+
+	for (uint32_t slot = 0; slot < s->lanes.sink_count; slot++)
+		if (!at[slot].done && sequence_is_none(&at[slot].to) &&
+		    s->lanes.sinks[slot].start_ms < from_ms)
+			from_ms = s->lanes.sinks[slot].start_ms;
+	return from_ms < INT64_MAX ? from_ms : s->stored.start_ms;
+}
+
 void worker_add_lane(struct worker *w, struct worker_stream *s, const struct store_lane *stored,
 		     uint32_t in_lineage, const struct frontier_move *at)
 {
@@ -89,12 +101,12 @@ void worker_add_lane(struct worker *w, struct worker_stream *s, const struct sto
 	uint32_t parent = *stored->parent ? lineage_find(&s->lineage, stored->parent)
 					  : s->lineage.shards[in_lineage].parent;
 	uint32_t above = parent == LINEAGE_NONE ? CORE_NONE : s->core_lanes[parent];
-	struct core_lane_start start = {
-		.stream = s->lanes.index,
-		.parent = above == LANE_OVER ? CORE_NONE : above,
-		.store_id = stored->id,
-		.since_ms = loss_place_ms(stored->shard, 0, s->stored.start_ms, stored->read_at_ms)
-	};
+	struct core_lane_start start = { .stream = s->lanes.index,
+					 .parent = above == LANE_OVER ? CORE_NONE : above,
+					 .store_id = stored->id,
+					 .since_ms = loss_place_ms(stored->shard, 0,
+								   wanted_from_ms(s, at),
+								   stored->read_at_ms) };
 
 	if (start.since_ms == 0)
 		start.since_ms = clock_aws_ms(w->settings.clock);
@@ -104,6 +116,9 @@ void worker_add_lane(struct worker *w, struct worker_stream *s, const struct sto
 	if (stored->root && keeps_start(s))
 		l->begin_ms = loss_place_ms(stored->shard, 0, s->stored.start_ms, 0);
 	lane_set_positions(l, at);
+	lane_begin_added(l, at, clock_aws_ms(w->settings.clock));
+	if (l->may_be_gone) /* it is too old to be one that is not ready yet */
+		l->read_before_ms = loss_place_ms(l->shard, 0, 0, l->read_before_ms);
 	memcpy(start.at, at, s->lanes.sink_count * sizeof(*at));
 	worker_put_lane(w, l, &start);
 	s->core_lanes[in_lineage] = l->index;

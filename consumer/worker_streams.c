@@ -255,13 +255,61 @@ static bool find_skips(struct worker_stream *s, struct store *store, struct erro
 	return store_skips(store, s->stored.id, saw_skip, &s->lanes, err);
 }
 
+static int64_t configured_start_ms(const struct config_stream_sink *use, int64_t now_ms)
+{
+	enum config_start kind;
+	struct error err;
+	int64_t at_ms;
+
+	/* The configuration's check took it. */
+	if (!config_start_parse(use->start, now_ms, &kind, &at_ms, &err) || kind == START_LATEST)
+		return STORE_START_LATEST;
+	return kind == START_OLDEST ? 0 : at_ms;
+}
+
+static void log_added(const struct worker_stream *s, const struct lane_sink *k)
+{
+	char time[CLOCK_TEXT_SIZE];
+
+	log_info("a sink is new to a stream, and begins before the others",
+		 log_text("stream", s->config->name), log_text("sink", k->name),
+		 log_text("from", k->start_ms ? clock_text(k->start_ms, time) : "oldest"));
+}
+
+/* Where its sinks begin; the stream itself is read from the first of these times on. */
+static bool find_starts(struct opening *o, struct store *store, struct error *err)
+{
+	struct worker_stream *s = o->stream;
+	struct store_start starts[CORE_SINKS_MAX];
+	int64_t now_ms = o->hold.since_ms;
+
+	for (uint32_t slot = 0; slot < s->lanes.sink_count; slot++)
+		starts[slot] = (struct store_start){ .sink = s->attached.sink_ids[slot],
+						     .start_ms = configured_start_ms(
+							     &s->config->sinks[slot], now_ms) };
+	if (!store_sinks_start(store, s->stored.id, starts, s->lanes.sink_count, now_ms, err))
+		return false;
+	s->lanes.start_ms = s->stored.start_ms;
+	for (uint32_t slot = 0; slot < s->lanes.sink_count; slot++) {
+		struct lane_sink *k = &s->lanes.sinks[slot];
+
+		k->added_ms = starts[slot].at_ms;
+		k->start_ms = k->added_ms > 0 ? starts[slot].start_ms : s->stored.start_ms;
+		if (k->start_ms < s->lanes.start_ms)
+			s->lanes.start_ms = k->start_ms;
+		if (k->added_ms == now_ms)
+			log_added(s, k);
+	}
+	return true;
+}
+
 /* On the saver's thread, which alone has the stream meanwhile. */
 static bool find(struct saver_task *task, struct store *store, struct error *err)
 {
 	struct opening *o = (struct opening *)task;
 	struct worker_stream *s = o->stream;
 
-	return (find_row(o, store, err) &&
+	return (find_row(o, store, err) && find_starts(o, store, err) &&
 		store_join(store, o->session, s->stored.id, s->stored.epoch, s->attached.sink_ids,
 			   s->lanes.sink_count, err) &&
 		store_shards(store, s->stored.id, 0, worker_know_shard, s, err) &&
@@ -333,7 +381,6 @@ static void opened(struct worker *w, struct worker_task *task)
 	}
 	take_out(&w->unopened, s);
 	s->lanes.source.generation = s->stored.generation;
-	s->lanes.start_ms = s->stored.start_ms;
 	s->lanes.store_id = s->stored.id;
 	add_to_core(w, s);
 	s->added = true;

@@ -5,7 +5,6 @@
 #include "aws/exports.h"
 #include "aws/streams.h"
 #include "base/log.h"
-#include "base/loop.h"
 #include "ops/advise.h"
 #include "ops/arguments.h"
 #include "ops/command.h"
@@ -106,10 +105,7 @@ static bool look(struct advice *v, const char *table, struct error *err)
 {
 	struct buf text = { 0 };
 	AUTO(config) struct config *c = NULL;
-	struct metrics *metrics = metrics_new();
-	struct service_aws aws = { 0 };
-	struct aws_client *client = NULL;
-	struct loop *loop = NULL;
+	struct service_client aws = { 0 };
 	struct clock clock;
 	bool ok = false;
 
@@ -120,17 +116,12 @@ static bool look(struct advice *v, const char *table, struct error *err)
 	c = config_parse(buf_str(&text), "--table", sink_config_types(), err);
 	buf_release(&text);
 	clock_init(&clock);
-	if (c && service_aws_open(&aws, c, &clock, metrics, err)) {
-		loop = loop_new(&clock);
-		client = aws_client_new(loop, &aws.settings, aws.credentials, &clock, metrics, err);
-		ok = client && ask(v, client, table);
-		if (client && !ok)
+	if (c && service_client_open(&aws, c, &clock, err)) {
+		ok = ask(v, aws.client, table);
+		if (!ok)
 			*err = v->err;
 	}
-	aws_client_free(client);
-	loop_free(loop);
-	service_aws_close(&aws);
-	metrics_free(metrics);
+	service_client_close(&aws);
 	return ok;
 }
 

@@ -6,7 +6,6 @@
 #include "aws/dynamodb.h"
 #include "aws/exports.h"
 #include "aws/s3.h"
-#include "base/loop.h"
 #include "base/memory.h"
 #include "checkpoint/store.h"
 #include "config/sections.h"
@@ -31,8 +30,7 @@ static const struct flag flags[] = {
 struct check {
 	const struct config *config;
 	struct clock clock;
-	struct metrics *metrics;
-	struct service_aws aws;
+	struct service_client aws;
 	unsigned failed;
 };
 
@@ -45,13 +43,16 @@ static void say(struct check *k, bool ok, const char *part, const char *name, co
 static void check_credentials(struct check *k)
 {
 	struct error err = { 0 };
-	bool ok = service_aws_open(&k->aws, k->config, &k->clock, k->metrics, &err);
+	bool open = service_client_open(&k->aws, k->config, &k->clock, &err);
+	const struct service_aws *aws = &k->aws.aws;
 	char text[256];
 
-	if (ok)
-		snprintf(text, sizeof(text), "%s, region %s",
-			 credentials_source(k->aws.credentials), k->aws.region);
-	say(k, ok, "credentials", "", ok ? text : err.message);
+	if (aws->credentials)
+		snprintf(text, sizeof(text), "%s, region %s", credentials_source(aws->credentials),
+			 aws->region);
+	say(k, aws->credentials, "credentials", "", aws->credentials ? text : err.message);
+	if (aws->credentials && !open)
+		say(k, false, "aws", "", err.message);
 }
 
 static void check_store(struct check *k)
@@ -335,15 +336,10 @@ static void check_exports(struct check *k, struct aws_client *c)
 
 static void check_streams(struct check *k)
 {
-	struct loop *loop = loop_new(&k->clock);
-	struct error err = { 0 };
+	struct aws_client *c = k->aws.client;
 	bool patterns = false;
-	struct aws_client *c = aws_client_new(loop, &k->aws.settings, k->aws.credentials, &k->clock,
-					      k->metrics, &err);
 
-	if (!c)
-		say(k, false, "aws", "", err.message);
-	for (size_t i = 0; c && i < k->config->stream_count; i++) {
+	for (size_t i = 0; i < k->config->stream_count; i++) {
 		const struct config_stream *s = &k->config->streams[i];
 
 		patterns = patterns || s->is_pattern;
@@ -352,10 +348,7 @@ static void check_streams(struct check *k)
 	}
 	if (patterns)
 		check_patterns(k, c);
-	if (c)
-		check_exports(k, c);
-	aws_client_free(c);
-	loop_free(loop);
+	check_exports(k, c);
 }
 
 static void check_sink(struct check *k, const struct config_sink *sink, unsigned index)
@@ -367,9 +360,9 @@ static void check_sink(struct check *k, const struct config_sink *sink, unsigned
 				  .lease_ms = k->config->checkpoint.lease_ms,
 				  .memory_bytes = (size_t)k->config->worker.memory_bytes,
 				  .clock = &k->clock,
-				  .metrics = k->metrics,
-				  .aws = &k->aws.settings,
-				  .credentials = k->aws.credentials };
+				  .metrics = k->aws.metrics,
+				  .aws = &k->aws.aws.settings,
+				  .credentials = k->aws.aws.credentials };
 	struct buf said = { 0 };
 	struct error err = { 0 };
 	bool ok = sink_ops_find(sink->type->type)->check(sink->settings, &host, &said, &err);
@@ -395,16 +388,14 @@ static int run(const struct arguments *a)
 	log_setup(LOG_ERROR, LOG_TEXT);
 	k.config = c;
 	clock_init(&k.clock);
-	k.metrics = metrics_new();
 	say(&k, true, "config", "", c->path);
 	check_credentials(&k);
-	if (k.aws.credentials)
+	if (k.aws.client)
 		check_streams(&k);
 	check_store(&k);
 	for (size_t i = 0; i < c->sink_count; i++)
 		check_sink(&k, &c->sinks[i], (unsigned)i);
-	service_aws_close(&k.aws);
-	metrics_free(k.metrics);
+	service_client_close(&k.aws);
 	return k.failed ? EXIT_FAILED : EXIT_DONE;
 }
 

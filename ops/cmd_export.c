@@ -1,9 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "aws/credentials.h"
 #include "base/log.h"
-#include "base/loop.h"
 #include "ops/command.h"
 #include "ops/export_command.h"
 #include "ops/operator.h"
@@ -30,25 +28,6 @@ static const struct flag flags[] = {
 };
 
 /* --- what the subcommands share --- */
-
-bool export_connect(struct export_context *x, struct error *err)
-{
-	x->metrics = metrics_new();
-	if (!service_aws_open(&x->aws, x->config, &x->clock, x->metrics, err))
-		return false;
-	x->loop = loop_new(&x->clock);
-	x->client = aws_client_new(x->loop, &x->aws.settings, x->aws.credentials, &x->clock,
-				   x->metrics, err);
-	return x->client != NULL;
-}
-
-void export_disconnect(struct export_context *x)
-{
-	aws_client_free(x->client);
-	loop_free(x->loop);
-	service_aws_close(&x->aws);
-	metrics_free(x->metrics);
-}
 
 int export_failed(const struct error *err)
 {
@@ -130,7 +109,7 @@ static int run_one(const struct arguments *a, const struct subcommand *s)
 	log_setup(LOG_ERROR, LOG_TEXT);
 	clock_init(&x.clock);
 	code = s->run(&x);
-	export_disconnect(&x);
+	service_client_close(&x.aws);
 	return code;
 }
 

@@ -53,13 +53,13 @@ static bool ask_aws(struct export_context *x, struct begun *b, struct error *err
 {
 	struct answer a = { 0 };
 
-	dynamodb_describe_table(x->client, b->entry->table, on_table, &a);
-	aws_wait(x->client, &a.done);
+	dynamodb_describe_table(x->aws.client, b->entry->table, on_table, &a);
+	aws_wait(x->aws.client, &a.done);
 	if (a.err.kind == ERROR_NONE) {
 		b->table = a.table;
 		a.done = false;
-		exports_recovery_get(x->client, b->table.arn, on_recovery, &a);
-		aws_wait(x->client, &a.done);
+		exports_recovery_get(x->aws.client, b->table.arn, on_recovery, &a);
+		aws_wait(x->aws.client, &a.done);
 		b->pitr = a.pitr;
 	}
 	*err = a.err;
@@ -79,8 +79,8 @@ static bool turn_on(struct export_context *x, struct begun *b, struct error *err
 
 	if (b->pitr.enabled)
 		return true;
-	exports_recovery_enable(x->client, b->table.arn, on_recovery, &a);
-	aws_wait(x->client, &a.done);
+	exports_recovery_enable(x->aws.client, b->table.arn, on_recovery, &a);
+	aws_wait(x->aws.client, &a.done);
 	*err = a.err;
 	b->pitr = a.pitr;
 	if (err->kind != ERROR_NONE)
@@ -209,7 +209,7 @@ static bool put(struct export_context *x, struct begun *all, size_t count, int64
 static bool plan(struct export_context *x, struct begun *all, size_t count,
 		 enum store_export_kind kind, struct error *err)
 {
-	if (!export_connect(x, err))
+	if (!service_client_open(&x->aws, x->config, &x->clock, err))
 		return false;
 	for (size_t i = 0; i < count; i++)
 		if (!ask_aws(x, &all[i], err))

@@ -13,10 +13,7 @@ struct export_context {
 	const struct arguments *arguments;
 	const struct config *config;
 	struct clock clock;
-	struct metrics *metrics;
-	struct service_aws aws;
-	struct loop *loop;
-	struct aws_client *client; /* NULL until export_connect */
+	struct service_client aws; /* opened by those that need it */
 };
 
 /* Of one command. */
@@ -28,9 +25,6 @@ int export_status(struct export_context *x);
 int export_retry(struct export_context *x);
 int export_baseline(struct export_context *x);
 
-/* AWS may be called from here on. */
-bool export_connect(struct export_context *x, struct error *err) MUST_CHECK;
-void export_disconnect(struct export_context *x);
 int export_failed(const struct error *err);
 /* Asks the person at the terminal; false: no, or there is nobody. */
 bool export_sure(const struct export_context *x, const char *question);

@@ -41,9 +41,9 @@ static bool look(struct export_context *x, const char *from, struct read *r, str
 				 from);
 	snprintf(bucket, sizeof(bucket), "%.*s", (int)n, key - 1 - n);
 	place.key = key;
-	l = listing_new(x->client, &place);
+	l = listing_new(x->aws.client, &place);
 	listing_next(l, on_part, r);
-	aws_wait(x->client, &r->done);
+	aws_wait(x->aws.client, &r->done);
 	listing_free(l);
 	*err = r->err;
 	return err->kind == ERROR_NONE;
@@ -118,7 +118,7 @@ int export_load(struct export_context *x)
 		fprintf(stderr, "sluice export: %s\n", err.message);
 		return EXIT_USAGE;
 	}
-	if (!export_connect(x, &err) || !look(x, from, &r, &err) ||
+	if (!service_client_open(&x->aws, x->config, &x->clock, &err) || !look(x, from, &r, &err) ||
 	    !is_of_table(&r.manifest, arguments_get(x->arguments, "table"), &err))
 		return export_failed(&err);
 	e = row_of(&r.manifest, from, sink);

@@ -29,20 +29,21 @@ static void on_recovery(void *arg, const struct error *err, const struct exports
 
 static bool ask(const struct replay_exports *r, struct exports_recovery *out, struct error *err)
 {
-	struct export_context x = { .config = r->config };
 	char table[STREAMS_ARN_MAX + 1];
+	struct service_client aws;
 	struct asked a = { 0 };
+	struct clock clock;
 	bool ok = false;
 
-	clock_init(&x.clock);
+	clock_init(&clock);
 	resolve_table_arn(r->streams->arn, table);
-	if (export_connect(&x, err)) {
-		exports_recovery_get(x.client, table, on_recovery, &a);
-		aws_wait(x.client, &a.done);
+	if (service_client_open(&aws, r->config, &clock, err)) {
+		exports_recovery_get(aws.client, table, on_recovery, &a);
+		aws_wait(aws.client, &a.done);
 		*err = a.err;
 		ok = err->kind == ERROR_NONE;
 	}
-	export_disconnect(&x);
+	service_client_close(&aws);
 	*out = a.recovery;
 	return ok;
 }

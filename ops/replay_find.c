@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "aws/streams.h"
-#include "base/loop.h"
 #include "base/memory.h"
 #include "ops/service.h"
 
@@ -173,24 +172,16 @@ bool replay_find(const struct config *c, const char *arn, const char *shard,
 		 const struct sequence *record, struct store_place *before, struct error *err)
 {
 	struct find f = { .arn = arn, .shard = shard, .record = record, .before = before };
-	struct metrics *metrics = metrics_new();
-	struct service_aws aws = { 0 };
-	struct loop *loop = NULL;
+	struct service_client aws;
 	struct clock clock;
-	bool ok = false;
+	bool ok;
 
 	*before = (struct store_place){ .shard = shard };
 	clock_init(&clock);
-	if (service_aws_open(&aws, c, &clock, metrics, err)) {
-		loop = loop_new(&clock);
-		f.client =
-			aws_client_new(loop, &aws.settings, aws.credentials, &clock, metrics, err);
-		ok = f.client && find_shard(&f, err) && search(&f, err);
-	}
+	ok = service_client_open(&aws, c, &clock, err);
+	f.client = aws.client;
+	ok = ok && find_shard(&f, err) && search(&f, err);
 	free(f.iterator);
-	aws_client_free(f.client);
-	loop_free(loop);
-	service_aws_close(&aws);
-	metrics_free(metrics);
+	service_client_close(&aws);
 	return ok;
 }

@@ -7,6 +7,7 @@
 
 #include "aws/credentials.h"
 #include "base/log.h"
+#include "base/loop.h"
 #include "base/rng.h"
 #include "checkpoint/store.h"
 #include "consumer/resolve.h"
@@ -79,6 +80,26 @@ void service_aws_close(struct service_aws *a)
 {
 	if (a->credentials)
 		credentials_close(a->credentials);
+}
+
+bool service_client_open(struct service_client *s, const struct config *c, struct clock *clock,
+			 struct error *err)
+{
+	*s = (struct service_client){ .metrics = metrics_new() };
+	if (!service_aws_open(&s->aws, c, clock, s->metrics, err))
+		return false;
+	s->loop = loop_new(clock);
+	s->client = aws_client_new(s->loop, &s->aws.settings, s->aws.credentials, clock, s->metrics,
+				   err);
+	return s->client != NULL;
+}
+
+void service_client_close(struct service_client *s)
+{
+	aws_client_free(s->client);
+	loop_free(s->loop);
+	service_aws_close(&s->aws);
+	metrics_free(s->metrics);
 }
 
 static void on_hangup(void *arg)

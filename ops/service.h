@@ -23,6 +23,19 @@ bool service_aws_open(struct service_aws *a, const struct config *c, struct cloc
 		      struct metrics *metrics, struct error *err) MUST_CHECK;
 void service_aws_close(struct service_aws *a);
 
+/* The same and a client, for a command that asks AWS something and ends. */
+struct service_client {
+	struct metrics *metrics;
+	struct service_aws aws;
+	struct loop *loop;
+	struct aws_client *client; /* NULL: it is not open */
+};
+/* To be closed also after an error; one that was never opened is closed when it is all zero. The
+ * clock outlives it. */
+bool service_client_open(struct service_client *s, const struct config *c, struct clock *clock,
+			 struct error *err) MUST_CHECK;
+void service_client_close(struct service_client *s);
+
 struct service_end {
 	enum worker_end how; /* of the last session */
 	int64_t delivered;   /* records that the first sink of the configuration got */

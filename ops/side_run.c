@@ -265,7 +265,7 @@ static void make_alone(const struct side_run *r, struct alone *a)
 	a->config = *r->config;
 	a->stream = *r->entry;
 	a->sink = *r->sink;
-	a->use = (struct config_stream_sink){ .name = r->into };
+	a->use = (struct config_stream_sink){ .name = r->into, .start = "latest" };
 	a->stream.table = r->streams->arn;
 	a->stream.name = r->name;
 	a->stream.is_pattern = false;

@@ -1,14 +1,13 @@
 /* How fast a page becomes payloads: against simdjson's DOM parse and jansson's of the same page, in
  * thread CPU time, the best of several rounds in which all take turns. */
 #include <jansson.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "event/decode.h"
 #include "tests/bench/decode_simdjson.h"
-#include "tests/bench/page.h"
+#include "tests/bench/decoding.h"
 
 #define PAGE_BYTES     ((size_t)1 << 20)
 #define ROUNDS         60
@@ -29,14 +28,10 @@ static double decode_s(const struct buf *page, enum page_shape shape, enum event
 					  .encoding_count = 1,
 					  .lenient = false,
 					  .now_ms = 1763700001234 };
-	AUTO(batch) struct batch *b = batch_new();
+	AUTO(batch) struct batch *b = decoding_batch(shape, page);
 	struct error err;
 	double begin;
 
-	b->source = page_source(shape);
-	b->shard = page_shard;
-	if (!buf_add(&b->body, page->data, page->size))
-		abort();
 	begin = bench_cpu_s();
 	if (!decode_page(b, &options, &err)) {
 		fprintf(stderr, "bench decode: %s\n", err.message);
@@ -113,9 +108,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: bench_decode [--json]\n");
 		return 2;
 	}
-	/* As the service sets them: pages are not given back to the kernel and faulted in again. */
-	mallopt(M_MMAP_THRESHOLD, 32 << 20);
-	mallopt(M_TRIM_THRESHOLD, 64 << 20);
+	decoding_malloc();
 	printf("decode: CPU time, best of %d; simdjson's kernel is %s\n", ROUNDS,
 	       decode_simdjson_kernel());
 	for (enum page_shape shape = 0; shape < PAGE_SHAPES; shape++) {

@@ -2,7 +2,6 @@
  * maps, that one record in a hundred passes; what ten transforms cost, a schema that names every
  * attribute, and two placeholders of a topic; against decoding it all, in thread CPU time, the best
  * of several rounds in which all take turns. */
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +10,7 @@
 #include "event/decode.h"
 #include "event/transform.h"
 #include "sinks/compress.h"
-#include "tests/bench/page.h"
+#include "tests/bench/decoding.h"
 
 #define PAGE_BYTES ((size_t)1 << 20)
 #define ROUNDS     60
@@ -80,14 +79,10 @@ static double decode_s(const struct buf *page, const struct filter *filter,
 					  .schemas = besides->schemas,
 					  .outputs = &output,
 					  .output_count = 1 };
-	struct batch *b = *out = batch_new();
+	struct batch *b = *out = decoding_batch(PAGE_MAIN, page);
 	struct error err;
 	double begin;
 
-	b->source = page_source(PAGE_MAIN);
-	b->shard = page_shard;
-	if (!buf_add(&b->body, page->data, page->size))
-		abort();
 	begin = bench_cpu_s();
 	if (!decode_page(b, &options, &err)) {
 		fprintf(stderr, "bench filter: %s\n", err.message);
@@ -103,22 +98,6 @@ static size_t kept_of(const struct batch *b)
 	for (size_t i = 0; i < b->count; i++)
 		kept += b->payloads[0][i].p != NULL;
 	return kept;
-}
-
-static struct transform *transform_of(const char *const *definitions, size_t count)
-{
-	struct str texts[TRANSFORMS];
-	struct transform *t;
-	struct error err;
-
-	for (size_t i = 0; i < count; i++)
-		texts[i] = str_of(definitions[i]);
-	t = transform_new(texts, count, &err);
-	if (!t) {
-		fprintf(stderr, "bench filter: %s\n", err.message);
-		exit(1);
-	}
-	return t;
 }
 
 /* What the ten cost of an event's way into a file: decoded, encoded and compressed, as the sinks
@@ -232,7 +211,7 @@ int main(int argc, char **argv)
 	struct filter *filters[CASES];
 	double least[CASES] = { 0 };
 	size_t kept[CASES], count = 0;
-	struct work work = { .all = transform_of(transforms, TRANSFORMS),
+	struct work work = { .all = decoding_transform(transforms, TRANSFORMS),
 			     .room_bytes = 2 * PAGE_BYTES };
 	struct buf page;
 
@@ -240,9 +219,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: bench_filter [--json]\n");
 		return 2;
 	}
-	/* As the service sets them: pages are not given back to the kernel and faulted in again. */
-	mallopt(M_MMAP_THRESHOLD, 32 << 20);
-	mallopt(M_TRIM_THRESHOLD, 64 << 20);
+	decoding_malloc();
 	buf_init(&page, 0);
 	page_make(1, PAGE_MAIN, PAGE_BYTES, &page);
 	for (size_t i = 0; i < CASES; i++)
@@ -250,7 +227,7 @@ int main(int argc, char **argv)
 	work.room = memory_new(work.room_bytes);
 	besides_init(&work);
 	for (size_t i = 0; i < TRANSFORMS; i++)
-		work.each[i] = transform_of(transforms + i, 1);
+		work.each[i] = decoding_transform(transforms + i, 1);
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		for (size_t i = 0; i < CASES; i++) {
 			struct batch *b;

@@ -1,14 +1,13 @@
 /* What a Lua script costs an event: one that gives back what it gets, one that reads, adds, drops
  * and looks up some attributes, one that makes two of each; against no transform, in thread CPU
  * time, the best of several rounds in which all take turns. */
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "event/decode.h"
 #include "event/transform.h"
-#include "tests/bench/page.h"
+#include "tests/bench/decoding.h"
 
 #define PAGE_BYTES ((size_t)1 << 20)
 #define ROUNDS     60
@@ -40,14 +39,10 @@ static double decode_s(const struct buf *page, const struct transform *t, bool s
 	struct decode_options options = { .encodings = &encoding,
 					  .encoding_count = 1,
 					  .now_ms = 1763700001234 };
-	AUTO(batch) struct batch *b = batch_new();
+	AUTO(batch) struct batch *b = decoding_batch(PAGE_MAIN, page);
 	struct error err = { 0 };
 	double begin;
 
-	b->source = page_source(PAGE_MAIN);
-	b->shard = page_shard;
-	if (!buf_add(&b->body, page->data, page->size))
-		abort();
 	begin = bench_cpu_s();
 	if (!decode_page(b, &options, &err) || b->fault_count != (stopped ? b->count : 0)) {
 		fprintf(stderr, "bench lua: %s\n",
@@ -58,23 +53,6 @@ static double decode_s(const struct buf *page, const struct transform *t, bool s
 	}
 	*count = b->count;
 	return bench_cpu_s() - begin;
-}
-
-static struct transform *transform_of(const char *definition)
-{
-	struct transform *t;
-	struct error err;
-	struct str text;
-
-	if (!definition)
-		return NULL;
-	text = str_of(definition);
-	t = transform_new(&text, 1, &err);
-	if (!t) {
-		fprintf(stderr, "bench lua: %s\n", err.message);
-		exit(1);
-	}
-	return t;
 }
 
 int main(int argc, char **argv)
@@ -89,13 +67,12 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: bench_lua [--json]\n");
 		return 2;
 	}
-	/* As the service sets them: pages are not given back to the kernel and faulted in again. */
-	mallopt(M_MMAP_THRESHOLD, 32 << 20);
-	mallopt(M_TRIM_THRESHOLD, 64 << 20);
+	decoding_malloc();
 	buf_init(&page, 0);
 	page_make(1, PAGE_MAIN, PAGE_BYTES, &page);
 	for (size_t i = 0; i < CASES; i++)
-		transforms[i] = transform_of(cases[i].definition);
+		transforms[i] =
+			cases[i].definition ? decoding_transform(&cases[i].definition, 1) : NULL;
 	for (unsigned round = 0; round < ROUNDS; round++)
 		for (size_t i = 0; i < CASES; i++)
 			bench_best(&least[i], decode_s(&page, transforms[i], false, &count));
@@ -107,7 +84,7 @@ int main(int argc, char **argv)
 		       ns[i] - ns[0]);
 	}
 	for (size_t i = 0; i < ENDLESS; i++) {
-		struct transform *t = transform_of(endless[i].definition);
+		struct transform *t = decoding_transform(&endless[i].definition, 1);
 
 		stopped_ms[i] = decode_s(&page, t, true, &count) / (double)count * 1e3;
 		printf("%-9s %5.2f ms a record until it is stopped\n", endless[i].name,

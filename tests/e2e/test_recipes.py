@@ -199,14 +199,19 @@ def check_duckdb(connection, sql, items):
     assert rows(connection, "orders_since_baseline") == expected(items)
 
 
-def check_s3(s3, bucket, items):
+def duckdb_of(s3):
+    """A connection that reads from the S3 server."""
     (extension,) = Path(duckdb_extension_httpfs.__file__).parent.rglob("httpfs.duckdb_extension")
     connection = duckdb.connect()
     connection.execute(f"LOAD '{extension}'")
     connection.execute(RECIPES["duckdb s3"].replace("'key'", f"'{s3.access_key}'").replace(
         "'secret'", f"'{s3.secret_key}'").replace(
         ")", f", ENDPOINT '127.0.0.1:{s3.port}', USE_SSL false, URL_STYLE 'path')"))
-    check_duckdb(connection, lambda text: text.replace("'lake/", f"'s3://{bucket}/"), items)
+    return connection
+
+
+def check_s3(s3, bucket, items):
+    check_duckdb(duckdb_of(s3), lambda text: text.replace("'lake/", f"'s3://{bucket}/"), items)
 
 
 def check_pyarrow(files, folder, items):

@@ -5,7 +5,8 @@
 
 #include "base/memory.h"
 
-#define KEYS_MAX ((uint64_t)20000000)
+#define KEYS_MAX     ((uint64_t)20000000)
+#define COUNTED_KEYS ((uint64_t)10000)
 
 /* A window, or a moment (from_ms == to_ms). */
 struct span {
@@ -236,6 +237,26 @@ void history_window(const struct table *t, int64_t from_ms, int64_t to_ms, bool 
 		version_line(t, file_of(t, files, text_hash(t->versions[i].key)), i, &hand[i], old);
 	free(keys);
 	free(hand);
+}
+
+void history_size(const struct table *t, uint64_t *items, uint64_t *bytes)
+{
+	const size_t wrapping = strlen("{\"Item\":}\n");
+	struct history_file *files;
+
+	*items = *bytes = 0;
+	if (!history_known(t) || key_count(t) > COUNTED_KEYS)
+		return;
+	files = memory_array(t->spec.partitions, sizeof(*files));
+	for (size_t i = 0; i < t->spec.partitions; i++)
+		buf_init(&files[i].lines, 0);
+	history_full(t, world_now_ms(t->world), files);
+	for (size_t i = 0; i < t->spec.partitions; i++) {
+		*items += files[i].items;
+		*bytes += files[i].lines.size - files[i].items * wrapping;
+		buf_release(&files[i].lines);
+	}
+	free(files);
 }
 
 bool history_known(const struct table *t)

@@ -13,6 +13,9 @@ struct history_file {
 /* Lines of {"Item":…}: the table at at_ms. files[t->spec.partitions]: initialised, lines are added.
  */
 void history_full(const struct table *t, int64_t at_ms, struct history_file *files);
+/* How many items it has now, and their bytes as JSON; of a table with many keys 0, as AWS says it
+ * of one that it has not counted yet. */
+void history_size(const struct table *t, uint64_t *items, uint64_t *bytes);
 /* Net changes of [from_ms, to_ms), a line a key; old: with old images. */
 void history_window(const struct table *t, int64_t from_ms, int64_t to_ms, bool old,
 		    struct history_file *files);

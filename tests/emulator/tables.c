@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "tests/emulator/call.h"
+#include "tests/emulator/history.h"
 
 void call_key_schema(struct buf *out, const struct table_spec *spec)
 {
@@ -42,13 +43,16 @@ struct table *call_table(struct call *c, const char *missing)
 static void describe(struct buf *out, const char *member, const struct table *t)
 {
 	const struct stream *s = table_stream(t);
+	uint64_t items, bytes;
 	char arn[ARN_SIZE];
 
 	table_arn(t, arn);
+	history_size(t, &items, &bytes);
 	buf_printf(out,
 		   "{\"%s\":{\"TableName\":\"%s\",\"TableArn\":\"%s\",\"TableStatus\":\"%s\","
-		   "\"ItemCount\":0,\"TableSizeBytes\":0,\"CreationDateTime\":",
-		   member, t->spec.name, arn, s && stream_enabling(s) ? "UPDATING" : "ACTIVE");
+		   "\"ItemCount\":%llu,\"TableSizeBytes\":%llu,\"CreationDateTime\":",
+		   member, t->spec.name, arn, s && stream_enabling(s) ? "UPDATING" : "ACTIVE",
+		   (unsigned long long)items, (unsigned long long)bytes);
 	call_seconds(out, t->created_ms);
 	buf_text(out, ",\"KeySchema\":");
 	call_key_schema(out, &t->spec);

@@ -37,6 +37,8 @@ static void reset_all(struct world *w, int64_t start_ms)
 		d->rows[i].removed = d->rows[i].forgotten = true;
 		d->rows[i].wanted_by = 0;
 	}
+	for (uint32_t sink = 0; sink < w->sink_count; sink++)
+		w->sinks[sink].added_ms = 0;
 	d->rooted = false;
 	d->start_ms = start_ms;
 	world_reset(w, start_ms);

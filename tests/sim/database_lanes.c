@@ -45,12 +45,6 @@ static bool fenced(const struct world *w, struct request *r)
 	return !live;
 }
 
-/* A sink that is new to a lane starts where the lane's furthest position is. */
-static void exempt(struct world *w, uint32_t sink, int shard, int count)
-{
-	memset(w->sinks[sink].filtered[shard], true, (size_t)count * sizeof(bool));
-}
-
 /* --- members --- */
 
 static bool set_is_served(const struct database *d)
@@ -61,8 +55,43 @@ static bool set_is_served(const struct database *d)
 	return false;
 }
 
-/* What is done is told anew: of what is done for a sink that is new, too, nothing comes. */
-static void tell_done(struct world *w, struct row *row)
+static bool has_place(const struct world *w, uint32_t sink)
+{
+	const struct database *d = w->database;
+
+	for (int i = 0; i < d->row_count; i++)
+		if (!d->rows[i].removed && d->rows[i].at[sink].there)
+			return true;
+	return false;
+}
+
+/* What 2.9_starts.sql does. What is trimmed by then is not for it. */
+static void place_new(struct world *w, uint32_t sink)
+{
+	struct database *d = w->database;
+	int64_t aws_ms = AWS_EPOCH_MS + w->now_ms;
+
+	for (int i = 0; i < d->row_count; i++) {
+		struct row *row = &d->rows[i];
+
+		if (row->removed ||
+		    (row->done && row->read_at_ms > 0 && row->read_at_ms < aws_ms - RETENTION_MS))
+			continue;
+		row->at[sink] = (struct position){ .there = true };
+	}
+	for (int i = 0; i < w->shard_count; i++) {
+		const struct shard *s = &w->shards[i];
+		bool tidied = database_knows(w, i) && database_row(d, i) < 0;
+
+		world_exempt(w, sink, i, tidied ? s->count : world_first_kept(w, s));
+	}
+	w->sinks[sink].added_ms = aws_ms;
+	count_fault(w, FAULT_ADDED);
+}
+
+/* What is done is told anew: of what is done for a sink that is new, too, nothing comes, but for
+ * those that were placed. */
+static void tell_done(struct world *w, struct row *row, unsigned placed)
 {
 	struct database *d = w->database;
 	const struct shard *s = &w->shards[row->shard];
@@ -76,8 +105,8 @@ static void tell_done(struct world *w, struct row *row)
 		if (!(d->sinks & (1u << sink)))
 			continue;
 		all = all && (at->there ? at->done : any);
-		if (!at->there && any)
-			exempt(w, sink, row->shard, s->count);
+		if (!at->there && any && !(placed & (1u << sink)))
+			world_exempt(w, sink, row->shard, s->count);
 	}
 	if (all == row->done)
 		return;
@@ -90,15 +119,21 @@ static void tell_done(struct world *w, struct row *row)
 void database_settle(struct world *w, uint64_t session)
 {
 	struct database *d = w->database;
-	unsigned own = d->sessions[session].sinks;
+	unsigned own = d->sessions[session].sinks, fresh = own & ~d->sinks, placed = 0;
 
 	if (d->sinks != own && !set_is_served(d)) {
 		for (uint32_t sink = 0; sink < w->sink_count; sink++)
 			if (d->sinks & ~own & (1u << sink))
 				w->sinks[sink].given_up = true;
 		d->sinks = own;
+		for (uint32_t sink = 0; sink < w->sink_count && d->rooted; sink++)
+			if ((fresh & (1u << sink)) && w->sinks[sink].oldest &&
+			    !has_place(w, sink)) {
+				place_new(w, sink);
+				placed |= 1u << sink;
+			}
 		for (int i = 0; i < d->row_count; i++)
-			tell_done(w, &d->rows[i]);
+			tell_done(w, &d->rows[i], placed);
 	}
 	if (d->sinks == own && !database_live(d, d->lister))
 		d->lister = session;
@@ -233,8 +268,8 @@ static void fill_positions(struct world *w, struct row *row, unsigned sinks)
 		if (row->at[sink].there || !(sinks & (1u << sink)))
 			continue;
 		row->at[sink] = far;
-		exempt(w, sink, row->shard,
-		       far.done ? s->count : world_index_after(s, &far.sequence));
+		world_exempt(w, sink, row->shard,
+			     far.done ? s->count : world_index_after(s, &far.sequence));
 	}
 }
 

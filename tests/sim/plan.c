@@ -126,6 +126,8 @@ static void plan_deploy(struct world *w)
 	then = (w->worker[0].sinks & rolls) | (unsigned)roll(w, all + 1);
 	if (then == 0 || then == w->worker[0].sinks)
 		return;
+	for (uint32_t i = 0; i < w->sink_count; i++)
+		w->sinks[i].oldest = one_in(w, 2);
 	for (int i = 0; i < w->workers; i++)
 		plan_add(w, FAULT_DEPLOYED, time_of(w, 0), (int64_t)then, i);
 }

@@ -2,6 +2,7 @@
 #include "consumer/core.h"
 #include "consumer/handover.h"
 #include "consumer/lineage.h"
+#include "consumer/loss.h"
 #include "consumer/watch.h"
 #include "database.h"
 #include "world.h"
@@ -25,6 +26,8 @@ struct sim_lane {
 	int next; /* index of the next record to read */
 	bool root, from_horizon, has_iterator;
 	bool gap_accepted; /* and no page was read since */
+	bool left;         /* there is none: a sink that was added takes what is left */
+	bool may_be_gone;  /* and nobody else needs any of it */
 	int iterator;      /* where it reads */
 	int64_t read_at_ms;
 	struct page pages[CORE_PAGES];

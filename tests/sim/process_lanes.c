@@ -54,6 +54,35 @@ static void start_at(const struct world *w, const struct process *p, struct sim_
 	}
 }
 
+/* As in lane.c. */
+static void begin_added(const struct world *w, const struct process *p, struct sim_lane *l,
+			const struct given *g)
+{
+	int64_t now_ms = process_aws_now(w, p), added_ms = 0;
+	bool alone = true;
+
+	for (uint32_t sink = 0; sink < p->sink_count; sink++) {
+		const struct position *at = &g->at[p->sinks[sink]];
+		const struct sink_world *k = &w->sinks[p->sinks[sink]];
+
+		if (at->done)
+			continue;
+		if (k->added_ms == 0 || !sequence_is_none(&at->sequence)) {
+			alone = false;
+			if (now_ms - l->read_at_ms > LOSS_UNREAD_MAX_MS)
+				return;
+		} else if (added_ms == 0 || k->added_ms < added_ms) {
+			added_ms = k->added_ms;
+		}
+	}
+	if (added_ms == 0 || now_ms - added_ms > LOSS_UNREAD_MAX_MS)
+		return;
+	if (alone && l->read_at_ms > 0 && l->read_at_ms < added_ms)
+		l->read_at_ms = added_ms;
+	l->left = l->gap_accepted = loss_may_have_begun(w->shards[l->shard].id, added_ms);
+	l->may_be_gone = l->left && alone;
+}
+
 static void add_lane(struct world *w, struct process *p, const struct given *g)
 {
 	uint32_t in_lineage = know(w, p, g->shard), above = parent_lane(w, p, g->shard), lane;
@@ -67,6 +96,7 @@ static void add_lane(struct world *w, struct process *p, const struct given *g)
 			      .read_at_ms = g->read_at_ms };
 
 	start_at(w, p, &l, g, &start);
+	begin_added(w, p, &l, g);
 	lane = core_add_lane(&p->core, &start, process_now(w, p));
 	assert(lane < SHARDS_MAX && !p->lanes[lane].used);
 	p->lanes[lane] = l;

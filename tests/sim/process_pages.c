@@ -40,6 +40,7 @@ void process_gap_recorded(struct world *w, struct process *p, uint32_t lane)
 {
 	struct sim_lane *l = &p->lanes[lane];
 
+	l->left = false;
 	if (w->gap_oldest)
 		l->gap_accepted = l->from_horizon = true;
 	process_feed(
@@ -47,13 +48,21 @@ void process_gap_recorded(struct world *w, struct process *p, uint32_t lane)
 		(struct core_event){ .type = CORE_GAP, .lane = lane, .accepted = w->gap_oldest });
 }
 
+/* A sink that was added takes what is left, and misses nothing that is before it. */
+static void take_left(struct world *w, const struct process *p, const struct sim_lane *l, int count)
+{
+	for (uint32_t sink = 0; sink < p->sink_count; sink++)
+		if (w->sinks[p->sinks[sink]].added_ms > 0 && l->have[sink] == 0)
+			world_exempt(w, p->sinks[sink], l->shard, count);
+}
+
 /* False: the place is trimmed. It gives an error, as is documented; or, where AWS is kind, the
  * oldest record, once nobody has read the shard for longer than AWS keeps anything. Who reads at
  * the very edge of that has nothing but the error to tell him. */
-static bool ask_iterator(struct world *w, struct sim_lane *l)
+static bool ask_iterator(struct world *w, const struct process *p, struct sim_lane *l)
 {
 	int kept = world_first_kept(w, shard_of(w, l));
-	bool from_oldest = l->from_horizon || (l->root && l->next == 0);
+	bool from_oldest = l->from_horizon || l->left || (l->root && l->next == 0);
 	bool after = l->next > 0;
 	bool quiet = w->quiet_trims && w->now_ms - shard_of(w, l)->read_ms > RETENTION_MS;
 
@@ -61,7 +70,9 @@ static bool ask_iterator(struct world *w, struct sim_lane *l)
 	if (from_oldest) {
 		/* What a root had lost before its first page is not missed: reading begins there.
 		 * What went since a gap was recorded is before the record at which it is closed. */
-		if (l->from_horizon || shard_of(w, l)->first)
+		if (l->left)
+			take_left(w, p, l, kept);
+		else if (l->from_horizon || shard_of(w, l)->first)
 			world_tell(w, l->shard, kept);
 		l->iterator = kept;
 	} else if (kept > 0 && (after ? l->next - 1 : 0) < kept) {
@@ -78,21 +89,24 @@ static bool ask_iterator(struct world *w, struct sim_lane *l)
 static bool find_place(struct world *w, struct process *p, uint32_t lane)
 {
 	struct sim_lane *l = &p->lanes[lane];
+	bool gone = world_gone(w, shard_of(w, l));
+	bool unread = !l->gap_accepted && l->read_at_ms != 0 &&
+		      process_aws_now(w, p) - l->read_at_ms > UNREAD_MAX;
 
-	if (world_gone(w, shard_of(w, l)) && l->gap_accepted) {
+	if (gone && l->gap_accepted && (!l->left || l->may_be_gone)) {
 		/* Nothing is left of it: its children go on. */
+		if (l->left)
+			take_left(w, p, l, shard_of(w, l)->count);
 		process_feed(
 			w, p,
 			(struct core_event){ .type = CORE_PAGE, .lane = lane, .closed = true });
 		return false;
 	}
-	if (!l->gap_accepted &&
-	    (world_gone(w, shard_of(w, l)) ||
-	     (l->read_at_ms != 0 && process_aws_now(w, p) - l->read_at_ms > UNREAD_MAX))) {
+	if (gone || unread) {
 		stand_at_gap(w, p, lane);
 		return false;
 	}
-	if (l->has_iterator || ask_iterator(w, l))
+	if (l->has_iterator || ask_iterator(w, p, l))
 		return true;
 	stand_at_gap(w, p, lane);
 	return false;
@@ -123,7 +137,7 @@ static void page_read(struct world *w, struct process *p, uint32_t lane)
 	}
 	l->read_at_ms = process_aws_now(w, p);
 	w->shards[l->shard].read_ms = w->now_ms;
-	l->gap_accepted = false;
+	l->gap_accepted = l->left = false;
 	page.closed = world_closed(w, s) && l->iterator == s->count;
 	process_feed(w, p, page);
 	for (uint32_t sink = 0; records && sink < p->sink_count; sink++)

@@ -268,6 +268,11 @@ void world_append(struct world *w, uint32_t sink, struct ref r)
 	k->seen[r.shard][r.index] = true;
 }
 
+void world_exempt(struct world *w, uint32_t sink, int shard, int count)
+{
+	memset(w->sinks[sink].filtered[shard], true, (size_t)count * sizeof(bool));
+}
+
 static bool lost(struct world *w, int shard, int index)
 {
 	for (uint32_t sink = 0; sink < w->sink_count; sink++)

@@ -52,6 +52,7 @@
 	X(HELD, "the stream is held, and goes on")                                                 \
 	X(RESET, "it is reset meanwhile, and read again from some time on")                        \
 	X(DEPLOYED, "a worker comes back with another set of sinks")                               \
+	X(ADDED, "a sink is added, to begin at the oldest record")                                 \
 	X(SPLIT, "a shard has two children")                                                       \
 	X(ROTATED, "a shard has one child")                                                        \
 	X(THROTTLED, "AWS throttles")                                                              \
@@ -117,6 +118,8 @@ struct sink_world {
 	bool rolls;        /* nothing is seen before all of a roll is */
 	bool transactions; /* and what is stored may never be seen */
 	bool given_up; /* it was taken out once: there may be holes in it, whatever comes later */
+	bool oldest;   /* where it begins when it is added */
+	int64_t added_ms; /* AWS time when it was, to begin there; 0: it was not */
 	struct ref log[LOG_MAX];
 	size_t log_count;
 	bool filtered[SHARDS_MAX][RECORDS_MAX]; /* it has no use for it */
@@ -297,6 +300,8 @@ int world_shard(const struct world *w, const char *id);
 void world_must_cover(struct world *w, uint32_t sink, int shard, int count);
 void world_must_see(struct world *w, uint32_t sink, int shard, int count);
 void world_append(struct world *w, uint32_t sink, struct ref r);
+/* The sink has no use for what is before `count`. */
+void world_exempt(struct world *w, uint32_t sink, int shard, int count);
 /* A gap is reported: what is lost of the shard before `to`. */
 void world_tell(struct world *w, int shard, int to);
 /* A shard's parent was never seen: what is lost before it. */

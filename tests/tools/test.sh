@@ -63,7 +63,8 @@ one_label() {
 }
 
 run_e2e() {
-    SLUICE_BIN=$root/build/release/sluice \
+    SLUICE_STORM_SECONDS=${SLUICE_STORM_SECONDS:-$e2e_storm_seconds} \
+        SLUICE_BIN=$root/build/release/sluice \
         SLUICE_EMULATOR=$root/build/release/tests/emulator/sluice-emulator \
         python -m pytest tests/e2e tests/emulator -q -ra --durations=10 -p no:cacheprovider \
         --ignore=tests/e2e/test_image.py --ignore=tests/e2e/test_apiserver.py \
@@ -107,6 +108,7 @@ everything() {
 
 soak() {
     storm_seconds=600
+    e2e_storm_seconds=180
     fuzz_seconds=300
     seeds=100000
     sanitized_seeds=10000
@@ -134,6 +136,7 @@ tests/tools/deps.sh test
 rm -rf "$results"
 mkdir -p "$results"
 storm_seconds=40
+e2e_storm_seconds=40
 fuzz_seconds=20
 seeds=10000
 sanitized_seeds=500

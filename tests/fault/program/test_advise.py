@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """`sluice advise`: what it says of a table, and that its configuration works."""
 
+import re
 import unittest
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import world
 
 class Advise(world.World):
     def test_a_table(self):
-        emulator = self.emulator("orders:shards=3:records=1:keys=2:bytes=400")
+        emulator = self.emulator("orders:shards=3:records=40:keys=6")
         worker = self.worker(emulator, "orders", environment={
             "AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL_DYNAMODB": emulator.endpoint,
             "AWS_ENDPOINT_URL_DYNAMODB_STREAMS": emulator.endpoint})
@@ -20,7 +21,11 @@ class Advise(world.World):
                           config=False).stdout
         sums = [line.split()[-1] for line in said.splitlines()[2:5]]
         self.assertEqual(sums, ["48", "64", "70"])
-        self.assertIn("orders: 0 items, 0 bytes, 3 open shards", said)
+        keys = emulator.truth("orders")["keys"].values()
+        items, size = re.search(r"orders: (\d+) items, (\d+) bytes, 3 open shards", said).groups()
+        self.assertEqual(int(items), sum(key["exists"] for key in keys))
+        # A record of 1,570 bytes has two images.
+        self.assertTrue(400 * int(items) < int(size) < 785 * int(items), (items, size))
         # 3 shards, 10 reads a second each, of which 2.5 million are free.
         self.assertIn(f"  stream              ${(3 * 10 * 2592000 - 2.5e6) / 1e5 * 0.02:.2f}", said)
         self.assertIn("changes_second 1000", said)

@@ -351,14 +351,15 @@ static void on_audit(void *arg, const struct store_audit *a)
 static void the_audit_says_from_where_to_where(void **state)
 {
 	struct world *w = *state;
-	struct store_place places[2] = { place(w, 0, "1"), place(w, 1, "2") };
+	struct store_place places[3] = { place(w, 0, "1"), place(w, 0, "1"), place(w, 1, "2") };
 	struct store_rewind r;
 	size_t rows = 0;
 
-	places[1].event_ms = T - 500;
+	places[0].sink = w->other; /* which the lane does not have; it counts for its own sink */
+	places[2].event_ms = T - 500;
 	saved(w, 0, "", "3", false);
 	saved(w, 1, "", "9", false);
-	r = rewind_of(held(w, STORE_HOLD_REWIND, T), 1, places, 2);
+	r = rewind_of(held(w, STORE_HOLD_REWIND, T), 1, places, 3);
 	release_all(w);
 	assert_true(rewinds(w, &r));
 	assert_ok(store_audit(w->s, w->stream, 9, on_audit, &rows, err));
@@ -463,12 +464,22 @@ static struct store_reset reset_of(int64_t hold)
 	};
 }
 
+/* The first listing after a reset. */
+static void listed(struct world *w, struct store_lane *roots, size_t count)
+{
+	struct store_stream now;
+
+	assert_ok(store_stream(w->s, "orders", "arn:aws:dynamodb:eu-west-1:1:table/t/stream/x", 0,
+			       &now, err));
+	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, now.epoch, true, roots, count,
+				  &w->sink, 1, err));
+}
+
 static void a_reset_for_a_rewind_ends_so_too(void **state)
 {
 	struct world *w = *state;
 	struct store_lane roots[2] = { lane_named(1), lane_named(2) };
 	struct store_reset r;
-	struct store_stream now;
 	bool done;
 	int64_t hold;
 
@@ -482,10 +493,7 @@ static void a_reset_for_a_rewind_ends_so_too(void **state)
 	goes_on(w, hold);
 	take_again(w);
 	assert_int_equal(ended(w), 0); /* nothing is listed yet */
-	assert_ok(store_stream(w->s, "orders", "arn:aws:dynamodb:eu-west-1:1:table/t/stream/x", 0,
-			       &now, err));
-	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, now.epoch, true, roots, 2, &w->sink,
-				  1, err));
+	listed(w, roots, 2);
 	assert_int_equal(ended(w), 0);
 	w->lanes[1] = roots[0];
 	saved(w, 1, "", "9", false);
@@ -497,7 +505,6 @@ static void what_is_reset_for_a_repair_is_no_rewind(void **state)
 	struct world *w = *state;
 	struct store_lane root = lane_named(1);
 	struct store_reset r;
-	struct store_stream now;
 	bool done;
 	int64_t hold;
 
@@ -509,10 +516,7 @@ static void what_is_reset_for_a_repair_is_no_rewind(void **state)
 	assert_true(done);
 	goes_on(w, hold);
 	take_again(w);
-	assert_ok(store_stream(w->s, "orders", "arn:aws:dynamodb:eu-west-1:1:table/t/stream/x", 0,
-			       &now, err));
-	assert_ok(store_lanes_add(w->s, SESSION_A, w->stream, now.epoch, true, &root, 1, &w->sink,
-				  1, err));
+	listed(w, &root, 1);
 	w->lanes[1] = root;
 	saved(w, 1, "", "9", false);
 	assert_int_equal(ended(w), 0);

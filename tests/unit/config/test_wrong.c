@@ -311,7 +311,14 @@ static const struct {
 	{ LAKE "streams:\n  - table: orders\n    sinks:\n      - {}\n",
 	  "f:6: streams[0].sinks[0].name: is required: A sink of `sinks`." },
 	{ LAKE "streams:\n  - table: orders\n    sinks:\n      - { name: lake, start: now }\n",
-	  "f:6: streams[0].sinks[0].start: expected latest, not 'now'" },
+	  "f:6: streams[0].sinks[0].start: expected latest, oldest, a time such as "
+	  "2026-11-21T10:00:00Z or a duration back such as -2h, not 'now'" },
+	{ LAKE "streams:\n  - table: orders\n    sinks:\n      - { name: lake, start: baseline }\n",
+	  "f:6: streams[0].sinks[0].start: expected latest, oldest, a time such as "
+	  "2026-11-21T10:00:00Z or a duration back such as -2h, not 'baseline'" },
+	{ GOOD "exports:\n  - table: orders\n    bucket: abc\n"
+	       "    sinks: [{ name: lake, start: oldest }]\n",
+	  "f:10: exports[0].sinks: start of lake: has no meaning for exports" },
 	{ "streams: [ { table: orders, sinks: [lake] } ]\n",
 	  "f:1: streams[0].sinks[0]: there is no sink 'lake' in sinks" },
 	/* Sinks. */

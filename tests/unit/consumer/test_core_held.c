@@ -1,9 +1,31 @@
 /* All lanes of a stream that is held leave, also those that stand still. */
 #include "tests/unit/consumer/core_world.h"
 
+static int up(void **state)
+{
+	(void)state;
+	begin(false, 0);
+	return 0;
+}
+
+static int down(void **state)
+{
+	(void)state;
+	core_release(&t.core);
+	return 0;
+}
+
 static void hold(void)
 {
 	feed((struct core_event){ .type = CORE_HOLD });
+}
+
+/* The parent is being read. */
+static void add_family(uint32_t *parent, uint32_t *child)
+{
+	*parent = add(CORE_NONE);
+	*child = add(*parent);
+	tick();
 }
 
 static void all_of_a_held_stream_leaves(void **state)
@@ -11,7 +33,6 @@ static void all_of_a_held_stream_leaves(void **state)
 	uint32_t idle, out, parent, child;
 
 	(void)state;
-	begin(false, 0);
 	out = add(CORE_NONE);
 	parent = add(CORE_NONE);
 	tick();
@@ -28,7 +49,6 @@ static void all_of_a_held_stream_leaves(void **state)
 	page(parent, 0, false);
 	assert_true(did(CORE_RELEASED, parent));
 	assert_true(did(CORE_RELEASED, child));
-	core_release(&t.core);
 }
 
 static void its_rolls_are_asked_for(void **state)
@@ -36,6 +56,7 @@ static void its_rolls_are_asked_for(void **state)
 	uint32_t lane;
 
 	(void)state;
+	core_release(&t.core);
 	begin(true, 0);
 	lane = add(CORE_NONE);
 	tick();
@@ -49,7 +70,6 @@ static void its_rolls_are_asked_for(void **state)
 	assert_false(did(CORE_RELEASED, lane));
 	finished(7);
 	assert_true(did(CORE_RELEASED, lane));
-	core_release(&t.core);
 }
 
 static void what_stands_at_a_gap_leaves_once_it_is_recorded(void **state)
@@ -57,7 +77,6 @@ static void what_stands_at_a_gap_leaves_once_it_is_recorded(void **state)
 	uint32_t before, after;
 
 	(void)state;
-	begin(false, 0);
 	before = add(CORE_NONE);
 	after = add(CORE_NONE);
 	tick();
@@ -72,7 +91,6 @@ static void what_stands_at_a_gap_leaves_once_it_is_recorded(void **state)
 	assert_true(did(CORE_RELEASED, after));
 	core_drop_lane(&t.core, before);
 	core_drop_lane(&t.core, after);
-	core_release(&t.core);
 }
 
 static void behind_an_accepted_gap_it_leaves_too(void **state)
@@ -80,7 +98,6 @@ static void behind_an_accepted_gap_it_leaves_too(void **state)
 	uint32_t lane;
 
 	(void)state;
-	begin(false, 0);
 	lane = add(CORE_NONE);
 	tick();
 	fail_with(lane, ERROR_TRIMMED);
@@ -89,7 +106,6 @@ static void behind_an_accepted_gap_it_leaves_too(void **state)
 	gap(lane, true);
 	assert_true(did(CORE_RELEASED, lane));
 	assert_false(did(CORE_FETCH, CORE_NONE));
-	core_release(&t.core);
 }
 
 /* Its descendants too: they wait for a lane that ends never. */
@@ -98,7 +114,6 @@ static void what_stands_for_good_leaves(void **state)
 	uint32_t invalid, stopped, child;
 
 	(void)state;
-	begin(false, 0);
 	invalid = add(CORE_NONE);
 	stopped = add(CORE_NONE);
 	child = add(stopped);
@@ -109,7 +124,6 @@ static void what_stands_for_good_leaves(void **state)
 	assert_true(did(CORE_RELEASED, invalid));
 	assert_true(did(CORE_RELEASED, stopped));
 	assert_true(did(CORE_RELEASED, child));
-	core_release(&t.core);
 }
 
 static void what_is_closed_ends_and_its_children_leave(void **state)
@@ -117,10 +131,7 @@ static void what_is_closed_ends_and_its_children_leave(void **state)
 	uint32_t parent, child;
 
 	(void)state;
-	begin(false, 0);
-	parent = add(CORE_NONE);
-	child = add(parent);
-	tick();
+	add_family(&parent, &child);
 	page(parent, 1, true);
 	assert_true(did(CORE_DISCOVER, parent));
 	hold();
@@ -133,7 +144,6 @@ static void what_is_closed_ends_and_its_children_leave(void **state)
 	feed((struct core_event){ .type = CORE_CHILDREN, .lane = parent });
 	assert_true(did(CORE_ENDED, parent));
 	assert_false(did(CORE_FETCH, CORE_NONE));
-	core_release(&t.core);
 }
 
 /* Of one that ends early nobody asks for children; those that are known come behind it. */
@@ -143,10 +153,7 @@ static void what_is_childless_ends_at_once(void **state)
 	struct core_event end = { .type = CORE_PAGE, .closed = true, .childless = true };
 
 	(void)state;
-	begin(false, 0);
-	parent = add(CORE_NONE);
-	child = add(parent);
-	tick();
+	add_family(&parent, &child);
 	end.lane = parent;
 	feed(end);
 	assert_false(did(CORE_DISCOVER, CORE_NONE));
@@ -155,7 +162,6 @@ static void what_is_childless_ends_at_once(void **state)
 	assert_true(t.core.save.moves[0].move.done);
 	saved();
 	assert_true(did(CORE_ENDED, parent));
-	core_release(&t.core);
 }
 
 static void one_that_closes_on_its_way_out_ends(void **state)
@@ -163,16 +169,12 @@ static void one_that_closes_on_its_way_out_ends(void **state)
 	uint32_t parent, child;
 
 	(void)state;
-	begin(false, 0);
-	parent = add(CORE_NONE);
-	child = add(parent);
-	tick();
+	add_family(&parent, &child);
 	hold();
 	page(parent, 0, true);
 	assert_false(did(CORE_FETCH, CORE_NONE));
 	assert_true(did(CORE_RELEASED, child));
 	assert_int_equal(t.core.lanes[parent].state, LANE_ENDED);
-	core_release(&t.core);
 }
 
 static void what_comes_late_to_a_held_stream_leaves(void **state)
@@ -180,7 +182,6 @@ static void what_comes_late_to_a_held_stream_leaves(void **state)
 	uint32_t lane;
 
 	(void)state;
-	begin(false, 0);
 	hold();
 	lane = add(CORE_NONE);
 	tick();
@@ -188,7 +189,6 @@ static void what_comes_late_to_a_held_stream_leaves(void **state)
 	assert_false(did(CORE_FETCH, CORE_NONE));
 	core_drop_lane(&t.core, lane);
 	core_remove_stream(&t.core, 0);
-	core_release(&t.core);
 }
 
 static void other_streams_go_on(void **state)
@@ -198,29 +198,29 @@ static void other_streams_go_on(void **state)
 	uint32_t held, other;
 
 	(void)state;
-	begin(false, 0);
 	held = add(CORE_NONE);
 	start.stream = core_add_stream(&t.core, &limits, &t.sink, 1);
 	other = core_add_lane(&t.core, &start, t.now_ms);
 	hold();
 	assert_true(did(CORE_RELEASED, held));
 	assert_true(did(CORE_FETCH, other));
-	core_release(&t.core);
 }
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, up, down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(all_of_a_held_stream_leaves),
-		cmocka_unit_test(its_rolls_are_asked_for),
-		cmocka_unit_test(what_stands_at_a_gap_leaves_once_it_is_recorded),
-		cmocka_unit_test(behind_an_accepted_gap_it_leaves_too),
-		cmocka_unit_test(what_stands_for_good_leaves),
-		cmocka_unit_test(what_is_closed_ends_and_its_children_leave),
-		cmocka_unit_test(what_is_childless_ends_at_once),
-		cmocka_unit_test(one_that_closes_on_its_way_out_ends),
-		cmocka_unit_test(what_comes_late_to_a_held_stream_leaves),
-		cmocka_unit_test(other_streams_go_on),
+		TEST(all_of_a_held_stream_leaves),
+		TEST(its_rolls_are_asked_for),
+		TEST(what_stands_at_a_gap_leaves_once_it_is_recorded),
+		TEST(behind_an_accepted_gap_it_leaves_too),
+		TEST(what_stands_for_good_leaves),
+		TEST(what_is_closed_ends_and_its_children_leave),
+		TEST(what_is_childless_ends_at_once),
+		TEST(one_that_closes_on_its_way_out_ends),
+		TEST(what_comes_late_to_a_held_stream_leaves),
+		TEST(other_streams_go_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -158,7 +158,7 @@ static void what_is_older_than_the_start_is_left_out_to_the_second(void **state)
 	struct batch *b = lanes_page(1, 4);
 
 	(void)state;
-	lanes_stream.start_ms = LANES_TIME;
+	lanes_stream.sinks[0].start_ms = LANES_TIME;
 	b->events[0].time_ms = LANES_TIME - 60000;
 	b->events[1].time_ms = LANES_TIME - 1001;
 	b->events[2].time_ms = LANES_TIME - 1000;
@@ -174,7 +174,7 @@ static void where_times_are_whole_minutes_a_minute_is_allowed(void **state)
 	struct batch *b = lanes_page(1, 3);
 
 	(void)state;
-	lanes_stream.start_ms = LANES_TIME;
+	lanes_stream.sinks[0].start_ms = LANES_TIME;
 	b->events[0].time_ms = minute - 60000;
 	b->events[1].time_ms = minute;
 	b->events[2].time_ms = minute + 60000;
@@ -226,13 +226,85 @@ static void faults_behind_the_end_are_not_told(void **state)
 	b->fault_count = 0;
 }
 
+/* One that was added begins before the others, or behind them. */
+static void each_sink_has_a_start_of_its_own(void **state)
+{
+	AUTO(lane) struct lane *l = lane_at(3, NULL);
+	struct batch *b = lanes_page(1, 3);
+	struct lane_page *p;
+
+	(void)state;
+	lanes_stream.sinks[1].start_ms = LANES_TIME;
+	lanes_stream.sinks[2].start_ms = LANES_TIME + 60000;
+	b->events[0].time_ms = LANES_TIME - 60000;
+	b->events[2].time_ms = LANES_TIME + 60000;
+	lanes_fault(b, 0); /* a letter of the first one alone */
+	p = lane_add_page(l, b);
+	assert_int_equal(p->fault_count, 1);
+	assert_int_equal(p->faults[0].slot, 0);
+	assert_string_equal(marks(p, 0), "011");
+	assert_string_equal(marks(p, 1), "011");
+	assert_string_equal(marks(p, 2), "001");
+}
+
+#define HOUR  (60LL * 60 * 1000)
+#define ADDED INT64_C(1763800000000) /* 27 hours after the shard began */
+
+/* The lane was last read at read_ms; its second sink, which has nothing of it, was added. */
+static struct lane *lane_with_added(int64_t read_ms, bool first_done, int64_t added_ms,
+				    int64_t now_ms)
+{
+	struct lane *l = lane_new(lanes_stream_new(2), LANES_SHARD);
+	const struct frontier_move at[2] = { [0] = { .to = lanes_sequence(9),
+						     .done = first_done } };
+
+	lanes_stream.sinks[1].added_ms = added_ms;
+	l->read_at_ms = read_ms;
+	lane_set_positions(l, at);
+	lane_begin_added(l, at, now_ms);
+	return l;
+}
+
+static void a_sink_that_was_added_takes_what_is_left(void **state)
+{
+	static const struct {
+		int64_t read_ms, added_ms, now_ms;
+		bool first_done, takes;
+		int64_t read_at_ms;
+	} cases[] = {
+		/* Nobody had to read it before. */
+		{ ADDED - 23 * HOUR, ADDED, ADDED + HOUR, true, true, ADDED },
+		{ 0, ADDED, ADDED + HOUR, true, true, 0 },
+		/* All of it was there. */
+		{ ADDED - 9 * HOUR, ADDED - 8 * HOUR, ADDED, true, false, ADDED - 8 * HOUR },
+		/* It did not come for a day. */
+		{ ADDED - HOUR, ADDED, ADDED + 23 * HOUR + 1, true, false, ADDED - HOUR },
+		/* The other sink lacks something of it. */
+		{ ADDED - HOUR, ADDED, ADDED, false, true, ADDED - HOUR },
+		{ ADDED - 23 * HOUR, ADDED, ADDED + 1, false, false, ADDED - 23 * HOUR },
+		/* None was added. */
+		{ ADDED - 30 * HOUR, 0, ADDED, true, false, ADDED - 30 * HOUR },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		AUTO(lane)
+		struct lane *l = lane_with_added(cases[i].read_ms, cases[i].first_done,
+						 cases[i].added_ms, cases[i].now_ms);
+
+		assert_int_equal(l->gap_accepted, cases[i].takes);
+		assert_int_equal(l->may_be_gone, cases[i].takes && cases[i].first_done);
+		assert_int_equal(l->read_at_ms, cases[i].read_at_ms);
+	}
+}
+
 static void a_bad_record_is_never_too_old(void **state)
 {
 	AUTO(lane) struct lane *l = lane_at(1, NULL);
 	struct batch *b = lanes_page(1, 3);
 
 	(void)state;
-	lanes_stream.start_ms = LANES_TIME + 1000000;
+	lanes_stream.sinks[0].start_ms = LANES_TIME + 1000000;
 	lanes_spoil(b, 1);
 	b->payloads[0][1] = STR("seen"); /* to tell a hole of the lane from one of the decoder */
 	assert_string_equal(marks(lane_add_page(l, b), 0), "010");
@@ -431,6 +503,8 @@ int main(void)
 		cmocka_unit_test(where_times_are_whole_minutes_a_minute_is_allowed),
 		cmocka_unit_test(a_lane_ends_before_the_first_record_that_is_too_young),
 		cmocka_unit_test(faults_behind_the_end_are_not_told),
+		cmocka_unit_test(each_sink_has_a_start_of_its_own),
+		cmocka_unit_test(a_sink_that_was_added_takes_what_is_left),
 		cmocka_unit_test(a_bad_record_is_never_too_old),
 		cmocka_unit_test(letters_come_before_the_page),
 		cmocka_unit_test(faults_are_letters_of_the_sinks_that_want_the_record),

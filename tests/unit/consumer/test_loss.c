@@ -31,6 +31,16 @@ static void a_day_is_kept(void **state)
 	assert_int_equal(loss_left_ms(90 * HOUR), 0);
 }
 
+static void a_shard_begins_to_go_a_day_after_it_came(void **state)
+{
+	const int64_t made_ms = 1700000000000;
+
+	(void)state;
+	assert_false(loss_may_have_begun(SHARD, made_ms + 23 * HOUR));
+	assert_true(loss_may_have_begun(SHARD, made_ms + 23 * HOUR + 1)); /* it is about to */
+	assert_true(loss_may_have_begun("another service's", made_ms));
+}
+
 /* How many of these watches said `word`. */
 static int says(struct loss *l, int watches, int64_t left_ms, enum loss_word word)
 {
@@ -74,6 +84,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_place_is_the_best_that_is_known),
 		cmocka_unit_test(a_day_is_kept),
+		cmocka_unit_test(a_shard_begins_to_go_a_day_after_it_came),
 		cmocka_unit_test(it_is_said_once),
 		cmocka_unit_test(a_limit_of_a_day_is_averted_by_having_nothing_to_lose),
 	};

@@ -1,48 +1,21 @@
 /* A data file from a scripted S3 server: every byte once and in order, whatever breaks; and damage
  * of any kind is told, with its place. */
-#include "tests/unit/aws/s3_server.h"
+#include "tests/unit/aws/s3_client.h"
 
 #include <libdeflate.h>
-#include <signal.h>
 #include <string.h>
 
-#include "aws/credentials.h"
-#include "base/clock.h"
-#include "base/loop.h"
-#include "base/metrics.h"
 #include "base/rng.h"
 #include "export/file.h"
 
 #define KEY "AWSDynamoDB/data/x.json.gz"
 
-static struct s3_server server;
-static struct clock clock_;
-static struct metrics *metrics;
-static struct credentials *credentials;
-static struct aws_settings settings;
-static struct loop *loop;
-static struct aws_client *client;
 static struct buf text, packed;
 static char md5[25];
 
 static int setup(void **state)
 {
-	struct error err = { 0 };
-
-	(void)state;
-	signal(SIGPIPE, SIG_IGN);
-	setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE", 1);
-	setenv("AWS_SECRET_ACCESS_KEY", "secret", 1);
-	s3_server_start(&server);
-	clock_init(&clock_);
-	metrics = metrics_new();
-	settings = (struct aws_settings){ .region = "us-east-1", .connections_max = 2 };
-	settings.endpoints[AWS_S3] = server.url;
-	credentials = credentials_open(&settings, NULL, &clock_, metrics, &err);
-	assert_non_null(credentials);
-	loop = loop_new(&clock_);
-	client = aws_client_new(loop, &settings, credentials, &clock_, metrics, &err);
-	assert_non_null(client);
+	s3_client_up(state);
 	buf_init(&text, 0);
 	buf_init(&packed, 0);
 	return 0;
@@ -50,12 +23,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	(void)state;
-	aws_client_free(client);
-	loop_free(loop);
-	credentials_close(credentials);
-	metrics_free(metrics);
-	s3_server_stop(&server);
+	s3_client_down(state);
 	buf_release(&text);
 	buf_release(&packed);
 	return 0;

@@ -1,27 +1,14 @@
 /* A manifest from a scripted S3 server: all of it once, in parts, and nothing that is not good. */
-#include "tests/unit/aws/s3_server.h"
+#include "tests/unit/aws/s3_client.h"
 
-#include <signal.h>
 #include <string.h>
 
-#include "aws/credentials.h"
-#include "base/clock.h"
-#include "base/loop.h"
-#include "base/metrics.h"
 #include "export/listing.h"
 
 #define TABLE  "arn:aws:dynamodb:eu-west-1:123456789012:table/orders"
 #define ID     "01768385930622-47364cea"
 #define FOLDER "p/AWSDynamoDB/" ID "/"
 #define KEY    FOLDER "manifest-summary.json"
-
-static struct s3_server server;
-static struct clock clock_;
-static struct metrics *metrics;
-static struct credentials *credentials;
-static struct aws_settings settings;
-static struct loop *loop;
-static struct aws_client *client;
 
 /* --- what lies there --- */
 
@@ -88,38 +75,6 @@ static void export_of(const char *folder, const char *table, const char *format,
 	put_checked(folder, "manifest-summary", buf_str(&summary));
 	buf_release(&list);
 	buf_release(&summary);
-}
-
-static int setup(void **state)
-{
-	struct error err = { 0 };
-
-	(void)state;
-	signal(SIGPIPE, SIG_IGN);
-	setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE", 1);
-	setenv("AWS_SECRET_ACCESS_KEY", "secret", 1);
-	s3_server_start(&server);
-	clock_init(&clock_);
-	metrics = metrics_new();
-	settings = (struct aws_settings){ .region = "us-east-1", .connections_max = 2 };
-	settings.endpoints[AWS_S3] = server.url;
-	credentials = credentials_open(&settings, NULL, &clock_, metrics, &err);
-	assert_non_null(credentials);
-	loop = loop_new(&clock_);
-	client = aws_client_new(loop, &settings, credentials, &clock_, metrics, &err);
-	assert_non_null(client);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	aws_client_free(client);
-	loop_free(loop);
-	credentials_close(credentials);
-	metrics_free(metrics);
-	s3_server_stop(&server);
-	return 0;
 }
 
 /* --- reading --- */
@@ -272,7 +227,7 @@ static void places(void **state)
 	assert_int_equal(listing_location("lake/a", &key), 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, s3_client_up, s3_client_down)
 
 int main(void)
 {

@@ -1,15 +1,10 @@
 /* Several windows' files from a scripted S3 server as merged lines: each row once and in order,
  * from any row on, whatever breaks; and a file that is no good is told before anything goes out. */
-#include "tests/unit/aws/s3_server.h"
+#include "tests/unit/aws/s3_client.h"
 
 #include <libdeflate.h>
-#include <signal.h>
 #include <string.h>
 
-#include "aws/credentials.h"
-#include "base/clock.h"
-#include "base/loop.h"
-#include "base/metrics.h"
 #include "export/merging.h"
 
 #define TABLE   "arn:aws:dynamodb:eu-west-1:123456789012:table/orders"
@@ -18,13 +13,6 @@
 #define FILES   3 /* a window */
 #define KEYS    3000
 
-static struct s3_server server;
-static struct clock clock_;
-static struct metrics *metrics;
-static struct credentials *credentials;
-static struct aws_settings settings;
-static struct loop *loop;
-static struct aws_client *client;
 static struct buf expected;
 static size_t expected_rows;
 
@@ -149,34 +137,14 @@ static void put_windows(void)
 
 static int setup(void **state)
 {
-	struct error err = { 0 };
-
-	(void)state;
-	signal(SIGPIPE, SIG_IGN);
-	setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE", 1);
-	setenv("AWS_SECRET_ACCESS_KEY", "secret", 1);
-	s3_server_start(&server);
-	clock_init(&clock_);
-	metrics = metrics_new();
-	settings = (struct aws_settings){ .region = "us-east-1", .connections_max = 8 };
-	settings.endpoints[AWS_S3] = server.url;
-	credentials = credentials_open(&settings, NULL, &clock_, metrics, &err);
-	assert_non_null(credentials);
-	loop = loop_new(&clock_);
-	client = aws_client_new(loop, &settings, credentials, &clock_, metrics, &err);
-	assert_non_null(client);
+	s3_client_up(state);
 	put_windows();
 	return 0;
 }
 
 static int teardown(void **state)
 {
-	(void)state;
-	aws_client_free(client);
-	loop_free(loop);
-	credentials_close(credentials);
-	metrics_free(metrics);
-	s3_server_stop(&server);
+	s3_client_down(state);
 	for (unsigned w = 0; w < WINDOWS; w++) {
 		free(windows[w].manifest);
 		windows[w] = (struct merging_window){ 0 };
