@@ -31,6 +31,13 @@ def test_every_call_of_the_program_is_known():
     assert {"GetRecords", "ListTables", "ExportTableToPointInTime", "UploadPart"} <= names
 
 
+def test_roles_are_taken_with_what_is_allowed():
+    """The web identity's call needs no permission, as it is signed by nobody."""
+    asked = set(re.findall(r'sts_form\(&form, "(\w+)"', sources("aws")))
+    assert asked == {"AssumeRole", "AssumeRoleWithWebIdentity"}
+    assert allowed("assume-role") == {"sts:AssumeRole"}
+
+
 def test_what_nobody_calls_is_not_allowed():
     for action, function in UNUSED.items():
         assert f"{function}(" not in sources("export", "consumer", "sinks", "ops")
