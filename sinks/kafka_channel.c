@@ -40,7 +40,7 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 	} else if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
 		kafka_trouble_set(c->sink, "no broker can be reached");
 	} else {
-		snprintf(text, sizeof(text), "%s%s", reason,
+		snprintf(text, sizeof(text), "%.*s%s", KAFKA_REASON_MAX, reason,
 			 kafka_error_advice((rd_kafka_resp_err_t)code));
 		kafka_trouble_broker(c->sink, text);
 	}
@@ -65,6 +65,18 @@ static void on_log(const rd_kafka_t *rk, int level, const char *facility, const 
 	if (say)
 		log_warn("librdkafka", log_text("sink", host->name), log_text("facility", facility),
 			 log_text("text", text), log_int("repeated", (int64_t)repeated));
+}
+
+/* It asks when most of a token's time is over, and again some seconds after a failure, which it
+ * tells as an error of the brokers. */
+static void on_token(rd_kafka_t *rk, const char *config, void *opaque)
+{
+	struct kafka_channel *c = opaque;
+	struct error err;
+
+	(void)config;
+	if (!kafka_login(rk, c->sink->settings, c->sink->host, &err))
+		rd_kafka_oauthbearer_set_token_failure(rk, err.message);
 }
 
 static void tell_partitions(struct kafka_channel *c)
@@ -136,8 +148,8 @@ struct kafka_channel *kafka_channel_open(struct sink *s, enum kafka_purpose purp
 					 struct error *err)
 {
 	rd_kafka_conf_t *conf = channel_conf(s, purpose, err);
+	const struct kafka_settings *settings = s->settings;
 	struct kafka_channel *c;
-	char why[256];
 
 	if (!conf)
 		return NULL;
@@ -150,14 +162,13 @@ struct kafka_channel *kafka_channel_open(struct sink *s, enum kafka_purpose purp
 	rd_kafka_conf_set_dr_msg_cb(conf, on_report);
 	rd_kafka_conf_set_error_cb(conf, on_error);
 	rd_kafka_conf_set_log_cb(conf, on_log);
-	c->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why));
+	if (settings->sasl_mechanism)
+		rd_kafka_conf_set_oauthbearer_token_refresh_cb(conf, on_token);
+	c->rk = kafka_handle_new(RD_KAFKA_PRODUCER, conf, settings, s->host, err);
 	if (!c->rk) {
-		rd_kafka_conf_destroy(conf);
 		channel_free(c);
-		error_set(err, ERROR_INVALID, "librdkafka does not take the settings: %s", why);
 		return NULL;
 	}
-	rd_kafka_set_log_queue(c->rk, NULL);
 	if (pthread_create(&c->thread, NULL, run, c) != 0) {
 		channel_free(c);
 		error_set(err, ERROR_RETRY, "the system gives no thread for a Kafka producer");

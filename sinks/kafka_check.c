@@ -10,7 +10,7 @@
 #define LIMIT_MS       2000
 
 struct told {
-	char text[256]; /* the last error of a broker */
+	char text[320]; /* the last error of a broker */
 };
 
 static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
@@ -19,7 +19,7 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 
 	(void)rk;
 	if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
-		snprintf(told->text, sizeof(told->text), "%s%s", reason,
+		snprintf(told->text, sizeof(told->text), "%.*s%s", KAFKA_REASON_MAX, reason,
 			 kafka_error_advice((rd_kafka_resp_err_t)code));
 }
 
@@ -183,8 +183,6 @@ static rd_kafka_t *open_handle(const struct kafka_settings *s, const struct sink
 			       const char *id, struct told *told, struct error *err)
 {
 	rd_kafka_conf_t *conf = kafka_conf(s, host, KAFKA_FOR_CHECK, err);
-	rd_kafka_t *rk;
-	char why[256];
 
 	if (!conf)
 		return NULL;
@@ -195,14 +193,7 @@ static rd_kafka_t *open_handle(const struct kafka_settings *s, const struct sink
 	rd_kafka_conf_set_opaque(conf, told);
 	rd_kafka_conf_set_error_cb(conf, on_error);
 	rd_kafka_conf_set_log_cb(conf, on_log);
-	rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why));
-	if (rk) {
-		rd_kafka_set_log_queue(rk, NULL);
-		return rk;
-	}
-	rd_kafka_conf_destroy(conf);
-	error_set(err, ERROR_INVALID, "librdkafka does not take the settings: %s", why);
-	return NULL;
+	return kafka_handle_new(RD_KAFKA_PRODUCER, conf, s, host, err);
 }
 
 bool kafka_check(const void *settings, const struct sink_host *host, struct buf *said,

@@ -17,7 +17,7 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 
 	(void)rk;
 	if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
-		snprintf(p->broker, sizeof(p->broker), "%s%s", reason,
+		snprintf(p->broker, sizeof(p->broker), "%.*s%s", KAFKA_REASON_MAX, reason,
 			 kafka_error_advice((rd_kafka_resp_err_t)code));
 }
 
@@ -48,22 +48,14 @@ bool kafka_post_stopped(const struct kafka_post *p, struct error *err)
 
 bool kafka_post_open(struct kafka_post *p, rd_kafka_conf_t *conf, struct error *err)
 {
-	char why[256];
-
 	if (!conf)
 		return false;
 	rd_kafka_conf_set_opaque(conf, p);
 	rd_kafka_conf_set_dr_msg_cb(conf, on_report);
 	rd_kafka_conf_set_error_cb(conf, on_error);
 	rd_kafka_conf_set_log_cb(conf, on_log);
-	p->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why));
-	if (!p->rk) {
-		rd_kafka_conf_destroy(conf);
-		return error_set(err, ERROR_INVALID, "librdkafka does not take the settings: %s",
-				 why);
-	}
-	rd_kafka_set_log_queue(p->rk, NULL);
-	return true;
+	p->rk = kafka_handle_new(RD_KAFKA_PRODUCER, conf, p->settings, p->host, err);
+	return p->rk != NULL;
 }
 
 void kafka_post_close(struct kafka_post *p)

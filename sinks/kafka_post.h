@@ -10,7 +10,7 @@ struct kafka_post {
 	rd_kafka_t *rk;
 	bool reported;
 	rd_kafka_resp_err_t code; /* of the last report */
-	char broker[256];         /* the brokers' last error */
+	char broker[320];         /* the brokers' last error */
 };
 
 /* Takes conf (NULL: false). Only settings, host and stop have to be set. */

@@ -12,6 +12,8 @@ USES = ("stream", "stream-pattern", "enable-stream", "exports", "enable-pitr", "
 TRUST = ("trust-ecs", "trust-irsa", "trust-pod-identity")
 # Not called by the program: AWS does it in the caller's name when it writes an export.
 BY_AWS = {"s3:PutObjectAcl"}
+# Whose resources are another service's: roles, and clusters that are asked in Kafka's protocol.
+ELSEWHERE = {"sts": "iam", "kafka-cluster": "kafka"}
 # Offered by aws/, called by nobody.
 UNUSED = {"dynamodb:ListExports": "exports_list"}
 
@@ -36,6 +38,19 @@ def test_roles_are_taken_with_what_is_allowed():
     asked = set(re.findall(r'sts_form\(&form, "(\w+)"', sources("aws")))
     assert asked == {"AssumeRole", "AssumeRoleWithWebIdentity"}
     assert allowed("assume-role") == {"sts:AssumeRole"}
+
+
+def test_msk_is_allowed_what_delivery_tells():
+    """A row of the table in docs/delivery.md each: what always, and what exactly once needs."""
+    rows = re.findall(r"^\|[^|]*\|[^|]*\| ((?:`[A-Z]\w+`(?:, )?)+) \| (.*) \|$",
+                      (ROOT / "docs/delivery.md").read_text(), re.M)
+    told = {"always": set(), "once": set()}
+    for actions, use in rows:
+        told["once" if use == "`exactly_once`" else "always"] |= {
+            f"kafka-cluster:{action}" for action in re.findall(r"\w+", actions)}
+    assert len(rows) == 8
+    assert allowed("msk") == told["always"]
+    assert allowed("msk-exactly-once") == told["once"]
 
 
 def test_what_nobody_calls_is_not_allowed():
@@ -81,7 +96,8 @@ def test_policies_are_well_formed(name):
             if resource == "*":
                 assert set(statement["Action"]) <= everything, "these know resources"
                 continue
-            service = {action.split(":")[0] for action in statement["Action"]}
+            service = {ELSEWHERE.get(action.split(":")[0], action.split(":")[0])
+                       for action in statement["Action"]}
             assert service == {resource.split(":")[2]}
 
 
