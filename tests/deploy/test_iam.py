@@ -8,7 +8,7 @@ import pytest
 from monitoring import ROOT
 from permissions import POLICIES, allowed, needed, operations, policy
 
-USES = ("stream", "stream-pattern", "enable-stream", "exports", "enable-pitr", "s3-sink")
+USES = ("stream", "stream-pattern", "enable-stream", "exports", "enable-pitr", "s3-sink", "s3-tags")
 TRUST = ("trust-ecs", "trust-irsa", "trust-pod-identity")
 # Not called by the program: AWS does it in the caller's name when it writes an export.
 BY_AWS = {"s3:PutObjectAcl"}
@@ -63,7 +63,7 @@ def test_what_nobody_calls_is_not_allowed():
     ("streams.c", ["stream"]),
     ("dynamodb.c", ["stream", "stream-pattern", "enable-stream"]),
     ("exports.c", ["exports", "enable-pitr"]),
-    ("s3.c", ["s3-sink"]),
+    ("s3.c", ["s3-sink", "s3-tags"]),
 ])
 def test_what_is_called_is_allowed(file, policies):
     assert needed(file) - set(UNUSED) <= allowed(*policies)
@@ -76,7 +76,7 @@ def test_nothing_else_is_allowed():
 
 def test_each_use_is_by_itself():
     assert allowed("stream") == needed("streams.c") | {"dynamodb:DescribeTable"}
-    assert allowed("s3-sink") == needed("s3.c")
+    assert allowed("s3-sink", "s3-tags") == needed("s3.c")
     assert {a for a in allowed("exports") if a.startswith("s3:")} <= needed("s3.c") | BY_AWS
 
 
