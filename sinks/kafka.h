@@ -34,8 +34,12 @@ struct kafka_settings {
 	long delivery;             /* 1: exactly once */
 	const char *id_prefix;
 	bool tombstones;
-	long missing;               /* 1: an event without a value of its topic is bad */
-	long topics_max;            /* that events name */
+	long missing;    /* 1: an event without a value of its topic is bad */
+	long topics_max; /* that events name */
+	/* Of topics that we make; 0: they are there, or the brokers make them. */
+	long create_partitions;
+	long create_replication; /* 0: the brokers' default */
+	struct option_map create_config;
 	const char *sasl_mechanism; /* aws_msk_iam; NULL: what the properties say */
 	const char *sasl_region;    /* NULL: the host's */
 	struct option_map properties;
@@ -74,6 +78,15 @@ rd_kafka_t *kafka_handle_new(rd_kafka_type_t type, rd_kafka_conf_t *conf,
  * for a quarter of an hour. What lives longer is asked for another by librdkafka. Any thread. */
 bool kafka_login(rd_kafka_t *rk, const struct kafka_settings *s, const struct sink_host *host,
 		 struct error *err);
+/* A topic that is being made as the settings say (kafka_create.c). NULL: err. */
+struct kafka_creation;
+struct kafka_creation *kafka_creation_new(rd_kafka_t *rk, const struct kafka_settings *s,
+					  const char *name, struct error *err);
+void kafka_creation_free(struct kafka_creation *c);
+const char *kafka_creation_name(const struct kafka_creation *c);
+/* Whether the brokers have answered, waiting for them so long. *there: the topic is there now, be
+ * it that it was before; else err says why not. */
+bool kafka_creation_over(struct kafka_creation *c, int wait_ms, bool *there, struct error *err);
 /* The longest that librdkafka keeps trying one message: half a lease. */
 int64_t kafka_message_timeout_ms(const struct sink_host *host);
 
@@ -158,7 +171,8 @@ struct kafka_channel {
 	pthread_mutex_t topics_lock;
 	struct kafka_topic *topics; /* sorted by name */
 	size_t topic_count, topic_capacity;
-	_Atomic bool recount; /* some topic has to be told of, see kafka_watched */
+	struct kafka_creation *creation; /* one after the other; NULL: none */
+	_Atomic bool recount;            /* some topic has to be told of, see kafka_watched */
 	struct kafka_used used;
 	/* Commits and aborts serve reports and logs themselves, beside the channel's thread. */
 	pthread_mutex_t served;

@@ -110,6 +110,7 @@ void kafka_channel_purge(struct kafka_channel *c)
 
 static void channel_free(struct kafka_channel *c)
 {
+	kafka_creation_free(c->creation);
 	for (size_t i = 0; i < c->topic_count; i++)
 		rd_kafka_topic_destroy(c->topics[i].handle);
 	if (c->rk)
@@ -227,7 +228,7 @@ static bool may_add(const struct kafka_channel *c, const char *name, struct erro
 			 s->topics_max);
 }
 
-static struct kafka_topic *topic_find(struct kafka_channel *c, const char *name, struct error *err)
+static struct kafka_topic *topic_add(struct kafka_channel *c, const char *name, struct error *err)
 {
 	bool there;
 	size_t place = topic_place(c, name, &there);
@@ -235,8 +236,6 @@ static struct kafka_topic *topic_find(struct kafka_channel *c, const char *name,
 
 	if (there)
 		return &c->topics[place];
-	if (!may_add(c, name, err))
-		return NULL;
 	made.watched = kafka_watched_new(c, name);
 	made.handle = kafka_watched_handle(made.watched);
 	if (!made.handle) {
@@ -255,6 +254,41 @@ static struct kafka_topic *topic_find(struct kafka_channel *c, const char *name,
 	c->topics[place] = made;
 	c->topic_count++;
 	return &c->topics[place];
+}
+
+/* Makes one topic after the other, by whoever asks for one; each that is there is kept, whoever
+ * asked for it. The writer does not wait: its records come again. */
+static bool topic_made(struct kafka_channel *c, const char *name, struct error *err)
+{
+	const struct kafka_settings *s = c->sink->settings;
+	bool there, mine;
+
+	if (!s->create_partitions)
+		return true;
+	if (!c->creation && !(c->creation = kafka_creation_new(c->rk, s, name, err)))
+		return false;
+	mine = strcmp(kafka_creation_name(c->creation), name) == 0;
+	if (kafka_creation_over(c->creation, 0, &there, err)) {
+		bool added = there && topic_add(c, kafka_creation_name(c->creation), err);
+
+		kafka_creation_free(c->creation);
+		c->creation = NULL;
+		if (mine)
+			return added;
+	}
+	return error_set(err, ERROR_THROTTLED, "topic %s is being made", name);
+}
+
+static struct kafka_topic *topic_find(struct kafka_channel *c, const char *name, struct error *err)
+{
+	bool there;
+	size_t place = topic_place(c, name, &there);
+
+	if (there)
+		return &c->topics[place];
+	if (!may_add(c, name, err) || !topic_made(c, name, err))
+		return NULL;
+	return topic_add(c, name, err);
 }
 
 rd_kafka_topic_t *kafka_channel_topic(struct kafka_channel *c, const struct source *source,

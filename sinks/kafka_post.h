@@ -8,6 +8,7 @@ struct kafka_post {
 	const struct sink_host *host;
 	const _Atomic bool *stop; /* ends the waiting */
 	rd_kafka_t *rk;
+	char *made; /* the last topic that was made, or was there; NULL: none was asked for */
 	bool reported;
 	rd_kafka_resp_err_t code; /* of the last report */
 	char broker[320];         /* the brokers' last error */

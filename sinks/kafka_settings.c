@@ -29,6 +29,14 @@ const struct option kafka_options[] = {
 	ROW("topics_max", OPTION_INT, topics_max, .def = "1000", .min = 1, .max = 100000,
 	    .help = "The most topics that ${schema} and ${attribute:PATH} may name in a worker's "
 		    "life, for each of its producers; events for further ones are refused."),
+	ROW("create_topics.partitions", OPTION_INT, create_partitions, .def = "0", .min = 0,
+	    .max = 100000,
+	    .help = "Topics that are missing are made, before their first message, with so many "
+		    "partitions; 0: they have to be there, or the brokers make them."),
+	ROW("create_topics.replication", OPTION_INT, create_replication, .def = "0", .min = 0,
+	    .max = 100, .help = "And so many replicas; 0: the brokers' default."),
+	ROW("create_topics.config", OPTION_MAP, create_config,
+	    .help = "And these settings of topics: cleanup.policy, retention.ms, …"),
 	ROW("control_topic", OPTION_TEXT, control_topic,
 	    .help = "Topic of the control events, a gap or the end of a repair, say: not the "
 		    "data's. "
@@ -338,6 +346,9 @@ bool kafka_validate(const void *settings, struct error *err)
 		return error_wrap(err, "control_topic");
 	if (!s->brokers[0])
 		return error_set(err, ERROR_INVALID, "brokers: host:port, separated by commas");
+	if (!s->create_partitions && (s->create_replication || s->create_config.count))
+		return error_set(err, ERROR_INVALID,
+				 "create_topics.partitions: is required to make topics");
 	if (s->sasl_region && !region_fits(s, err))
 		return error_wrap(err, "sasl.region");
 	conf = rd_kafka_conf_new();

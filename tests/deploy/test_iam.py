@@ -41,16 +41,16 @@ def test_roles_are_taken_with_what_is_allowed():
 
 
 def test_msk_is_allowed_what_delivery_tells():
-    """A row of the table in docs/delivery.md each: what always, and what exactly once needs."""
+    """A row of the table in docs/delivery.md each, by what it is for."""
     rows = re.findall(r"^\|[^|]*\|[^|]*\| ((?:`[A-Z]\w+`(?:, )?)+) \| (.*) \|$",
                       (ROOT / "docs/delivery.md").read_text(), re.M)
-    told = {"always": set(), "once": set()}
+    told = {name: set() for name in ("msk", "msk-exactly-once", "msk-create-topics")}
     for actions, use in rows:
-        told["once" if use == "`exactly_once`" else "always"] |= {
+        name = {"`exactly_once`": "msk-exactly-once", "`create_topics`": "msk-create-topics"}
+        told[name.get(use, "msk")] |= {
             f"kafka-cluster:{action}" for action in re.findall(r"\w+", actions)}
-    assert len(rows) == 8
-    assert allowed("msk") == told["always"]
-    assert allowed("msk-exactly-once") == told["once"]
+    assert len(rows) == 9
+    assert told == {name: allowed(name) for name in told}
 
 
 def test_what_nobody_calls_is_not_allowed():

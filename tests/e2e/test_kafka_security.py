@@ -1,5 +1,6 @@
-"""Kafka behind TLS and passwords, and as Amazon MSK lets people in by IAM. A broker of its own has a
-listener for each mechanism; MSK's is a door before another listener that reads the tokens itself."""
+"""Kafka behind TLS and passwords, as Amazon MSK lets people in by IAM, and with topics that we make. A
+broker of its own, which makes none, has a listener for each mechanism; MSK's is a door before
+another listener that reads the tokens itself."""
 
 import base64
 import hashlib
@@ -26,6 +27,8 @@ DEADLINE = 150.0
 class SecureKafka(Kafka):
     """Besides what Kafka has, listeners SCRAM and PLAIN over TLS, for the user sluice."""
 
+    start_deadline = DEADLINE
+
     def __init__(self, folder):
         self.certificate = folder / "server.pem"
         self.ports = {"SCRAM": free_port(), "PLAIN": free_port()}
@@ -36,6 +39,7 @@ class SecureKafka(Kafka):
             own["advertised.listeners"] += f",{name}://localhost:{port}"
             own["listener.security.protocol.map"] += f",{name}:SASL_SSL"
         own |= {
+            "auto.create.topics.enable": "false",
             "ssl.keystore.type": "PEM", "ssl.keystore.location": self.certificate,
             "listener.name.scram.sasl.enabled.mechanisms": "SCRAM-SHA-512",
             "listener.name.scram.scram-sha-512.sasl.jaas.config":
@@ -77,9 +81,8 @@ def secure(tmp_path_factory):
 
 @pytest.fixture
 def worker(emulator, sluice, tmp_path):
-    def make(sink, environment=None, **table):
-        options = "".join(f":{key}={value}" for key, value in table.items())
-        server = emulator(f"orders:shards=2:records={RECORDS // 2}:keys=8:bytes=300{options}")
+    def make(sink, environment=None):
+        server = emulator(f"orders:shards=2:records={RECORDS // 2}:keys=8:bytes=300")
         return sluice({
             "checkpoint": {"store": f"sqlite:{tmp_path}/state.db"},
             "worker": {"threads": 2},
@@ -123,6 +126,67 @@ def test_tls_and_a_password(secure, worker, listener, mechanism, delivery, wrong
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
     assert all(word in line for word in words), line
     assert PASSWORD not in done.stdout + done.stderr
+
+
+# ---- topics that we make ----
+
+def described(kafka, topic, setting):
+    """Partitions and a setting of a topic."""
+    from confluent_kafka.admin import AdminClient, ConfigResource
+    admin = AdminClient({"bootstrap.servers": kafka.brokers})
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+    settings = admin.describe_configs([resource])[resource].result(30)
+    return len(admin.list_topics(topic, 30).topics[topic].partitions), settings[setting].value
+
+
+@pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
+def test_topics_are_made_as_asked(secure, worker, delivery):
+    prefix = f"made.{delivery}."
+    running = worker({
+        "brokers": secure.brokers, "topic": prefix + "${op}", "delivery": delivery,
+        "create_topics": {"partitions": 5, "config": {"cleanup.policy": "compact"}}})
+    secure.create_topic(prefix + "u", partitions=2)
+    assert running.drain(deadline=DEADLINE) == 0, running.process.tail(20)
+    messages = [message for op in "cud" for message in secure.read(prefix + op)]
+    got = [(message.key(), json.loads(message.value())["source"]["sequence"])
+           for message in messages]
+    assert len(got) == len(set(got)) == RECORDS
+    assert described(secure, prefix + "c", "cleanup.policy") == (5, "compact")
+    assert described(secure, prefix + "u", "cleanup.policy") == (2, "delete"), "it was there"
+
+
+def test_the_topic_of_dead_letters_is_made_too(secure, worker):
+    running = worker({"brokers": secure.brokers, "topic": "made.orders",
+                      "create_topics": {"partitions": 1}})
+    running.config["streams"][0] |= {"schemas": [{"name": "none", "when": {"pk": "nobody"}}],
+                                     "schemaless": "dead_letter"}
+    running.config["sinks"]["letters"] = {
+        "type": "kafka", "brokers": secure.brokers, "topic": "made.letters",
+        "create_topics": {"partitions": 3}}
+    running.config["dead_letter"] = {"sink": "letters", "max_ratio": 1}
+    said = running.run("check", deadline=60).stdout
+    assert "topic made.letters is made with 3 partitions when it is needed" in said
+    running.start()
+    wait_until(lambda: "made.letters" in topics(secure) and
+               len(secure.read("made.letters")) >= RECORDS, "the letters are there", DEADLINE)
+    assert running.stop() == 0
+    assert described(secure, "made.letters", "cleanup.policy")[0] == 3
+
+
+def topics(kafka):
+    from confluent_kafka.admin import AdminClient
+    return AdminClient({"bootstrap.servers": kafka.brokers}).list_topics(timeout=30).topics
+
+
+def test_a_topic_that_cannot_be_made_is_told(secure, worker):
+    running = worker({"brokers": secure.brokers, "topic": "made.never",
+                      "create_topics": {"partitions": 1, "replication": 3}})
+    running.config["worker"]["shutdown"] = "1s"
+    running.start()
+    running.wait_for(lambda: "topic made.never could not be made: " in running.log.read_text(),
+                     "it is told", DEADLINE)
+    assert running.stop() in (0, 1)
+    assert "made.never" not in topics(secure)
 
 
 # ---- Amazon MSK ----
@@ -295,7 +359,12 @@ def test_msk_knows_us_by_iam(secure, door, worker, delivery):
         assert running.drain(deadline=DEADLINE) == 0, running.process.tail(20)
     check_whole(secure, topic)
     assert door.tokens and not door.faults
-    running.environment["AWS_SECRET_ACCESS_KEY"] = "another"
+
+
+def test_what_msk_refuses_is_told(secure, door, worker):
+    running = worker(msk(secure, "msk.refused"),
+                     environment={"AWS_ACCESS_KEY_ID": KEYS[0], "AWS_SECRET_ACCESS_KEY": "another",
+                                  "AWS_SESSION_TOKEN": KEYS[2]})
     done = running.run("check", check=False, deadline=60)
     assert done.returncode == 1
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]

@@ -227,6 +227,12 @@ static void test_login_by_aws(void **state)
 		assert_non_null(strstr(err.message, "it is set by Sluice: sasl.mechanism"));
 	}
 	s = settings_new();
+	s.create_replication = 3;
+	assert_false(kafka_validate(&s, &err));
+	assert_non_null(strstr(err.message, "create_topics.partitions: is required"));
+	s.create_partitions = 1;
+	assert_true(kafka_validate(&s, &err));
+	s = settings_new();
 	s.sasl_mechanism = "aws_msk_iam";
 	s.sasl_region = "eu/west";
 	assert_false(kafka_validate(&s, &err));
