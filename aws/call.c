@@ -49,7 +49,8 @@ struct aws_call {
 	bool fresh_keys_asked, clock_corrected;
 	int attempt; /* 1.. */
 	int last_cost;
-	uint64_t keys_version; /* that signed the attempt */
+	uint64_t keys_version;           /* that signed the attempt */
+	char region[CLIENT_REGION_SIZE]; /* that the attempt went to */
 	size_t bucket_n, key_at, key_n;
 	bool has_bucket;
 	struct field query[FIELDS_MAX], headers[FIELDS_MAX];
@@ -234,17 +235,29 @@ static struct str field_value(const struct aws_call *call, const struct field *f
 	return (struct str){ call->text.data + f->at, f->n };
 }
 
+static struct str bucket_name(const struct aws_call *call)
+{
+	return (struct str){ call->text.data, call->bucket_n };
+}
+
 static void locate(struct aws_call *call, const struct endpoint *e)
 {
 	struct aws_client *c = call->client;
+	const char *region =
+		call->has_bucket ? client_bucket_region(c, bucket_name(call)) : c->region;
+	struct endpoint moved;
 	struct sign_field query[FIELDS_MAX];
 
 	buf_clear(&c->host);
 	buf_clear(&c->path);
 	buf_clear(&c->query);
+	memcpy(call->region, region, sizeof(call->region));
+	if (region != c->region) {
+		moved = endpoint_in_region(e, c->region, region);
+		e = &moved;
+	}
 	if (call->has_bucket) {
-		endpoint_bucket(e, (struct str){ call->text.data, call->bucket_n }, &c->host,
-				&c->path);
+		endpoint_bucket(e, bucket_name(call), &c->host, &c->path);
 		if (call->key_n || c->path.size == 0)
 			buf_text(&c->path, "/");
 		if (call->key_n)
@@ -311,7 +324,7 @@ static bool call_prepare(void *arg, struct http_head *head, struct error *err)
 					    .header_count = n,
 					    .payload = str_of(hash),
 					    .date = c->date,
-					    .region = c->region,
+					    .region = call->region,
 					    .service = endpoint_signing_name(op->service) },
 		    &c->authorization);
 	for (size_t i = 1; i < n; i++)
@@ -374,19 +387,30 @@ static bool body_inflate(struct aws_call *call, struct http_response *r, struct 
 	return true;
 }
 
+/* What S3 says of where the bucket is, where it is not where the attempt went; n 0: nothing. */
+static struct str other_region(const struct aws_call *call, const struct answer_error *e,
+			       const struct http_response *r)
+{
+	struct str region = r->headers[HTTP_BUCKET_REGION];
+
+	if (!region.n)
+		region = str_of(e->region);
+	if (!call->has_bucket || (r->status != 301 && r->status != 307 && r->status != 400) ||
+	    str_equal(region, str_of(call->region)))
+		region.n = 0;
+	return region;
+}
+
 /* What people need to act: AWS's own words, and what they mean here. */
 static bool refuse(const struct aws_call *call, const struct answer_error *e,
 		   struct answer_verdict verdict, const struct http_response *r, struct error *err)
 {
 	struct str id = r->headers[HTTP_REQUEST_ID];
-	struct str region = r->headers[HTTP_BUCKET_REGION];
+	struct str region = other_region(call, e, r);
 	char advice[200] = "", status[16];
 
 	snprintf(status, sizeof(status), "HTTP %d", r->status);
-	if (!region.n)
-		region = str_of(e->region);
-	if (r->status == 301 || r->status == 307 ||
-	    (region.n && !str_equal(region, str_of(call->client->region)) && r->status == 400))
+	if (r->status == 301 || r->status == 307 || region.n)
 		snprintf(advice, sizeof(advice), "; the bucket is in %s%.*s: set its region",
 			 region.n ? "" : "another region", STR_ARG(region));
 	else if (verdict.remedy == ANSWER_REFRESH)
@@ -429,6 +453,9 @@ static bool answer_check(struct aws_call *call, struct http_response *r, enum an
 	verdict = answer_judge(&e, success ? 500 : r->status);
 	snprintf(call->code, sizeof(call->code), "%s", e.code);
 	*remedy = verdict.remedy;
+	if (other_region(call, &e, r).n &&
+	    client_bucket_moved(call->client, bucket_name(call), other_region(call, &e, r)))
+		*remedy = ANSWER_AGAIN;
 	return refuse(call, &e, verdict, r, err);
 }
 

@@ -7,6 +7,7 @@
 #include "aws/parts.h"
 #include "aws/profile.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/loop.h"
 #include "base/memory.h"
 
@@ -64,6 +65,8 @@ void aws_client_free(struct aws_client *c)
 	calls_cancel(c);
 	signer_free(c->signer);
 	libdeflate_free_decompressor(c->inflater);
+	for (size_t i = 0; i < CLIENT_BUCKETS_MAX; i++)
+		free(c->buckets[i].name);
 	buf_release(&c->host);
 	buf_release(&c->path);
 	buf_release(&c->query);
@@ -146,6 +149,44 @@ bool client_note_time(struct aws_client *c, enum aws_service service, const stru
 		atomic_store(&c->clock->aws_offset_ms, offset_ms);
 		metric_set(c->clock_offset, offset_ms);
 	}
+	return true;
+}
+
+static struct client_bucket *bucket_find(struct aws_client *c, struct str bucket)
+{
+	for (size_t i = 0; i < CLIENT_BUCKETS_MAX; i++)
+		if (c->buckets[i].name && str_equal(str_of(c->buckets[i].name), bucket))
+			return &c->buckets[i];
+	return NULL;
+}
+
+const char *client_bucket_region(struct aws_client *c, struct str bucket)
+{
+	const struct client_bucket *b = bucket_find(c, bucket);
+
+	return b ? b->region : c->region;
+}
+
+bool client_bucket_moved(struct aws_client *c, struct str bucket, struct str region)
+{
+	struct client_bucket *b = bucket_find(c, bucket);
+	char name[CLIENT_REGION_SIZE];
+
+	if (region.n >= sizeof(name))
+		return false;
+	snprintf(name, sizeof(name), "%.*s", STR_ARG(region));
+	if (!endpoint_region_valid(name))
+		return false;
+	if (!b) {
+		b = &c->buckets[c->bucket_next++ % CLIENT_BUCKETS_MAX];
+		free(b->name);
+		b->name = strndup(bucket.p, bucket.n);
+		if (!b->name)
+			abort();
+	}
+	memcpy(b->region, name, sizeof(name));
+	log_info("a bucket is in another region: it is called there", log_text("bucket", b->name),
+		 log_text("region", b->region));
 	return true;
 }
 

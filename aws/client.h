@@ -19,12 +19,20 @@ struct credentials;
 
 enum aws_service { AWS_DYNAMODB, AWS_STREAMS, AWS_S3, AWS_STS, AWS_SERVICES };
 
+/* A role that is taken for the time of a session; texts NULL: not given. */
+struct aws_role {
+	const char *arn, *external_id;
+	const char *session; /* its name; "sluice" where none is given */
+	long duration_s;     /* 0: an hour */
+};
+
 struct aws_settings {
 	const char *region; /* resolved; never NULL for a client */
 	/* Overrides; NULL: the environment's or the profile's, else AWS's own. */
 	const char *endpoints[AWS_SERVICES];
 	const char *ca_bundle; /* NULL: AWS_CA_BUNDLE, else the system's bundle */
 	long connections_max;  /* of this client */
+	struct aws_role role;  /* taken with the keys that are found; arn NULL: none */
 };
 
 /* The settings, the credentials, the clock and the metrics stay the caller's and outlive it. */

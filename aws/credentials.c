@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include "aws/profile.h"
-#include "aws/source.h"
+#include "aws/sts.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -27,7 +27,7 @@ struct credentials {
 	struct source_context context;
 	struct aws_settings settings; /* a copy; its texts are the caller's */
 	char *profile;
-	char name[160];
+	char *name;
 	const struct source_ops *source;
 	struct clock *clock;
 	struct metrics *metrics;
@@ -127,10 +127,19 @@ static void keys_take(struct credentials *c, struct credentials_keys *fresh)
 	atomic_store(&c->version, fresh->version);
 }
 
+/* The source's keys, or those of the role that they take. */
+static bool fetch(struct credentials *c, struct credentials_keys *fresh, struct error *err)
+{
+	const struct aws_role *role = &c->settings.role;
+
+	return c->source->fetch(&c->context, fresh, err) &&
+	       (!role->arn || sts_assume_role(&c->context, role, fresh, err));
+}
+
 static bool refresh(struct credentials *c, struct error *err)
 {
 	struct credentials_keys fresh = { 0 };
-	bool ok = c->source->fetch(&c->context, &fresh, err);
+	bool ok = fetch(c, &fresh, err);
 
 	pthread_mutex_lock(&c->lock);
 	c->tried_ms = clock_boot_ms(c->clock);
@@ -207,6 +216,19 @@ static void *run(void *arg)
 	return NULL;
 }
 
+/* "profile orders, role arn:…" */
+static char *name_of(const struct credentials *c)
+{
+	const char *role = c->settings.role.arn;
+	bool profile = c->source == &source_profile;
+	char *name;
+
+	if (asprintf(&name, "%s%s%s%s%s", c->source->name, profile ? " " : "",
+		     profile ? c->profile : "", role ? ", role " : "", role ? role : "") < 0)
+		abort();
+	return name;
+}
+
 static bool choose(struct credentials *c, struct error *err)
 {
 	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
@@ -217,14 +239,12 @@ static bool choose(struct credentials *c, struct error *err)
 		if (!yes)
 			continue;
 		c->source = sources[i];
-		snprintf(c->name, sizeof(c->name), "%s%s%.128s", c->source->name,
-			 c->source == &source_profile ? " " : "",
-			 c->source == &source_profile ? c->profile : "");
+		c->name = name_of(c);
 		return true;
 	}
 	return error_set(
 		err, ERROR_REFUSED,
-		"no credentials: neither AWS_ACCESS_KEY_ID, a profile with keys, "
+		"no credentials: neither AWS_ACCESS_KEY_ID, a profile with keys or a role, "
 		"AWS_WEB_IDENTITY_TOKEN_FILE nor a container's endpoint is configured, and "
 		"AWS_EC2_METADATA_DISABLED keeps the instance's role away");
 }
@@ -254,6 +274,7 @@ struct credentials *credentials_new(const struct source_world *world,
 	c->context = (struct source_context){
 		.world = *world,
 		.settings = &c->settings,
+		.clock = clock,
 		.profile = c->profile,
 		.profile_in_code = profile && *profile,
 		.profile_asked = (profile && *profile) || source_env("AWS_PROFILE"),
@@ -305,6 +326,7 @@ void credentials_close(struct credentials *c)
 	pthread_mutex_destroy(&c->lock);
 	OPENSSL_cleanse(&c->keys, sizeof(c->keys));
 	free(c->profile);
+	free(c->name);
 	free(c);
 }
 

@@ -6,7 +6,8 @@
 #include "base/error.h"
 
 /* Where the keys come from. The first *configured* source wins and fails loudly (aws-semantics,
- * 3.1): environment, shared files with profiles, web identity, container endpoint, IMDSv2.
+ * 3.1): environment, shared files with profiles, web identity, container endpoint, IMDSv2. Where
+ * the settings name a role, it is taken with these keys, and its own are what is given.
  * Thread safe: credentials_get copies under a lock; one background caller refreshes ahead of expiry
  * (from 15 min before), and old keys stay in use while a refresh fails. */
 struct credentials;
@@ -31,7 +32,8 @@ struct credentials *credentials_open(const struct aws_settings *settings, const 
 				     struct clock *clock, struct metrics *metrics,
 				     struct error *err);
 void credentials_close(struct credentials *c);
-/* "environment", "profile orders", "web identity", "container", "instance metadata". */
+/* "environment", "profile orders", "web identity", "container", "instance metadata"; with a role
+ * ", role ARN" behind it. */
 const char *credentials_source(const struct credentials *c);
 /* False only before any keys were had. */
 bool credentials_get(struct credentials *c, struct credentials_keys *out);

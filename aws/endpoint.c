@@ -126,7 +126,7 @@ static bool parse_url(struct endpoint *out, const char *url, const char *source,
 	return true;
 }
 
-static bool region_valid(const char *region)
+bool endpoint_region_valid(const char *region)
 {
 	size_t n = strspn(region, "abcdefghijklmnopqrstuvwxyz0123456789-");
 
@@ -161,7 +161,7 @@ bool endpoint_resolve(struct endpoint *out, enum aws_service service, const char
 	const char *url = override(s, setting, profiles, profile, &source);
 
 	*out = (struct endpoint){ 0 };
-	if (!region_valid(region))
+	if (!endpoint_region_valid(region))
 		return error_set(err, ERROR_INVALID, "'%s' is no region", region);
 	if (!url) {
 		own_host(out, s, region, fips, dual);
@@ -173,6 +173,20 @@ bool endpoint_resolve(struct endpoint *out, enum aws_service service, const char
 				 fips ? "AWS_USE_FIPS_ENDPOINT" : "AWS_USE_DUALSTACK_ENDPOINT");
 	out->given = true;
 	return parse_url(out, url, source, err);
+}
+
+struct endpoint endpoint_in_region(const struct endpoint *e, const char *from, const char *to)
+{
+	struct endpoint out = *e;
+	char part[72];
+	const char *at;
+
+	snprintf(part, sizeof(part), ".%.63s.", from);
+	at = e->given ? NULL : strstr(e->host, part);
+	if (at)
+		snprintf(out.host, sizeof(out.host), "%.*s.%.63s.%.128s", (int)(at - e->host),
+			 e->host, to, at + strlen(part));
+	return out;
 }
 
 static bool is_address(const char *host)

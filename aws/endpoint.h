@@ -22,6 +22,10 @@ struct profiles;
 bool endpoint_resolve(struct endpoint *out, enum aws_service service, const char *region,
 		      const char *setting, const struct profiles *profiles, const char *profile,
 		      struct error *err) MUST_CHECK;
+/* Whether a text can be a region's name, and so a part of a host's. */
+bool endpoint_region_valid(const char *region);
+/* The same service in another region; one that was given stays where it is. */
+struct endpoint endpoint_in_region(const struct endpoint *e, const char *from, const char *to);
 /* The name that a signature's scope has: "dynamodb", "s3", "sts". */
 const char *endpoint_signing_name(enum aws_service service);
 /* Host and path of a bucket, virtual-hosted where the name and the endpoint allow. Appends. */

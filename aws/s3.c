@@ -24,9 +24,11 @@
 						       .permission = (op_permission),              \
 						       .timeout_ms = (ms),                         \
 						       .answer_max = (max) }
-OPERATION(upload_create, "CreateMultipartUpload", "POST", "s3:PutObject", SHORT_MS, ANSWER_SMALL);
+OPERATION(upload_create, "CreateMultipartUpload", "POST",
+	  "s3:PutObject, with tags s3:PutObjectTagging too", SHORT_MS, ANSWER_SMALL);
 OPERATION(upload_part, "UploadPart", "PUT", "s3:PutObject", PART_MS, ANSWER_SMALL);
-OPERATION(object_put, "PutObject", "PUT", "s3:PutObject", SHORT_MS, ANSWER_SMALL);
+OPERATION(object_put, "PutObject", "PUT", "s3:PutObject, with tags s3:PutObjectTagging too",
+	  SHORT_MS, ANSWER_SMALL);
 OPERATION(upload_abort, "AbortMultipartUpload", "DELETE", "s3:AbortMultipartUpload", SHORT_MS,
 	  ANSWER_SMALL);
 OPERATION(upload_parts, "ListParts", "GET", "s3:ListMultipartUploadParts", SHORT_MS, ANSWER_LIST);
@@ -151,6 +153,7 @@ static void options_add(struct aws_call *call, const struct s3_options *o)
 	aws_call_header(call, "x-amz-server-side-encryption", o->encryption);
 	aws_call_header(call, "x-amz-server-side-encryption-aws-kms-key-id", o->kms_key);
 	aws_call_header(call, "x-amz-storage-class", o->storage_class);
+	aws_call_header(call, "x-amz-tagging", o->tags);
 	aws_call_header(call, "x-amz-meta-sluice-roll", o->metadata_roll);
 }
 

@@ -20,6 +20,7 @@ struct s3_options { /* of a new object; every member may be NULL */
 	const char *encryption; /* AES256, aws:kms, aws:kms:dsse */
 	const char *kms_key;
 	const char *storage_class;
+	const char *tags;          /* "a=1&b=2", percent-encoded */
 	const char *metadata_roll; /* x-amz-meta-sluice-roll: says that an object is ours */
 };
 

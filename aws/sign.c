@@ -10,6 +10,7 @@
 #include "aws/credentials.h"
 #include "base/memory.h"
 
+#define ALGORITHM   "AWS4-HMAC-SHA256"
 #define HASH_BYTES  32
 #define BLOCK_BYTES 64
 #define DAY_SIZE    9 /* 20150830 and the zero byte */
@@ -254,22 +255,17 @@ static void canonical_write(struct buf *out, const struct sign_request *r,
 	add(out, r->payload);
 }
 
-void signer_sign(struct signer *s, const struct credentials_keys *keys,
-		 const struct sign_request *r, struct buf *out)
+/* The signature, hex. `headers` are sorted. */
+static char *signature_write(struct signer *s, const struct pads *p, const struct sign_request *r,
+			     const struct sign_field *headers, char text[SIGN_HASH_SIZE])
 {
-	struct sign_field headers[SIGN_HEADERS_MAX];
-	const struct pads *p = pads_find(s, keys, r);
 	unsigned char bytes[HASH_BYTES];
-	char text[SIGN_HASH_SIZE];
 
-	assert(r->header_count <= SIGN_HEADERS_MAX);
-	memcpy(headers, r->headers, r->header_count * sizeof(headers[0]));
-	fields_sort(headers, r->header_count);
 	canonical_write(&s->canonical, r, headers);
 	signer_hash(s, buf_str(&s->canonical), text);
 
 	buf_clear(&s->canonical);
-	add(&s->canonical, STR("AWS4-HMAC-SHA256\n"));
+	add(&s->canonical, STR(ALGORITHM "\n"));
 	buf_text(&s->canonical, r->date);
 	add(&s->canonical, STR("\n"));
 	buf_text(&s->canonical, p->scope);
@@ -277,8 +273,22 @@ void signer_sign(struct signer *s, const struct credentials_keys *keys,
 	buf_text(&s->canonical, text);
 	pads_hmac(s, p, buf_str(&s->canonical), bytes);
 	hex(bytes, text);
+	return text;
+}
 
-	add(out, STR("AWS4-HMAC-SHA256 Credential="));
+void signer_sign(struct signer *s, const struct credentials_keys *keys,
+		 const struct sign_request *r, struct buf *out)
+{
+	struct sign_field headers[SIGN_HEADERS_MAX];
+	const struct pads *p = pads_find(s, keys, r);
+	char text[SIGN_HASH_SIZE];
+
+	assert(r->header_count <= SIGN_HEADERS_MAX);
+	memcpy(headers, r->headers, r->header_count * sizeof(headers[0]));
+	fields_sort(headers, r->header_count);
+	signature_write(s, p, r, headers, text);
+
+	add(out, STR(ALGORITHM " Credential="));
 	buf_text(out, keys->access_key);
 	add(out, STR("/"));
 	buf_text(out, p->scope);
@@ -286,6 +296,41 @@ void signer_sign(struct signer *s, const struct credentials_keys *keys,
 	add_names(out, headers, r->header_count);
 	add(out, STR(", Signature="));
 	buf_text(out, text);
+}
+
+void signer_presign(struct signer *s, const struct credentials_keys *keys,
+		    const struct sign_request *r, const struct sign_field *fields, size_t count,
+		    long expires_s, struct buf *out)
+{
+	const struct pads *p = pads_find(s, keys, r);
+	char text[SIGN_HASH_SIZE], seconds[24];
+	struct sign_request of = *r;
+	struct buf credential = { 0 }, query = { 0 };
+	const struct sign_field own[] = {
+		{ STR("X-Amz-Algorithm"), STR(ALGORITHM) },
+		{ STR("X-Amz-Date"), str_of(r->date) },
+		{ STR("X-Amz-SignedHeaders"), r->headers[0].name },
+	};
+	struct sign_field all[SIGN_QUERY_MAX];
+	size_t n = sizeof(own) / sizeof(own[0]);
+
+	assert(r->header_count == 1 && count + n + 3 <= SIGN_QUERY_MAX);
+	memcpy(all, own, sizeof(own));
+	memcpy(all + n, fields, count * sizeof(all[0]));
+	n += count;
+	buf_printf(&credential, "%s/%s", keys->access_key, p->scope);
+	snprintf(seconds, sizeof(seconds), "%ld", expires_s);
+	all[n++] = (struct sign_field){ STR("X-Amz-Credential"), buf_str(&credential) };
+	all[n++] = (struct sign_field){ STR("X-Amz-Expires"), str_of(seconds) };
+	if (*keys->session_token)
+		all[n++] = (struct sign_field){ STR("X-Amz-Security-Token"),
+						str_of(keys->session_token) };
+	sign_query(&query, all, n);
+	of.query = buf_str(&query);
+	buf_printf(out, "%s&X-Amz-Signature=%s", query.data,
+		   signature_write(s, p, &of, r->headers, text));
+	buf_release(&credential);
+	buf_release(&query);
 }
 
 char *sign_date(int64_t epoch_ms, char out[SIGN_DATE_SIZE])

@@ -40,6 +40,11 @@ DEFINE_AUTO(signer)
 /* Appends the Authorization header's value to `out`. */
 void signer_sign(struct signer *s, const struct credentials_keys *keys,
 		 const struct sign_request *r, struct buf *out);
+/* Appends the query of a URL that is signed itself, for that long: the fields with what a signature
+ * adds. The request's one header is `host`, its query is not looked at. */
+void signer_presign(struct signer *s, const struct credentials_keys *keys,
+		    const struct sign_request *r, const struct sign_field *fields, size_t count,
+		    long expires_s, struct buf *out);
 /* Hex SHA-256; returns out. */
 char *signer_hash(struct signer *s, struct str data, char out[SIGN_HASH_SIZE]);
 

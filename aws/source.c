@@ -76,7 +76,8 @@ bool source_read(const char *path, size_t max, struct buf *out, struct error *er
 	return out->size ? true : error_set(err, ERROR_REFUSED, "%s: empty", path);
 }
 
-bool source_parse(struct str body, struct credentials_keys *out, struct error *err)
+bool source_parse(struct str body, const char *token, struct credentials_keys *out,
+		  struct error *err)
 {
 	json_t *root = answer_json(body, err);
 	char code[64], expiration[64];
@@ -87,7 +88,7 @@ bool source_parse(struct str body, struct credentials_keys *out, struct error *e
 	ok = answer_text(root, "Code", code, sizeof(code)) &&
 	     answer_text(root, "AccessKeyId", out->access_key, sizeof(out->access_key)) &&
 	     answer_text(root, "SecretAccessKey", out->secret_key, sizeof(out->secret_key)) &&
-	     answer_text(root, "Token", out->session_token, sizeof(out->session_token)) &&
+	     answer_text(root, token, out->session_token, sizeof(out->session_token)) &&
 	     answer_text(root, "AccountId", out->account, sizeof(out->account)) &&
 	     answer_text(root, "Expiration", expiration, sizeof(expiration));
 	json_decref(root);

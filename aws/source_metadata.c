@@ -108,7 +108,7 @@ static bool container_fetch(const struct source_context *x, struct credentials_k
 	if (ok && status != 200)
 		ok = error_set(err, status >= 500 || status == 429 ? ERROR_RETRY : ERROR_REFUSED,
 			       "%s answered HTTP %d", url, status);
-	else if (ok && !source_parse(buf_str(&body), out, err))
+	else if (ok && !source_parse(buf_str(&body), "Token", out, err))
 		ok = error_wrap(err, "%s", url);
 	buf_release(&body);
 	return ok;
@@ -183,7 +183,7 @@ static bool instance_steps(const struct source_context *x, struct buf *body,
 		return false;
 	snprintf(path, sizeof(path), "meta-data/iam/security-credentials/%s", role);
 	return instance_ask(x, "GET", path, token, body, err) &&
-	       source_parse(buf_str(body), out, err);
+	       source_parse(buf_str(body), "Token", out, err);
 }
 
 static bool instance_fetch(const struct source_context *x, struct credentials_keys *out,

@@ -33,6 +33,9 @@ struct config_aws {
 	const char *region; /* NULL: environment, profile, ARN */
 	const char *endpoint_dynamodb, *endpoint_streams, *endpoint_s3, *endpoint_sts;
 	const char *profile;
+	/* Taken with the keys that are found; NULL: none. The rest only with it. */
+	const char *role_arn, *external_id, *role_session_name;
+	long role_duration_ms; /* 0: an hour */
 	const char *ca_bundle;
 	long read_price; /* dollars for 100,000 GetRecords, millionths */
 };

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+#define ARN_CHARS  NAME_CHARS "+=,@:/" /* also of external ids */
 #define SECOND     1000L
 #define MINUTE     (60 * SECOND)
 #define MIB        (1L << 20)
@@ -80,6 +81,17 @@ static const struct option aws_options[] = {
 	    .help = "URL of STS; by default AWS's, or AWS_ENDPOINT_URL_STS."),
 	ROW(config_aws, "profile", OPTION_TEXT, profile,
 	    .help = "A profile of the shared AWS configuration; by default AWS_PROFILE."),
+	ROW(config_aws, "role_arn", OPTION_TEXT, role_arn,
+	    .help = "A role that is taken with the credentials that are found, of another account "
+		    "say: all calls are made with it."),
+	ROW(config_aws, "external_id", OPTION_TEXT, external_id,
+	    .help = "What the role's trust policy asks for as sts:ExternalId."),
+	ROW(config_aws, "role_session_name", OPTION_TEXT, role_session_name,
+	    .help = "What the role's session is called in CloudTrail; by default sluice."),
+	ROW(config_aws, "role_duration", OPTION_MS, role_duration_ms, .min = 15 * MINUTE,
+	    .max = 12 * 60 * MINUTE,
+	    .help = "How long its keys are good, which are renewed before; by default an hour, "
+		    "which is the most where the credentials are themselves of a role."),
 	ROW(config_aws, "ca_bundle", OPTION_TEXT, ca_bundle,
 	    .help = "A file of certificates to trust; by default AWS_CA_BUNDLE, else the "
 		    "system's."),
@@ -326,6 +338,39 @@ static bool checkpoint_check(const void *settings, struct error *err)
 	return true;
 }
 
+static bool consists_of(const char *text, size_t min, size_t max, const char *signs)
+{
+	size_t n = strlen(text);
+
+	return n >= min && n <= max && strspn(text, signs) == n;
+}
+
+static bool role_check(const struct config_aws *a, struct error *err)
+{
+	if (!a->role_arn && (a->external_id || a->role_session_name || a->role_duration_ms))
+		return error_set(err, ERROR_INVALID, "role_arn: is required for %s",
+				 a->external_id         ? "external_id"
+				 : a->role_session_name ? "role_session_name"
+							: "role_duration");
+	if (a->role_arn &&
+	    (strncmp(a->role_arn, "arn:aws", 7) != 0 || !strstr(a->role_arn, ":iam::") ||
+	     !strstr(a->role_arn, ":role/") || !consists_of(a->role_arn, 20, 2048, ARN_CHARS)))
+		return error_set(err, ERROR_INVALID,
+				 "role_arn: expected a role such as "
+				 "arn:aws:iam::123456789012:role/reader, not '%.100s'",
+				 a->role_arn);
+	if (a->external_id && !consists_of(a->external_id, 2, 1224, ARN_CHARS))
+		return error_set(
+			err, ERROR_INVALID,
+			"external_id: expected 2 to 1224 of a-z A-Z 0-9 _ + = , . @ : / -");
+	if (a->role_session_name && !consists_of(a->role_session_name, 2, 64, NAME_CHARS "+=,@"))
+		return error_set(err, ERROR_INVALID,
+				 "role_session_name: expected 2 to 64 of a-z A-Z 0-9 _ + = , . @ "
+				 "-, not '%.100s'",
+				 a->role_session_name);
+	return true;
+}
+
 static bool aws_check(const void *settings, struct error *err)
 {
 	const struct config_aws *a = settings;
@@ -355,7 +400,7 @@ static bool aws_check(const void *settings, struct error *err)
 		return error_set(err, ERROR_INVALID,
 				 "region: expected a region such as eu-west-1, not '%.60s'",
 				 a->region);
-	return true;
+	return role_check(a, err);
 }
 
 static bool http_check(const void *settings, struct error *err)

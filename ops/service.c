@@ -71,6 +71,10 @@ bool service_aws_open(struct service_aws *a, const struct config *c, struct cloc
 			       [AWS_STS] = c->aws.endpoint_sts },
 		.ca_bundle = c->aws.ca_bundle,
 		.connections_max = 8,
+		.role = { .arn = c->aws.role_arn,
+			  .external_id = c->aws.external_id,
+			  .session = c->aws.role_session_name,
+			  .duration_s = c->aws.role_duration_ms / 1000 },
 	};
 	a->credentials = credentials_open(&a->settings, c->aws.profile, clock, metrics, err);
 	return a->credentials != NULL;

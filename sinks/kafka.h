@@ -36,6 +36,12 @@ struct kafka_settings {
 	bool tombstones;
 	long missing;    /* 1: an event without a value of its topic is bad */
 	long topics_max; /* that events name */
+	/* Of topics that we make; 0: they are there, or the brokers make them. */
+	long create_partitions;
+	long create_replication; /* 0: the brokers' default */
+	struct option_map create_config;
+	const char *sasl_mechanism; /* aws_msk_iam; NULL: what the properties say */
+	const char *sasl_region;    /* NULL: the host's */
 	struct option_map properties;
 };
 
@@ -63,9 +69,29 @@ bool kafka_conf_transactional(rd_kafka_conf_t *conf, const char *id, const struc
 /* What rd_kafka_new needs for a consumer that only asks for the group's offsets. NULL: err. */
 rd_kafka_conf_t *kafka_conf_group(const struct kafka_settings *s, const char *group,
 				  struct error *err);
+/* What rd_kafka_new gives for conf, which it takes, logged in where kafka_login does that. Its log
+ * goes where its callbacks are served. NULL: err. */
+rd_kafka_t *kafka_handle_new(rd_kafka_type_t type, rd_kafka_conf_t *conf,
+			     const struct kafka_settings *s, const struct sink_host *host,
+			     struct error *err);
+/* Gives the handle a token of the credentials as they are now, where the settings ask for one: good
+ * for a quarter of an hour. What lives longer is asked for another by librdkafka. Any thread. */
+bool kafka_login(rd_kafka_t *rk, const struct kafka_settings *s, const struct sink_host *host,
+		 struct error *err);
+/* A topic that is being made as the settings say (kafka_create.c). NULL: err. */
+struct kafka_creation;
+struct kafka_creation *kafka_creation_new(rd_kafka_t *rk, const struct kafka_settings *s,
+					  const char *name, struct error *err);
+void kafka_creation_free(struct kafka_creation *c);
+const char *kafka_creation_name(const struct kafka_creation *c);
+/* Whether the brokers have answered, waiting for them so long. *there: the topic is there now, be
+ * it that it was before; else err says why not. */
+bool kafka_creation_over(struct kafka_creation *c, int wait_ms, bool *there, struct error *err);
 /* The longest that librdkafka keeps trying one message: half a lease. */
 int64_t kafka_message_timeout_ms(const struct sink_host *host);
 
+/* Of what librdkafka says, before the advice. */
+#define KAFKA_REASON_MAX 200
 /* What librdkafka's code means to the caller. */
 enum error_kind kafka_error_kind(rd_kafka_resp_err_t code);
 /* The request was refused for what one of its records is: another try cannot help that one. */
@@ -145,7 +171,8 @@ struct kafka_channel {
 	pthread_mutex_t topics_lock;
 	struct kafka_topic *topics; /* sorted by name */
 	size_t topic_count, topic_capacity;
-	_Atomic bool recount; /* some topic has to be told of, see kafka_watched */
+	struct kafka_creation *creation; /* one after the other; NULL: none */
+	_Atomic bool recount;            /* some topic has to be told of, see kafka_watched */
 	struct kafka_used used;
 	/* Commits and aborts serve reports and logs themselves, beside the channel's thread. */
 	pthread_mutex_t served;
@@ -182,7 +209,7 @@ struct kafka_trouble {
 	struct log_limit log_limit;
 	int64_t since_ms; /* AWS time */
 	char text[sizeof(((struct error *)NULL)->message)];
-	char broker[200]; /* the brokers' last error */
+	char broker[320]; /* the brokers' last error */
 };
 
 struct kafka_transactions;
@@ -254,8 +281,8 @@ bool kafka_sweep(const void *settings, const struct sink_host *host, const char 
 		 struct error *err);
 /* How far the commits got that are counted in the group `id`, at the first partition of `topic`;
  * negative: nothing was ever committed. */
-bool kafka_counted(const struct kafka_settings *s, const char *id, const char *topic,
-		   int64_t *offset, struct error *err);
+bool kafka_counted(const struct kafka_settings *s, const struct sink_host *host, const char *id,
+		   const char *topic, int64_t *offset, struct error *err);
 /* What kafka_bury reads: transaction `number`, whose commit is counted in the group `id`, at the
  * first partition of `topic`. */
 void kafka_blob(const char *id, const char *topic, uint64_t number, struct buf *out);

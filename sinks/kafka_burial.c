@@ -63,20 +63,12 @@ static void on_log(const rd_kafka_t *rk, int level, const char *facility, const 
 	log_debug("librdkafka", log_text("facility", facility), log_text("text", text));
 }
 
-static rd_kafka_t *open_handle(rd_kafka_type_t type, rd_kafka_conf_t *conf, struct error *err)
+static rd_kafka_t *open_handle(rd_kafka_type_t type, rd_kafka_conf_t *conf,
+			       const struct kafka_settings *s, const struct sink_host *host,
+			       struct error *err)
 {
-	char why[256];
-	rd_kafka_t *rk;
-
 	rd_kafka_conf_set_log_cb(conf, on_log);
-	rk = rd_kafka_new(type, conf, why, sizeof(why));
-	if (rk) {
-		rd_kafka_set_log_queue(rk, NULL);
-		return rk;
-	}
-	rd_kafka_conf_destroy(conf);
-	error_set(err, ERROR_INVALID, "librdkafka does not take the settings: %s", why);
-	return NULL;
+	return kafka_handle_new(type, conf, s, host, err);
 }
 
 /* From here on nobody else commits with this id. What it had begun to commit is committed, anything
@@ -94,7 +86,7 @@ static bool fence(const struct kafka_settings *s, const struct sink_host *host, 
 		rd_kafka_conf_destroy(conf);
 		return false;
 	}
-	rk = open_handle(RD_KAFKA_PRODUCER, conf, err);
+	rk = open_handle(RD_KAFKA_PRODUCER, conf, s, host, err);
 	if (!rk)
 		return false;
 	error = rd_kafka_init_transactions(rk, WAIT_MS);
@@ -106,15 +98,15 @@ static bool fence(const struct kafka_settings *s, const struct sink_host *host, 
 	return !error;
 }
 
-bool kafka_counted(const struct kafka_settings *s, const char *id, const char *topic,
-		   int64_t *offset, struct error *err)
+bool kafka_counted(const struct kafka_settings *s, const struct sink_host *host, const char *id,
+		   const char *topic, int64_t *offset, struct error *err)
 {
 	rd_kafka_conf_t *conf = kafka_conf_group(s, id, err);
 	rd_kafka_topic_partition_list_t *list;
 	rd_kafka_resp_err_t code;
 	rd_kafka_t *rk;
 
-	rk = conf ? open_handle(RD_KAFKA_CONSUMER, conf, err) : NULL;
+	rk = conf ? open_handle(RD_KAFKA_CONSUMER, conf, s, host, err) : NULL;
 	if (!rk)
 		return false;
 	list = rd_kafka_topic_partition_list_new(1);
@@ -138,7 +130,7 @@ bool kafka_bury(const void *settings, const struct sink_host *host, struct str b
 	struct pending p = { 0 };
 	int64_t offset = -1;
 	bool ok = pending_decode(&p, blob, err) && fence(s, host, p.id, err) &&
-		  kafka_counted(s, p.id, p.topic, &offset, err);
+		  kafka_counted(s, host, p.id, p.topic, &offset, err);
 
 	*committed = ok && offset >= p.number;
 	if (ok)

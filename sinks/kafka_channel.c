@@ -40,7 +40,7 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 	} else if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
 		kafka_trouble_set(c->sink, "no broker can be reached");
 	} else {
-		snprintf(text, sizeof(text), "%s%s", reason,
+		snprintf(text, sizeof(text), "%.*s%s", KAFKA_REASON_MAX, reason,
 			 kafka_error_advice((rd_kafka_resp_err_t)code));
 		kafka_trouble_broker(c->sink, text);
 	}
@@ -65,6 +65,18 @@ static void on_log(const rd_kafka_t *rk, int level, const char *facility, const 
 	if (say)
 		log_warn("librdkafka", log_text("sink", host->name), log_text("facility", facility),
 			 log_text("text", text), log_int("repeated", (int64_t)repeated));
+}
+
+/* It asks when most of a token's time is over, and again some seconds after a failure, which it
+ * tells as an error of the brokers. */
+static void on_token(rd_kafka_t *rk, const char *config, void *opaque)
+{
+	struct kafka_channel *c = opaque;
+	struct error err;
+
+	(void)config;
+	if (!kafka_login(rk, c->sink->settings, c->sink->host, &err))
+		rd_kafka_oauthbearer_set_token_failure(rk, err.message);
 }
 
 static void tell_partitions(struct kafka_channel *c)
@@ -98,6 +110,7 @@ void kafka_channel_purge(struct kafka_channel *c)
 
 static void channel_free(struct kafka_channel *c)
 {
+	kafka_creation_free(c->creation);
 	for (size_t i = 0; i < c->topic_count; i++)
 		rd_kafka_topic_destroy(c->topics[i].handle);
 	if (c->rk)
@@ -136,8 +149,8 @@ struct kafka_channel *kafka_channel_open(struct sink *s, enum kafka_purpose purp
 					 struct error *err)
 {
 	rd_kafka_conf_t *conf = channel_conf(s, purpose, err);
+	const struct kafka_settings *settings = s->settings;
 	struct kafka_channel *c;
-	char why[256];
 
 	if (!conf)
 		return NULL;
@@ -150,14 +163,13 @@ struct kafka_channel *kafka_channel_open(struct sink *s, enum kafka_purpose purp
 	rd_kafka_conf_set_dr_msg_cb(conf, on_report);
 	rd_kafka_conf_set_error_cb(conf, on_error);
 	rd_kafka_conf_set_log_cb(conf, on_log);
-	c->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why));
+	if (settings->sasl_mechanism)
+		rd_kafka_conf_set_oauthbearer_token_refresh_cb(conf, on_token);
+	c->rk = kafka_handle_new(RD_KAFKA_PRODUCER, conf, settings, s->host, err);
 	if (!c->rk) {
-		rd_kafka_conf_destroy(conf);
 		channel_free(c);
-		error_set(err, ERROR_INVALID, "librdkafka does not take the settings: %s", why);
 		return NULL;
 	}
-	rd_kafka_set_log_queue(c->rk, NULL);
 	if (pthread_create(&c->thread, NULL, run, c) != 0) {
 		channel_free(c);
 		error_set(err, ERROR_RETRY, "the system gives no thread for a Kafka producer");
@@ -216,7 +228,7 @@ static bool may_add(const struct kafka_channel *c, const char *name, struct erro
 			 s->topics_max);
 }
 
-static struct kafka_topic *topic_find(struct kafka_channel *c, const char *name, struct error *err)
+static struct kafka_topic *topic_add(struct kafka_channel *c, const char *name, struct error *err)
 {
 	bool there;
 	size_t place = topic_place(c, name, &there);
@@ -224,8 +236,6 @@ static struct kafka_topic *topic_find(struct kafka_channel *c, const char *name,
 
 	if (there)
 		return &c->topics[place];
-	if (!may_add(c, name, err))
-		return NULL;
 	made.watched = kafka_watched_new(c, name);
 	made.handle = kafka_watched_handle(made.watched);
 	if (!made.handle) {
@@ -244,6 +254,41 @@ static struct kafka_topic *topic_find(struct kafka_channel *c, const char *name,
 	c->topics[place] = made;
 	c->topic_count++;
 	return &c->topics[place];
+}
+
+/* Makes one topic after the other, by whoever asks for one; each that is there is kept, whoever
+ * asked for it. The writer does not wait: its records come again. */
+static bool topic_made(struct kafka_channel *c, const char *name, struct error *err)
+{
+	const struct kafka_settings *s = c->sink->settings;
+	bool there, mine;
+
+	if (!s->create_partitions)
+		return true;
+	if (!c->creation && !(c->creation = kafka_creation_new(c->rk, s, name, err)))
+		return false;
+	mine = strcmp(kafka_creation_name(c->creation), name) == 0;
+	if (kafka_creation_over(c->creation, 0, &there, err)) {
+		bool added = there && topic_add(c, kafka_creation_name(c->creation), err);
+
+		kafka_creation_free(c->creation);
+		c->creation = NULL;
+		if (mine)
+			return added;
+	}
+	return error_set(err, ERROR_THROTTLED, "topic %s is being made", name);
+}
+
+static struct kafka_topic *topic_find(struct kafka_channel *c, const char *name, struct error *err)
+{
+	bool there;
+	size_t place = topic_place(c, name, &there);
+
+	if (there)
+		return &c->topics[place];
+	if (!may_add(c, name, err) || !topic_made(c, name, err))
+		return NULL;
+	return topic_add(c, name, err);
 }
 
 rd_kafka_topic_t *kafka_channel_topic(struct kafka_channel *c, const struct source *source,

@@ -10,7 +10,7 @@
 #define LIMIT_MS       2000
 
 struct told {
-	char text[256]; /* the last error of a broker */
+	char text[320]; /* the last error of a broker */
 };
 
 static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
@@ -19,7 +19,7 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 
 	(void)rk;
 	if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
-		snprintf(told->text, sizeof(told->text), "%s%s", reason,
+		snprintf(told->text, sizeof(told->text), "%.*s%s", KAFKA_REASON_MAX, reason,
 			 kafka_error_advice((rd_kafka_resp_err_t)code));
 }
 
@@ -76,11 +76,17 @@ static void say_limit(rd_kafka_t *rk, const char *name, struct buf *said)
 	rd_kafka_queue_destroy(queue);
 }
 
-static bool say_topic(rd_kafka_t *rk, const struct rd_kafka_metadata *m, const char *name,
-		      struct buf *said, struct error *err)
+static bool say_topic(rd_kafka_t *rk, const struct kafka_settings *s,
+		      const struct rd_kafka_metadata *m, const char *name, struct buf *said,
+		      struct error *err)
 {
 	const struct rd_kafka_metadata_topic *t = find_topic(m, name);
 
+	if ((!t || t->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) && s->create_partitions) {
+		buf_printf(said, ", topic %s is made with %ld partitions when it is needed", name,
+			   s->create_partitions);
+		return true;
+	}
 	if (!t || t->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
 		buf_printf(said,
 			   ", no topic %s to be seen: create it, allow DESCRIBE and WRITE, or let "
@@ -157,13 +163,13 @@ static bool ask(rd_kafka_t *rk, const struct kafka_settings *s, const char *id,
 	buf_printf(said, "%d broker%s", m->broker_cnt, m->broker_cnt == 1 ? "" : "s");
 	if (template_needs(topic) == 0) {
 		ok = template_render(topic, &(struct template_values){ 0 }, &name, err) &&
-		     say_topic(rk, m, name.data, said, err);
+		     say_topic(rk, s, m, name.data, said, err);
 	} else {
 		buf_printf(said, ", %d topic%s to be seen; %s takes its names from the records",
 			   m->topic_cnt, m->topic_cnt == 1 ? "" : "s", s->topic);
 	}
 	if (ok && s->control_topic)
-		ok = say_topic(rk, m, s->control_topic, said, err);
+		ok = say_topic(rk, s, m, s->control_topic, said, err);
 	ok = ok && (!id || say_transactions(rk, m, id, name.data, said, err));
 	buf_release(&name);
 	rd_kafka_metadata_destroy(m);
@@ -183,8 +189,6 @@ static rd_kafka_t *open_handle(const struct kafka_settings *s, const struct sink
 			       const char *id, struct told *told, struct error *err)
 {
 	rd_kafka_conf_t *conf = kafka_conf(s, host, KAFKA_FOR_CHECK, err);
-	rd_kafka_t *rk;
-	char why[256];
 
 	if (!conf)
 		return NULL;
@@ -195,14 +199,7 @@ static rd_kafka_t *open_handle(const struct kafka_settings *s, const struct sink
 	rd_kafka_conf_set_opaque(conf, told);
 	rd_kafka_conf_set_error_cb(conf, on_error);
 	rd_kafka_conf_set_log_cb(conf, on_log);
-	rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why));
-	if (rk) {
-		rd_kafka_set_log_queue(rk, NULL);
-		return rk;
-	}
-	rd_kafka_conf_destroy(conf);
-	error_set(err, ERROR_INVALID, "librdkafka does not take the settings: %s", why);
-	return NULL;
+	return kafka_handle_new(RD_KAFKA_PRODUCER, conf, s, host, err);
 }
 
 bool kafka_check(const void *settings, const struct sink_host *host, struct buf *said,

@@ -119,7 +119,8 @@ static bool produce(struct producing *p, size_t i)
 	/* What can never be a topic of this event is for what the event is. */
 	if (!topic)
 		return stop(f, i, NULL,
-			    f->delivery->route && f->stopped_err.kind == ERROR_INVALID
+			    f->stopped_err.kind == ERROR_THROTTLED ? RD_KAFKA_RESP_ERR__IN_PROGRESS
+			    : f->delivery->route && f->stopped_err.kind == ERROR_INVALID
 				    ? RD_KAFKA_RESP_ERR_INVALID_RECORD
 				    : RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION);
 	code = send_record(p, i, topic);

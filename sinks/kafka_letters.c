@@ -106,7 +106,7 @@ static bool send_once(struct kafka_post *p, const struct sink_letters *b, const 
 	size_t done;
 	bool again;
 
-	if (!begin(p, err) || !kafka_counted(p->settings, id, topic, &counted, err))
+	if (!begin(p, err) || !kafka_counted(p->settings, p->host, id, topic, &counted, err))
 		return false;
 	if (counted >= b->batch)
 		return true;

@@ -1,5 +1,9 @@
 #include "sinks/kafka_post.h"
 
+#include <stdlib.h>
+
+#include "base/memory.h"
+
 #define POLL_MS 100
 
 static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
@@ -17,7 +21,7 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 
 	(void)rk;
 	if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
-		snprintf(p->broker, sizeof(p->broker), "%s%s", reason,
+		snprintf(p->broker, sizeof(p->broker), "%.*s%s", KAFKA_REASON_MAX, reason,
 			 kafka_error_advice((rd_kafka_resp_err_t)code));
 }
 
@@ -48,22 +52,14 @@ bool kafka_post_stopped(const struct kafka_post *p, struct error *err)
 
 bool kafka_post_open(struct kafka_post *p, rd_kafka_conf_t *conf, struct error *err)
 {
-	char why[256];
-
 	if (!conf)
 		return false;
 	rd_kafka_conf_set_opaque(conf, p);
 	rd_kafka_conf_set_dr_msg_cb(conf, on_report);
 	rd_kafka_conf_set_error_cb(conf, on_error);
 	rd_kafka_conf_set_log_cb(conf, on_log);
-	p->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why));
-	if (!p->rk) {
-		rd_kafka_conf_destroy(conf);
-		return error_set(err, ERROR_INVALID, "librdkafka does not take the settings: %s",
-				 why);
-	}
-	rd_kafka_set_log_queue(p->rk, NULL);
-	return true;
+	p->rk = kafka_handle_new(RD_KAFKA_PRODUCER, conf, p->settings, p->host, err);
+	return p->rk != NULL;
 }
 
 void kafka_post_close(struct kafka_post *p)
@@ -74,12 +70,42 @@ void kafka_post_close(struct kafka_post *p)
 				      RD_KAFKA_PURGE_F_NON_BLOCKING);
 	rd_kafka_destroy(p->rk);
 	p->rk = NULL;
+	free(p->made);
+	p->made = NULL;
+}
+
+/* Where the settings ask for it: until the topic is there. */
+static bool topic_made(struct kafka_post *p, const char *topic, struct error *err)
+{
+	struct kafka_creation *c;
+	bool over, there, stopped = false;
+
+	if (!p->settings->create_partitions || (p->made && strcmp(p->made, topic) == 0))
+		return true;
+	c = kafka_creation_new(p->rk, p->settings, topic, err);
+	if (!c)
+		return false;
+	do
+		over = kafka_creation_over(c, POLL_MS, &there, err);
+	while (!over && !(stopped = kafka_post_stopped(p, err)));
+	kafka_creation_free(c);
+	if (stopped || !there)
+		return false;
+	free(p->made);
+	p->made = memory_text(topic);
+	return true;
 }
 
 bool kafka_post_send(struct kafka_post *p, const char *topic, struct str key,
 		     rd_kafka_headers_t *headers, struct str body, struct error *err)
 {
 	p->reported = false;
+	p->code = RD_KAFKA_RESP_ERR_NO_ERROR;
+	if (!topic_made(p, topic, err)) {
+		if (headers)
+			rd_kafka_headers_destroy(headers);
+		return false;
+	}
 	p->code = rd_kafka_producev(
 		p->rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_KEY((void *)(uintptr_t)key.p, key.n),
 		RD_KAFKA_V_VALUE((void *)(uintptr_t)body.p, body.n), RD_KAFKA_V_HEADERS(headers),

@@ -8,9 +8,10 @@ struct kafka_post {
 	const struct sink_host *host;
 	const _Atomic bool *stop; /* ends the waiting */
 	rd_kafka_t *rk;
+	char *made; /* the last topic that was made, or was there; NULL: none was asked for */
 	bool reported;
 	rd_kafka_resp_err_t code; /* of the last report */
-	char broker[256];         /* the brokers' last error */
+	char broker[320];         /* the brokers' last error */
 };
 
 /* Takes conf (NULL: false). Only settings, host and stop have to be set. */

@@ -8,6 +8,7 @@
 #define OVERHEAD_BYTES     1024
 #define QUEUE_MESSAGES_MIN 1000
 
+static const char *const mechanisms[] = { "aws_msk_iam", NULL };
 static const char *const deliveries[] = { "at_least_once", "exactly_once", NULL };
 
 #define ROW(key, kind, field, ...)                                                                 \
@@ -28,6 +29,14 @@ const struct option kafka_options[] = {
 	ROW("topics_max", OPTION_INT, topics_max, .def = "1000", .min = 1, .max = 100000,
 	    .help = "The most topics that ${schema} and ${attribute:PATH} may name in a worker's "
 		    "life, for each of its producers; events for further ones are refused."),
+	ROW("create_topics.partitions", OPTION_INT, create_partitions, .def = "0", .min = 0,
+	    .max = 100000,
+	    .help = "Topics that are missing are made, before their first message, with so many "
+		    "partitions; 0: they have to be there, or the brokers make them."),
+	ROW("create_topics.replication", OPTION_INT, create_replication, .def = "0", .min = 0,
+	    .max = 100, .help = "And so many replicas; 0: the brokers' default."),
+	ROW("create_topics.config", OPTION_MAP, create_config,
+	    .help = "And these settings of topics: cleanup.policy, retention.ms, …"),
 	ROW("control_topic", OPTION_TEXT, control_topic,
 	    .help = "Topic of the control events, a gap or the end of a repair, say: not the "
 		    "data's. "
@@ -44,6 +53,11 @@ const struct option kafka_options[] = {
 		    "isolation.level=read_committed."),
 	ROW("id_prefix", OPTION_TEXT, id_prefix, .def = "sluice.",
 	    .help = "Of exactly_once: what its transactional ids and groups begin with, for ACLs."),
+	ROW("sasl.mechanism", OPTION_TEXT, sasl_mechanism, .choices = mechanisms,
+	    .help = "aws_msk_iam: the brokers are Amazon MSK's and know us by AWS's credentials "
+		    "(security.protocol is sasl_ssl then); by default what `properties` say."),
+	ROW("sasl.region", OPTION_TEXT, sasl_region,
+	    .help = "The region of that cluster; by default aws.region."),
 	/* May hold passwords (sasl.password, ssl.key.password): printed as a secret. */
 	ROW("properties", OPTION_MAP, properties, .flags = OPTION_SECRET,
 	    .help = "More settings of librdkafka: security, compression.codec (lz4), linger.ms "
@@ -87,6 +101,17 @@ static const struct property fixed[] = {
 static const struct property alone[] = {
 	{ "batch.num.messages", "1" },
 	{ "linger.ms", "0" },
+	{ NULL, NULL },
+};
+
+/* AWS's tokens go where OAuth's would: before the properties, which may change the protocol, and
+ * behind them. */
+static const struct property login_default[] = {
+	{ "security.protocol", "sasl_ssl" },
+	{ NULL, NULL },
+};
+static const struct property login_fixed[] = {
+	{ "sasl.mechanisms", "OAUTHBEARER" },
 	{ NULL, NULL },
 };
 
@@ -156,11 +181,25 @@ static bool set_number(rd_kafka_conf_t *conf, const char *key, int64_t value, st
 	return set(conf, key, text, err);
 }
 
-static bool set_properties(rd_kafka_conf_t *conf, const struct option_map *map, struct error *err)
+/* Whether the property says who we are. */
+static bool is_login(const char *key)
 {
+	return strncmp(key, "sasl.", 5) == 0 || strncmp(key, "enable.sasl.", 12) == 0;
+}
+
+static bool set_properties(rd_kafka_conf_t *conf, const struct kafka_settings *s, struct error *err)
+{
+	const struct option_map *map = &s->properties;
+
+	if (s->sasl_mechanism && !set_all(conf, login_default, err))
+		return false;
 	for (size_t i = 0; i < map->count; i++) {
 		const struct option_pair *p = &map->pairs[i];
 
+		if (s->sasl_mechanism && is_login(p->key))
+			return error_set(err, ERROR_INVALID,
+					 "properties.%s: it is set by Sluice: sasl.mechanism",
+					 p->key);
 		for (const struct property *r = refused; r->key; r++)
 			if (strcmp(p->key, r->key) == 0)
 				return error_set(err, ERROR_INVALID, "properties.%s: it %s", r->key,
@@ -168,7 +207,7 @@ static bool set_properties(rd_kafka_conf_t *conf, const struct option_map *map, 
 		if (!set(conf, p->key, p->value, err))
 			return false;
 	}
-	return true;
+	return !s->sasl_mechanism || set_all(conf, login_fixed, err);
 }
 
 char *kafka_transactional_id(const struct kafka_settings *s, const struct sink_host *host)
@@ -200,7 +239,7 @@ static bool fill(rd_kafka_conf_t *conf, const struct kafka_settings *s,
 	unsigned producers =
 		purpose == KAFKA_FOR_TRANSACTIONS || host->readers == 0 ? 1 : host->readers;
 
-	return set_all(conf, defaults, err) && set_properties(conf, &s->properties, err) &&
+	return set_all(conf, defaults, err) && set_properties(conf, s, err) &&
 	       set(conf, "bootstrap.servers", s->brokers, err) && set_all(conf, fixed, err) &&
 	       (purpose != KAFKA_FOR_ALONE || set_all(conf, alone, err)) &&
 	       (purpose != KAFKA_FOR_CONTROL || set_all(conf, control, err)) &&
@@ -275,12 +314,23 @@ rd_kafka_conf_t *kafka_conf_group(const struct kafka_settings *s, const char *gr
 	};
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 
-	if (set_properties(conf, &s->properties, err) &&
-	    set(conf, "bootstrap.servers", s->brokers, err) && set(conf, "group.id", group, err) &&
-	    set_all(conf, asking, err))
+	if (set_properties(conf, s, err) && set(conf, "bootstrap.servers", s->brokers, err) &&
+	    set(conf, "group.id", group, err) && set_all(conf, asking, err))
 		return conf;
 	rd_kafka_conf_destroy(conf);
 	return NULL;
+}
+
+static bool region_fits(const struct kafka_settings *s, struct error *err)
+{
+	size_t n = strlen(s->sasl_region);
+
+	if (!s->sasl_mechanism)
+		return error_set(err, ERROR_INVALID, "sasl.mechanism is required for it");
+	return (n > 0 && n < 64 &&
+		strspn(s->sasl_region, "abcdefghijklmnopqrstuvwxyz0123456789-") == n) ||
+	       error_set(err, ERROR_INVALID, "expected a region such as eu-west-1, not '%.60s'",
+			 s->sasl_region);
 }
 
 bool kafka_validate(const void *settings, struct error *err)
@@ -296,8 +346,13 @@ bool kafka_validate(const void *settings, struct error *err)
 		return error_wrap(err, "control_topic");
 	if (!s->brokers[0])
 		return error_set(err, ERROR_INVALID, "brokers: host:port, separated by commas");
+	if (!s->create_partitions && (s->create_replication || s->create_config.count))
+		return error_set(err, ERROR_INVALID,
+				 "create_topics.partitions: is required to make topics");
+	if (s->sasl_region && !region_fits(s, err))
+		return error_wrap(err, "sasl.region");
 	conf = rd_kafka_conf_new();
-	ok = set_properties(conf, &s->properties, err);
+	ok = set_properties(conf, s, err);
 	rd_kafka_conf_destroy(conf);
 	return ok;
 }

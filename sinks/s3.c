@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "aws/sign.h"
 #include "base/memory.h"
 #include "sinks/object.h"
 
@@ -17,6 +18,9 @@
 #define SWEEP_MS          300000
 #define PARTS_LOOKS_MAX   3 /* at the parts, within one commit */
 #define BUCKET_OWNER_SIZE 12
+#define TAGS_MAX          10
+#define TAG_KEY_MAX       128
+#define TAG_VALUE_MAX     256
 
 static const char *const encryption_names[] = { "none", "AES256", "aws:kms", "aws:kms:dsse", NULL };
 
@@ -26,6 +30,7 @@ struct s3_settings {
 	long encryption; /* index into encryption_names; 0: the bucket's default */
 	const char *encryption_key;
 	const char *storage_class;
+	struct option_map tags;
 };
 
 static const struct option s3_options[] = {
@@ -45,6 +50,8 @@ static const struct option s3_options[] = {
 	  NULL, 0, "The KMS key's ARN or id; without it the account's own S3 key." },
 	{ "storage_class", OPTION_TEXT, offsetof(struct s3_settings, storage_class), NULL, 0, 0,
 	  NULL, 0, "The objects' storage class; without it S3's default." },
+	{ "tags", OPTION_MAP, offsetof(struct s3_settings, tags), NULL, 0, 0, NULL, 0,
+	  "Tags of the objects, ten at most; writing them needs s3:PutObjectTagging." },
 	{ "bucket_owner", OPTION_TEXT, offsetof(struct s3_settings, bucket_owner), NULL, 0, 0, NULL,
 	  0, "The 12 digits of the account that must own the bucket; else nothing is written." },
 	{ 0 },
@@ -56,6 +63,7 @@ struct s3_bucket {
 	const struct sink_host *host;
 	struct aws_settings aws;
 	struct aws_client *client;
+	struct buf tags; /* as they are sent; empty: none */
 };
 
 static struct s3_bucket *bucket_of(struct place *p)
@@ -101,6 +109,7 @@ static struct s3_options object_options(const struct s3_bucket *b, const char *c
 		.encryption = set->encryption ? encryption_names[set->encryption] : NULL,
 		.kms_key = set->encryption_key,
 		.storage_class = set->storage_class,
+		.tags = b->tags.data,
 		.metadata_roll = roll,
 	};
 }
@@ -295,6 +304,16 @@ static void s3_commit(struct place *p, const struct roll *r, const struct roll_f
 
 /* --- the place --- */
 
+static void tags_write(const struct option_map *tags, struct buf *out)
+{
+	for (size_t i = 0; i < tags->count; i++) {
+		buf_text(out, i ? "&" : "");
+		sign_encode(out, str_of(tags->pairs[i].key), false);
+		buf_text(out, "=");
+		sign_encode(out, str_of(tags->pairs[i].value), false);
+	}
+}
+
 /* The prefix with its '/'. */
 static char *prefix_text(const struct s3_settings *set)
 {
@@ -311,6 +330,7 @@ static void s3_place_close(struct place *p)
 	struct s3_bucket *b = bucket_of(p);
 
 	aws_client_free(b->client);
+	buf_release(&b->tags);
 	free(p->name);
 	free(p->owner);
 	free(p->prefix);
@@ -331,6 +351,7 @@ static struct place *s3_place_open(const void *settings, const struct sink_host 
 	b->place.name = memory_text(set->bucket);
 	b->place.owner = memory_text(set->bucket_owner);
 	b->place.prefix = prefix_text(set);
+	tags_write(&set->tags, &b->tags);
 	b->client =
 		aws_client_new(loop, &b->aws, host->credentials, host->clock, host->metrics, err);
 	if (b->client)
@@ -487,7 +508,8 @@ static void probe_created(void *arg, const struct error *err, const char *upload
 static bool check_steps(struct visit *v)
 {
 	struct s3_bucket *b = v->bucket;
-	struct s3_options o = { .content_type = "application/x-ndjson" };
+	/* With all that files are created with: it may be what is not allowed. */
+	struct s3_options o = object_options(b, "application/x-ndjson", NULL);
 	struct s3_place at = { b->place.name, v->found->files[0]->path, b->place.owner };
 	int64_t end_ms = clock_boot_ms(b->host->clock) + CHECK_MS;
 
@@ -531,6 +553,24 @@ static bool s3_check(const void *settings, const struct sink_host *host, struct 
 	return ok || error_wrap(err, "sink %s", host->name);
 }
 
+static bool tags_fit(const struct option_map *tags, struct error *err)
+{
+	if (tags->count > TAGS_MAX)
+		return error_set(err, ERROR_INVALID, "tags: an object has %d at most, not %zu",
+				 TAGS_MAX, tags->count);
+	for (size_t i = 0; i < tags->count; i++) {
+		const struct option_pair *t = &tags->pairs[i];
+
+		if (!*t->key || strlen(t->key) > TAG_KEY_MAX || strlen(t->value) > TAG_VALUE_MAX ||
+		    strncmp(t->key, "aws:", 4) == 0)
+			return error_set(err, ERROR_INVALID,
+					 "tags.%.140s: a key has 1 to %d bytes and does not begin "
+					 "with aws:, a value has %d at most",
+					 t->key, TAG_KEY_MAX, TAG_VALUE_MAX);
+	}
+	return true;
+}
+
 static bool s3_validate(const void *settings, struct error *err)
 {
 	const struct s3_settings *set = settings;
@@ -551,7 +591,7 @@ static bool s3_validate(const void *settings, struct error *err)
 	if (set->encryption_key && strncmp(encryption_names[set->encryption], "aws:kms", 7) != 0)
 		return error_set(err, ERROR_INVALID,
 				 "encryption.key: needs encryption.type aws:kms or aws:kms:dsse");
-	return object_validate(settings, err);
+	return tags_fit(&set->tags, err) && object_validate(settings, err);
 }
 
 const struct sink_ops sink_s3 = {

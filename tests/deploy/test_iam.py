@@ -8,10 +8,12 @@ import pytest
 from monitoring import ROOT
 from permissions import POLICIES, allowed, needed, operations, policy
 
-USES = ("stream", "stream-pattern", "enable-stream", "exports", "enable-pitr", "s3-sink")
+USES = ("stream", "stream-pattern", "enable-stream", "exports", "enable-pitr", "s3-sink", "s3-tags")
 TRUST = ("trust-ecs", "trust-irsa", "trust-pod-identity")
 # Not called by the program: AWS does it in the caller's name when it writes an export.
 BY_AWS = {"s3:PutObjectAcl"}
+# Whose resources are another service's: roles, and clusters that are asked in Kafka's protocol.
+ELSEWHERE = {"sts": "iam", "kafka-cluster": "kafka"}
 # Offered by aws/, called by nobody.
 UNUSED = {"dynamodb:ListExports": "exports_list"}
 
@@ -31,6 +33,26 @@ def test_every_call_of_the_program_is_known():
     assert {"GetRecords", "ListTables", "ExportTableToPointInTime", "UploadPart"} <= names
 
 
+def test_roles_are_taken_with_what_is_allowed():
+    """The web identity's call needs no permission, as it is signed by nobody."""
+    asked = set(re.findall(r'sts_form\(&form, "(\w+)"', sources("aws")))
+    assert asked == {"AssumeRole", "AssumeRoleWithWebIdentity"}
+    assert allowed("assume-role") == {"sts:AssumeRole"}
+
+
+def test_msk_is_allowed_what_delivery_tells():
+    """A row of the table in docs/delivery.md each, by what it is for."""
+    rows = re.findall(r"^\|[^|]*\|[^|]*\| ((?:`[A-Z]\w+`(?:, )?)+) \| (.*) \|$",
+                      (ROOT / "docs/delivery.md").read_text(), re.M)
+    told = {name: set() for name in ("msk", "msk-exactly-once", "msk-create-topics")}
+    for actions, use in rows:
+        name = {"`exactly_once`": "msk-exactly-once", "`create_topics`": "msk-create-topics"}
+        told[name.get(use, "msk")] |= {
+            f"kafka-cluster:{action}" for action in re.findall(r"\w+", actions)}
+    assert len(rows) == 9
+    assert told == {name: allowed(name) for name in told}
+
+
 def test_what_nobody_calls_is_not_allowed():
     for action, function in UNUSED.items():
         assert f"{function}(" not in sources("export", "consumer", "sinks", "ops")
@@ -41,7 +63,7 @@ def test_what_nobody_calls_is_not_allowed():
     ("streams.c", ["stream"]),
     ("dynamodb.c", ["stream", "stream-pattern", "enable-stream"]),
     ("exports.c", ["exports", "enable-pitr"]),
-    ("s3.c", ["s3-sink"]),
+    ("s3.c", ["s3-sink", "s3-tags"]),
 ])
 def test_what_is_called_is_allowed(file, policies):
     assert needed(file) - set(UNUSED) <= allowed(*policies)
@@ -54,7 +76,7 @@ def test_nothing_else_is_allowed():
 
 def test_each_use_is_by_itself():
     assert allowed("stream") == needed("streams.c") | {"dynamodb:DescribeTable"}
-    assert allowed("s3-sink") == needed("s3.c")
+    assert allowed("s3-sink", "s3-tags") == needed("s3.c")
     assert {a for a in allowed("exports") if a.startswith("s3:")} <= needed("s3.c") | BY_AWS
 
 
@@ -74,7 +96,8 @@ def test_policies_are_well_formed(name):
             if resource == "*":
                 assert set(statement["Action"]) <= everything, "these know resources"
                 continue
-            service = {action.split(":")[0] for action in statement["Action"]}
+            service = {ELSEWHERE.get(action.split(":")[0], action.split(":")[0])
+                       for action in statement["Action"]}
             assert service == {resource.split(":")[2]}
 
 

@@ -39,6 +39,7 @@ def test_promtool_takes_the_page_of_a_worker_and_policies_its_calls(dynamodb, s3
     called = {labels["operation"] for name, labels, _ in worker.metrics()
               if name == "sluice_aws_calls_total"}
     assert {"DescribeTable", "GetRecords"} < called
-    assert set().union(*(needs[name] for name in called)) <= allowed("stream", "s3-sink")
+    assert set().union(*(needs[name] for name in called)) <= allowed(
+        "stream", "s3-sink", "s3-tags")
     assert worker.stop() == 0
     client.delete_table(TableName=table)

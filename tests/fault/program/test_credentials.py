@@ -69,6 +69,37 @@ class Credentials(world.World):
         self.check_complete(emulator)
         self.assertGreater(keys.asked, 2)
 
+    def test_keys_of_a_process(self):
+        """They end every few seconds; once the process fails, what it says is in the log."""
+        emulator = self.checked(NEW)
+        tool, broken, runs = (self.folder / name for name in ("tool", "broken", "runs"))
+        tool.write_text(
+            "#!/bin/sh\n"
+            f"echo run >> {runs}\n"
+            f"[ -e {broken} ] && echo please log in >&2 && exit 1\n"
+            "ends=$(date -u -d '+4 seconds' +%Y-%m-%dT%H:%M:%SZ)\n"
+            f'echo "{{\\"Version\\":1,\\"AccessKeyId\\":\\"{NEW[0]}\\",'
+            f'\\"SecretAccessKey\\":\\"{NEW[1]}\\",\\"SessionToken\\":\\"{NEW[2]}\\",'
+            '\\"Expiration\\":\\"$ends\\"}"\n')
+        tool.chmod(0o700)
+        profile = self.folder / "aws-config"
+        profile.write_text(f"[default]\ncredential_process = '{tool}'\n")
+        worker = self.worker(emulator, "orders",
+                             environment={"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None,
+                                          "AWS_CONFIG_FILE": str(profile)}).start()
+        self.wait_made(emulator)
+        worker.wait_for(lambda: runs.read_text().count("run") > 3, "it runs again and again", 60)
+        broken.touch()
+        worker.wait_for(lambda: "it ended with 1: please log in" in self.log(worker),
+                        "what it says is told", 60)
+        self.assertEqual(worker.get("/livez")[0], 200)
+        broken.unlink()
+        self.assertEqual(worker.stop(), 0)
+        self.drain(worker)
+        self.check_complete(emulator)
+        self.assertNotIn(NEW[1], self.log(worker))
+        self.assertNotIn(NEW[2], self.log(worker))
+
     def test_keys_that_are_refused_from_the_start(self):
         emulator, keys = self.checked(NEW), self.keys(OLD, 3600)
         worker = self.worker(emulator, "orders", environment=keys.environment)

@@ -32,6 +32,14 @@ static void set(const char *name, const char *value)
 	fail_msg("no option is called %s", name);
 }
 
+static void set_tags(struct option_pair *pairs, size_t count)
+{
+	for (const struct option *o = sink_s3.config.options; o->name; o++)
+		if (strcmp(o->name, "tags") == 0)
+			*(struct option_map *)((char *)&settings + o->offset) =
+				(struct option_map){ pairs, count };
+}
+
 static int setup(void **state)
 {
 	struct error err = { 0 };
@@ -142,6 +150,7 @@ static void test_whole_life(void **state)
 	set("encryption.key", "key-1");
 	set("storage_class", "STANDARD_IA");
 	set("bucket_owner", "123456789012");
+	set_tags((struct option_pair[]){ { "team", "sales & co" }, { "kind", "" } }, 2);
 	s = prepared(p);
 	assert_int_equal(server.object_count, 0);
 	sink_s3.finish(s, 1);
@@ -155,10 +164,37 @@ static void test_whole_life(void **state)
 	assert_true(was_sent("x-amz-server-side-encryption: aws:kms"));
 	assert_true(was_sent("x-amz-server-side-encryption-aws-kms-key-id: key-1"));
 	assert_true(was_sent("x-amz-storage-class: STANDARD_IA"));
+	assert_true(was_sent("x-amz-tagging: team=sales%20%26%20co&kind="));
 	assert_true(was_sent("x-amz-expected-bucket-owner: 123456789012"));
 	assert_int_equal(metric_get(metrics_cell(fx.host.metrics, METRIC_DELIVERED, "lake", NULL)),
 			 12000);
 	parcel_free(p);
+}
+
+static void test_tags_that_s3_does_not_take(void **state)
+{
+	struct option_pair many[11], bad[] = { { "aws:x", "y" }, { "", "y" } };
+	char text[300];
+	struct error err;
+
+	(void)state;
+	for (size_t i = 0; i < 11; i++)
+		many[i] = (struct option_pair){ "k", "v" };
+	set_tags(many, 10);
+	assert_true(sink_s3.config.validate(&settings, &err));
+	set_tags(many, 11);
+	assert_false(sink_s3.config.validate(&settings, &err));
+	assert_non_null(strstr(err.message, "tags: an object has 10 at most, not 11"));
+	memset(text, 'v', sizeof(text));
+	text[257] = '\0';
+	many[0].value = text;
+	set_tags(many, 1);
+	assert_false(sink_s3.config.validate(&settings, &err));
+	assert_non_null(strstr(err.message, "tags.k: "));
+	for (size_t i = 0; i < 2; i++) {
+		set_tags(&bad[i], 1);
+		assert_false(sink_s3.config.validate(&settings, &err));
+	}
 }
 
 static void test_small_file(void **state)
@@ -587,6 +623,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_whole_life),
+		TEST(test_tags_that_s3_does_not_take),
 		TEST(test_small_file),
 		TEST(test_manifest),
 		TEST(test_lost_reply),

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes what botocore signs and where it sends, for test_sign.c and test_endpoint.c.
+"""Writes what botocore signs and where it sends, for test_sign.c, test_msk.c and test_endpoint.c.
 
     python3 -m venv V && V/bin/pip install botocore
     V/bin/python tests/unit/aws/make_golden.py            # rewrites the files beside it
@@ -27,6 +27,15 @@ TEXT = "abcXYZ019-._~ !'()*+,:;=@$&/%#?äß€😀\"<>"
 
 def text(rng, low, high, letters=TEXT):
     return "".join(rng.choice(letters) for _ in range(rng.randint(low, high)))
+
+
+def sign_at(now, signer, request):
+    fixed = mock.Mock(wraps=datetime.datetime)
+    fixed.utcnow.return_value = now
+    fixed.now.return_value = now.replace(tzinfo=datetime.timezone.utc)
+    with mock.patch("botocore.auth.get_current_datetime", return_value=now, create=True), \
+            mock.patch("botocore.auth.datetime", mock.Mock(datetime=fixed)):
+        signer.add_auth(request)
 
 
 def signature(rng):
@@ -67,12 +76,7 @@ def signature(rng):
     signer = (botocore.auth.S3SigV4Auth if service == "s3" else botocore.auth.SigV4Auth)(keys, service, region)
     if payload == "unsigned":
         request.context["client_config"] = mock.Mock(s3={"payload_signing_enabled": False})
-    fixed = mock.Mock(wraps=datetime.datetime)
-    fixed.utcnow.return_value = now
-    fixed.now.return_value = now.replace(tzinfo=datetime.timezone.utc)
-    with mock.patch("botocore.auth.get_current_datetime", return_value=now, create=True), \
-            mock.patch("botocore.auth.datetime", mock.Mock(datetime=fixed)):
-        signer.add_auth(request)
+    sign_at(now, signer, request)
     assert request.headers["X-Amz-Date"] == now.strftime("%Y%m%dT%H%M%SZ"), request.headers["X-Amz-Date"]
     field = lambda s: quote(s, safe=" +/=;,:.-")
     pairs = lambda items: "&".join(field(k) + "=" + field(v).replace("=", "%3D") for k, v in items)
@@ -84,6 +88,32 @@ def signature(rng):
 def signatures():
     rng = random.Random(20261121)
     return ["\t".join(signature(rng)) for _ in range(500)]
+
+
+def token(rng):
+    """The URL that MSK's tokens are made of: its documentation says what is in it, botocore signs."""
+    region = rng.choice(["us-east-1", "eu-central-1", "us-gov-west-1", "cn-north-1"])
+    now = datetime.datetime(2020 + rng.randint(0, 9), rng.randint(1, 12), rng.randint(1, 28),
+                            rng.randint(0, 23), rng.randint(0, 59), rng.randint(0, 59))
+    session = text(rng, 1, 400, "abcdefXYZ0123+/=") if rng.random() < 0.7 else ""
+    keys = Credentials(text(rng, 16, 20, "ABCDEF0123"), text(rng, 1, 90, "abcd+/0123"), session or None)
+    request = AWSRequest(method="GET", url=f"https://kafka.{region}.amazonaws.com/",
+                         params={"Action": "kafka-cluster:Connect"})
+    signer = botocore.auth.SigV4QueryAuth(keys, "kafka-cluster", region, expires=900)
+    sign_at(now, signer, request)
+    head, query = request.url.split("?")
+    # In any order in a URL; ours are in the order of the signature, which comes last.
+    fields = sorted(part for part in query.split("&") if not part.startswith("X-Amz-Signature="))
+    last = next(part for part in query.split("&") if part.startswith("X-Amz-Signature="))
+    stamp = now.strftime("%Y%m%dT%H%M%SZ")
+    assert f"X-Amz-Date={stamp}" in fields, fields
+    epoch = int(now.replace(tzinfo=datetime.timezone.utc).timestamp())
+    return [region, str(epoch), keys.access_key, keys.secret_key, session, head + "?" + "&".join(fields + [last])]
+
+
+def tokens():
+    rng = random.Random(20261126)
+    return ["\t".join(token(rng)) for _ in range(100)]
 
 
 def endpoints():
@@ -109,7 +139,8 @@ def endpoints():
 
 def main():
     same = True
-    for name, lines in (("signatures.tsv", signatures()), ("endpoints.tsv", endpoints())):
+    for name, lines in (("signatures.tsv", signatures()), ("tokens.tsv", tokens()),
+                        ("endpoints.tsv", endpoints())):
         path, content = os.path.join(HERE, name), "\n".join(lines) + "\n"
         if "--check" in sys.argv[1:]:
             same = same and open(path, encoding="utf-8").read() == content

@@ -76,6 +76,7 @@ struct s3_server {
 	size_t upload_count, object_count;
 	int arrivals;
 	struct s3_fault faults[8];
+	const char *region;  /* signatures for another one are told this; NULL: not looked at */
 	size_t gets, served; /* of objects: how many, and bytes of bodies */
 	struct buf heads;    /* of all requests, for tests that look at what was sent */
 	int connections[64];
@@ -505,6 +506,24 @@ static inline struct s3_fault *s3_fault_find(struct s3_server *s, const struct s
 	return NULL;
 }
 
+/* A bucket that is called in another region: the answer to HEAD has no body. */
+static inline bool s3_elsewhere(struct s3_server *s, int fd, const struct s3_request *r)
+{
+	char scope[80], xml[256], header[96];
+
+	snprintf(scope, sizeof(scope), "/%s/s3/aws4_request", s->region ? s->region : "");
+	if (!s->region || memmem(r->head.p, r->head.n, scope, strlen(scope)))
+		return false;
+	snprintf(header, sizeof(header), "x-amz-bucket-region: %s\r\n", s->region);
+	snprintf(xml, sizeof(xml),
+		 "<Error><Code>AuthorizationHeaderMalformed</Code><Message>the region is wrong"
+		 "</Message><Region>%s</Region></Error>",
+		 s->region);
+	s3_send(fd, 400, strcmp(r->method, "HEAD") == 0 ? header : "", str_of(xml),
+		strcmp(r->method, "HEAD") == 0);
+	return true;
+}
+
 /* False: the connection is to be cut. */
 static inline bool s3_serve(struct s3_server *s, int fd, struct s3_request *r)
 {
@@ -526,7 +545,9 @@ static inline bool s3_serve(struct s3_server *s, int fd, struct s3_request *r)
 			pthread_cond_wait(&s->changed, &s->lock);
 		found = NULL;
 	}
-	if (!found) {
+	if (s3_elsewhere(s, fd, r)) {
+		/* nothing is done */
+	} else if (!found) {
 		s3_do(s, fd, r);
 	} else if (fault.kind == S3_BREAK) {
 		r->break_after = (size_t)fault.status;

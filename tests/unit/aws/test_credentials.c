@@ -1,102 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "aws/profile.h"
-#include "aws/source.h"
-#include "base/clock.h"
-#include "base/metrics.h"
-#include "tests/unit/aws/environment.h"
-
-/* A world that answers from a script and writes down what it was asked. */
-struct answer {
-	int status; /* 0: no connection */
-	const char *body;
-};
-struct script {
-	const struct answer *answers;
-	size_t count, at;
-	struct buf asked; /* "METHOD url\nheader\n…body\n" */
-	int pauses;
-};
-
-static bool scripted_fetch(void *arg, const struct http_fetch *f, int *status, struct buf *body,
-			   struct error *err)
-{
-	struct script *s = arg;
-	const struct answer *a = &s->answers[s->at];
-
-	assert_true(s->at < s->count);
-	s->at++;
-	buf_printf(&s->asked, "%s %s%s\n", f->method, f->url, f->direct ? " direct" : "");
-	for (const char *const *h = f->headers; h && *h; h++)
-		buf_printf(&s->asked, "%s\n", *h);
-	buf_printf(&s->asked, "%.*s\n", STR_ARG(f->body));
-	if (!a->status)
-		return error_set(err, ERROR_RETRY, "%s: refused", f->url);
-	*status = a->status;
-	buf_text(body, a->body);
-	return true;
-}
-
-static bool scripted_pause(void *arg, int64_t ms)
-{
-	struct script *s = arg;
-
-	assert_true(ms > 0);
-	s->pauses++;
-	return true;
-}
-
-static int64_t boot_ms, wall_ms;
-static int64_t fake_boot(const struct clock *c)
-{
-	(void)c;
-	return boot_ms;
-}
-static int64_t fake_wall(const struct clock *c)
-{
-	(void)c;
-	return wall_ms;
-}
-
-struct world {
-	struct script script;
-	struct clock clock;
-	struct metrics *metrics;
-	struct aws_settings settings;
-	struct credentials *credentials;
-	struct credentials_keys keys;
-	struct error err;
-};
-
-static bool open_with(struct world *w, const char *profile, const struct answer *answers,
-		      size_t count)
-{
-	struct source_world outside = { scripted_fetch, scripted_pause, &w->script };
-
-	*w = (struct world){ .script = { answers, count, 0, { 0 }, 0 },
-			     .clock = { .boot_ms = fake_boot, .wall_ms = fake_wall },
-			     .metrics = metrics_new(),
-			     .settings = { .region = "eu-west-1" } };
-	boot_ms = 1000000;
-	wall_ms = 1795255200000; /* 2026-11-21T10:00:00Z */
-	w->credentials =
-		credentials_new(&outside, &w->settings, profile, &w->clock, w->metrics, &w->err);
-	return w->credentials && credentials_get(w->credentials, &w->keys);
-}
-
-static void close_it(struct world *w)
-{
-	credentials_close(w->credentials);
-	metrics_free(w->metrics);
-	buf_release(&w->script.asked);
-}
+#include "tests/unit/aws/credentials_world.h"
 
 static void test_environment(void **state)
 {
@@ -140,7 +42,7 @@ static void test_profiles(void **state)
 			 "aws_access_key_id = MINE\naws_secret_access_key = k\n"
 			 "[orders]\naws_access_key_id = IGNORED\n"
 			 "[profile orders]\naws_access_key_id = LOSES\nregion=eu-central-1\n"
-			 "[profile chain]\nrole_arn = arn\nsource_profile = orders\n");
+			 "[profile person]\nsso_session = me\n");
 	assert_true(open_with(&w, NULL, NULL, 0));
 	assert_string_equal(credentials_source(w.credentials), "profile default");
 	assert_string_equal(w.keys.access_key, "DEF");
@@ -172,8 +74,8 @@ static void test_profiles(void **state)
 	assert_false(open_with(&w, "half", NULL, 0));
 	assert_non_null(strstr(w.err.message, "aws_secret_access_key"));
 	close_it(&w);
-	assert_false(open_with(&w, "chain", NULL, 0));
-	assert_non_null(strstr(w.err.message, "source_profile"));
+	assert_false(open_with(&w, "person", NULL, 0));
+	assert_non_null(strstr(w.err.message, "'person': it signs in as a person"));
 	close_it(&w);
 }
 
@@ -190,15 +92,6 @@ static void test_damaged_files_are_named(void **state)
 	assert_null(profiles_load(&err));
 	assert_non_null(strstr(err.message, ":1: a section without ]"));
 }
-
-#define STS_KEYS(id, expiration)                                                                   \
-	"<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>"        \
-	"<AccessKeyId>" id "</AccessKeyId><SecretAccessKey>s/1</SecretAccessKey>"                  \
-	"<SessionToken>t&amp;u</SessionToken><Expiration>" expiration "</Expiration>"              \
-	"</Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
-#define STS_ERROR(code)                                                                            \
-	"<ErrorResponse><Error><Type>Sender</Type><Code>" code "</Code><Message>no</Message>"      \
-	"</Error></ErrorResponse>"
 
 static void test_web_identity(void **state)
 {
@@ -320,12 +213,6 @@ static int64_t refreshes(struct world *w, const char *result)
 	return metric_get(metrics_cell(w->metrics, METRIC_CREDENTIAL_REFRESHES, result, NULL));
 }
 
-static void pass(int64_t ms)
-{
-	boot_ms += ms;
-	wall_ms += ms;
-}
-
 static void test_refresh_ahead_and_old_keys_in_between(void **state)
 {
 	static const struct answer answers[] = {
@@ -390,8 +277,6 @@ static void test_refused_keys_are_renewed_once(void **state)
 	assert_false(credentials_refreshing(w.credentials));
 	close_it(&w);
 }
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, environment_clean, environment_clean)
 
 int main(void)
 {

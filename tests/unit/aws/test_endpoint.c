@@ -134,6 +134,31 @@ static void test_buckets(void **state)
 	}
 }
 
+/* As if the other region had been asked for from the start; a given one stays. */
+static void test_in_another_region(void **state)
+{
+	static const char *const switches[] = { "AWS_USE_FIPS_ENDPOINT",
+						"AWS_USE_DUALSTACK_ENDPOINT" };
+	struct endpoint from, to, moved;
+	struct error err;
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		for (int j = 0; j < 2; j++)
+			setenv(switches[j], i & 1 << j ? "true" : "false", 1);
+		assert_true(resolve(&from, AWS_S3, "us-east-1", NULL, &err));
+		assert_true(resolve(&to, AWS_S3, "ap-southeast-2", NULL, &err));
+		moved = endpoint_in_region(&from, "us-east-1", "ap-southeast-2");
+		assert_string_equal(moved.host, to.host);
+		moved = endpoint_in_region(&from, "us-east-1", "us-east-1");
+		assert_string_equal(moved.host, from.host);
+	}
+	environment_clean(NULL);
+	assert_true(resolve(&from, AWS_S3, "us-east-1", "http://s3.us-east-1.example", &err));
+	moved = endpoint_in_region(&from, "us-east-1", "eu-west-1");
+	assert_string_equal(moved.host, "s3.us-east-1.example");
+}
+
 static void test_region(void **state)
 {
 	struct error err;
@@ -168,11 +193,9 @@ static void test_region(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_same_as_botocore),
-		TEST(test_overrides_in_their_order),
-		TEST(test_nonsense_is_refused),
-		TEST(test_buckets),
-		TEST(test_region),
+		TEST(test_same_as_botocore),    TEST(test_overrides_in_their_order),
+		TEST(test_nonsense_is_refused), TEST(test_buckets),
+		TEST(test_in_another_region),   TEST(test_region),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -323,6 +323,50 @@ static void test_region_is_named(void **state)
 	assert_non_null(strstr(t.err.message, "region"));
 }
 
+static size_t times_in(const struct buf *heads, const char *part)
+{
+	size_t n = 0;
+
+	for (const char *p = heads->data; p && (p = strstr(p, part)); p++)
+		n++;
+	return n;
+}
+
+/* It is called where S3 says that it is, from then on at once. */
+static void test_a_bucket_in_another_region(void **state)
+{
+	struct told t = { 0 };
+
+	(void)state;
+	server.region = "eu-central-1";
+	s3_bucket_check(client, S3_BUCKET, NULL, told_done, &t);
+	aws_wait(client, &t.done);
+	assert_int_equal(t.err.kind, ERROR_NONE);
+	assert_int_equal(times_in(&server.heads, "/us-east-1/s3/"), 1);
+	assert_int_equal(times_in(&server.heads, "/eu-central-1/s3/"), 1);
+	t = (struct told){ 0 };
+	s3_upload_create(client, &at, &(struct s3_options){ 0 }, told_upload, &t);
+	aws_wait(client, &t.done);
+	assert_int_equal(t.err.kind, ERROR_NONE);
+	assert_int_equal(times_in(&server.heads, "/us-east-1/s3/"), 1);
+	assert_int_equal(times_in(&server.heads, "/eu-central-1/s3/"), 2);
+	/* By the body alone, when it moved again. */
+	server.region = "us-west-2";
+	t = (struct told){ 0 };
+	s3_upload_create(client, &at, &(struct s3_options){ 0 }, told_upload, &t);
+	aws_wait(client, &t.done);
+	assert_int_equal(t.err.kind, ERROR_NONE);
+	assert_int_equal(times_in(&server.heads, "/us-west-2/s3/"), 1);
+	/* What is no region is followed nowhere. */
+	server.region = "evil.example/x";
+	t = (struct told){ 0 };
+	s3_upload_create(client, &at, &(struct s3_options){ 0 }, told_upload, &t);
+	aws_wait(client, &t.done);
+	assert_non_null(strstr(t.err.message, "the bucket is in evil.example/x"));
+	assert_int_equal(times_in(&server.heads, "evil"), 0);
+	server.region = NULL;
+}
+
 static void test_cancelled(void **state)
 {
 	struct told t = { 0 };
@@ -351,6 +395,7 @@ int main(void)
 		TEST(test_pieces_of_an_object),
 		TEST(test_pieces_that_break_off),
 		TEST(test_region_is_named),
+		TEST(test_a_bucket_in_another_region),
 		TEST(test_cancelled),
 	};
 

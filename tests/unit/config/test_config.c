@@ -249,6 +249,10 @@ static void everything_given_arrives(void **state)
 		"aws:\n"
 		"  region: eu-west-1\n"
 		"  profile: p\n"
+		"  role_arn: arn:aws:iam::123456789012:role/path/reader\n"
+		"  external_id: 'a:/1'\n"
+		"  role_session_name: s@1\n"
+		"  role_duration: 15m\n"
 		"  ca_bundle: /ca.pem\n"
 		"  read_price: 0.0275\n"
 		"  endpoint: { dynamodb: 'http://d:1', streams: 'https://t', s3: 'http://s',\n"
@@ -297,6 +301,10 @@ static void everything_given_arrives(void **state)
 	assert_int_equal(c->checkpoint.lease_ms, 30000);
 	assert_string_equal(c->aws.region, "eu-west-1");
 	assert_string_equal(c->aws.profile, "p");
+	assert_string_equal(c->aws.role_arn, "arn:aws:iam::123456789012:role/path/reader");
+	assert_string_equal(c->aws.external_id, "a:/1");
+	assert_string_equal(c->aws.role_session_name, "s@1");
+	assert_int_equal(c->aws.role_duration_ms, 900000);
 	assert_string_equal(c->aws.ca_bundle, "/ca.pem");
 	assert_int_equal(c->aws.read_price, 27500);
 	assert_string_equal(c->aws.endpoint_dynamodb, "http://d:1");
@@ -304,7 +312,7 @@ static void everything_given_arrives(void **state)
 	assert_string_equal(c->aws.endpoint_s3, "http://s");
 	assert_string_equal(c->aws.endpoint_sts, "http://x");
 	assert_string_equal(orders->name, "orders");
-	assert_int_equal(orders->line, 11);
+	assert_int_equal(orders->line, 15);
 	assert_int_equal(orders->gap, GAP_OLDEST);
 	assert_int_equal(orders->on_error, ON_ERROR_DROP);
 	assert_int_equal(orders->sink_count, 2);

@@ -27,6 +27,8 @@
 /* Lines 3 to 5, behind LAKE. */
 #define STREAM "streams:\n  - table: orders\n    sinks: [lake]\n"
 
+/* Line 7 without its end. */
+#define ROLE GOOD "aws: { role_arn: \"arn:aws:iam::123456789012:role/reader\", "
 /* Lines 7 and 8, behind GOOD. */
 #define EXPORT(setting) "exports:\n  - { table: orders, bucket: abc, sinks: [lake], " setting " }\n"
 
@@ -85,7 +87,21 @@ static const struct {
 	{ GOOD "checkpoint:\n  lease: 2s\n  interval: 2s\n",
 	  "f:9: checkpoint.interval: expected less than the lease (2000ms), not 2000ms" },
 	{ GOOD "checkpoint: { exactly: once }\n", "f:7: checkpoint.exactly: no such setting" },
-	{ GOOD "aws:\n  role_arn: arn:aws:iam::1:role/r\n", "f:8: aws.role_arn: no such setting" },
+	{ GOOD "aws:\n  role: arn:aws:iam::1:role/r\n", "f:8: aws.role: no such setting" },
+	{ GOOD "aws: { role_arn: reader }\n",
+	  "f:7: aws.role_arn: expected a role such as arn:aws:iam::123456789012:role/reader, not "
+	  "'reader'" },
+	{ GOOD "aws: { role_arn: \"arn:aws:iam::123456789012:user/reader\" }\n",
+	  "f:7: aws.role_arn: expected a role such as arn:aws:iam::123456789012:role/reader, not "
+	  "'arn:aws:iam::123456789012:user/reader'" },
+	{ GOOD "aws: { external_id: x1 }\n", "f:7: aws.role_arn: is required for external_id" },
+	{ GOOD "aws: { role_duration: 1h }\n", "f:7: aws.role_arn: is required for role_duration" },
+	{ ROLE "external_id: x }\n",
+	  "f:7: aws.external_id: expected 2 to 1224 of a-z A-Z 0-9 _ + = , . @ : / -" },
+	{ ROLE "role_session_name: a/b }\n",
+	  "f:7: aws.role_session_name: expected 2 to 64 of a-z A-Z 0-9 _ + = , . @ -, not 'a/b'" },
+	{ ROLE "role_duration: 5m }\n",
+	  "f:7: aws.role_duration: expected a duration of 15m to 12h, not '5m'" },
 	{ GOOD "aws:\n  endpoint: http://127.0.0.1:8000\n",
 	  "f:8: aws.endpoint: expected a map of settings" },
 	{ GOOD "aws:\n  endpoint:\n    dynamo: http://x\n",

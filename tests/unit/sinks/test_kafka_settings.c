@@ -188,6 +188,57 @@ static void test_configuration(void **state)
 	rd_kafka_conf_destroy(conf);
 }
 
+/* Who we are is either AWS's matter or that of the properties. */
+static void test_login_by_aws(void **state)
+{
+	struct kafka_settings s = settings_new();
+	struct option_pair plaintext = { "security.protocol", "sasl_plaintext" };
+	struct option_pair own[] = { { "sasl.mechanisms", "PLAIN" },
+				     { "sasl.password", "secret" },
+				     { "enable.sasl.oauthbearer.unsecure.jwt", "true" } };
+	struct sink_host host = { .readers = 1, .lease_ms = 10000 };
+	struct error err = { 0 };
+	rd_kafka_conf_t *conf;
+
+	(void)state;
+	assert_null(s.sasl_mechanism);
+	conf = kafka_conf(&s, &host, KAFKA_FOR_READER, &err);
+	expect_conf(conf, "security.protocol", "plaintext");
+	rd_kafka_conf_destroy(conf);
+	s.sasl_region = "eu-west-1";
+	assert_false(kafka_validate(&s, &err));
+	assert_non_null(strstr(err.message, "sasl.region: sasl.mechanism is required"));
+	s.sasl_mechanism = "aws_msk_iam";
+	assert_true(kafka_validate(&s, &err));
+	conf = kafka_conf(&s, &host, KAFKA_FOR_READER, &err);
+	expect_conf(conf, "security.protocol", "sasl_ssl");
+	expect_conf(conf, "sasl.mechanisms", "OAUTHBEARER");
+	rd_kafka_conf_destroy(conf);
+	s.properties = (struct option_map){ &plaintext, 1 };
+	assert_true(kafka_validate(&s, &err));
+	conf = kafka_conf_group(&s, "g", &err);
+	expect_conf(conf, "security.protocol", "sasl_plaintext");
+	expect_conf(conf, "sasl.mechanisms", "OAUTHBEARER");
+	rd_kafka_conf_destroy(conf);
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+		s.properties = (struct option_map){ &own[i], 1 };
+		assert_false(kafka_validate(&s, &err));
+		assert_non_null(strstr(err.message, own[i].key));
+		assert_non_null(strstr(err.message, "it is set by Sluice: sasl.mechanism"));
+	}
+	s = settings_new();
+	s.create_replication = 3;
+	assert_false(kafka_validate(&s, &err));
+	assert_non_null(strstr(err.message, "create_topics.partitions: is required"));
+	s.create_partitions = 1;
+	assert_true(kafka_validate(&s, &err));
+	s = settings_new();
+	s.sasl_mechanism = "aws_msk_iam";
+	s.sasl_region = "eu/west";
+	assert_false(kafka_validate(&s, &err));
+	assert_non_null(strstr(err.message, "sasl.region: expected a region"));
+}
+
 static int32_t partition(const char *key, int32_t count)
 {
 	return rd_kafka_msg_partitioner_murmur2_random(NULL, key, strlen(key), count, NULL, NULL);
@@ -251,6 +302,7 @@ int main(void)
 		cmocka_unit_test(test_topic),
 		cmocka_unit_test(test_control_topic),
 		cmocka_unit_test(test_properties),
+		cmocka_unit_test(test_login_by_aws),
 		cmocka_unit_test(test_configuration),
 		cmocka_unit_test(test_partitions_are_the_java_clients),
 		cmocka_unit_test(test_errors),
