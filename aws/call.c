@@ -374,6 +374,26 @@ static bool body_inflate(struct aws_call *call, struct http_response *r, struct 
 	return true;
 }
 
+/* "… is not authorized to perform: kms:Decrypt on resource: ARN because …": of another service than
+ * the call's own, as the key of a bucket or a table; else the call's own is the one to allow. */
+static void allow(const struct aws_call *call, const char *message, char *out, size_t size)
+{
+	static const char perform[] = "perform: ", on[] = " on resource: ";
+	const char *own = call->operation->permission;
+	const char *told = strstr(message, perform), *arn = told ? strstr(told, on) : NULL;
+	int n, arn_n;
+
+	told = told ? told + strlen(perform) : own;
+	n = (int)strcspn(told, " ");
+	arn_n = arn ? (int)strcspn(arn + strlen(on), " ") : 0;
+	if (told == own || n == 0 || strncmp(told, own, strcspn(own, ":") + 1) == 0)
+		snprintf(out, size, CALL_ALLOW "%s", own);
+	else if (arn_n > 0 && arn + strlen(on) + arn_n < message + strlen(message))
+		snprintf(out, size, CALL_ALLOW "%.*s on %.*s", n, told, arn_n, arn + strlen(on));
+	else
+		snprintf(out, size, CALL_ALLOW "%.*s", n, told);
+}
+
 /* What people need to act: AWS's own words, and what they mean here. */
 static bool refuse(const struct aws_call *call, const struct answer_error *e,
 		   struct answer_verdict verdict, const struct http_response *r, struct error *err)
@@ -397,7 +417,7 @@ static bool refuse(const struct aws_call *call, const struct answer_error *e,
 	else if (verdict.kind == ERROR_REFUSED && strstr(e->code, "Signature"))
 		snprintf(advice, sizeof(advice), "; is the secret key the right one?");
 	else if (verdict.kind == ERROR_REFUSED)
-		snprintf(advice, sizeof(advice), "; allow %s", call->operation->permission);
+		allow(call, e->message, advice, sizeof(advice));
 	/* The advice is last, and has to be there whatever is put before all this. */
 	return error_set(err, verdict.kind, "%s%s%.*s%s%.*s%s%s", *e->code ? e->code : status,
 			 *e->message ? ": " : "", *advice ? 150 : 220, e->message,

@@ -24,6 +24,8 @@ bool endpoint_resolve(struct endpoint *out, enum aws_service service, const char
 		      struct error *err) MUST_CHECK;
 /* The name that a signature's scope has: "dynamodb", "s3", "sts". */
 const char *endpoint_signing_name(enum aws_service service);
+/* The partition of a region's ARNs: "aws", "aws-cn", … */
+const char *endpoint_partition(const char *region);
 /* Host and path of a bucket, virtual-hosted where the name and the endpoint allow. Appends. */
 void endpoint_bucket(const struct endpoint *e, struct str bucket, struct buf *host,
 		     struct buf *path);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "aws/s3_probe.h"
 #include "base/memory.h"
 #include "sinks/object.h"
 
@@ -13,7 +14,6 @@
  * earlier attempts (design, "S3 and directories"). */
 
 #define CALLS_MAX         8
-#define CHECK_MS          10000
 #define SWEEP_MS          300000
 #define PARTS_LOOKS_MAX   3 /* at the parts, within one commit */
 #define BUCKET_OWNER_SIZE 12
@@ -91,11 +91,9 @@ static void upload_created(void *arg, const struct error *err, const char *uploa
 }
 
 /* `roll` NULL: of none. */
-static struct s3_options object_options(const struct s3_bucket *b, const char *content_type,
-					const char *roll)
+static struct s3_options options_of(const struct s3_settings *set, const char *content_type,
+				    const char *roll)
 {
-	const struct s3_settings *set = b->settings;
-
 	return (struct s3_options){
 		.content_type = content_type,
 		.encryption = set->encryption ? encryption_names[set->encryption] : NULL,
@@ -109,8 +107,9 @@ static void s3_create(struct place *p, struct roll_file *f, place_done_fn *done,
 {
 	struct s3_bucket *b = bucket_of(p);
 	struct s3_place at = { p->name, f->path, p->owner };
-	struct s3_options o = object_options(
-		b, compression_content_type((enum compression)b->settings->object.compression),
+	struct s3_options o = options_of(
+		b->settings,
+		compression_content_type((enum compression)b->settings->object.compression),
 		f->mark);
 
 	s3_upload_create(b->client, &at, &o, upload_created, upload_call_new(f, done, arg));
@@ -157,7 +156,7 @@ static void s3_place_put(struct place *p, const char *path, const char *pending,
 {
 	struct s3_bucket *b = bucket_of(p);
 	struct s3_place at = { p->name, path, p->owner };
-	struct s3_options o = object_options(b, "application/json", NULL);
+	struct s3_options o = options_of(b->settings, "application/json", NULL);
 
 	(void)pending;
 	s3_put(b->client, &at, &o, body, done, arg);
@@ -473,60 +472,40 @@ static bool s3_sweep(const void *settings, const struct sink_host *host, const c
 	return ok || error_wrap(err, "sink %s", host->name);
 }
 
-static void probe_created(void *arg, const struct error *err, const char *upload_id)
+struct asked {
+	const struct sink_host *host;
+	struct error missing; /* the first permission that is */
+};
+
+static void on_permission(void *arg, const struct permission *p)
 {
-	struct visit *v = arg;
+	struct asked *a = arg;
 
-	if (err->kind == ERROR_NONE)
-		v->found->files[0]->pending = memory_text(upload_id);
-	visit_done(v, err);
-}
-
-/* An upload that is begun and aborted shows the right to write and leaves nothing behind. It goes
- * first, as its errors have words; those of a HEAD have none. */
-static bool check_steps(struct visit *v)
-{
-	struct s3_bucket *b = v->bucket;
-	struct s3_options o = { .content_type = "application/x-ndjson" };
-	struct s3_place at = { b->place.name, v->found->files[0]->path, b->place.owner };
-	int64_t end_ms = clock_boot_ms(b->host->clock) + CHECK_MS;
-
-	v->running++;
-	s3_upload_create(b->client, &at, &o, probe_created, v);
-	if (!visit_wait(v, end_ms))
-		return false;
-	v->running++;
-	s3_drop(&b->place, v->found->files[0], visit_done, v);
-	if (!visit_wait(v, end_ms))
-		return false;
-	/* Without the right to list, "not there" and "not allowed" look alike to a burial. */
-	v->running++;
-	s3_bucket_check(b->client, b->place.name, b->place.owner, visit_done, v);
-	return visit_wait(v, end_ms);
+	if (p->state == PERMISSION_MISSING && a->missing.kind == ERROR_NONE)
+		error_set(&a->missing, ERROR_REFUSED, "%s", p->why);
+	if (a->host->permission)
+		a->host->permission(a->host->permission_arg, p);
 }
 
 static bool s3_check(const void *settings, const struct sink_host *host, struct buf *said,
 		     struct error *err)
 {
 	const struct s3_settings *set = settings;
-	struct visit v;
-	char key[1024];
-	char *prefix;
-	bool ok;
+	struct s3_options o = options_of(set, "application/x-ndjson", NULL);
+	struct asked asked = { .host = host };
+	char *prefix = prefix_text(set);
+	char *folder = object_folder(prefix, set->object.path);
+	struct s3_probe probe = { set->bucket, set->bucket_owner, folder, &o, .clears_up = true };
+	bool ok = s3_probe(&probe, host->aws, host->credentials, host->clock, host->metrics,
+			   on_permission, &asked, err);
 
-	if (!visit_open(&v, settings, host, err))
-		return error_wrap(err, "sink %s", host->name);
-	prefix = object_folder(v.bucket->place.prefix, v.bucket->settings->object.path);
-	snprintf(key, sizeof(key), "%s_check-%s", prefix, host->session);
-	v.found = roll_new(0, host->session, set->bucket, set->bucket_owner);
-	roll_file_add(v.found, key, "");
-	ok = check_steps(&v);
+	if (ok && asked.missing.kind != ERROR_NONE) {
+		*err = asked.missing;
+		ok = false;
+	}
 	if (ok)
 		buf_printf(said, "s3 bucket %s: reachable, writing is allowed", set->bucket);
-	else
-		*err = v.err;
-	visit_close(&v);
-	roll_free(v.found);
+	free(folder);
 	free(prefix);
 	return ok || error_wrap(err, "sink %s", host->name);
 }
