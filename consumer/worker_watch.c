@@ -246,6 +246,28 @@ static void watch_streams(struct worker *w)
 	free(ages);
 }
 
+/* Those that are read to their end, or have left, are not on the page; data files of exports
+ * neither.
+ */
+static void watch_shards(struct worker *w)
+{
+	int64_t now_ms = loop_now_ms(w->loop), epoch_ms = clock_aws_ms(w->settings.clock);
+	struct buf lines = { 0 };
+
+	for (uint32_t i = 0; i < w->core.lane_count; i++) {
+		const struct core_lane *l = &w->core.lanes[i];
+		struct core_ages ages;
+
+		if (l->stream == CORE_NONE || !w->streams[l->stream] || l->state == LANE_ENDED ||
+		    l->state == LANE_RELEASED)
+			continue;
+		core_lane_ages(&w->core, i, now_ms, epoch_ms, &ages);
+		metric_line(METRIC_SHARD_LAG, w->streams[l->stream]->config->name,
+			    w->lanes[i]->shard, ages.undelivered_ms, &lines);
+	}
+	metrics_replace(w->settings.metrics, METRIC_SHARD_LAG, &lines);
+}
+
 /* Nothing of it is read: its first record may be as old as it is itself. */
 static void watch_waiting(struct worker *w, const struct worker_table *t)
 {
@@ -304,6 +326,8 @@ void worker_watch(void *arg)
 	struct worker *w = arg;
 
 	watch_streams(w);
+	if (w->settings.config->http.shard_metrics)
+		watch_shards(w);
 	for (const struct worker_table *t = w->tables; t; t = t->next)
 		if (t->waits && t->over)
 			watch_waiting(w, t);
