@@ -374,24 +374,29 @@ static bool body_inflate(struct aws_call *call, struct http_response *r, struct 
 	return true;
 }
 
-/* "… is not authorized to perform: kms:Decrypt on resource: ARN because …": of another service than
- * the call's own, as the key of a bucket or a table; else the call's own is the one to allow. */
+/* "… is not authorized to perform: kms:Decrypt on resource: ARN because …": a call may need more
+ * than its own permission, that for the key of a bucket or a table, for an object's tags.
+ * DynamoDB's calls have one each of DynamoDB's own. */
 static void allow(const struct aws_call *call, const char *message, char *out, size_t size)
 {
 	static const char perform[] = "perform: ", on[] = " on resource: ";
 	const char *own = call->operation->permission;
 	const char *told = strstr(message, perform), *arn = told ? strstr(told, on) : NULL;
-	int n, arn_n;
+	size_t n, arn_n = 0;
 
-	told = told ? told + strlen(perform) : own;
-	n = (int)strcspn(told, " ");
-	arn_n = arn ? (int)strcspn(arn + strlen(on), " ") : 0;
-	if (told == own || n == 0 || strncmp(told, own, strcspn(own, ":") + 1) == 0)
+	told = told ? told + strlen(perform) : "";
+	n = strcspn(told, " ");
+	if (arn) {
+		arn += strlen(on);
+		arn_n = strcspn(arn, " ");
+		arn_n = arn[arn_n] ? arn_n : 0; /* it may be cut */
+	}
+	if (n == 0 || strncmp(told, own, n) == 0 ||
+	    (strncmp(told, "dynamodb:", 9) == 0 && strncmp(own, "dynamodb:", 9) == 0))
 		snprintf(out, size, CALL_ALLOW "%s", own);
-	else if (arn_n > 0 && arn + strlen(on) + arn_n < message + strlen(message))
-		snprintf(out, size, CALL_ALLOW "%.*s on %.*s", n, told, arn_n, arn + strlen(on));
 	else
-		snprintf(out, size, CALL_ALLOW "%.*s", n, told);
+		snprintf(out, size, CALL_ALLOW "%.*s%s%.*s", (int)n, told, arn_n ? " on " : "",
+			 (int)arn_n, arn ? arn : "");
 }
 
 /* What people need to act: AWS's own words, and what they mean here. */

@@ -28,14 +28,15 @@ bool permission_judge(const struct error *err, const char *action, const char *r
 {
 	const char *lacking = permission_lacking(err);
 	struct permission p = { PERMISSION_GIVEN, action, resource, "" };
+	size_t n = strlen(action);
 
 	if (!lacking && !is_answer(err->kind))
 		return false;
 	if (lacking) {
 		p.state = PERMISSION_MISSING;
 		p.why = err->message;
-		/* Of another service: a key's, say. */
-		if (strncmp(lacking, action, strlen(action)) != 0) {
+		/* Another one: a key's, say. */
+		if (strncmp(lacking, action, n) != 0 || (lacking[n] && lacking[n] != ' ')) {
 			p.action = lacking;
 			p.resource = strstr(lacking, " on ") ? "" : resource;
 		}

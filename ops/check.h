@@ -8,7 +8,7 @@ struct check {
 	const struct config *config;
 	struct clock clock;
 	struct metrics *metrics;
-	struct service_aws aws;
+	const struct service_aws *aws; /* open */
 	unsigned failed;  /* lines that say so */
 	unsigned missing; /* permissions; one that two parts lack counts twice */
 	struct buf told;  /* permissions so far: each has one line */

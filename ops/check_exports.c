@@ -151,11 +151,11 @@ static void check_bucket(struct check *k, const struct export_entry *x)
 			 x->prefix[n - 1] == '/' ? "" : "/");
 	ok = s3_probe(
 		&(struct s3_probe){ x->bucket, x->bucket_owner, prefix, &none, .clears_up = false },
-		&k->aws.settings, k->aws.credentials, &k->clock, k->metrics, check_permission, k,
+		&k->aws->settings, k->aws->credentials, &k->clock, k->metrics, check_permission, k,
 		&err);
 	if (ok) {
 		snprintf(objects, sizeof(objects), "arn:%s:s3:::%s/%s*",
-			 endpoint_partition(k->aws.region), x->bucket, prefix);
+			 endpoint_partition(k->aws->region), x->bucket, prefix);
 		permission_untried("s3:PutObjectAcl", objects,
 				   "AWS needs it when it writes the first export", check_permission,
 				   k);

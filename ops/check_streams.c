@@ -52,7 +52,7 @@ static void on_table(void *arg, const struct error *err, const struct dynamodb_t
  * arn:aws:sts::123456789012:assumed-role/…". */
 static void guess_arn(const struct check *k, const char *table, const char *said, char arn[1025])
 {
-	const char *partition = endpoint_partition(k->aws.region);
+	const char *partition = endpoint_partition(k->aws->region);
 	char account[13] = NO_ACCOUNT;
 
 	if (is_arn(table)) {
@@ -62,7 +62,7 @@ static void guess_arn(const struct check *k, const char *table, const char *said
 	for (const char *at = said; (at = strstr(at, "arn:")) != NULL; at++)
 		if (sscanf(at, "arn:%*[^:]:%*[^:]::%12[0-9]:", account) == 1)
 			break;
-	snprintf(arn, 1025, "arn:%s:dynamodb:%s:%s:table/%s", partition, k->aws.region, account,
+	snprintf(arn, 1025, "arn:%s:dynamodb:%s:%s:table/%s", partition, k->aws->region, account,
 		 table);
 }
 

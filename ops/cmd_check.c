@@ -62,15 +62,16 @@ void check_part(struct check *k, unsigned missing, bool ok, const char *part, co
 	check_say(k, ok ? CHECK_OK : CHECK_FAILED, part, name, text);
 }
 
-static void check_credentials(struct check *k)
+static void check_credentials(struct check *k, struct service_aws *aws)
 {
 	struct error err = { 0 };
-	bool ok = service_aws_open(&k->aws, k->config, &k->clock, k->metrics, &err);
+	bool ok = service_aws_open(aws, k->config, &k->clock, k->metrics, &err);
 	char text[256];
 
+	k->aws = aws;
 	if (ok)
-		snprintf(text, sizeof(text), "%s, region %s",
-			 credentials_source(k->aws.credentials), k->aws.region);
+		snprintf(text, sizeof(text), "%s, region %s", credentials_source(aws->credentials),
+			 aws->region);
 	check_say(k, ok ? CHECK_OK : CHECK_FAILED, "credentials", "", ok ? text : err.message);
 }
 
@@ -88,8 +89,8 @@ static void check_streams(struct check *k)
 {
 	struct loop *loop = loop_new(&k->clock);
 	struct error err = { 0 };
-	struct aws_client *c = aws_client_new(loop, &k->aws.settings, k->aws.credentials, &k->clock,
-					      k->metrics, &err);
+	struct aws_client *c = aws_client_new(loop, &k->aws->settings, k->aws->credentials,
+					      &k->clock, k->metrics, &err);
 
 	if (!c)
 		check_say(k, CHECK_FAILED, "aws", "", err.message);
@@ -111,8 +112,8 @@ static void check_sink(struct check *k, const struct config_sink *sink, unsigned
 				  .memory_bytes = (size_t)k->config->worker.memory_bytes,
 				  .clock = &k->clock,
 				  .metrics = k->metrics,
-				  .aws = &k->aws.settings,
-				  .credentials = k->aws.credentials,
+				  .aws = &k->aws->settings,
+				  .credentials = k->aws->credentials,
 				  .permission = check_permission,
 				  .permission_arg = k };
 	unsigned missing = k->missing;
@@ -129,6 +130,7 @@ static int run(const struct arguments *a)
 {
 	struct error err = { 0 };
 	struct check k = { 0 };
+	struct service_aws aws;
 	AUTO(config)
 	struct config *c = config_load(arguments_get(a, "config"), sink_config_types(), &err);
 
@@ -143,14 +145,14 @@ static int run(const struct arguments *a)
 	clock_init(&k.clock);
 	k.metrics = metrics_new();
 	check_say(&k, CHECK_OK, "config", "", c->path);
-	check_credentials(&k);
-	if (k.aws.credentials)
+	check_credentials(&k, &aws);
+	if (aws.credentials)
 		check_streams(&k);
 	check_store(&k);
 	for (size_t i = 0; i < c->sink_count; i++)
 		check_sink(&k, &c->sinks[i], (unsigned)i);
 	buf_release(&k.told);
-	service_aws_close(&k.aws);
+	service_aws_close(&aws);
 	metrics_free(k.metrics);
 	return k.failed ? EXIT_FAILED : EXIT_DONE;
 }

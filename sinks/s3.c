@@ -91,9 +91,11 @@ static void upload_created(void *arg, const struct error *err, const char *uploa
 }
 
 /* `roll` NULL: of none. */
-static struct s3_options options_of(const struct s3_settings *set, const char *content_type,
-				    const char *roll)
+static struct s3_options object_options(const struct s3_bucket *b, const char *content_type,
+					const char *roll)
 {
+	const struct s3_settings *set = b->settings;
+
 	return (struct s3_options){
 		.content_type = content_type,
 		.encryption = set->encryption ? encryption_names[set->encryption] : NULL,
@@ -107,9 +109,8 @@ static void s3_create(struct place *p, struct roll_file *f, place_done_fn *done,
 {
 	struct s3_bucket *b = bucket_of(p);
 	struct s3_place at = { p->name, f->path, p->owner };
-	struct s3_options o = options_of(
-		b->settings,
-		compression_content_type((enum compression)b->settings->object.compression),
+	struct s3_options o = object_options(
+		b, compression_content_type((enum compression)b->settings->object.compression),
 		f->mark);
 
 	s3_upload_create(b->client, &at, &o, upload_created, upload_call_new(f, done, arg));
@@ -156,7 +157,7 @@ static void s3_place_put(struct place *p, const char *path, const char *pending,
 {
 	struct s3_bucket *b = bucket_of(p);
 	struct s3_place at = { p->name, path, p->owner };
-	struct s3_options o = options_of(b->settings, "application/json", NULL);
+	struct s3_options o = object_options(b, "application/json", NULL);
 
 	(void)pending;
 	s3_put(b->client, &at, &o, body, done, arg);
@@ -491,21 +492,30 @@ static bool s3_check(const void *settings, const struct sink_host *host, struct 
 		     struct error *err)
 {
 	const struct s3_settings *set = settings;
-	struct s3_options o = options_of(set, "application/x-ndjson", NULL);
 	struct asked asked = { .host = host };
-	char *prefix = prefix_text(set);
-	char *folder = object_folder(prefix, set->object.path);
-	struct s3_probe probe = { set->bucket, set->bucket_owner, folder, &o, .clears_up = true };
-	bool ok = s3_probe(&probe, host->aws, host->credentials, host->clock, host->metrics,
-			   on_permission, &asked, err);
+	struct s3_options o;
+	struct visit v;
+	char *prefix;
+	bool ok;
 
+	if (!host->credentials)
+		return error_set(err, ERROR_REFUSED, "sink %s: there are no credentials",
+				 host->name);
+	if (!visit_open(&v, settings, host, err))
+		return error_wrap(err, "sink %s", host->name);
+	/* With all that files are created with: it may be what is not allowed. */
+	o = object_options(v.bucket, "application/x-ndjson", NULL);
+	prefix = object_folder(v.bucket->place.prefix, set->object.path);
+	ok = s3_probe(&(struct s3_probe){ set->bucket, set->bucket_owner, prefix, &o, true },
+		      &v.bucket->aws, host->credentials, host->clock, host->metrics, on_permission,
+		      &asked, err);
 	if (ok && asked.missing.kind != ERROR_NONE) {
 		*err = asked.missing;
 		ok = false;
 	}
 	if (ok)
 		buf_printf(said, "s3 bucket %s: reachable, writing is allowed", set->bucket);
-	free(folder);
+	visit_close(&v);
 	free(prefix);
 	return ok || error_wrap(err, "sink %s", host->name);
 }

@@ -187,6 +187,17 @@ def test_the_key_of_a_bucket(emulator, check, bucket):
     assert bucket.parts > 0, "a key is used with the first byte"
 
 
+def test_a_bucket_without_credentials(sluice, tmp_path):
+    worker = sluice({"checkpoint": {"store": "sqlite::memory:"},
+                     "streams": [{"table": TABLE, "sinks": ["files"]}],
+                     "sinks": {"files": {"type": "s3", "bucket": "lake"}}})
+    worker.environment.update(AWS_ACCESS_KEY_ID=None, AWS_SECRET_ACCESS_KEY=None,
+                              HOME=str(tmp_path), AWS_EC2_METADATA_DISABLED="true")
+    done = worker.run("check", check=False)
+    assert done.returncode == 1, done.stderr
+    assert failed(done.stdout.splitlines()) == ["credentials", "sink"]
+
+
 def test_every_action_of_the_policies_is_told(emulator, check):
     server = emulator(f"{TABLE}:pitr=1")
     lines, code = check(

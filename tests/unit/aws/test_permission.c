@@ -72,6 +72,8 @@ static void test_key(void **state)
 	assert_int_equal(last.state, PERMISSION_MISSING);
 	assert_string_equal(last.action, "kms:Decrypt on arn:aws:kms:r:1:key/k");
 	assert_string_equal(resource, "");
+	assert_true(judge(ERROR_REFUSED, "no; allow s3:PutObjectTagging"));
+	assert_string_equal(last.action, "s3:PutObjectTagging");
 	assert_true(judge(ERROR_REFUSED, "no; allow kms:Decrypt"));
 	assert_string_equal(last.action, "kms:Decrypt");
 	assert_string_equal(resource, "arn:x");
