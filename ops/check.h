@@ -9,9 +9,9 @@ struct check {
 	struct clock clock;
 	struct metrics *metrics;
 	const struct service_aws *aws; /* open */
-	unsigned failed;  /* lines that say so */
-	unsigned missing; /* permissions; one that two parts lack counts twice */
-	struct buf told;  /* permissions so far: each has one line */
+	unsigned failed;               /* lines that say so */
+	unsigned missing;              /* permissions; one that two parts lack counts twice */
+	struct buf told;               /* permissions so far: each has one line */
 };
 
 enum check_state { CHECK_OK, CHECK_FAILED, CHECK_UNTRIED };
