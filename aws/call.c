@@ -401,6 +401,31 @@ static struct str other_region(const struct aws_call *call, const struct answer_
 	return region;
 }
 
+/* "… is not authorized to perform: kms:Decrypt on resource: ARN because …": a call may need more
+ * than its own permission, that for the key of a bucket or a table, for an object's tags.
+ * DynamoDB's calls have one each of DynamoDB's own. */
+static void allow(const struct aws_call *call, const char *message, char *out, size_t size)
+{
+	static const char perform[] = "perform: ", on[] = " on resource: ";
+	const char *own = call->operation->permission;
+	const char *told = strstr(message, perform), *arn = told ? strstr(told, on) : NULL;
+	size_t n, arn_n = 0;
+
+	told = told ? told + strlen(perform) : "";
+	n = strcspn(told, " ");
+	if (arn) {
+		arn += strlen(on);
+		arn_n = strcspn(arn, " ");
+		arn_n = arn[arn_n] ? arn_n : 0; /* it may be cut */
+	}
+	if (n == 0 || strncmp(told, own, n) == 0 ||
+	    (strncmp(told, "dynamodb:", 9) == 0 && strncmp(own, "dynamodb:", 9) == 0))
+		snprintf(out, size, CALL_ALLOW "%s", own);
+	else
+		snprintf(out, size, CALL_ALLOW "%.*s%s%.*s", (int)n, told, arn_n ? " on " : "",
+			 (int)arn_n, arn ? arn : "");
+}
+
 /* What people need to act: AWS's own words, and what they mean here. */
 static bool refuse(const struct aws_call *call, const struct answer_error *e,
 		   struct answer_verdict verdict, const struct http_response *r, struct error *err)
@@ -421,7 +446,7 @@ static bool refuse(const struct aws_call *call, const struct answer_error *e,
 	else if (verdict.kind == ERROR_REFUSED && strstr(e->code, "Signature"))
 		snprintf(advice, sizeof(advice), "; is the secret key the right one?");
 	else if (verdict.kind == ERROR_REFUSED)
-		snprintf(advice, sizeof(advice), "; allow %s", call->operation->permission);
+		allow(call, e->message, advice, sizeof(advice));
 	/* The advice is last, and has to be there whatever is put before all this. */
 	return error_set(err, verdict.kind, "%s%s%.*s%s%.*s%s%s", *e->code ? e->code : status,
 			 *e->message ? ": " : "", *advice ? 150 : 220, e->message,

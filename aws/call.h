@@ -31,6 +31,9 @@ struct aws_operation {
 	bool object;
 };
 
+/* What a refused call's message has before the permission that is missing, which ends it. */
+#define CALL_ALLOW "; allow "
+
 /* Exactly once per call. `err` is never NULL; its kind is ERROR_NONE on success. `r` is never NULL
  * either: on errors its status may be 0 and its body empty. Both are valid during the call, as are
  * aws_call_state and aws_call_code. New calls may be made in here. */

@@ -12,16 +12,16 @@
 
 /* By the region's prefix; the last row is for all others. */
 static const struct partition {
-	const char *prefix, *suffix, *dual_suffix;
+	const char *prefix, *name, *suffix, *dual_suffix;
 } partitions[] = {
-	{ "cn-", "amazonaws.com.cn", "api.amazonwebservices.com.cn" },
-	{ "us-gov-", "amazonaws.com", "api.aws" },
-	{ "eusc-", "amazonaws.eu", "api.amazonwebservices.eu" },
-	{ "us-iso-", "c2s.ic.gov", "api.aws.ic.gov" },
-	{ "us-isob-", "sc2s.sgov.gov", "api.aws.scloud" },
-	{ "eu-isoe-", "cloud.adc-e.uk", "api.cloud-aws.adc-e.uk" },
-	{ "us-isof-", "csp.hci.ic.gov", "api.aws.hci.ic.gov" },
-	{ "", "amazonaws.com", "api.aws" },
+	{ "cn-", "aws-cn", "amazonaws.com.cn", "api.amazonwebservices.com.cn" },
+	{ "us-gov-", "aws-us-gov", "amazonaws.com", "api.aws" },
+	{ "eusc-", "aws-eusc", "amazonaws.eu", "api.amazonwebservices.eu" },
+	{ "us-iso-", "aws-iso", "c2s.ic.gov", "api.aws.ic.gov" },
+	{ "us-isob-", "aws-iso-b", "sc2s.sgov.gov", "api.aws.scloud" },
+	{ "eu-isoe-", "aws-iso-e", "cloud.adc-e.uk", "api.cloud-aws.adc-e.uk" },
+	{ "us-isof-", "aws-iso-f", "csp.hci.ic.gov", "api.aws.hci.ic.gov" },
+	{ "", "aws", "amazonaws.com", "api.aws" },
 };
 
 /* A host is NAME.REGION.SUFFIX; the last four are its names. */
@@ -133,14 +133,26 @@ bool endpoint_region_valid(const char *region)
 	return n > 0 && n < 64 && !region[n] && region[0] != '-' && region[n - 1] != '-';
 }
 
-static void own_host(struct endpoint *out, const struct service *s, const char *region, bool fips,
-		     bool dual)
+static const struct partition *partition_of(const char *region)
 {
 	const struct partition *p = partitions;
-	const char *name = dual ? (fips ? s->fips_dual : s->dual) : (fips ? s->fips : s->standard);
 
 	while (strncmp(region, p->prefix, strlen(p->prefix)) != 0)
 		p++;
+	return p;
+}
+
+const char *endpoint_partition(const char *region)
+{
+	return partition_of(region)->name;
+}
+
+static void own_host(struct endpoint *out, const struct service *s, const char *region, bool fips,
+		     bool dual)
+{
+	const struct partition *p = partition_of(region);
+	const char *name = dual ? (fips ? s->fips_dual : s->dual) : (fips ? s->fips : s->standard);
+
 	/* GovCloud's ordinary hosts are the FIPS ones, but for S3. */
 	if (fips && !dual && strcmp(p->prefix, "us-gov-") == 0 && s != &services[AWS_S3])
 		name = s->standard;

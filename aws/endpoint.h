@@ -28,6 +28,8 @@ bool endpoint_region_valid(const char *region);
 struct endpoint endpoint_in_region(const struct endpoint *e, const char *from, const char *to);
 /* The name that a signature's scope has: "dynamodb", "s3", "sts". */
 const char *endpoint_signing_name(enum aws_service service);
+/* The partition of a region's ARNs: "aws", "aws-cn", … */
+const char *endpoint_partition(const char *region);
 /* Host and path of a bucket, virtual-hosted where the name and the endpoint allow. Appends. */
 void endpoint_bucket(const struct endpoint *e, struct str bucket, struct buf *host,
 		     struct buf *path);

@@ -93,6 +93,9 @@ static const struct metric_row rows[METRIC_COUNT] = {
 				   false },
 	[METRIC_LAG] = { "sluice_lag_seconds", METRIC_GAUGE, "stream", NULL,
 			 "Age of the oldest change that is not yet delivered.", true },
+	[METRIC_SHARD_LAG] = { "sluice_shard_lag_seconds", METRIC_GAUGE, "stream", "shard",
+			       "The same of each shard, where `http.shard_metrics` says so.",
+			       true },
 	[METRIC_TIME_TO_LOSS] = { "sluice_time_to_loss_seconds", METRIC_GAUGE, "stream", NULL,
 				  "Time until a record leaves the stream that is not delivered and "
 				  "saved.",
@@ -189,6 +192,7 @@ struct series {
 struct row_series {
 	struct series *first, **last; /* in the order of their making */
 	size_t count;
+	struct buf lines; /* of series that are replaced as a whole */
 };
 
 struct metrics {
@@ -217,11 +221,13 @@ void metrics_free(struct metrics *m)
 {
 	if (!m)
 		return;
-	for (size_t i = 0; i < METRIC_COUNT; i++)
+	for (size_t i = 0; i < METRIC_COUNT; i++) {
 		for (struct series *next, *s = m->rows[i].first; s; s = next) {
 			next = s->next;
 			series_free(s);
 		}
+		buf_release(&m->rows[i].lines);
+	}
 	pthread_mutex_destroy(&m->lock);
 	free(m);
 }
@@ -316,15 +322,14 @@ static void print_label(struct buf *out, char before, const char *name, const ch
 	buf_text(out, "\"");
 }
 
-static void print_series(struct buf *out, const struct metric_row *row, const struct series *s)
+static void print_series(struct buf *out, const struct metric_row *row, const char *label1,
+			 const char *label2, long long value)
 {
-	long long value = metric_get(&s->cell);
-
 	buf_text(out, row->name);
 	if (row->label1)
-		print_label(out, '{', row->label1, s->label1);
+		print_label(out, '{', row->label1, label1);
 	if (row->label2)
-		print_label(out, ',', row->label2, s->label2);
+		print_label(out, ',', row->label2, label2);
 	if (row->label1)
 		buf_text(out, "}");
 	if (row->thousandths)
@@ -332,6 +337,35 @@ static void print_series(struct buf *out, const struct metric_row *row, const st
 			   llabs(value % 1000));
 	else
 		buf_printf(out, " %lld\n", value);
+}
+
+int64_t metrics_sum(struct metrics *m, enum metric row)
+{
+	int64_t sum = 0;
+
+	pthread_mutex_lock(&m->lock);
+	for (const struct series *s = m->rows[row].first; s; s = s->next)
+		sum += metric_get(&s->cell);
+	pthread_mutex_unlock(&m->lock);
+	return sum;
+}
+
+void metric_line(enum metric row, const char *label1, const char *label2, int64_t value,
+		 struct buf *lines)
+{
+	print_series(lines, &rows[row], label1, label2, value);
+}
+
+void metrics_replace(struct metrics *m, enum metric row, struct buf *lines)
+{
+	struct buf old;
+
+	pthread_mutex_lock(&m->lock);
+	old = m->rows[row].lines;
+	m->rows[row].lines = *lines;
+	pthread_mutex_unlock(&m->lock);
+	buf_release(&old);
+	*lines = (struct buf){ 0 };
 }
 
 static const char *type_name(enum metric_type type)
@@ -343,12 +377,13 @@ void metrics_print(struct metrics *m, struct buf *out)
 {
 	pthread_mutex_lock(&m->lock);
 	for (size_t i = 0; i < METRIC_COUNT; i++) {
-		if (!m->rows[i].first)
+		if (!m->rows[i].first && m->rows[i].lines.size == 0)
 			continue;
 		buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", rows[i].name, rows[i].help,
 			   rows[i].name, type_name(rows[i].type));
 		for (const struct series *s = m->rows[i].first; s; s = s->next)
-			print_series(out, &rows[i], s);
+			print_series(out, &rows[i], s->label1, s->label2, metric_get(&s->cell));
+		buf_printf(out, "%.*s", STR_ARG(buf_str(&m->rows[i].lines)));
 	}
 	pthread_mutex_unlock(&m->lock);
 }

@@ -34,6 +34,7 @@ enum metric {
 	METRIC_SINK_HOLDS,            /* stream, sink */
 	METRIC_SHARDS_BEHIND,         /* stream */
 	METRIC_LAG,                   /* stream: seconds */
+	METRIC_SHARD_LAG,             /* stream, shard: seconds; see metrics_replace */
 	METRIC_TIME_TO_LOSS,          /* stream: seconds */
 	METRIC_LOSS_WARNINGS,         /* stream */
 	METRIC_EXPORT_WINDOWS_BEHIND, /* table */
@@ -77,6 +78,8 @@ void metrics_free(struct metrics *m);
  * until it is forgotten. Takes a lock: look up once, keep the pointer. */
 struct metric_cell *metrics_cell(struct metrics *m, enum metric row, const char *label1,
 				 const char *label2);
+/* All series of a row together. */
+int64_t metrics_sum(struct metrics *m, enum metric row);
 /* The series of a stream that is over: nobody may have a cell of it any more. A gauge would stand
  * still for ever; a counter may go on with the table's next stream, and only then counts its first
  * event there where rates are made of it. */
@@ -94,6 +97,11 @@ static inline int64_t metric_get(const struct metric_cell *c)
 {
 	return atomic_load_explicit(&c->value, memory_order_relaxed);
 }
+/* A row with very many series, which come and go: all of them at once, each made by metric_line.
+ * The lines are taken; none are fine. */
+void metric_line(enum metric row, const char *label1, const char *label2, int64_t value,
+		 struct buf *lines);
+void metrics_replace(struct metrics *m, enum metric row, struct buf *lines);
 /* The Prometheus text format. Rows in seconds, dollars and calls a second are kept in thousandths.
  */
 void metrics_print(struct metrics *m, struct buf *out);

@@ -350,20 +350,16 @@ static bool bring_up(struct postgres *p, bool reader, struct error *err)
 	return ok;
 }
 
-static bool describe(struct postgres *p, struct error *err)
+bool postgres_place(const char *url, char *out, size_t size)
 {
 	char *said = NULL;
-	PQconninfoOption *options = PQconninfoParse(p->url, &said);
+	PQconninfoOption *options = PQconninfoParse(url, &said);
 	const char *host = NULL, *database = NULL, *user = NULL;
+	bool ok;
 
-	if (!options) {
-		/* Not what libpq says: it quotes the URL, password and all. */
-		PQfreemem(said);
-		return error_set(err, ERROR_INVALID,
-				 "postgres: the URL cannot be read: want "
-				 "postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special "
-				 "characters as %%XX");
-	}
+	PQfreemem(said); /* it quotes the URL, password and all */
+	if (!options)
+		return false;
 	for (const PQconninfoOption *o = options; o->keyword; o++) {
 		if (strcmp(o->keyword, "host") == 0)
 			host = o->val;
@@ -372,13 +368,23 @@ static bool describe(struct postgres *p, struct error *err)
 		else if (strcmp(o->keyword, "user") == 0)
 			user = o->val;
 	}
-	snprintf(p->base.describe, sizeof(p->base.describe), "postgres %s/%s",
-		 host ? host : "localhost",
+	/* Behind a '/' in a password that is not written as %2F all is the database's name. */
+	ok = !database || !strchr(database, '@');
+	snprintf(out, size, "postgres %s/%s", host ? host : "localhost",
 		 database ? database
 		 : user   ? user
 			  : "");
 	PQconninfoFree(options);
-	return true;
+	return ok;
+}
+
+static bool describe(struct postgres *p, struct error *err)
+{
+	return postgres_place(p->url, p->base.describe, sizeof(p->base.describe)) ||
+	       error_set(err, ERROR_INVALID,
+			 "postgres: the URL cannot be read: want "
+			 "postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special characters as "
+			 "%%XX");
 }
 
 struct store *postgres_open(const char *url, int64_t timeout_ms, bool reader, struct error *err)

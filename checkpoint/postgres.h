@@ -15,6 +15,7 @@ struct postgres {
 	struct clock clock;
 };
 
+bool postgres_place(const char *url, char *out, size_t size);
 struct store *postgres_open(const char *url, int64_t timeout_ms, bool reader, struct error *err);
 void postgres_close(struct store *s);
 

@@ -334,6 +334,7 @@ static bool letter_drop(struct store *s, int64_t id, struct error *err)
 }
 
 const struct store_ops store_postgres = {
+	.place = postgres_place,
 	.open = postgres_open,
 	.close = postgres_close,
 	.session_begin = session_begin,

@@ -234,13 +234,19 @@ static bool connect_file(struct sqlite *s, int64_t timeout_ms, bool reader, stru
 		       err);
 }
 
+bool sqlite_place(const char *url, char *out, size_t size)
+{
+	snprintf(out, size, "sqlite %s", url + strlen("sqlite:"));
+	return true;
+}
+
 struct store *sqlite_open(const char *url, int64_t timeout_ms, bool reader, struct error *err)
 {
 	struct sqlite *s = memory_new(sizeof(*s));
 
 	s->lock_fd = -1;
 	s->base.exclusive = true;
-	snprintf(s->base.describe, sizeof(s->base.describe), "sqlite %s", url + strlen("sqlite:"));
+	(void)sqlite_place(url, s->base.describe, sizeof(s->base.describe));
 	s->path = s->base.describe + strlen("sqlite ");
 	if (strlen(url) >= sizeof(s->base.describe) - strlen(".lock"))
 		error_set(err, ERROR_INVALID, "the path is too long");

@@ -14,6 +14,7 @@ struct sqlite {
 	const char *path;
 };
 
+bool sqlite_place(const char *url, char *out, size_t size);
 struct store *sqlite_open(const char *url, int64_t timeout_ms, bool reader, struct error *err);
 void sqlite_close(struct store *s);
 

@@ -511,6 +511,7 @@ static bool letter_drop(struct store *store, int64_t id, struct error *err)
 }
 
 const struct store_ops store_sqlite = {
+	.place = sqlite_place,
 	.open = sqlite_open,
 	.close = sqlite_close,
 	.session_begin = session_begin,

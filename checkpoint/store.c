@@ -13,22 +13,38 @@ static const struct {
 	{ "postgresql://", &store_postgres },
 };
 
+static const struct store_ops *kind_of(const char *url)
+{
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (strncmp(url, kinds[i].prefix, strlen(kinds[i].prefix)) == 0)
+			return kinds[i].ops;
+	return NULL;
+}
+
 static struct store *open_any(const char *url, int64_t timeout_ms, bool reader, struct error *err)
 {
-	assert(timeout_ms > 0);
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		if (strncmp(url, kinds[i].prefix, strlen(kinds[i].prefix)) != 0)
-			continue;
-		struct store *s = kinds[i].ops->open(url, timeout_ms, reader, err);
+	const struct store_ops *kind = kind_of(url);
+	struct store *s;
 
-		if (s)
-			s->ops = kinds[i].ops;
-		return s;
+	assert(timeout_ms > 0);
+	if (!kind) {
+		/* Not the text itself: it may hold a password. */
+		error_set(err, ERROR_INVALID,
+			  "the checkpoint store is neither postgres://… nor sqlite:PATH");
+		return NULL;
 	}
-	/* Not the text itself: it may hold a password. */
-	error_set(err, ERROR_INVALID,
-		  "the checkpoint store is neither postgres://… nor sqlite:PATH");
-	return NULL;
+	s = kind->open(url, timeout_ms, reader, err);
+	if (s)
+		s->ops = kind;
+	return s;
+}
+
+void store_place(const char *url, char *out, size_t size)
+{
+	const struct store_ops *kind = kind_of(url);
+
+	if (!kind || !kind->place(url, out, size))
+		snprintf(out, size, "unreadable");
 }
 
 struct store *store_open(const char *url, int64_t timeout_ms, struct error *err)

@@ -55,6 +55,9 @@ void store_end_by(struct store *s, int64_t boot_ms);
 /* "postgres db/sluice", "sqlite state.db": without secrets. Lives as long as the store. */
 const char *store_describe(const struct store *s);
 
+/* The same of a URL that nobody has opened yet. */
+void store_place(const char *url, char *out, size_t size);
+
 /* --- sessions: one life of one process; an id is never used again --- */
 enum store_session_state { SESSION_LIVE, SESSION_DEAD, SESSION_BURIED };
 struct store_session {

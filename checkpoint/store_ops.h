@@ -24,6 +24,9 @@ struct store_of {
 };
 
 struct store_ops {
+	/* Of a URL of this kind, what `describe` is, without opening it; false: it cannot be read.
+	 */
+	bool (*place)(const char *url, char *out, size_t size);
 	struct store *(*open)(const char *url, int64_t timeout_ms, bool reader, struct error *err);
 	void (*close)(struct store *s);
 	bool (*session_begin)(struct store *s, const char *id, const char *worker,

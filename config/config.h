@@ -147,6 +147,7 @@ struct config_dead_letter {
 
 struct config_http {
 	const char *listen; /* host:port; port 0 picks one; "" is off */
+	bool shard_metrics;
 };
 
 struct config_log {

@@ -121,6 +121,8 @@ static const struct option http_options[] = {
 	ROW(config_http, "listen", OPTION_TEXT, listen, .def = "127.0.0.1:8080",
 	    .help = "HOST:PORT of /livez, /readyz and /metrics; port 0 picks a free one, "
 		    "an empty text (\"\") switches it off."),
+	ROW(config_http, "shard_metrics", OPTION_BOOL, shard_metrics, .def = "false",
+	    .help = "/metrics has series of each shard, too: some 100 bytes each."),
 	{ 0 },
 };
 

@@ -305,6 +305,9 @@ void core_views(const struct core *c, struct core_view *views);
 struct core_ages {
 	int64_t undelivered_ms, unsaved_ms;
 };
+/* Of one lane: zeros where nothing of it is read here. */
+void core_lane_ages(const struct core *c, uint32_t lane, int64_t now_ms, int64_t epoch_ms,
+		    struct core_ages *ages);
 /* Of all streams, as core_views. */
 void core_ages(const struct core *c, int64_t now_ms, int64_t epoch_ms, struct core_ages *ages);
 /* The index of a sink within the lane's stream. */

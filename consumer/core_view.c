@@ -85,6 +85,16 @@ static void lane_ages(const struct core *c, const struct core_lane *l, int64_t n
 	}
 }
 
+void core_lane_ages(const struct core *c, uint32_t lane, int64_t now_ms, int64_t epoch_ms,
+		    struct core_ages *ages)
+{
+	const struct core_lane *l = &c->lanes[lane];
+
+	*ages = (struct core_ages){ 0 };
+	if (l->stream != CORE_NONE && l->state != LANE_WAITING && l->state != LANE_RELEASED)
+		lane_ages(c, l, now_ms, epoch_ms, ages);
+}
+
 void core_ages(const struct core *c, int64_t now_ms, int64_t epoch_ms, struct core_ages *ages)
 {
 	for (uint32_t i = 0; i < c->stream_count; i++)

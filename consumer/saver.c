@@ -40,6 +40,7 @@ struct saver {
 	struct queue *jobs;
 	int stop_fd; /* readable once it shall stop */
 	struct rng rng;
+	_Atomic int64_t turned_ms;
 	int64_t beat_at_ms; /* when the next one is due */
 	bool doubtful;      /* delivery pauses, and the log says so */
 	bool lost;
@@ -134,8 +135,15 @@ static void beat(struct saver *s)
 	doubt_lease(s);
 }
 
+int64_t saver_turned_ms(const struct saver *s)
+{
+	return atomic_load_explicit(&s->turned_ms, memory_order_relaxed);
+}
+
+/* Whoever waits here comes by at each turn. */
 static void beat_if_due(struct saver *s)
 {
+	atomic_store_explicit(&s->turned_ms, now(s), memory_order_relaxed);
 	if (!s->lost && now(s) >= s->beat_at_ms)
 		beat(s);
 }
@@ -327,6 +335,7 @@ struct saver *saver_start(const struct saver_settings *settings)
 	s->jobs = queue_new(sizeof(struct saver_job), settings->jobs_max);
 	s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	extend_lease(s, settings->beat_from_ms);
+	s->turned_ms = now(s);
 	s->saves_ok = metrics_cell(m, METRIC_SAVES, "ok", NULL);
 	s->saves_failed = metrics_cell(m, METRIC_SAVES, "failed", NULL);
 	s->save_ms = metrics_cell(m, METRIC_SAVE_SECONDS, NULL, NULL);

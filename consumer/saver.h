@@ -82,6 +82,9 @@ struct saver_settings {
 struct saver *saver_start(const struct saver_settings *settings);
 /* Ends after the call under way; what is still queued is given back undone. Frees. */
 void saver_stop(struct saver *s);
+/* Any thread: boot time when its loop last turned, also while it waits for the store to come back.
+ * A call to the store that is under way is no turn. */
+int64_t saver_turned_ms(const struct saver *s);
 /* From any thread; what is given stays the caller's and untouched until its callback. */
 void saver_save(struct saver *s, const struct store_save *save);
 void saver_lanes(struct saver *s, struct saver_lanes *job);

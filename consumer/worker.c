@@ -351,6 +351,7 @@ static void end(struct worker *w)
 	struct worker_note n;
 
 	atomic_store(&w->settings.pulse->active, false);
+	metrics_replace(w->settings.metrics, METRIC_SHARD_LAG, &(struct buf){ 0 });
 	worker_follow_stop(w);
 	worker_exports_stop(w);
 	for (unsigned i = 0; i < w->reader_count; i++)

@@ -14,6 +14,7 @@
 struct worker_pulse {
 	_Atomic bool active; /* a session is at work */
 	_Atomic int64_t core_ms;
+	_Atomic int64_t saver_ms, saver_stuck_ms; /* the second: how long it may not turn */
 	_Atomic unsigned readers;
 	_Atomic int64_t reader_ms[WORKER_READERS_MAX];
 };

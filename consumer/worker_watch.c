@@ -11,10 +11,13 @@
 #define NAMED_MAX      3
 /* Far over what a busy machine makes a healthy loop wait, well under what an operator would. */
 #define STUCK_MS 30000
+/* A store that is away keeps its thread in one call: for half a lease, and as long as names cannot
+ * be resolved. That is no reason to end a process; this is far over it. */
+#define SAVER_STUCK_MS 300000
 
-/* The steward does not count: it may wait for a sink for long, as it buries what another session
- * left, while this session's own shards are read as ever. One that stands still for good takes
- * nothing more and buries nobody; the other workers do both without it. */
+/* The steward does not count, neither here nor below: it may wait for a sink for long, as it buries
+ * what another session left, while this session's own shards are read as ever. One that stands
+ * still for good takes nothing more and buries nobody; the other workers do both without it. */
 bool worker_alive(void *arg)
 {
 	struct worker *w = arg;
@@ -36,6 +39,8 @@ static void note_pulse(struct worker *w)
 	for (unsigned i = 0; i < w->reader_count; i++)
 		atomic_store(&p->reader_ms[i], reader_beat_ms(w->readers[i]));
 	atomic_store(&p->readers, w->reader_count);
+	atomic_store(&p->saver_stuck_ms, SAVER_STUCK_MS + w->settings.config->checkpoint.lease_ms);
+	atomic_store(&p->saver_ms, saver_turned_ms(w->saver));
 	atomic_store(&p->core_ms, loop_now_ms(w->loop));
 	atomic_store(&p->active, true);
 }
@@ -56,6 +61,10 @@ bool worker_pulse_ok(const struct worker_pulse *p, const struct clock *clock, ch
 			snprintf(stuck, size, "reader %u", i);
 			return false;
 		}
+	if (atomic_load(&p->saver_ms) < clock_boot_ms(clock) - atomic_load(&p->saver_stuck_ms)) {
+		snprintf(stuck, size, "saver");
+		return false;
+	}
 	return true;
 }
 
@@ -246,6 +255,28 @@ static void watch_streams(struct worker *w)
 	free(ages);
 }
 
+/* Those that are read to their end, or have left, are not on the page; data files of exports
+ * neither.
+ */
+static void watch_shards(struct worker *w)
+{
+	int64_t now_ms = loop_now_ms(w->loop), epoch_ms = clock_aws_ms(w->settings.clock);
+	struct buf lines = { 0 };
+
+	for (uint32_t i = 0; i < w->core.lane_count; i++) {
+		const struct core_lane *l = &w->core.lanes[i];
+		struct core_ages ages;
+
+		if (l->stream == CORE_NONE || !w->streams[l->stream] || l->state == LANE_ENDED ||
+		    l->state == LANE_RELEASED)
+			continue;
+		core_lane_ages(&w->core, i, now_ms, epoch_ms, &ages);
+		metric_line(METRIC_SHARD_LAG, w->streams[l->stream]->config->name,
+			    w->lanes[i]->shard, ages.undelivered_ms, &lines);
+	}
+	metrics_replace(w->settings.metrics, METRIC_SHARD_LAG, &lines);
+}
+
 /* Nothing of it is read: its first record may be as old as it is itself. */
 static void watch_waiting(struct worker *w, const struct worker_table *t)
 {
@@ -304,6 +335,8 @@ void worker_watch(void *arg)
 	struct worker *w = arg;
 
 	watch_streams(w);
+	if (w->settings.config->http.shard_metrics)
+		watch_shards(w);
 	for (const struct worker_table *t = w->tables; t; t = t->next)
 		if (t->waits && t->over)
 			watch_waiting(w, t);

@@ -198,17 +198,35 @@ static void require_parts(struct service *s)
 static void banner(const struct config *c)
 {
 	struct buf sinks = { 0 }, streams = { 0 };
+	char state[512];
 
 	for (size_t i = 0; i < c->stream_count; i++)
 		buf_printf(&streams, "%s%s", i ? "," : "",
 			   c->streams[i].is_pattern ? c->streams[i].table : c->streams[i].name);
 	for (size_t i = 0; i < c->sink_count; i++)
 		buf_printf(&sinks, "%s%s", i ? "," : "", c->sinks[i].name);
+	store_place(c->checkpoint.store, state, sizeof(state));
 	log_info("sluice " SLUICE_VERSION, log_text("worker", c->worker.name),
 		 log_str("streams", buf_str(&streams)), log_str("sinks", buf_str(&sinks)),
-		 log_int("threads", c->worker.threads), log_int("memory", c->worker.memory_bytes));
+		 log_text("state", state), log_int("threads", c->worker.threads),
+		 log_int("memory", c->worker.memory_bytes));
 	buf_release(&streams);
 	buf_release(&sinks);
+}
+
+/* What became of all that: the last line. */
+static void summary(struct service *s, int64_t since_ms, int code)
+{
+	struct metrics *m = s->metrics;
+
+	log_info("ended", log_int("code", code),
+		 log_int("seconds", (clock_boot_ms(&s->clock) - since_ms) / 1000),
+		 log_int("sessions", metrics_sum(m, METRIC_SESSIONS)),
+		 log_int("records", metrics_sum(m, METRIC_RECORDS)),
+		 log_int("delivered", metrics_sum(m, METRIC_DELIVERED)),
+		 log_int("dead_letters", metrics_sum(m, METRIC_DEAD_LETTERS)),
+		 log_int("dropped", metrics_sum(m, METRIC_DROPPED)),
+		 log_int("gaps", metrics_sum(m, METRIC_GAPS)));
 }
 
 /* Sessions, until one ends for good. */
@@ -308,12 +326,14 @@ int service_run(const struct config *c, const struct service_options *o)
 	struct service s = { .config = c };
 	struct error err = { 0 };
 	int code = EXIT_FAILED;
+	int64_t since_ms;
 
 	if (o->end)
 		*o->end = (struct service_end){ .how = WORKER_STOPPED };
 	malloc_setup(c);
 	log_setup((enum log_level)c->log.level, (enum log_format)c->log.format);
 	clock_init(&s.clock);
+	since_ms = clock_boot_ms(&s.clock);
 	s.metrics = metrics_new();
 	s.health = health_new(&s.clock);
 	s.signals = signals_start(on_hangup, &s);
@@ -331,7 +351,7 @@ int service_run(const struct config *c, const struct service_options *o)
 	if (o->end)
 		o->end->delivered = metric_get(
 			metrics_cell(s.metrics, METRIC_DELIVERED, c->sinks[0].name, NULL));
+	summary(&s, since_ms, code);
 	close_all(&s);
-	log_info("ended", log_int("code", code));
 	return code;
 }

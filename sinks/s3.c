@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "aws/s3_probe.h"
 #include "aws/sign.h"
 #include "base/memory.h"
 #include "sinks/object.h"
@@ -14,7 +15,6 @@
  * earlier attempts (design, "S3 and directories"). */
 
 #define CALLS_MAX         8
-#define CHECK_MS          10000
 #define SWEEP_MS          300000
 #define PARTS_LOOKS_MAX   3 /* at the parts, within one commit */
 #define BUCKET_OWNER_SIZE 12
@@ -494,61 +494,49 @@ static bool s3_sweep(const void *settings, const struct sink_host *host, const c
 	return ok || error_wrap(err, "sink %s", host->name);
 }
 
-static void probe_created(void *arg, const struct error *err, const char *upload_id)
+struct asked {
+	const struct sink_host *host;
+	struct error missing; /* the first permission that is */
+};
+
+static void on_permission(void *arg, const struct permission *p)
 {
-	struct visit *v = arg;
+	struct asked *a = arg;
 
-	if (err->kind == ERROR_NONE)
-		v->found->files[0]->pending = memory_text(upload_id);
-	visit_done(v, err);
-}
-
-/* An upload that is begun and aborted shows the right to write and leaves nothing behind. It goes
- * first, as its errors have words; those of a HEAD have none. */
-static bool check_steps(struct visit *v)
-{
-	struct s3_bucket *b = v->bucket;
-	/* With all that files are created with: it may be what is not allowed. */
-	struct s3_options o = object_options(b, "application/x-ndjson", NULL);
-	struct s3_place at = { b->place.name, v->found->files[0]->path, b->place.owner };
-	int64_t end_ms = clock_boot_ms(b->host->clock) + CHECK_MS;
-
-	v->running++;
-	s3_upload_create(b->client, &at, &o, probe_created, v);
-	if (!visit_wait(v, end_ms))
-		return false;
-	v->running++;
-	s3_drop(&b->place, v->found->files[0], visit_done, v);
-	if (!visit_wait(v, end_ms))
-		return false;
-	/* Without the right to list, "not there" and "not allowed" look alike to a burial. */
-	v->running++;
-	s3_bucket_check(b->client, b->place.name, b->place.owner, visit_done, v);
-	return visit_wait(v, end_ms);
+	if (p->state == PERMISSION_MISSING && a->missing.kind == ERROR_NONE)
+		error_set(&a->missing, ERROR_REFUSED, "%s", p->why);
+	if (a->host->permission)
+		a->host->permission(a->host->permission_arg, p);
 }
 
 static bool s3_check(const void *settings, const struct sink_host *host, struct buf *said,
 		     struct error *err)
 {
 	const struct s3_settings *set = settings;
+	struct asked asked = { .host = host };
+	struct s3_options o;
 	struct visit v;
-	char key[1024];
 	char *prefix;
 	bool ok;
 
+	if (!host->credentials)
+		return error_set(err, ERROR_REFUSED, "sink %s: there are no credentials",
+				 host->name);
 	if (!visit_open(&v, settings, host, err))
 		return error_wrap(err, "sink %s", host->name);
-	prefix = object_folder(v.bucket->place.prefix, v.bucket->settings->object.path);
-	snprintf(key, sizeof(key), "%s_check-%s", prefix, host->session);
-	v.found = roll_new(0, host->session, set->bucket, set->bucket_owner);
-	roll_file_add(v.found, key, "");
-	ok = check_steps(&v);
+	/* With all that files are created with: it may be what is not allowed. */
+	o = object_options(v.bucket, "application/x-ndjson", NULL);
+	prefix = object_folder(v.bucket->place.prefix, set->object.path);
+	ok = s3_probe(&(struct s3_probe){ set->bucket, set->bucket_owner, prefix, &o, true },
+		      &v.bucket->aws, host->credentials, host->clock, host->metrics, on_permission,
+		      &asked, err);
+	if (ok && asked.missing.kind != ERROR_NONE) {
+		*err = asked.missing;
+		ok = false;
+	}
 	if (ok)
 		buf_printf(said, "s3 bucket %s: reachable, writing is allowed", set->bucket);
-	else
-		*err = v.err;
 	visit_close(&v);
-	roll_free(v.found);
 	free(prefix);
 	return ok || error_wrap(err, "sink %s", host->name);
 }

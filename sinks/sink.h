@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "aws/permission.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -89,6 +90,9 @@ struct sink_host {
 	struct credentials *credentials;
 	void (*answer)(void *arg, const struct sink_answer *a);
 	void *arg;
+	/* Told by `check` of each permission of AWS's that it tried; NULL: nobody asks. */
+	permission_fn *permission;
+	void *permission_arg;
 };
 
 /* A control event for the readers of a sink (docs/delivery.md). */

@@ -244,6 +244,16 @@ static void errors_mean_something(void **state)
 		{ REFUSED("ValidationException", "S3Prefix is too long"), ERROR_INVALID,
 		  "too long" },
 		{ REFUSED("AccessDeniedException", "no"), ERROR_REFUSED, "allow dynamodb:" },
+		{ REFUSED("AccessDeniedException", "User: u is not authorized to perform: "
+						   "dynamodb:Other on resource: arn:t"),
+		  ERROR_REFUSED, "; allow dynamodb:DescribeExport" },
+		{ REFUSED("AccessDeniedException",
+			  "User: u is not authorized to perform: kms:Decrypt on resource: arn:k "
+			  "because"),
+		  ERROR_REFUSED, "; allow kms:Decrypt on arn:k" },
+		{ REFUSED("AccessDeniedException",
+			  "User: u is not authorized to perform: kms:Decrypt on resource: arn:cu"),
+		  ERROR_REFUSED, "; allow kms:Decrypt" },
 		{ OK("{}"), ERROR_INVALID, "no export's description" },
 		{ OK("{\"ExportDescription\":{\"ExportArn\":\"a\",\"ExportStatus\":\"ODD\"}}"),
 		  ERROR_INVALID, "no export's description" },

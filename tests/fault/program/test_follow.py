@@ -147,7 +147,8 @@ class Follow(world.World):
         emulator.fault("denied", operation="ListTables", count=-1)
         done = worker.run("check", check=False)
         self.assertEqual(done.returncode, 1)
-        self.assertRegex(done.stdout, r"FAIL +tables .*dynamodb:ListTables")
+        self.assertRegex(done.stdout, r"FAIL +permission +dynamodb:ListTables on \*: ")
+        self.assertRegex(done.stdout, r"FAIL +tables ")
         self.drain(worker, code=1)
         self.assertIn("dynamodb:ListTables", worker.process.tail(3))
 

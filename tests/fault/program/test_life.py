@@ -3,6 +3,8 @@
 sink that is away, dead letters that are full, a start of now that is interrupted."""
 
 import signal
+import socket
+import sqlite3
 import time
 import unittest
 
@@ -143,6 +145,66 @@ class Life(world.World):
         worker.wait_for(lambda: "could not be read again" in self.log(worker), "it says so")
         self.assertEqual(worker.stop(), 0)
         self.assertIn("ended", self.log(worker))
+
+    def test_nonsense_on_the_port_is_closed_and_not_logged(self):
+        emulator = self.emulator("orders:records=10:keys=4:bytes=400")
+        worker = self.worker(emulator, "orders").start()
+        worker.wait_metric("sluice_delivered_total", 10, sink="files", deadline=60)
+        worker.wait_for(lambda: '"part":"session","ok":true' in worker.get("/readyz")[1], "well")
+        before = self.log(worker)
+        for nonsense in (b"\x16\x03\x01\x02\x00\x01", b"\0" * 1000, b"GET\r\n\r\n",
+                         b"GET /livez HTTP/1.1\r\nX: " + b"x" * 100000,
+                         b"POST /livez HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n" + b"y" * 100000,
+                         b"GET /" + b"%00" * 20000 + b" HTTP/1.1\r\n\r\n"):
+            for _ in range(5):
+                with socket.create_connection(("127.0.0.1", worker.port), 30) as connection:
+                    try:
+                        connection.sendall(nonsense)
+                        connection.shutdown(socket.SHUT_WR)
+                        while connection.recv(65536):
+                            pass
+                    except OSError:
+                        pass  # it was closed before all of that
+        self.assertEqual(worker.get("/livez")[0], 200)
+        self.assertEqual(self.log(worker), before)
+        self.assertEqual(worker.stop(), 0)
+
+    def test_a_page_of_ten_thousand_shards(self):
+        """No series of its own for each, unless that is asked for."""
+        emulator = self.emulator("orders:shards=10000:records=0")
+        worker = self.worker(emulator, "orders", stream={"poll": {"min": "5s", "max": "1m"}})
+        for some in (False, True):
+            worker.config["http"] = {"listen": f"127.0.0.1:{worker.port}", "shard_metrics": some}
+            worker.start()
+            worker.wait_for(lambda: worker.metric("sluice_shards") == 10000, "all are there",
+                            world.DEADLINE)
+            if some:
+                worker.wait_for(lambda: len({labels["shard"] for name, labels, _ in worker.metrics()
+                                             if name == "sluice_shard_lag_seconds"}) == 10000,
+                                "each has its series", world.DEADLINE)
+            else:
+                self.assertLess(len(worker.get("/metrics")[1]), 256 << 10)
+                self.assertNotIn("shardId-", worker.get("/metrics")[1])
+            self.assertEqual(worker.stop(60), 0)
+
+    def test_a_database_of_a_newer_major_version_is_refused_with_what_to_do(self):
+        emulator = self.emulator("orders:records=10:keys=4:bytes=400")
+        worker = self.worker(emulator, "orders")
+        self.drain(worker)
+        with sqlite3.connect(self.folder / "state.db") as db:
+            (before,) = db.execute("PRAGMA user_version").fetchone()
+            db.execute(f"PRAGMA user_version = {99 << 16}")
+        for command in (["run"], ["status"], ["check"], ["deadletter", "list"],
+                        ["pause", "--stream", "orders", "--yes"],
+                        ["replay", "--stream", "orders", "--from", "oldest", "--yes"]):
+            done = worker.run(*command, check=False)
+            self.assertEqual(done.returncode, 1, command)
+            self.assertIn("run a newer sluice", done.stdout + done.stderr, command)
+        with sqlite3.connect(self.folder / "state.db") as db:
+            self.assertEqual(db.execute("PRAGMA user_version").fetchone(), (99 << 16,))
+            db.execute(f"PRAGMA user_version = {before}")
+        self.drain(worker)
+        self.check_complete(emulator)
 
     def test_two_workers_on_one_file_is_refused(self):
         emulator = self.emulator("orders:records=10:keys=4:bytes=400")

@@ -40,6 +40,49 @@ static void prints_rows_labels_and_values(void **state)
 	metrics_free(NULL);
 }
 
+static void lines_are_replaced_as_a_whole(void **state)
+{
+	struct metrics *m = metrics_new();
+	struct buf lines = { 0 }, out = { 0 };
+
+	(void)state;
+	metric_line(METRIC_SHARD_LAG, "orders", "s1", 1500, &lines);
+	metric_line(METRIC_SHARD_LAG, "orders", "s2", 0, &lines);
+	metrics_replace(m, METRIC_SHARD_LAG, &lines);
+	assert_null(lines.data);
+	metrics_print(m, &out);
+	assert_non_null(strstr(out.data, "# TYPE sluice_shard_lag_seconds gauge\n"
+					 "sluice_shard_lag_seconds{stream=\"orders\",shard=\"s1\"} "
+					 "1.500\n"
+					 "sluice_shard_lag_seconds{stream=\"orders\",shard=\"s2\"} "
+					 "0.000\n"));
+	metric_line(METRIC_SHARD_LAG, "orders", "s2", 1, &lines);
+	metrics_replace(m, METRIC_SHARD_LAG, &lines);
+	buf_clear(&out);
+	metrics_print(m, &out);
+	assert_null(strstr(out.data, "s1"));
+	assert_non_null(strstr(out.data, "s2"));
+	metrics_replace(m, METRIC_SHARD_LAG, &lines);
+	buf_clear(&out);
+	metrics_print(m, &out);
+	assert_int_equal(out.size, 0);
+	buf_release(&out);
+	metrics_free(m);
+}
+
+static void a_row_has_a_sum(void **state)
+{
+	struct metrics *m = metrics_new();
+
+	(void)state;
+	assert_int_equal(metrics_sum(m, METRIC_RECORDS), 0);
+	metric_add(metrics_cell(m, METRIC_RECORDS, "orders", "c"), 3);
+	metric_add(metrics_cell(m, METRIC_RECORDS, "users", "u"), 4);
+	metric_add(metrics_cell(m, METRIC_GAPS, "orders", NULL), 9);
+	assert_int_equal(metrics_sum(m, METRIC_RECORDS), 7);
+	metrics_free(m);
+}
+
 static void dollars_are_kept_in_tenths_of_a_cent(void **state)
 {
 	struct metrics *m = metrics_new();
@@ -219,6 +262,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(prints_rows_labels_and_values),
+		cmocka_unit_test(lines_are_replaced_as_a_whole),
+		cmocka_unit_test(a_row_has_a_sum),
 		cmocka_unit_test(seconds_are_kept_in_milliseconds),
 		cmocka_unit_test(dollars_are_kept_in_tenths_of_a_cent),
 		cmocka_unit_test(label_values_are_escaped),

@@ -140,7 +140,8 @@ static const struct {
 	{ GOOD "http: { listen: \":80\" }\n",
 	  "f:7: http.listen: expected HOST:PORT such as 127.0.0.1:8080, or \"\" for none, not "
 	  "':80'" },
-	{ GOOD "http: { shard_metrics: yes }\n", "f:7: http.shard_metrics: no such setting" },
+	{ GOOD "http: { shard_metrics: many }\n",
+	  "f:7: http.shard_metrics: expected true or false, not 'many'" },
 	{ GOOD "log: { level: loud }\n",
 	  "f:7: log.level: expected debug, info, warn or error, not 'loud'" },
 	{ GOOD "log: { format: xml }\n", "f:7: log.format: expected text or json, not 'xml'" },

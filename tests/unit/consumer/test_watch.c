@@ -270,7 +270,11 @@ static const struct clock clock_stub = { .boot_ms = read_boot };
 
 static void a_loop_that_stands_still_is_named(void **state)
 {
-	struct worker_pulse p = { .active = true, .core_ms = 1000000, .readers = 3 };
+	struct worker_pulse p = { .active = true,
+				  .core_ms = 1000000,
+				  .saver_ms = 1000000,
+				  .saver_stuck_ms = 300000,
+				  .readers = 3 };
 	char stuck[64] = "";
 
 	(void)state;
@@ -286,6 +290,13 @@ static void a_loop_that_stands_still_is_named(void **state)
 	assert_string_equal(stuck, "reader 1");
 	p.reader_ms[1] = boot_ms;
 	assert_true(worker_pulse_ok(&p, &clock_stub, stuck, sizeof(stuck)));
+	/* The store may be away for longer than that. */
+	boot_ms = 1000000 + p.saver_stuck_ms;
+	p.core_ms = p.reader_ms[0] = p.reader_ms[1] = p.reader_ms[2] = boot_ms;
+	assert_true(worker_pulse_ok(&p, &clock_stub, stuck, sizeof(stuck)));
+	boot_ms++;
+	assert_false(worker_pulse_ok(&p, &clock_stub, stuck, sizeof(stuck)));
+	assert_string_equal(stuck, "saver");
 }
 
 static void between_sessions_no_loop_has_to_turn(void **state)

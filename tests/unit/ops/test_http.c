@@ -314,6 +314,33 @@ static void garbage_is_closed(void **state)
 	assert_int_equal(ask(f, "GET", "/livez"), 200);
 }
 
+/* Each of them may be the slowest: what it has not said yet costs the others nothing. */
+static void slow_senders_keep_nobody_waiting(void **state)
+{
+	enum { SLOW = 20 };
+	static const char first[] = "GET /livez HT", rest[] = "TP/1.0\r\n\r\n";
+	struct fixture *f = *state;
+	int fds[SLOW];
+
+	for (int i = 0; i < SLOW; i++) {
+		fds[i] = connected(f);
+		for (size_t n = 0; n < strlen(first); n++)
+			assert_int_equal(send(fds[i], first + n, 1, MSG_NOSIGNAL), 1);
+	}
+	for (int i = 0; i < SLOW; i++) {
+		char answer[1024];
+		ssize_t n;
+
+		assert_int_equal(ask(f, "GET", "/readyz"), 200);
+		assert_true(send(fds[i], rest, strlen(rest), MSG_NOSIGNAL) > 0);
+		n = recv(fds[i], answer, sizeof(answer) - 1, 0);
+		assert_true(n > 0);
+		answer[n] = '\0';
+		assert_non_null(strstr(answer, " 200 "));
+		close(fds[i]);
+	}
+}
+
 /* More than may be there at a time are turned away, and once they are gone there is room again. */
 static void a_thousand_connections(void **state)
 {
@@ -393,6 +420,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_status_says_why_there_is_none, setup, teardown),
 		cmocka_unit_test(nothing_is_read_once_it_ends),
 		cmocka_unit_test_setup_teardown(garbage_is_closed, setup, teardown),
+		cmocka_unit_test_setup_teardown(slow_senders_keep_nobody_waiting, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_thousand_connections, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_address_that_cannot_be_listened_on_is_named,
 						setup, teardown),
