@@ -24,11 +24,9 @@
 						       .permission = (op_permission),              \
 						       .timeout_ms = (ms),                         \
 						       .answer_max = (max) }
-OPERATION(upload_create, "CreateMultipartUpload", "POST",
-	  "s3:PutObject, with tags s3:PutObjectTagging too", SHORT_MS, ANSWER_SMALL);
+OPERATION(upload_create, "CreateMultipartUpload", "POST", "s3:PutObject", SHORT_MS, ANSWER_SMALL);
 OPERATION(upload_part, "UploadPart", "PUT", "s3:PutObject", PART_MS, ANSWER_SMALL);
-OPERATION(object_put, "PutObject", "PUT", "s3:PutObject, with tags s3:PutObjectTagging too",
-	  SHORT_MS, ANSWER_SMALL);
+OPERATION(object_put, "PutObject", "PUT", "s3:PutObject", SHORT_MS, ANSWER_SMALL);
 OPERATION(upload_abort, "AbortMultipartUpload", "DELETE", "s3:AbortMultipartUpload", SHORT_MS,
 	  ANSWER_SMALL);
 OPERATION(upload_parts, "ListParts", "GET", "s3:ListMultipartUploadParts", SHORT_MS, ANSWER_LIST);
