@@ -691,8 +691,9 @@ BEGIN
 	UPDATE sluice.position p SET sequence = m.target, event_ms = m.event_ms, done = m.done
 	FROM unnest(p_lanes, p_sinks, p_from, p_to, p_event_ms, p_done)
 		AS m (lane, sink, origin, target, event_ms, done)
-	JOIN sluice.lane l ON l.id = m.lane AND l.owner = p_session
-	WHERE p.lane = m.lane AND p.sink = m.sink AND p.sequence IS NOT DISTINCT FROM m.origin;
+	WHERE p.lane = m.lane AND p.sink = m.sink AND p.sequence IS NOT DISTINCT FROM m.origin
+	-- Not a join: where the session's lanes come first, each of them looks at all of these.
+	AND (SELECT l.owner FROM sluice.lane l WHERE l.id = m.lane) = p_session;
 	GET DIAGNOSTICS moved = ROW_COUNT;
 	IF moved <> cardinality(p_lanes) THEN
 		RAISE EXCEPTION 'save % of session %: % of % positions are not its own or not where it '
@@ -734,8 +735,8 @@ BEGIN
 		UPDATE sluice.export_file f SET records = w.records, bytes = w.bytes,
 			updated_ms = p_read_at_ms
 		FROM unnest(p_files, p_records, p_bytes) AS w (lane, records, bytes)
-		JOIN sluice.lane l ON l.id = w.lane AND l.owner = p_session
-		WHERE f.lane = w.lane;
+		WHERE f.lane = w.lane
+		AND (SELECT l.owner FROM sluice.lane l WHERE l.id = w.lane) = p_session;
 	END IF;
 	IF over IS NOT NULL THEN
 		PERFORM sluice.files_done(over, p_files, p_records, p_bytes, p_read_at_ms);
