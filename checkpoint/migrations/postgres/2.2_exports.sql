@@ -484,11 +484,11 @@ BEGIN
 END $$;
 
 -- Returns its number, 0 where the session did not hold p_known of them before. Its reply is small on
--- purpose: what the session holds is read afterwards. Its plans are kept, unlike others: those of
--- references would else be made anew, too, for each row.
+-- purpose: what the session holds is read afterwards. Its plans are kept, unlike others: to make
+-- them costs more than to claim some files, and those of references would be made anew for each row.
 CREATE FUNCTION sluice.files_claim(p_session uuid, p_export bigint, p_sinks integer[],
 	p_max bigint, p_at_ms bigint, p_known bigint) RETURNS bigint
-LANGUAGE plpgsql
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 DECLARE
 	e sluice.export;
