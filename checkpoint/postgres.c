@@ -179,12 +179,14 @@ static void read_parameters(struct parameters *out, const char *types, va_list a
 
 /* Behind a pooler the limits cannot be the session's. They are set for the transaction alone, by a
  * statement that travels with the one it guards: without a BEGIN all up to the sync is one
- * transaction, and statement_timeout counts from each statement's start. */
+ * transaction, and statement_timeout counts from each statement's start. What is asked takes some
+ * milliseconds at most, and an estimate that is wrong would make the server compile it for more. */
 static bool send_call(struct postgres *p, const char *sql, const struct parameters *with)
 {
 	static const char limits[] = "SELECT set_config('statement_timeout', $1, true), "
 				     "set_config('lock_timeout', $2, true), "
-				     "set_config('synchronous_commit', 'on', true)";
+				     "set_config('synchronous_commit', 'on', true), "
+				     "set_config('jit', 'off', true)";
 	char statement[NUMBER_SIZE], lock[NUMBER_SIZE];
 	const char *values[] = { statement, lock };
 

@@ -391,34 +391,34 @@ static bool files_held(struct store *s, const char *session, int64_t export, int
 static bool attempts(struct store *s, int64_t export, store_attempt_fn *fn, void *arg,
 		     struct error *err)
 {
-	int64_t after = 0;
+	struct store_attempt a = { .export = export };
 
 	for (int rows = FILES_PAGE; rows == FILES_PAGE;) {
 		AUTO(pg_result)
 		PGresult *res = postgres_call(
 			postgres_of(s), err,
-			"SELECT id, coalesce(lane, 0), number, session, worker, token, arn, "
-			"began_ms, ended_ms, how, error FROM sluice.export_attempt "
-			"WHERE export = $1 AND id > $2 ORDER BY id LIMIT $3",
-			"iii", export, after, (int64_t)FILES_PAGE);
+			"SELECT coalesce(lane, 0), number, session, worker, token, arn, "
+			"began_ms, ended_ms, how, error FROM sluice.export_attempts "
+			"WHERE export = $1 "
+			"AND (began_ms, coalesce(lane, 0), number) > ($2, $3, $4) "
+			"ORDER BY began_ms, coalesce(lane, 0), number LIMIT $5",
+			"iiiii", export, a.began_ms, a.lane, (int64_t)a.number,
+			(int64_t)FILES_PAGE);
 
 		if (!res)
 			return false;
 		rows = PQntuples(res);
 		for (int i = 0; i < rows; i++) {
-			struct store_attempt a = { .export = export,
-						   .lane = value_int(res, i, 1),
-						   .number = (uint32_t)value_int(res, i, 2),
-						   .worker = PQgetvalue(res, i, 4),
-						   .token = PQgetvalue(res, i, 5),
-						   .arn = PQgetvalue(res, i, 6),
-						   .began_ms = value_int(res, i, 7),
-						   .ended_ms = value_int(res, i, 8),
-						   .how = PQgetvalue(res, i, 9),
-						   .error = PQgetvalue(res, i, 10) };
-
-			after = value_int(res, i, 0);
-			snprintf(a.session, sizeof(a.session), "%s", PQgetvalue(res, i, 3));
+			a.lane = value_int(res, i, 0);
+			a.number = (uint32_t)value_int(res, i, 1);
+			a.worker = PQgetvalue(res, i, 3);
+			a.token = PQgetvalue(res, i, 4);
+			a.arn = PQgetvalue(res, i, 5);
+			a.began_ms = value_int(res, i, 6);
+			a.ended_ms = value_int(res, i, 7);
+			a.how = PQgetvalue(res, i, 8);
+			a.error = PQgetvalue(res, i, 9);
+			snprintf(a.session, sizeof(a.session), "%s", PQgetvalue(res, i, 2));
 			fn(arg, &a);
 		}
 	}

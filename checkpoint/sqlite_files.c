@@ -192,6 +192,18 @@ static bool settle_sinks(struct sqlite *s, const struct claim *c, bool *fits, st
 		       "ii", c->at_ms, c->lanes);
 }
 
+/* Of a file's attempt that is under way: it did not go well. */
+static bool end_attempt(struct sqlite *s, int64_t lane, const char *how, const char *error,
+			int64_t at_ms, struct error *err)
+{
+	return sqlite_run(s, NULL, err,
+			  "INSERT INTO export_attempt (export, lane, number, session, worker, "
+			  "began_ms, ended_ms, how, error) SELECT export, lane, attempts, session, "
+			  "worker, tried_ms, ?, ?, ? FROM export_file WHERE lane = ? "
+			  "AND tried_ms > 0",
+			  "itti", at_ms, how, error, lane);
+}
+
 /* What a claim does with each file that it takes, in this order; ?1 is the lane. */
 static bool take_file(struct sqlite *s, const struct claim *c, int64_t lane, struct error *err)
 {
@@ -208,21 +220,13 @@ static bool take_file(struct sqlite *s, const struct claim *c, int64_t lane, str
 			return false;
 	return sqlite_run(s, NULL, err, "UPDATE lane SET owner = ?2, claim = ?3 WHERE id = ?1",
 			  "iti", lane, c->session, c->number) &&
-	       sqlite_run(s, NULL, err,
-			  "UPDATE export_attempt SET how = 'lost', ended_ms = ?2 "
-			  "WHERE lane = ?1 AND how = ''",
-			  "ii", lane, c->at_ms) &&
+	       end_attempt(s, lane, "lost", "", c->at_ms, err) &&
 	       sqlite_run(s, NULL, err,
 			  "UPDATE export_file SET attempts = attempts + 1, retry_at_ms = 0, "
 			  "started_ms = CASE WHEN started_ms = 0 THEN ?2 ELSE started_ms END, "
-			  "updated_ms = ?2, session = ?3, "
+			  "updated_ms = ?2, tried_ms = ?2, session = ?3, "
 			  "worker = (SELECT worker FROM session WHERE id = ?3) WHERE lane = ?1",
-			  "iit", lane, c->at_ms, c->session) &&
-	       sqlite_run(s, NULL, err,
-			  "INSERT INTO export_attempt (export, lane, number, session, worker, "
-			  "began_ms) SELECT export, lane, attempts, session, worker, ?2 "
-			  "FROM export_file WHERE lane = ?1",
-			  "ii", lane, c->at_ms);
+			  "iit", lane, c->at_ms, c->session);
 }
 
 /* *lane: the oldest that may be claimed, 0: none, or the session holds enough. */
@@ -335,14 +339,12 @@ static bool fail(struct sqlite *s, const struct failure *f, struct error *err)
 		 sqlite_run(s, NULL, err,
 			    "UPDATE export_file SET records = 0, bytes = 0 WHERE lane = ?", "i",
 			    f->lane))) &&
+	       end_attempt(s, f->lane, "failed", f->error, f->at_ms, err) &&
 	       sqlite_run(s, NULL, err,
 			  "UPDATE export_file SET failed = ?1 = 0, retry_at_ms = ?1, "
-			  "retries = retries + 1, error = ?2, updated_ms = ?3 WHERE lane = ?4",
+			  "retries = retries + 1, error = ?2, updated_ms = ?3, tried_ms = 0 "
+			  "WHERE lane = ?4",
 			  "itii", f->retry_at_ms, f->error, f->at_ms, f->lane) &&
-	       sqlite_run(s, NULL, err,
-			  "UPDATE export_attempt SET how = 'failed', error = ?, ended_ms = ? "
-			  "WHERE lane = ? AND how = ''",
-			  "tii", f->error, f->at_ms, f->lane) &&
 	       (f->retry_at_ms != 0 ||
 		sqlite_run(s, NULL, err,
 			   "UPDATE export SET files_failed = files_failed + 1 "
@@ -523,8 +525,8 @@ bool sqlite_attempts(struct store *store, int64_t export, store_attempt_fn *fn, 
 	sqlite3_stmt *st =
 		sqlite_prepare(s,
 			       "SELECT coalesce(lane, 0), number, session, worker, token, arn, "
-			       "began_ms, ended_ms, how, error FROM export_attempt "
-			       "WHERE export = ? ORDER BY id",
+			       "began_ms, ended_ms, how, error FROM export_attempts "
+			       "WHERE export = ? ORDER BY began_ms, lane, number",
 			       err);
 	bool row;
 

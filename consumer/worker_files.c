@@ -9,7 +9,7 @@
 #include "consumer/worker_files.h"
 
 /* So many more are claimed, at most, where files are small: what is read between so many looks. */
-#define AHEAD_MAX     100
+#define AHEAD_MAX     250
 #define AHEAD_LOOKS   4
 #define RETRY_BASE_MS 2000
 #define RETRY_MAX_MS  (10 * 60 * 1000)
@@ -214,20 +214,27 @@ static uint32_t loads_open(const struct worker *w)
 	return n;
 }
 
-/* As many as are read at a time; slowly at first, so that other workers get some where there are
- * few. Where files are small, what is read between some looks: a claim takes its time, and the
- * store's. */
-static uint32_t wanted(const struct worker *w, const struct worker_load *l)
+/* So many are read at a time; slowly at first, so that other workers get some where there are few.
+ */
+static uint32_t at_once(const struct worker *w, const struct worker_load *l)
 {
 	uint32_t share = w->loads->reading_max / loads_open(w);
-	uint32_t pace = l->quick > l->quick_before ? l->quick : l->quick_before;
 
 	if (l->window_count > 0)
 		return 1; /* the others are for other workers */
-	return least(l->ramp, share ? share : 1) + least(AHEAD_LOOKS * pace, AHEAD_MAX);
+	return least(l->ramp, share ? share : 1);
 }
 
-/* `all`: what is missing, however little. */
+/* Where files are small, what is read between some looks comes to it: a claim takes its time, and
+ * the store's. */
+static uint32_t wanted(const struct worker *w, const struct worker_load *l)
+{
+	uint32_t pace = l->quick > l->quick_before ? l->quick : l->quick_before;
+
+	return at_once(w, l) + (l->window_count > 0 ? 0 : least(AHEAD_LOOKS * pace, AHEAD_MAX));
+}
+
+/* Half of what is wanted, at least; `all`: also what could be read now, however little. */
 static void claim_more(struct worker *w, struct worker_load *l, bool all)
 {
 	uint32_t busy = l->reading + l->waiting, lanes = lanes_of(w), wants, room;
@@ -240,7 +247,8 @@ static void claim_more(struct worker *w, struct worker_load *l, bool all)
 	wants = wanted(w, l);
 	/* One at least: an export comes to its end, however many shards there are. */
 	room = lanes < max ? max - lanes : busy == 0;
-	if (busy >= wants || room == 0 || (!all && busy > wants / 2) || l->held >= STORE_FILES_MAX)
+	if (busy >= wants || room == 0 || l->held >= STORE_FILES_MAX ||
+	    (busy > wants / 2 && !(all && busy < at_once(w, l))))
 		return;
 	c = memory_new(sizeof(*c));
 	*c = (struct claim){ .task = { .saver.work = claim, .done = claimed },

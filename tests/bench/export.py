@@ -199,7 +199,7 @@ def check_once(postgres, store, export):
     """Each file was tried once, which was good, and all workers had some; returns how many each."""
     attempts = postgres.execute(
         "SELECT count(*), count(DISTINCT lane), count(*) FILTER (WHERE how = 'done') "
-        "FROM sluice.export_attempt WHERE lane IS NOT NULL", url=store)[0]
+        "FROM sluice.export_attempts WHERE lane IS NOT NULL", url=store)[0]
     count = len(export.files)
     assert attempts == (count, count, count), f"attempts, of files, done: {attempts}"
     shares = [n for n, in postgres.execute(

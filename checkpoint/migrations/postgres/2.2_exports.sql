@@ -69,14 +69,16 @@ CREATE TABLE sluice.export_file (
 	ended_ms    bigint NOT NULL DEFAULT 0,
 	updated_ms  bigint NOT NULL DEFAULT 0,
 	session     uuid, -- that had it last
-	worker      text NOT NULL DEFAULT ''
+	worker      text NOT NULL DEFAULT '',
+	tried_ms    bigint NOT NULL DEFAULT 0 -- the last attempt's begin; 0: it failed, or there was none
 ) WITH (fillfactor = 50);
 CREATE INDEX export_file_of ON sluice.export_file (export, lane);
 
--- Who tried what and how it ended: an export at AWS (lane NULL), or the load of a file.
+-- Who tried what and how it ended: an export at AWS (lane NULL), or the load of a file. A file's
+-- attempt that is under way or went well is in the file's own row: most have no other.
 CREATE TABLE sluice.export_attempt (
 	id       bigint GENERATED ALWAYS AS IDENTITY,
-	-- It goes with them (exports_tidy): references would be looked up for each claim.
+	-- It goes with them (exports_tidy).
 	export   bigint NOT NULL,
 	lane     bigint,
 	number   bigint NOT NULL,
@@ -91,6 +93,13 @@ CREATE TABLE sluice.export_attempt (
 	PRIMARY KEY (export, id)
 ) WITH (fillfactor = 50);
 CREATE INDEX export_attempt_lane ON sluice.export_attempt (lane) WHERE lane IS NOT NULL;
+CREATE VIEW sluice.export_attempts AS
+	SELECT export, lane, number, session, worker, token, arn, began_ms, ended_ms, how, error
+	FROM sluice.export_attempt
+	UNION ALL
+	SELECT export, lane, attempts, session, worker, '', '', tried_ms, ended_ms,
+		CASE WHEN completed THEN 'done' ELSE '' END, ''
+	FROM sluice.export_file WHERE tried_ms > 0;
 
 -- As before, but a table's next stream goes on with the generation of those before it: readers keep
 -- the highest of a key.
@@ -405,10 +414,7 @@ BEGIN
 					USING (lane)
 			) d
 			WHERE f.lane = d.lane AND NOT f.completed
-			RETURNING f.export, f.lane, f.records, f.bytes
-		), tried AS (
-			UPDATE sluice.export_attempt a SET how = 'done', ended_ms = p_at_ms
-			FROM completed c WHERE a.lane = c.lane AND a.how = ''
+			RETURNING f.export, f.records, f.bytes
 		)
 		SELECT c.export, count(*) AS files, sum(c.records)::bigint AS records,
 			sum(c.bytes)::bigint AS bytes
@@ -478,11 +484,11 @@ BEGIN
 END $$;
 
 -- Returns its number, 0 where the session did not hold p_known of them before. Its reply is small on
--- purpose: what the session holds is read afterwards. Its plans are kept, unlike others: those of
--- references would else be made anew, too, for each row.
+-- purpose: what the session holds is read afterwards. Its plans are kept, unlike others: to make
+-- them costs more than to claim some files, and those of references would be made anew for each row.
 CREATE FUNCTION sluice.files_claim(p_session uuid, p_export bigint, p_sinks integer[],
 	p_max bigint, p_at_ms bigint, p_known bigint) RETURNS bigint
-LANGUAGE plpgsql
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 DECLARE
 	e sluice.export;
@@ -532,7 +538,7 @@ BEGIN
 	END IF;
 	SELECT count(*) INTO held FROM sluice.lane WHERE owner = p_session AND stream = e.lanes;
 	WITH chosen AS MATERIALIZED (
-		SELECT l.id FROM sluice.lane l JOIN sluice.export_file f ON f.lane = l.id
+		SELECT l.id, f.tried_ms FROM sluice.lane l JOIN sluice.export_file f ON f.lane = l.id
 		WHERE l.stream = e.lanes AND l.owner IS NULL AND NOT l.done
 		AND NOT f.completed AND NOT f.failed AND f.retry_at_ms <= p_at_ms
 		ORDER BY l.id LIMIT greatest(p_max - held, 0)
@@ -550,17 +556,15 @@ BEGIN
 		WHERE NOT EXISTS (
 			SELECT FROM sluice.position p WHERE p.lane = c.id AND p.sink = s.sink)
 	), lost AS (
-		UPDATE sluice.export_attempt a SET how = 'lost', ended_ms = p_at_ms
-		FROM claimed c WHERE a.lane = c.id AND a.how = ''
-	), counted AS (
-		UPDATE sluice.export_file f SET attempts = f.attempts + 1, retry_at_ms = 0,
-			started_ms = CASE WHEN f.started_ms = 0 THEN p_at_ms ELSE f.started_ms END,
-			updated_ms = p_at_ms, session = p_session, worker = as_worker
-		FROM claimed c WHERE f.lane = c.id RETURNING f.lane, f.attempts
+		INSERT INTO sluice.export_attempt (export, lane, number, session, worker, began_ms,
+			ended_ms, how)
+		SELECT f.export, f.lane, f.attempts, f.session, f.worker, f.tried_ms, p_at_ms, 'lost'
+		FROM chosen c JOIN sluice.export_file f ON f.lane = c.id WHERE c.tried_ms > 0
 	)
-	INSERT INTO sluice.export_attempt (export, lane, number, session, worker, began_ms)
-	SELECT p_export, c.lane, c.attempts, p_session, as_worker, p_at_ms
-	FROM counted c ORDER BY c.lane;
+	UPDATE sluice.export_file f SET attempts = f.attempts + 1, retry_at_ms = 0,
+		started_ms = CASE WHEN f.started_ms = 0 THEN p_at_ms ELSE f.started_ms END,
+		updated_ms = p_at_ms, session = p_session, worker = as_worker, tried_ms = p_at_ms
+	FROM claimed c WHERE f.lane = c.id;
 	RETURN CASE WHEN held = p_known THEN this_claim ELSE 0 END;
 END $$;
 
@@ -608,11 +612,13 @@ BEGIN
 		WHERE lane = p_lane;
 		UPDATE sluice.export_file SET records = 0, bytes = 0 WHERE lane = p_lane;
 	END IF;
+	INSERT INTO sluice.export_attempt (export, lane, number, session, worker, began_ms, ended_ms,
+		how, error)
+	SELECT x.export, x.lane, x.attempts, x.session, x.worker, x.tried_ms, p_at_ms, 'failed', p_error
+	FROM sluice.export_file x WHERE x.lane = p_lane AND x.tried_ms > 0;
 	UPDATE sluice.export_file SET failed = p_retry_at_ms = 0, retry_at_ms = p_retry_at_ms,
-		retries = retries + 1, error = p_error, updated_ms = p_at_ms
+		retries = retries + 1, error = p_error, updated_ms = p_at_ms, tried_ms = 0
 	WHERE lane = p_lane RETURNING * INTO f;
-	UPDATE sluice.export_attempt SET how = 'failed', error = p_error, ended_ms = p_at_ms
-	WHERE lane = p_lane AND how = '';
 	IF f.failed THEN
 		PERFORM sluice.export_count(f.export, 0, 1, 0, 0, p_at_ms);
 	END IF;
@@ -685,8 +691,9 @@ BEGIN
 	UPDATE sluice.position p SET sequence = m.target, event_ms = m.event_ms, done = m.done
 	FROM unnest(p_lanes, p_sinks, p_from, p_to, p_event_ms, p_done)
 		AS m (lane, sink, origin, target, event_ms, done)
-	JOIN sluice.lane l ON l.id = m.lane AND l.owner = p_session
-	WHERE p.lane = m.lane AND p.sink = m.sink AND p.sequence IS NOT DISTINCT FROM m.origin;
+	WHERE p.lane = m.lane AND p.sink = m.sink AND p.sequence IS NOT DISTINCT FROM m.origin
+	-- Not a join: where the session's lanes come first, each of them looks at all of these.
+	AND (SELECT l.owner FROM sluice.lane l WHERE l.id = m.lane) = p_session;
 	GET DIAGNOSTICS moved = ROW_COUNT;
 	IF moved <> cardinality(p_lanes) THEN
 		RAISE EXCEPTION 'save % of session %: % of % positions are not its own or not where it '
@@ -728,8 +735,8 @@ BEGIN
 		UPDATE sluice.export_file f SET records = w.records, bytes = w.bytes,
 			updated_ms = p_read_at_ms
 		FROM unnest(p_files, p_records, p_bytes) AS w (lane, records, bytes)
-		JOIN sluice.lane l ON l.id = w.lane AND l.owner = p_session
-		WHERE f.lane = w.lane;
+		WHERE f.lane = w.lane
+		AND (SELECT l.owner FROM sluice.lane l WHERE l.id = w.lane) = p_session;
 	END IF;
 	IF over IS NOT NULL THEN
 		PERFORM sluice.files_done(over, p_files, p_records, p_bytes, p_read_at_ms);

@@ -61,11 +61,13 @@ CREATE TABLE export_file (
 	ended_ms    INTEGER NOT NULL DEFAULT 0,
 	updated_ms  INTEGER NOT NULL DEFAULT 0,
 	session     TEXT, -- that had it last
-	worker      TEXT NOT NULL DEFAULT ''
+	worker      TEXT NOT NULL DEFAULT '',
+	tried_ms    INTEGER NOT NULL DEFAULT 0 -- the last attempt's begin; 0: it failed, or there was none
 );
 CREATE INDEX export_file_of ON export_file (export, lane);
 
--- Who tried what and how it ended: an export at AWS (lane NULL), or the load of a file.
+-- Who tried what and how it ended: an export at AWS (lane NULL), or the load of a file. A file's
+-- attempt that is under way or went well is in the file's own row.
 CREATE TABLE export_attempt (
 	id       INTEGER PRIMARY KEY AUTOINCREMENT,
 	export   INTEGER NOT NULL REFERENCES export ON DELETE CASCADE,
@@ -82,6 +84,13 @@ CREATE TABLE export_attempt (
 );
 CREATE INDEX export_attempt_of ON export_attempt (export, id);
 CREATE INDEX export_attempt_lane ON export_attempt (lane) WHERE lane IS NOT NULL;
+CREATE VIEW export_attempts AS
+	SELECT export, lane, number, session, worker, token, arn, began_ms, ended_ms, how, error
+	FROM export_attempt
+	UNION ALL
+	SELECT export, lane, attempts, session, worker, '', '', tried_ms, ended_ms,
+		CASE WHEN completed THEN 'done' ELSE '' END, ''
+	FROM export_file WHERE tried_ms > 0;
 
 -- Files that are done or failed, and with the last one the export: whatever changed their counts.
 CREATE TRIGGER export_counted AFTER UPDATE OF files_done, files_failed ON export
@@ -99,8 +108,6 @@ CREATE TRIGGER file_done AFTER UPDATE OF done ON lane
 WHEN NEW.done AND NOT OLD.done
 	AND EXISTS (SELECT 1 FROM export_file WHERE lane = NEW.id AND NOT completed)
 BEGIN
-	UPDATE export_attempt SET how = 'done', ended_ms = NEW.read_at_ms
-	WHERE lane = NEW.id AND how = '';
 	UPDATE export SET files_done = files_done + 1, files_failed = files_failed - f.failed,
 		records = export.records + f.records, bytes = export.bytes + f.bytes,
 		finished_ms = CASE WHEN status IN ('loading', 'failed') AND files_done + 1 = files

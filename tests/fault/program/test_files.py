@@ -177,8 +177,9 @@ class Files(loading.Loading):
         self.assertEqual(worker.stop(60), 0)
         self.check_once([*files, late])
         self.assertEqual(self.ask(
-            "SELECT a.how FROM sluice.export_attempt a JOIN sluice.lane l ON l.id = a.lane "
-            f"WHERE l.shard = '{late.name}' ORDER BY a.id"), [["failed"]] * got["retries"] + [["done"]])
+            "SELECT a.how FROM sluice.export_attempts a JOIN sluice.lane l ON l.id = a.lane "
+            f"WHERE l.shard = '{late.name}' ORDER BY a.number"),
+            [["failed"]] * got["retries"] + [["done"]])
 
     def test_until_idle_names_what_failed(self):
         export = self.loading([self.bad("bad")])

@@ -323,6 +323,8 @@ static void another_set_of_sinks_waits_for_the_stored_one(void **state)
 /* --- the audit --- */
 struct audit {
 	char text[2000];
+	char session[STORE_ID_SIZE]; /* of the last one, as the rest */
+	int64_t began_ms, ended_ms;
 };
 
 static void saw_attempt(void *arg, const struct store_attempt *a)
@@ -333,28 +335,56 @@ static void saw_attempt(void *arg, const struct store_attempt *a)
 	snprintf(audit->text + used, sizeof(audit->text) - used, "%s %u %s %s%s%s%s%s; ",
 		 a->lane ? "file" : "export", a->number, a->worker, a->token, *a->arn ? " " : "",
 		 a->arn, *a->how ? a->how : "open", a->error);
+	memcpy(audit->session, a->session, sizeof(audit->session));
+	audit->began_ms = a->began_ms;
+	audit->ended_ms = a->ended_ms;
+}
+
+static void assert_last(const struct audit *audit, const char *session, int64_t began_ms,
+			int64_t ended_ms)
+{
+	assert_string_equal(audit->session, session);
+	assert_int_equal(audit->began_ms, began_ms);
+	assert_int_equal(audit->ended_ms, ended_ms);
 }
 
 static void attempts_are_kept(void **state)
 {
 	struct world *w = *state;
-	struct audit audit = { "" };
+	struct audit audit = { 0 };
 	int64_t id = loading(w, 1), lane = 0;
+	struct files_seen seen;
 
 	assert_ok(store_session_begin(w->s, SESSION_B, "worker-b", "", 10000, err));
 	assert_int_equal(claims(w, SESSION_A, id, 1, &lane), 1);
-	assert_ok(store_file_failed(w->s, SESSION_A, lane, ": md5", T + 6, false, T + 6, err));
-	assert_int_equal(claims(w, SESSION_A, id, 1, &lane), 1);
+	assert_ok(store_file_failed(w->s, SESSION_A, lane, ": md5", T + 7, false, T + 7, err));
+	assert_ok(store_attempts(w->s, id, saw_attempt, &audit, err));
+	assert_last(&audit, SESSION_A, T + 6, T + 7);
+	seen = claim(w, SESSION_A, id, 1, T + 8);
+	assert_int_equal(seen.count, 1);
+	files_release(&seen);
+	save_file(w, SESSION_A, 1, lane, "", "77", 1);
 	bury_a(w);
-	assert_int_equal(claims(w, SESSION_B, id, 1, &lane), 1);
+	/* Nobody has it, and it is known who had it and since when. */
+	audit.text[0] = 0;
+	assert_ok(store_attempts(w->s, id, saw_attempt, &audit, err));
+	assert_string_equal(audit.text, "export 1 worker-a one arn:1done; "
+					"file 1 worker-a failed: md5; file 2 worker-a open; ");
+	assert_last(&audit, SESSION_A, T + 8, 0);
+	seen = claim(w, SESSION_B, id, 1, T + 9);
+	assert_int_equal(seen.count, 1);
+	files_release(&seen);
+	audit.text[0] = 0;
 	assert_ok(store_attempts(w->s, id, saw_attempt, &audit, err));
 	assert_string_equal(audit.text,
 			    "export 1 worker-a one arn:1done; file 1 worker-a failed: md5; "
 			    "file 2 worker-a lost; file 3 worker-b open; ");
-	save_file(w, SESSION_B, 1, lane, "", "", 1);
+	assert_last(&audit, SESSION_B, T + 9, 0);
+	save_file(w, SESSION_B, 1, lane, "77", "", 1);
 	audit.text[0] = 0;
 	assert_ok(store_attempts(w->s, id, saw_attempt, &audit, err));
-	assert_non_null(strstr(audit.text, "file 3 worker-b done;"));
+	assert_non_null(strstr(audit.text, "file 2 worker-a lost; file 3 worker-b done; "));
+	assert_last(&audit, SESSION_B, T + 9, T + 1000);
 }
 
 /* --- what else there is --- */
@@ -400,7 +430,7 @@ static void what_is_over_is_tidied_but_for_the_last(void **state)
 	struct store_export next = window(STORE_EXPORT_FULL, 0, T + MINUTE);
 	struct store_exported what = { .manifest = "m" };
 	struct files_seen seen;
-	struct audit audit = { "" };
+	struct audit audit = { 0 };
 	uint32_t removed;
 
 	claims(w, SESSION_A, id, 9, &first);
@@ -436,7 +466,7 @@ static void a_reader_sees_exports(void **state)
 {
 	struct world *w = *state;
 	struct files_seen seen = { 0 };
-	struct audit audit = { "" };
+	struct audit audit = { 0 };
 	struct store *reader;
 	int64_t id;
 
