@@ -12,6 +12,8 @@ USES = ("stream", "stream-pattern", "enable-stream", "exports", "enable-pitr", "
 TRUST = ("trust-ecs", "trust-irsa", "trust-pod-identity")
 # Not called by the program: AWS does it in the caller's name when it writes an export.
 BY_AWS = {"s3:PutObjectAcl"}
+# A call's header asks for it, not the call.
+BY_HEADER = {"s3:PutObjectTagging": "x-amz-tagging"}
 # Whose resources are another service's: roles, and clusters that are asked in Kafka's protocol.
 ELSEWHERE = {"sts": "iam", "kafka-cluster": "kafka"}
 # Offered by aws/, called by nobody.
@@ -71,12 +73,14 @@ def test_what_is_called_is_allowed(file, policies):
 
 def test_nothing_else_is_allowed():
     every = set().union(*(needed(file) for file in ("dynamodb.c", "streams.c", "exports.c", "s3.c")))
-    assert allowed(*USES) - every == BY_AWS
+    assert allowed(*USES) - every == BY_AWS | set(BY_HEADER)
+    assert all(f'"{header}"' in sources("aws") for header in BY_HEADER.values())
 
 
 def test_each_use_is_by_itself():
     assert allowed("stream") == needed("streams.c") | {"dynamodb:DescribeTable"}
-    assert allowed("s3-sink", "s3-tags") == needed("s3.c")
+    assert allowed("s3-sink") == needed("s3.c")
+    assert allowed("s3-tags") == set(BY_HEADER)
     assert {a for a in allowed("exports") if a.startswith("s3:")} <= needed("s3.c") | BY_AWS
 
 

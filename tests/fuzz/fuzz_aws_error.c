@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort(); /* an error that nobody would see */
 	if (answer_date(body, &ms) && ms <= 0)
 		abort();
-	(void)!source_parse(body, &keys, &err);
+	(void)!source_parse(body, "Token", &keys, &err);
 	while (xml_next(&rest, "Part", &inner))
 		xml_text(inner, "ETag", text, sizeof(text));
 	return 0;
