@@ -262,6 +262,11 @@ bool kafka_letters(const void *settings, const struct sink_host *host,
 		   const struct sink_letters *batch, const _Atomic bool *stop, size_t *sent,
 		   size_t *refused, struct error *err);
 
+/* Their records once more (kafka_again.c). */
+struct template *kafka_place(const void *settings, bool *required, struct error *err);
+bool kafka_again(const void *settings, const struct sink_host *host, const struct sink_again *batch,
+		 const _Atomic bool *stop, size_t *sent, size_t *refused, struct error *err);
+
 /* Transactions (kafka_transactions.c). Opens the channel and starts the thread; false: err. */
 bool kafka_transactions_open(struct sink *s, struct error *err);
 /* Answers what it holds as failed, then frees; not the channel. */

@@ -161,12 +161,12 @@ static void s3_drop(struct place *p, const struct roll_file *f, place_done_fn *d
 	s3_upload_abort(bucket_of(p)->client, &at, f->pending, done, arg);
 }
 
-static void s3_place_put(struct place *p, const char *path, const char *pending, struct str body,
-			 place_done_fn *done, void *arg)
+static void s3_place_put(struct place *p, const char *path, const char *pending,
+			 const char *content_type, struct str body, place_done_fn *done, void *arg)
 {
 	struct s3_bucket *b = bucket_of(p);
 	struct s3_place at = { p->name, path, p->owner };
-	struct s3_options o = object_options(b, "application/json", NULL);
+	struct s3_options o = object_options(b, content_type, NULL);
 
 	(void)pending;
 	s3_put(b->client, &at, &o, body, done, arg);
@@ -401,6 +401,13 @@ static bool s3_letters(const void *settings, const struct sink_host *host,
 	return object_letters(&place_s3, settings, host, batch, stop, sent, refused, err);
 }
 
+static bool s3_again(const void *settings, const struct sink_host *host,
+		     const struct sink_again *batch, const _Atomic bool *stop, size_t *sent,
+		     size_t *refused, struct error *err)
+{
+	return object_again(&place_s3, settings, host, batch, stop, sent, refused, err);
+}
+
 /* A conversation without a sink: its own loop, one step after the other. */
 struct visit {
 	struct loop *loop;
@@ -597,6 +604,8 @@ const struct sink_ops sink_s3 = {
 	.tells = object_tells,
 	.control = s3_control,
 	.letters = s3_letters,
+	.place = object_place,
+	.again = s3_again,
 	.purge = object_purge,
 	.check = s3_check,
 	.trouble = object_trouble,
