@@ -24,7 +24,8 @@ static const struct option directory_options[] = {
 	  OPTION_REQUIRED | OPTION_TEMPLATE,
 	  "The directory, and the folders in it: ${table} ${stream} ${region} ${account}, "
 	  "${yyyy} ${MM} ${dd} ${HH} ${mm} of the roll's start in UTC, and what events say (${op}, "
-	  "${schema}, ${attribute:PATH}, ${event:yyyy}): docs/delivery.md." },
+	  "${schema}, ${attribute:PATH}, ${event:yyyy}): docs/delivery.md.",
+	  NULL },
 	OBJECT_OPTIONS,
 	{ 0 },
 };

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/memory.h"
+#include "sinks/kafka_large.h"
 
 /* At close: what may still arrive is waited for so long, then dropped and answered. */
 #define CLOSE_FLUSH_MS 1000
@@ -102,6 +103,8 @@ static const char *kafka_trouble(struct sink *s, char *out, size_t size)
 			 more ? ", last error: " : "", more ? t->broker : "");
 	}
 	pthread_mutex_unlock(&t->lock);
+	if (!is && s->large)
+		return kafka_large_trouble(s->large, out, size);
 	return is ? out : NULL;
 }
 
@@ -164,6 +167,13 @@ static bool open_channels(struct sink *s, struct error *err)
 	return true;
 }
 
+static bool open_large(struct sink *s, struct error *err)
+{
+	if (s->settings->large_bucket)
+		s->large = kafka_large_open(s, err);
+	return !s->settings->large_bucket || s->large;
+}
+
 static struct sink *kafka_open(const void *settings, const struct sink_host *host,
 			       struct error *err)
 {
@@ -183,8 +193,9 @@ static struct sink *kafka_open(const void *settings, const struct sink_host *hos
 	pthread_cond_init(&s->landed, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	s->topic = template_new(s->settings->topic, TEMPLATE_TOPIC, err);
-	if (s->topic && open_channels(s, err))
+	if (s->topic && open_large(s, err) && open_channels(s, err))
 		return s;
+	kafka_large_close(s->large);
 	sink_free(s);
 	error_wrap(err, "kafka sink %s", host->name);
 	return NULL;
@@ -193,6 +204,8 @@ static struct sink *kafka_open(const void *settings, const struct sink_host *hos
 static void kafka_purge(struct sink *s)
 {
 	atomic_store(&s->purged, true);
+	if (s->large)
+		kafka_large_purge(s->large);
 	kafka_transactions_wake(s);
 	for (unsigned i = 0; i < s->channel_count; i++)
 		kafka_channel_purge(s->channels[i]);
@@ -230,6 +243,8 @@ static bool wait_landed(struct sink *s, long wait_ms)
 
 static void kafka_close(struct sink *s)
 {
+	kafka_large_close(s->large);
+	s->large = NULL;
 	if (s->transactions)
 		kafka_transactions_close(s);
 	else if (!wait_landed(s, CLOSE_FLUSH_MS)) {
@@ -239,12 +254,19 @@ static void kafka_close(struct sink *s)
 	sink_free(s);
 }
 
-static void kafka_write(struct sink *s, struct delivery *d)
+void kafka_go_on(struct sink *s, struct delivery *d)
 {
 	if (s->transactions)
 		kafka_transactions_write(s, d);
 	else
 		kafka_flight_begin(s, d);
+}
+
+static void kafka_write(struct sink *s, struct delivery *d)
+{
+	d->of_sink = NULL;
+	if (!s->large || !kafka_large_take(s->large, d))
+		kafka_go_on(s, d);
 }
 
 static struct encoding kafka_encoding(const void *settings)

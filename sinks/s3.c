@@ -35,25 +35,28 @@ struct s3_settings {
 
 static const struct option s3_options[] = {
 	{ "bucket", OPTION_TEXT, offsetof(struct s3_settings, bucket), NULL, 0, 0, NULL,
-	  OPTION_REQUIRED, "The bucket." },
+	  OPTION_REQUIRED, "The bucket.", NULL },
 	{ "prefix", OPTION_TEXT, offsetof(struct s3_settings, prefix), NULL, 0, 0, NULL, 0,
-	  "What every key begins with." },
+	  "What every key begins with.", NULL },
 	{ "path", OPTION_TEXT, offsetof(struct object_settings, path),
 	  "${table}/date=${yyyy}-${MM}-${dd}/hour=${HH}/", 0, 0, NULL, OPTION_TEMPLATE,
 	  "The folders behind the prefix: ${table} ${stream} ${region} ${account}, ${yyyy} "
 	  "${MM} ${dd} ${HH} ${mm} of the roll's start in UTC, and what events say (${op}, "
-	  "${schema}, ${attribute:PATH}, ${event:yyyy}): docs/delivery.md." },
+	  "${schema}, ${attribute:PATH}, ${event:yyyy}): docs/delivery.md.",
+	  NULL },
 	OBJECT_OPTIONS,
 	{ "encryption.type", OPTION_ENUM, offsetof(struct s3_settings, encryption), "none", 0, 0,
-	  encryption_names, 0, "Server-side encryption; none: as the bucket does by default." },
+	  encryption_names, 0, "Server-side encryption; none: as the bucket does by default.",
+	  NULL },
 	{ "encryption.key", OPTION_TEXT, offsetof(struct s3_settings, encryption_key), NULL, 0, 0,
-	  NULL, 0, "The KMS key's ARN or id; without it the account's own S3 key." },
+	  NULL, 0, "The KMS key's ARN or id; without it the account's own S3 key.", NULL },
 	{ "storage_class", OPTION_TEXT, offsetof(struct s3_settings, storage_class), NULL, 0, 0,
-	  NULL, 0, "The objects' storage class; without it S3's default." },
+	  NULL, 0, "The objects' storage class; without it S3's default.", NULL },
 	{ "tags", OPTION_MAP, offsetof(struct s3_settings, tags), NULL, 0, 0, NULL, 0,
-	  "Tags of the objects, ten at most; writing them needs s3:PutObjectTagging." },
+	  "Tags of the objects, ten at most; writing them needs s3:PutObjectTagging.", NULL },
 	{ "bucket_owner", OPTION_TEXT, offsetof(struct s3_settings, bucket_owner), NULL, 0, 0, NULL,
-	  0, "The 12 digits of the account that must own the bucket; else nothing is written." },
+	  0, "The 12 digits of the account that must own the bucket; else nothing is written.",
+	  NULL },
 	{ 0 },
 };
 

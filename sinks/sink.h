@@ -49,6 +49,7 @@ struct delivery {
 	size_t count;                    /* records with a payload from `first` on, for metrics */
 	unsigned reader; /* which reader it comes from: a sink may keep one handle each */
 	void *lane;      /* the reader's; handed back in the answer's delivery */
+	void *of_sink;   /* the sink's own, from write to answer */
 };
 
 enum sink_answer_kind {
