@@ -148,6 +148,7 @@ static void sink_free(struct sink *s)
 		kafka_channel_close(s->channels[i]);
 	kafka_channel_close(s->alone);
 	kafka_transactions_free(s);
+	kafka_large_free(s->large);
 	template_free(s->topic);
 	pthread_cond_destroy(&s->landed);
 	pthread_mutex_destroy(&s->lock);
@@ -170,7 +171,7 @@ static bool open_channels(struct sink *s, struct error *err)
 static bool open_large(struct sink *s, struct error *err)
 {
 	if (s->settings->large_bucket)
-		s->large = kafka_large_open(s, err);
+		s->large = kafka_large_start(s, err);
 	return !s->settings->large_bucket || s->large;
 }
 
@@ -195,7 +196,6 @@ static struct sink *kafka_open(const void *settings, const struct sink_host *hos
 	s->topic = template_new(s->settings->topic, TEMPLATE_TOPIC, err);
 	if (s->topic && open_large(s, err) && open_channels(s, err))
 		return s;
-	kafka_large_close(s->large);
 	sink_free(s);
 	error_wrap(err, "kafka sink %s", host->name);
 	return NULL;
@@ -243,8 +243,7 @@ static bool wait_landed(struct sink *s, long wait_ms)
 
 static void kafka_close(struct sink *s)
 {
-	kafka_large_close(s->large);
-	s->large = NULL;
+	kafka_large_stop(s->large);
 	if (s->transactions)
 		kafka_transactions_close(s);
 	else if (!wait_landed(s, CLOSE_FLUSH_MS)) {

@@ -272,6 +272,8 @@ static void put_done(void *arg, const struct error *err)
 	struct kafka_large *l = c->large;
 	struct error why = *err;
 
+	if (ending(l))
+		error_set(&why, ERROR_CANCELLED, "the session is ending");
 	if (why.kind == ERROR_CANCELLED || (why.kind != ERROR_NONE && error_passes(why.kind))) {
 		error_wrap(&why, "bucket %s", l->sink->settings->large_bucket);
 		answer_failed(c, &why);
@@ -427,6 +429,14 @@ void kafka_large_purge(struct kafka_large *l)
 
 /* --- a life --- */
 
+void kafka_large_stop(struct kafka_large *l)
+{
+	if (!l || atomic_exchange(&l->close_wanted, true))
+		return;
+	loop_wake(l->loop);
+	pthread_join(l->thread, NULL);
+}
+
 static void large_free(struct kafka_large *l)
 {
 	aws_client_free(l->client);
@@ -436,7 +446,7 @@ static void large_free(struct kafka_large *l)
 	free(l);
 }
 
-struct kafka_large *kafka_large_open(struct sink *s, struct error *err)
+struct kafka_large *kafka_large_start(struct sink *s, struct error *err)
 {
 	const struct sink_host *host = s->host;
 	struct kafka_large *l = memory_new(sizeof(*l));
@@ -467,14 +477,11 @@ struct kafka_large *kafka_large_open(struct sink *s, struct error *err)
 	return l;
 }
 
-void kafka_large_close(struct kafka_large *l)
+void kafka_large_free(struct kafka_large *l)
 {
-	if (!l)
-		return;
-	atomic_store(&l->close_wanted, true);
-	loop_wake(l->loop);
-	pthread_join(l->thread, NULL);
-	large_free(l);
+	kafka_large_stop(l);
+	if (l)
+		large_free(l);
 }
 
 /* --- without a running sink --- */

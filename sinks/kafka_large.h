@@ -9,9 +9,11 @@
  * waits for one of them alone. */
 struct kafka_large;
 /* NULL with err; only where s->settings->large_bucket is set. */
-struct kafka_large *kafka_large_open(struct sink *s, struct error *err);
-/* What is under way is answered as failed. */
-void kafka_large_close(struct kafka_large *l);
+struct kafka_large *kafka_large_start(struct sink *s, struct error *err);
+/* What is under way is answered as failed; nothing may be taken any more. */
+void kafka_large_stop(struct kafka_large *l);
+/* Behind the last flight, which may still learn something; stops it where it was not. */
+void kafka_large_free(struct kafka_large *l);
 /* The session may write no more: the same, without waiting. Any thread. */
 void kafka_large_purge(struct kafka_large *l);
 /* False: nothing of it is too large, it is still the caller's. */
