@@ -52,6 +52,8 @@ enum metric {
 	METRIC_CREDENTIALS_EXPIRY,    /* seconds from now */
 	METRIC_CREDENTIAL_REFRESHES,  /* result */
 	METRIC_SINK_RETRIES,          /* sink, reason */
+	METRIC_LARGE_OBJECTS,         /* sink */
+	METRIC_LARGE_BYTES,           /* sink */
 	METRIC_SINK_UNANSWERED_BYTES, /* sink */
 	METRIC_ROLLS,                 /* sink, result */
 	METRIC_ROLL_AGE,              /* sink: seconds */

@@ -28,6 +28,43 @@ bool store_letter_keep(struct store *s, const char *session, int64_t letter, str
 	return store_named(s, s->ops->letter->keep(s, session, letter, err), err);
 }
 
+bool store_letters_retry(struct store *s, const struct store_retry *retry, store_retried_fn *fn,
+			 void *arg, struct error *err)
+{
+	const struct store_letter_ops *ops = s->ops->letter;
+
+	return store_named(s, ops->retry(s, retry, err) && ops->retried(s, retry, fn, arg, err),
+			   err);
+}
+
+bool store_letters_gone(struct store *s, const int64_t *letters, size_t count, struct error *err)
+{
+	return store_named(s, s->ops->letter->gone(s, letters, count, err), err);
+}
+
+bool store_letter_again(struct store *s, int64_t letter, const char *reason, struct str json,
+			struct error *err)
+{
+	return store_named(s, s->ops->letter->again(s, letter, reason, json, err), err);
+}
+
+bool store_letter_split(struct store *s, int64_t letter, const struct store_part *parts,
+			size_t count, store_part_fn *fn, void *arg, struct error *err)
+{
+	return store_named(s, s->ops->letter->split(s, letter, parts, count, fn, arg, err), err);
+}
+
+bool store_retry_audit_put(struct store *s, const struct store_retry_audit *a, struct error *err)
+{
+	return store_named(s, s->ops->letter->audit_put(s, a, err), err);
+}
+
+bool store_retry_audit(struct store *s, const char *stream, uint32_t max, store_retry_audit_fn *fn,
+		       void *arg, struct error *err)
+{
+	return store_named(s, s->ops->letter->audit(s, stream, max, fn, arg, err), err);
+}
+
 bool store_skip_put(struct store *s, int64_t stream, const struct store_skip *skip,
 		    struct error *err)
 {

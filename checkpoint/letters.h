@@ -42,6 +42,62 @@ bool store_letters_sent(struct store *s, const char *session, const int64_t *let
 bool store_letter_keep(struct store *s, const char *session, int64_t letter,
 		       struct error *err) MUST_CHECK;
 
+/* --- trying letters once more (`sluice deadletter retry`) ---
+ *
+ * Letters of one stream and sink go in batches, one after the other, each known by its chain and
+ * its number, as above: it keeps its letters until it is known what became of each, whoever tries.
+ * Who tries is named by a UUID that is used once; the last to come goes on, one who came before is
+ * FENCED with its next batch. */
+struct store_retry {
+	const char *owner;
+	bool first; /* its first batch of these two: it takes over from whoever was there before */
+	const char *stream;
+	int32_t sink;
+	const int64_t *letters; /* to be tried: all of them the stream's, for that sink */
+	size_t count;
+	int64_t at_ms;
+};
+struct store_retried {
+	int64_t id;
+	uint64_t generation; /* the stream's, as the record was read last */
+	const char *chain;
+	int64_t batch;
+	const char *shard;
+	struct str json; /* the whole letter */
+};
+typedef void store_retried_fn(void *arg, const struct store_retried *letter);
+/* Calls back for the letters of the batch that is not over yet, by id; where there is none, of a
+ * new one out of retry->letters, with the limits of the batches above. Nothing: all were tried. */
+bool store_letters_retry(struct store *s, const struct store_retry *retry, store_retried_fn *fn,
+			 void *arg, struct error *err) MUST_CHECK;
+/* The sink has them for good, or is to get nothing of them: they are no letters any more. */
+bool store_letters_gone(struct store *s, const int64_t *letters, size_t count,
+			struct error *err) MUST_CHECK;
+/* It failed again: it leaves its batch, and has this reason and text from now on. */
+bool store_letter_again(struct store *s, int64_t letter, const char *reason, struct str json,
+			struct error *err) MUST_CHECK;
+/* A letter that is for every sink becomes one for each of these, in one call; one that is there
+ * already stays as it is. Calls back for each. */
+struct store_part {
+	const char *sink;
+	struct str json;
+};
+typedef void store_part_fn(void *arg, const char *sink, int64_t letter);
+bool store_letter_split(struct store *s, int64_t letter, const struct store_part *parts,
+			size_t count, store_part_fn *fn, void *arg, struct error *err) MUST_CHECK;
+/* Who had how many letters of a stream tried; kept as long as the audit of streams. */
+struct store_retry_audit {
+	const char *stream, *who, *said;
+	int64_t at_ms; /* AWS time */
+	uint64_t letters;
+};
+bool store_retry_audit_put(struct store *s, const struct store_retry_audit *a,
+			   struct error *err) MUST_CHECK;
+/* The newest first, at most `max`. */
+typedef void store_retry_audit_fn(void *arg, const struct store_retry_audit *a);
+bool store_retry_audit(struct store *s, const char *stream, uint32_t max, store_retry_audit_fn *fn,
+		       void *arg, struct error *err) MUST_CHECK;
+
 /* --- skipping: a person sends one record to the dead letters --- */
 #define STORE_SKIP_KEPT_MS (7LL * 24 * 60 * 60 * 1000)
 struct store_skip {

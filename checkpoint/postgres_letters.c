@@ -1,6 +1,7 @@
 #include <stdio.h>
 
 #include "checkpoint/postgres.h"
+#include "checkpoint/postgres_retries.h"
 #include "checkpoint/postgres_values.h"
 
 static bool claim(struct store *s, const char *session, int32_t sink, const char *const *streams,
@@ -105,6 +106,13 @@ const struct store_letter_ops store_letters_postgres = {
 	.claimed = claimed,
 	.sent = sent,
 	.keep = keep,
+	.retry = postgres_letters_retry,
+	.retried = postgres_letters_retried,
+	.gone = postgres_letters_gone,
+	.again = postgres_letter_again,
+	.split = postgres_letter_split,
+	.audit_put = postgres_retry_audit_put,
+	.audit = postgres_retry_audit,
 	.skip_put = skip_put,
 	.skips = skips,
 };

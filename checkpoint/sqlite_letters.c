@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "checkpoint/sqlite.h"
+#include "checkpoint/sqlite_retries.h"
 
 /* SQL: letter l is to be sent. */
 #define WAITS "l.json <> '' AND (l.kept IS NULL OR l.kept NOT IN " SQLITE_LIVE ") "
@@ -233,6 +234,13 @@ const struct store_letter_ops store_letters_sqlite = {
 	.claimed = claimed,
 	.sent = sent,
 	.keep = keep,
+	.retry = sqlite_letters_retry,
+	.retried = sqlite_letters_retried,
+	.gone = sqlite_letters_gone,
+	.again = sqlite_letter_again,
+	.split = sqlite_letter_split,
+	.audit_put = sqlite_retry_audit_put,
+	.audit = sqlite_retry_audit,
 	.skip_put = skip_put,
 	.skips = skips,
 };

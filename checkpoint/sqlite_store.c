@@ -436,18 +436,26 @@ static bool roll_finished(struct store *store, const char *session, const char *
 }
 
 /* --- dead letters --- */
+/* SQL: that of stream ?1 now: a rewind may raise it later. */
+#define GENERATION "ifnull((SELECT max(s.generation) FROM stream s WHERE s.name = ?1), 1)"
+
 static bool put(struct sqlite *s, const struct store_letter *l, int64_t max_bytes,
 		struct error *err)
 {
 	int changed;
 
 	if (!sqlite_run(s, &changed, err,
-			"INSERT INTO letter (stream, sink, shard, sequence, reason, json) "
-			"VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+			"INSERT INTO letter (stream, sink, shard, sequence, reason, json, "
+			"generation) VALUES (?1, ?2, ?3, ?4, ?5, ?6, " GENERATION ") "
+			"ON CONFLICT DO NOTHING",
 			"ttttts", l->stream, l->sink, l->shard, l->sequence, l->reason, l->json))
 		return false;
 	if (!changed)
-		return true;
+		return sqlite_run(
+			s, NULL, err,
+			"UPDATE letter SET generation = max(generation, " GENERATION ") "
+			"WHERE stream = ?1 AND sink = ?2 AND shard = ?3 AND sequence = ?4",
+			"tttt", l->stream, l->sink, l->shard, l->sequence);
 	if (!sqlite_run(s, &changed, err,
 			"UPDATE letter_total SET bytes = bytes + ?1 WHERE bytes + ?1 <= ?2", "ii",
 			(int64_t)l->json.n, max_bytes))

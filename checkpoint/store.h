@@ -40,8 +40,8 @@ struct store *store_open(const char *url, int64_t timeout_ms, struct error *err)
 /* For looking beside running workers: takes no exclusive hold and changes nothing, the schema
  * neither. NOT_FOUND where no worker has made the schema yet. Only for store_sessions,
  * store_lanes_list, store_rolls, store_letters, store_gaps, store_exports, store_files,
- * store_attempts, store_audit, store_stream_owned, store_sinks, store_savepoints,
- * store_savepoint_places, store_sides and the streams listed by store_streams. */
+ * store_attempts, store_audit, store_retry_audit, store_stream_owned, store_sinks,
+ * store_savepoints, store_savepoint_places, store_sides and the streams listed by store_streams. */
 struct store *store_open_reader(const char *url, int64_t timeout_ms, struct error *err);
 void store_close(struct store *s);
 static inline void store_free(struct store *s)

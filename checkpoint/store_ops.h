@@ -214,6 +214,18 @@ struct store_letter_ops {
 	bool (*sent)(struct store *s, const char *session, const int64_t *letters, size_t count,
 		     int64_t at_ms, struct error *err);
 	bool (*keep)(struct store *s, const char *session, int64_t letter, struct error *err);
+	bool (*retry)(struct store *s, const struct store_retry *retry, struct error *err);
+	/* The letters of the batch that `retry` left open. */
+	bool (*retried)(struct store *s, const struct store_retry *retry, store_retried_fn *fn,
+			void *arg, struct error *err);
+	bool (*gone)(struct store *s, const int64_t *letters, size_t count, struct error *err);
+	bool (*again)(struct store *s, int64_t letter, const char *reason, struct str json,
+		      struct error *err);
+	bool (*split)(struct store *s, int64_t letter, const struct store_part *parts, size_t count,
+		      store_part_fn *fn, void *arg, struct error *err);
+	bool (*audit_put)(struct store *s, const struct store_retry_audit *a, struct error *err);
+	bool (*audit)(struct store *s, const char *stream, uint32_t max, store_retry_audit_fn *fn,
+		      void *arg, struct error *err);
 	bool (*skip_put)(struct store *s, int64_t stream, const struct store_skip *skip,
 			 struct error *err);
 	bool (*skips)(struct store *s, int64_t stream, store_skip_fn *fn, void *arg,

@@ -146,6 +146,20 @@ static bool group_exists(const struct option *table, const char *prefix, const c
 	return false;
 }
 
+/* The word that may stand for the group; NULL: none may. */
+static const char *word_for_group(const struct option *table, const char *prefix, const char *key)
+{
+	size_t length = strlen(key);
+
+	for (const struct option *o = table; o->name; o++) {
+		const char *rest = behind(o->name, prefix, strlen(prefix));
+
+		if (o->instead && rest && !strncmp(rest, key, length) && rest[length] == '.')
+			return o->instead;
+	}
+	return NULL;
+}
+
 static bool row_unknown(struct fill *f, const struct option *table, const char *prefix,
 			const char *other, const struct yaml_node *n)
 {
@@ -183,7 +197,13 @@ static bool fill_level(struct fill *f, const struct option *table, void *base,
 				return false;
 		} else if (group_exists(table, prefix, n->key)) {
 			const char *inner = arena_printf(f->arena, "%s%s.", prefix, n->key);
+			const char *word = word_for_group(table, prefix, n->key);
 
+			if (word && n->kind == YAML_TEXT && strcmp(n->text, word) == 0)
+				continue;
+			if (word && n->kind != YAML_MAP && !yaml_is_null(n))
+				return fill_fail(f, n, NULL, "expected a map of settings, or %s",
+						 word);
 			if (!fill_level(f, table, base, n, inner, NULL))
 				return false;
 		} else {

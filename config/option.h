@@ -39,6 +39,8 @@ struct option {
 	const char *const *choices; /* ENUM, and TEXT that must be one of these: ends with NULL */
 	unsigned flags;
 	const char *help; /* one sentence */
+	/* Of a group's first row: the word that may stand for the whole group, with nothing set. */
+	const char *instead;
 };
 
 struct option_pair {

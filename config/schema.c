@@ -175,6 +175,20 @@ struct builder {
 	size_t depth;
 };
 
+/* A word may stand for the group that is being built. */
+static void word_allow(struct builder *b, const char *word)
+{
+	json_t *around = json_object_get(b->objects[b->depth - 1], "properties"), *member;
+	json_t *group = b->objects[b->depth], *choices = json_array(), *only = typed("string");
+	const char *name;
+	void *next;
+
+	json_array_append_new(choices, json_string(word));
+	put(only, "enum", choices);
+	json_object_foreach_safe(around, next, name, member) if (member == group)
+		put(around, name, either(only, json_incref(group)));
+}
+
 static void row_build(void *arg, const struct option *o, const char *key)
 {
 	struct builder *b = arg;
@@ -193,6 +207,8 @@ static void row_build(void *arg, const struct option *o, const char *key)
 	if (o->def)
 		put(value, "default", default_value(o));
 	put(json_object_get(object, "properties"), key, value);
+	if (o->instead)
+		word_allow(b, o->instead);
 	if (!(o->flags & OPTION_REQUIRED))
 		return;
 	require(object, key);

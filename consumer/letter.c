@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
@@ -15,6 +16,33 @@ static void member(struct buf *b, const char *name, const char *value)
 		buf_json_text(b, str_of(value));
 	else
 		buf_text(b, "null");
+}
+
+static const char record_name[] = ",\"record\":";
+
+void letter_begin(const struct letter_head *head, struct buf *out)
+{
+	buf_text(out, "{");
+	member(out, "reason", head->reason);
+	member(out, "error", head->error);
+	member(out, "stream", head->stream);
+	member(out, "shard", head->shard);
+	member(out, "sequence", head->sequence);
+	member(out, "time", head->time);
+	buf_printf(out, ",\"attempts\":%u", head->attempts);
+	member(out, "sink", head->sink);
+	buf_text(out, record_name);
+}
+
+struct str letter_record(struct str json)
+{
+	const size_t n = sizeof(record_name) - 1;
+	/* The first one: a quote within a text before it stands behind a backslash. */
+	const char *at = memmem(json.p, json.n, record_name, n), *end = json.p + json.n;
+
+	if (!at || at + n + 1 >= end)
+		return (struct str){ NULL, 0 };
+	return (struct str){ at + n, (size_t)(end - 1 - at) - n };
 }
 
 /* The store keeps one letter a sequence number; a record that has none is known by its bytes, so
@@ -50,16 +78,15 @@ struct letter *letter_new(struct lane *lane, uint32_t slot, const struct batch *
 	l->slot = slot;
 	letter_identity(lane, batch, event, l->identity);
 	buf_init(&l->json, 0);
-	buf_text(&l->json, "{");
-	member(&l->json, "reason", reason);
-	member(&l->json, "error", error);
-	member(&l->json, "stream", source->stream);
-	member(&l->json, "shard", lane->shard);
-	member(&l->json, "sequence", sequence_text(&event->sequence, sequence));
-	member(&l->json, "time", clock_text(now_ms, time));
-	buf_printf(&l->json, ",\"attempts\":%u", attempts);
-	member(&l->json, "sink", sink);
-	buf_text(&l->json, ",\"record\":");
+	letter_begin(&(struct letter_head){ .reason = reason,
+					    .error = error,
+					    .stream = source->stream,
+					    .shard = lane->shard,
+					    .sequence = sequence_text(&event->sequence, sequence),
+					    .time = clock_text(now_ms, time),
+					    .sink = sink,
+					    .attempts = attempts },
+		     &l->json);
 	if (lane->file)
 		decode_letter_line(source, &lane->stream->rows, event->raw, &l->json);
 	else

@@ -21,6 +21,16 @@ struct letter {
 	struct store_letter row;           /* looks into this letter and its lane */
 };
 
+/* What a letter says before its record. NULL and "" are null. */
+struct letter_head {
+	const char *reason, *error, *stream, *shard, *sequence, *time, *sink;
+	unsigned attempts;
+};
+/* The letter up to its record, which follows; then comes a '}'. */
+void letter_begin(const struct letter_head *head, struct buf *out);
+/* Where a whole letter has its record; n 0: it is none. */
+struct str letter_record(struct str json);
+
 /* `batch`: that the event is in, for rows of a file. `error` is copied. now_ms: AWS time. */
 struct letter *letter_new(struct lane *lane, uint32_t slot, const struct batch *batch,
 			  const struct event *event, const char *reason, const char *error,

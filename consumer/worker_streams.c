@@ -6,6 +6,7 @@
 #include "aws/answer.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "consumer/compile.h"
 #include "consumer/worker_internal.h"
 
 /* --- what lanes see of a stream --- */
@@ -61,42 +62,6 @@ static unsigned encoding_of(struct lane_stream *l, struct encoding e)
 	return (unsigned)l->encoding_count++;
 }
 
-/* NULL: there are none. The configuration's check took all of them. */
-static struct schemas *make_schemas(const struct option_list *list)
-{
-	struct error err = { 0 };
-	struct schemas *s;
-	struct str *texts;
-
-	if (list->count == 0)
-		return NULL;
-	texts = memory_array(list->count, sizeof(*texts));
-	for (size_t i = 0; i < list->count; i++)
-		texts[i] = str_of(list->texts[i]);
-	s = schemas_new(texts, list->count, &err);
-	assert(s);
-	free(texts);
-	return s;
-}
-
-/* NULL: there are no patterns. The configuration's check took each of them. */
-static struct filter *make_filter(const struct option_list *patterns)
-{
-	struct error err = { 0 };
-	struct filter *f;
-	struct str *texts;
-
-	if (patterns->count == 0)
-		return NULL;
-	texts = memory_array(patterns->count, sizeof(*texts));
-	for (size_t i = 0; i < patterns->count; i++)
-		texts[i] = str_of(patterns->texts[i]);
-	f = filter_new(texts, patterns->count, &err);
-	assert(f);
-	free(texts);
-	return f;
-}
-
 static bool same_list(const struct option_list *a, const struct option_list *b)
 {
 	if (a->count != b->count)
@@ -113,26 +78,14 @@ static const struct transform *transform_of(const struct lane_stream *l,
 					    const struct worker_uses *uses, uint32_t slot,
 					    struct worker_attached *out)
 {
-	static const struct option_list none;
-	const struct option_list *first = uses->transform ? uses->transform : &none;
 	const struct option_list *own = &uses->sinks[slot].transform;
-	struct error err = { 0 };
-	struct str *texts;
 
-	if (first->count + own->count == 0)
+	if ((!uses->transform || uses->transform->count == 0) && own->count == 0)
 		return NULL;
 	for (uint32_t i = 0; i < slot; i++)
 		if (same_list(own, &uses->sinks[i].transform))
 			return l->encodings[l->outputs[i].encoding].transform;
-	texts = memory_array(first->count + own->count, sizeof(*texts));
-	for (size_t i = 0; i < first->count; i++)
-		texts[i] = str_of(first->texts[i]);
-	for (size_t i = 0; i < own->count; i++)
-		texts[first->count + i] = str_of(own->texts[i]);
-	out->transforms[slot] = transform_new(texts, first->count + own->count, &err);
-	/* The configuration's check took each of them. */
-	assert(out->transforms[slot]);
-	free(texts);
+	out->transforms[slot] = compile_transform(uses->transform, own);
 	return out->transforms[slot];
 }
 
@@ -143,8 +96,8 @@ void worker_attach_sinks(struct worker *w, struct lane_stream *l, const struct w
 	l->letters_over =
 		metrics_cell(w->settings.metrics, METRIC_LETTERS_OVER, l->source.stream, NULL);
 	metric_set(l->letters_over, 0);
-	l->filter = out->filter = uses->filter ? make_filter(uses->filter) : NULL;
-	l->schemas = out->schemas = uses->schemas ? make_schemas(uses->schemas) : NULL;
+	l->filter = out->filter = uses->filter ? compile_filter(uses->filter) : NULL;
+	l->schemas = out->schemas = uses->schemas ? compile_schemas(uses->schemas) : NULL;
 	l->unfit = uses->unfit;
 	l->sink_count = (uint32_t)uses->sink_count;
 	for (uint32_t slot = 0; slot < l->sink_count; slot++) {
@@ -153,7 +106,7 @@ void worker_attach_sinks(struct worker *w, struct lane_stream *l, const struct w
 		struct encoding encoding = k->ops->encoding(k->config->settings);
 
 		encoding.transform = transform_of(l, uses, slot, out);
-		out->sink_filters[slot] = make_filter(&use->filter);
+		out->sink_filters[slot] = compile_filter(&use->filter);
 		l->sinks[slot] = (struct lane_sink){
 			.index = k->host.index,
 			.ops = k->ops,

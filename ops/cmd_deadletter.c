@@ -5,9 +5,8 @@
 #include <string.h>
 
 #include "checkpoint/store.h"
-#include "ops/arguments.h"
 #include "ops/command.h"
-#include "ops/operator.h"
+#include "ops/deadletter_command.h"
 #include "sinks/sink.h"
 
 /* The store's table of records that could not be delivered. Works beside running workers. */
@@ -18,7 +17,11 @@ static const struct flag flags[] = {
 	  .value = "FILE",
 	  .help = "the configuration",
 	  .required = true },
-	{ .name = "yes", .help = "drop without asking" },
+	{ .name = "stream", .value = "S", .help = "retry: letters of this stream" },
+	{ .name = "sink", .value = "K", .help = "retry: letters for this sink" },
+	{ .name = "reason", .value = "R", .help = "retry: letters with this reason" },
+	{ .name = "all", .help = "retry: all letters" },
+	{ .name = "yes", .help = "drop, retry: without asking" },
 	{ 0 },
 };
 
@@ -92,6 +95,7 @@ static int drop(const struct config *c, const struct arguments *a, int64_t id)
 
 static int run(const struct arguments *a)
 {
+	static const char *const choice[] = { "stream", "sink", "reason", "all" };
 	const char *verb = a->word_count > 0 ? a->words[0] : "";
 	bool one = strcmp(verb, "show") == 0 || strcmp(verb, "drop") == 0;
 	int64_t id = one && a->word_count == 2 ? strtoll(a->words[1], NULL, 10) : 0;
@@ -99,13 +103,21 @@ static int run(const struct arguments *a)
 	AUTO(config) struct config *c = NULL;
 	AUTO(store) struct store *store = NULL;
 
-	if (one ? id <= 0 : strcmp(verb, "list") != 0 || a->word_count != 1)
-		return command_usage_error(&command_deadletter, "list, show ID or drop ID?");
+	bool retry = strcmp(verb, "retry") == 0;
+
+	if (!retry && (one ? id <= 0 : strcmp(verb, "list") != 0 || a->word_count != 1))
+		return command_usage_error(&command_deadletter, "list, show ID, drop ID or retry?");
+	for (size_t i = 0; !retry && i < sizeof(choice) / sizeof(*choice); i++)
+		if (arguments_get(a, choice[i]))
+			return command_usage_error(&command_deadletter, "%s knows no --%s", verb,
+						   choice[i]);
 	c = config_load(arguments_get(a, "config"), sink_config_types(), &err);
 	if (!c) {
 		fprintf(stderr, "sluice deadletter: %s\n", err.message);
 		return EXIT_USAGE;
 	}
+	if (retry)
+		return deadletter_retry(c, a);
 	if (strcmp(verb, "drop") == 0)
 		return drop(c, a, id);
 	store = store_open_reader(c->checkpoint.store, OPERATOR_STORE_TIMEOUT_MS, &err);
@@ -117,10 +129,13 @@ static int run(const struct arguments *a)
 
 const struct command command_deadletter = {
 	.name = "deadletter",
-	.usage = "-c FILE list | show ID | drop ID [--yes]",
-	.help = "Look at the records that could not be delivered, or make room.",
-	.more = "drop writes: on a sqlite store only while no worker has it.",
-	.words = "list show drop",
+	.usage = "-c FILE list | show ID | drop ID [--yes]\n"
+		 "                      | retry ID… [--yes]\n"
+		 "                      | retry --stream S --sink K --reason R | --all [--yes]",
+	.help = "Look at the records that could not be delivered, try them again, or make room.",
+	.more = "retry delivers them by what the configuration says now, beside running workers. "
+		"drop and\nretry write: on a sqlite store only while no worker has it.",
+	.words = "list show drop retry",
 	.flags = flags,
 	.run = run,
 };

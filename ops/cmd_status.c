@@ -106,6 +106,12 @@ static void print_audit(const struct status_stream *s)
 			       a->from_generation, a->to_generation);
 		puts("");
 	}
+	for (size_t i = 0; i < s->retry_count; i++) {
+		const struct status_retry *r = &s->retries[i];
+
+		printf("  audit  %s  retry of %" PRIu64 " dead letters  by %s, %s\n",
+		       clock_text(r->audit.at_ms, at), r->audit.letters, r->who, r->said);
+	}
 }
 
 static void print_exports(const struct status *t)

@@ -94,6 +94,29 @@ static void on_audit(void *arg, const struct store_audit *a)
 	snprintf(r->said, sizeof(r->said), "%s", a->said);
 }
 
+static void on_retry(void *arg, const struct store_retry_audit *a)
+{
+	struct status_stream *row = arg;
+	struct status_retry *r;
+
+	row->retries = memory_room(row->retries, row->retry_count, sizeof(*row->retries));
+	r = &row->retries[row->retry_count++];
+	r->audit = *a;
+	r->audit.stream = row->name;
+	snprintf(r->who, sizeof(r->who), "%s", a->who);
+	snprintf(r->said, sizeof(r->said), "%s", a->said);
+}
+
+static bool collect_retries(struct status *t, size_t stream, struct error *err)
+{
+	struct status_stream *row = &t->streams[stream];
+
+	for (size_t i = stream + 1; i < t->stream_count; i++)
+		if (strcmp(t->streams[i].name, row->name) == 0)
+			return true;
+	return store_retry_audit(t->store, row->name, AUDIT_SHOWN, on_retry, row, err);
+}
+
 bool status_collect(struct status *t, const struct config *config, struct store *store,
 		    struct error *err)
 {
@@ -113,7 +136,8 @@ bool status_collect(struct status *t, const struct config *config, struct store 
 				      err) ||
 		    !store_gaps(t->store, t->streams[i].stream.id, on_gap, t, err) ||
 		    !store_audit(t->store, t->streams[i].stream.id, AUDIT_SHOWN, on_audit,
-				 &t->streams[i], err))
+				 &t->streams[i], err) ||
+		    !collect_retries(t, i, err))
 			return false;
 		later(t, t->streams[i].stream.hold.since_ms);
 	}
@@ -180,6 +204,7 @@ void status_release(struct status *t)
 		free(t->streams[i].lanes);
 		free(t->streams[i].gaps);
 		free(t->streams[i].audit);
+		free(t->streams[i].retries);
 	}
 	free(t->streams);
 	exports_release(&t->exports);

@@ -1,5 +1,6 @@
 #pragma once
 #include "base/buf.h"
+#include "checkpoint/letters.h"
 #include "ops/exports.h"
 
 /* What the store knows of all workers and streams, as `sluice status` and the status page show it.
@@ -24,6 +25,13 @@ struct status_stream {
 	size_t gap_count;
 	struct status_audit *audit;
 	size_t audit_count;
+	struct status_retry *retries; /* of the latest stream of a name alone */
+	size_t retry_count;
+};
+
+struct status_retry { /* of dead letters */
+	struct store_retry_audit audit;
+	char who[STORE_NAME_MAX + 1], said[STORE_NAME_MAX + 1];
 };
 
 struct status_audit {

@@ -92,6 +92,16 @@ static void json_audit(struct buf *b, const struct status_audit *r)
 		   r->audit.from_ms, r->audit.to_ms, r->audit.lanes);
 }
 
+static void json_retry(struct buf *b, const struct status_retry *r)
+{
+	buf_text(b, "{");
+	json_member(b, "who", r->who);
+	buf_text(b, ",");
+	json_member(b, "said", r->said);
+	buf_printf(b, ",\"at_ms\":%" PRId64 ",\"letters\":%" PRIu64 "}", r->audit.at_ms,
+		   r->audit.letters);
+}
+
 static void json_stream(struct buf *b, const struct status_stream *s, int64_t now_ms)
 {
 	int64_t oldest = status_oldest_ms(s);
@@ -110,6 +120,11 @@ static void json_stream(struct buf *b, const struct status_stream *s, int64_t no
 	for (size_t i = 0; i < s->audit_count; i++) {
 		buf_text(b, i ? "," : "");
 		json_audit(b, &s->audit[i]);
+	}
+	buf_text(b, "],\"retries\":[");
+	for (size_t i = 0; i < s->retry_count; i++) {
+		buf_text(b, i ? "," : "");
+		json_retry(b, &s->retries[i]);
 	}
 	buf_text(b, "],\"gaps\":[");
 	for (size_t i = 0; i < s->gap_count; i++) {

@@ -24,7 +24,8 @@ static const struct option directory_options[] = {
 	  OPTION_REQUIRED | OPTION_TEMPLATE,
 	  "The directory, and the folders in it: ${table} ${stream} ${region} ${account}, "
 	  "${yyyy} ${MM} ${dd} ${HH} ${mm} of the roll's start in UTC, and what events say (${op}, "
-	  "${schema}, ${attribute:PATH}, ${event:yyyy}): docs/delivery.md." },
+	  "${schema}, ${attribute:PATH}, ${event:yyyy}): docs/delivery.md.",
+	  NULL },
 	OBJECT_OPTIONS,
 	{ 0 },
 };
@@ -262,13 +263,14 @@ static bool file_put(const char *path, const char *pending, struct str body, str
 	return rename(pending, path) == 0 || failed(err, "rename", pending);
 }
 
-static void directory_put(struct place *p, const char *path, const char *pending, struct str body,
-			  place_done_fn *done, void *arg)
+static void directory_put(struct place *p, const char *path, const char *pending,
+			  const char *content_type, struct str body, place_done_fn *done, void *arg)
 {
 	char *folder = folder_of(path);
 	struct error err = { 0 };
 
 	(void)p;
+	(void)content_type;
 	if (folder_make(folder, &err) && file_put(path, pending, body, &err))
 		(void)folder_sync(folder, &err);
 	free(folder);
@@ -371,6 +373,13 @@ static bool directory_letters(const void *settings, const struct sink_host *host
 			      size_t *sent, size_t *refused, struct error *err)
 {
 	return object_letters(&place_directory, settings, host, batch, stop, sent, refused, err);
+}
+
+static bool directory_again(const void *settings, const struct sink_host *host,
+			    const struct sink_again *batch, const _Atomic bool *stop, size_t *sent,
+			    size_t *refused, struct error *err)
+{
+	return object_again(&place_directory, settings, host, batch, stop, sent, refused, err);
 }
 
 static bool sweep_entry(const FTSENT *entry, const char *session, struct error *err)
@@ -478,6 +487,8 @@ const struct sink_ops sink_directory = {
 	.tells = object_tells,
 	.control = directory_control,
 	.letters = directory_letters,
+	.place = object_place,
+	.again = directory_again,
 	.purge = object_purge,
 	.check = directory_check,
 	.trouble = object_trouble,

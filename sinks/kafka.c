@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/memory.h"
+#include "sinks/kafka_large.h"
 
 /* At close: what may still arrive is waited for so long, then dropped and answered. */
 #define CLOSE_FLUSH_MS 1000
@@ -102,6 +103,8 @@ static const char *kafka_trouble(struct sink *s, char *out, size_t size)
 			 more ? ", last error: " : "", more ? t->broker : "");
 	}
 	pthread_mutex_unlock(&t->lock);
+	if (!is && s->large)
+		return kafka_large_trouble(s->large, out, size);
 	return is ? out : NULL;
 }
 
@@ -145,6 +148,7 @@ static void sink_free(struct sink *s)
 		kafka_channel_close(s->channels[i]);
 	kafka_channel_close(s->alone);
 	kafka_transactions_free(s);
+	kafka_large_free(s->large);
 	template_free(s->topic);
 	pthread_cond_destroy(&s->landed);
 	pthread_mutex_destroy(&s->lock);
@@ -162,6 +166,13 @@ static bool open_channels(struct sink *s, struct error *err)
 			return false;
 	}
 	return true;
+}
+
+static bool open_large(struct sink *s, struct error *err)
+{
+	if (s->settings->large_bucket)
+		s->large = kafka_large_start(s, err);
+	return !s->settings->large_bucket || s->large;
 }
 
 static struct sink *kafka_open(const void *settings, const struct sink_host *host,
@@ -183,7 +194,7 @@ static struct sink *kafka_open(const void *settings, const struct sink_host *hos
 	pthread_cond_init(&s->landed, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	s->topic = template_new(s->settings->topic, TEMPLATE_TOPIC, err);
-	if (s->topic && open_channels(s, err))
+	if (s->topic && open_large(s, err) && open_channels(s, err))
 		return s;
 	sink_free(s);
 	error_wrap(err, "kafka sink %s", host->name);
@@ -193,6 +204,8 @@ static struct sink *kafka_open(const void *settings, const struct sink_host *hos
 static void kafka_purge(struct sink *s)
 {
 	atomic_store(&s->purged, true);
+	if (s->large)
+		kafka_large_purge(s->large);
 	kafka_transactions_wake(s);
 	for (unsigned i = 0; i < s->channel_count; i++)
 		kafka_channel_purge(s->channels[i]);
@@ -230,6 +243,7 @@ static bool wait_landed(struct sink *s, long wait_ms)
 
 static void kafka_close(struct sink *s)
 {
+	kafka_large_stop(s->large);
 	if (s->transactions)
 		kafka_transactions_close(s);
 	else if (!wait_landed(s, CLOSE_FLUSH_MS)) {
@@ -239,12 +253,19 @@ static void kafka_close(struct sink *s)
 	sink_free(s);
 }
 
-static void kafka_write(struct sink *s, struct delivery *d)
+void kafka_go_on(struct sink *s, struct delivery *d)
 {
 	if (s->transactions)
 		kafka_transactions_write(s, d);
 	else
 		kafka_flight_begin(s, d);
+}
+
+static void kafka_write(struct sink *s, struct delivery *d)
+{
+	d->of_sink = NULL;
+	if (!s->large || !kafka_large_take(s->large, d))
+		kafka_go_on(s, d);
 }
 
 static struct encoding kafka_encoding(const void *settings)
@@ -279,6 +300,8 @@ const struct sink_ops sink_kafka = {
 	.tells = kafka_tells,
 	.control = kafka_control,
 	.letters = kafka_letters,
+	.place = kafka_place,
+	.again = kafka_again,
 	.purge = kafka_purge,
 	.check = kafka_check,
 	.trouble = kafka_trouble,

@@ -42,6 +42,8 @@ struct kafka_settings {
 	struct option_map create_config;
 	const char *sasl_mechanism; /* aws_msk_iam; NULL: what the properties say */
 	const char *sasl_region;    /* NULL: the host's */
+	const char *large_bucket;   /* NULL: what is too large goes to the dead letters */
+	const char *large_prefix, *large_owner;
 	struct option_map properties;
 };
 
@@ -87,6 +89,8 @@ const char *kafka_creation_name(const struct kafka_creation *c);
 /* Whether the brokers have answered, waiting for them so long. *there: the topic is there now, be
  * it that it was before; else err says why not. */
 bool kafka_creation_over(struct kafka_creation *c, int wait_ms, bool *there, struct error *err);
+/* The producer's own limit of a message, whatever a topic's is. */
+size_t kafka_message_bytes_max(const struct kafka_settings *s);
 /* The longest that librdkafka keeps trying one message: half a lease. */
 int64_t kafka_message_timeout_ms(const struct sink_host *host);
 
@@ -213,6 +217,7 @@ struct kafka_trouble {
 };
 
 struct kafka_transactions;
+struct kafka_large;
 struct sink {
 	const struct kafka_settings *settings;
 	const struct sink_host *host;
@@ -225,6 +230,7 @@ struct sink {
 	pthread_cond_t landed; /* flights became 0 */
 	size_t flights;
 	struct kafka_transactions *transactions; /* NULL: at least once */
+	struct kafka_large *large;               /* NULL: `large: dead_letter` */
 	struct kafka_channel *alone;             /* opened at its first use */
 	unsigned channel_count;
 	struct kafka_channel *channels[]; /* one a reader, or the one of transactions */
@@ -240,6 +246,8 @@ void kafka_flight_begin(struct sink *s, struct delivery *d);
 void kafka_flight_report(rd_kafka_message_t *m);
 
 /* The sink as its parts see it (kafka.c). */
+/* A delivery whose payloads Kafka takes. Any thread. */
+void kafka_go_on(struct sink *s, struct delivery *d);
 struct kafka_channel *kafka_alone(struct sink *s, struct error *err);
 void kafka_fatal(struct sink *s, const char *text);
 void kafka_trouble_set(struct sink *s, const char *text);
@@ -261,6 +269,11 @@ bool kafka_letters_validate(const void *settings, struct error *err);
 bool kafka_letters(const void *settings, const struct sink_host *host,
 		   const struct sink_letters *batch, const _Atomic bool *stop, size_t *sent,
 		   size_t *refused, struct error *err);
+
+/* Their records once more (kafka_again.c). */
+struct template *kafka_place(const void *settings, bool *required, struct error *err);
+bool kafka_again(const void *settings, const struct sink_host *host, const struct sink_again *batch,
+		 const _Atomic bool *stop, size_t *sent, size_t *refused, struct error *err);
 
 /* Transactions (kafka_transactions.c). Opens the channel and starts the thread; false: err. */
 bool kafka_transactions_open(struct sink *s, struct error *err);

@@ -1,7 +1,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "sinks/kafka.h"
+#include "sinks/kafka_large.h"
 
 #define METADATA_MS 8000
 /* Producers ask for an id as soon as they are connected; a refusal of that is fatal. */
@@ -215,5 +215,5 @@ bool kafka_check(const void *settings, const struct sink_host *host, struct buf 
 	if (rk)
 		rd_kafka_destroy(rk);
 	free(id);
-	return ok;
+	return ok && (!s->large_bucket || kafka_large_check(s, host, said, err));
 }

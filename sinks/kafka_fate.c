@@ -57,6 +57,7 @@ static void cut(struct flight *f)
 	for (size_t seen = 0; seen < left; at++)
 		seen += d->payloads[at].p != NULL;
 	f->end = at;
+	f->verdict_code = f->accused_code;
 	kafka_error(&f->verdict, f->accused_code,
 		    f->accused_topic ? rd_kafka_topic_name(f->accused_topic) : NULL);
 }
@@ -79,6 +80,7 @@ bool kafka_flight_again(struct flight *f, const struct error *cause)
 		f->refused = f->torn && kafka_error_is_records(f->stopped_code);
 		f->end = f->torn ? f->stopped : d->first;
 		f->verdict = *cause;
+		f->verdict_code = f->stopped_code;
 		if (f->refused)
 			kafka_error(&f->verdict, f->stopped_code,
 				    rd_kafka_topic_name(f->stopped_topic));

@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "sinks/kafka_flight.h"
+#include "sinks/kafka_large.h"
 
 /* A part of a flight is produced within so long, which a thousand records need a tenth of. Far less
  * than librdkafka takes to come back after a timeout. */
@@ -115,6 +116,9 @@ static bool produce(struct producing *p, size_t i)
 
 	if (atomic_load_explicit(&f->sink->purged, memory_order_relaxed))
 		return stop(f, i, NULL, RD_KAFKA_RESP_ERR__PURGE_QUEUE);
+	if (UNLIKELY(f->delivery->of_sink) &&
+	    kafka_claim_is_bad(f->delivery->of_sink, i, &f->stopped_err))
+		return stop(f, i, NULL, RD_KAFKA_RESP_ERR_INVALID_RECORD);
 	topic = topic_of(p, i, &f->stopped_err);
 	/* What can never be a topic of this event is for what the event is. */
 	if (!topic)
@@ -152,6 +156,19 @@ static size_t measure(const struct delivery *d, size_t from, size_t to, size_t *
 	return count;
 }
 
+/* Refused for its size, a record comes again, and goes as a reference then. */
+static bool is_for_object(const struct flight *f, size_t i)
+{
+	rd_kafka_resp_err_t code = i == f->stopped  ? f->stopped_code
+				   : i == f->failed ? f->failed_code
+						    : f->verdict_code;
+
+	return f->sink->large &&
+	       (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ||
+		code == RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE) &&
+	       kafka_large_learn(f->sink->large, f->delivery, i);
+}
+
 void kafka_flight_answer(struct flight *f, enum sink_answer_kind kind, size_t first, uint64_t roll,
 			 const struct error *err)
 {
@@ -168,6 +185,12 @@ void kafka_flight_answer(struct flight *f, enum sink_answer_kind kind, size_t fi
 	metric_add(s->unanswered_bytes, -(int64_t)f->bytes);
 	if (err)
 		a.err = *err;
+	if (kind == SINK_REFUSED && is_for_object(f, first)) {
+		a.kind = SINK_FAILED;
+		error_wrap(&a.err, "it goes into an object");
+		a.err.kind = ERROR_THROTTLED;
+	}
+	kafka_claim_free(d->of_sink);
 	kafka_used_give(&kafka_channel_of(s, d->reader)->used, f->marks, d->batch->count);
 	free(f);
 	s->host->answer(s->host->arg, &a);

@@ -35,11 +35,12 @@ struct flight {
 	rd_kafka_resp_err_t accused_code;
 	const rd_kafka_topic_t *accused_topic;
 	bool torn; /* of record `stopped` a message went, its tombstone or its next event not */
-	unsigned spared;              /* transactions that failed since for other reasons */
-	bool refused;                 /* record `end` can never get in: `verdict` */
-	struct error verdict;         /* why it ends at `end` */
-	const rd_kafka_topic_t *sent; /* a topic that a record of it went to; NULL: none did */
-	struct kafka_mark marks[];    /* batch->count */
+	unsigned spared;                  /* transactions that failed since for other reasons */
+	bool refused;                     /* record `end` can never get in: `verdict` */
+	rd_kafka_resp_err_t verdict_code; /* of a refusal */
+	struct error verdict;             /* why it ends at `end` */
+	const rd_kafka_topic_t *sent;     /* a topic that a record of it went to; NULL: none did */
+	struct kafka_mark marks[];        /* batch->count */
 };
 #define KAFKA_NONE SIZE_MAX
 

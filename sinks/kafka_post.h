@@ -27,3 +27,20 @@ bool kafka_post_failed(const struct kafka_post *p, rd_kafka_resp_err_t code, con
 		       struct error *err);
 /* CANCELLED where it is. */
 bool kafka_post_stopped(const struct kafka_post *p, struct error *err);
+
+/* A batch of messages that is sent by whoever comes, and known by its chain and number: at least
+ * once, or in one transaction where the sink's records come exactly once (kafka_batch.c). */
+struct kafka_batch {
+	const char *kind; /* "letters", "again": of what, in ids */
+	const char *chain, *stream;
+	int64_t number;
+	const char *topic; /* where the commit is counted */
+	size_t count;
+	/* Item i until the brokers have it; *bad: it can never get in. */
+	bool (*send)(struct kafka_post *p, void *arg, size_t i, bool *bad, struct error *err);
+	void *arg;
+};
+/* Opens and closes p. *sent: so many are there for good, also where it failed; *refused: this one
+ * can never get in, else it is left alone. */
+bool kafka_batch_post(struct kafka_post *p, const struct kafka_batch *b, size_t *sent,
+		      size_t *refused, struct error *err);

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "config/sections.h"
 #include "sinks/kafka.h"
 
 /* What librdkafka holds for a message besides its payload, which stays the batch's: the message, a
@@ -58,6 +59,15 @@ const struct option kafka_options[] = {
 		    "(security.protocol is sasl_ssl then); by default what `properties` say."),
 	ROW("sasl.region", OPTION_TEXT, sasl_region,
 	    .help = "The region of that cluster; by default aws.region."),
+	ROW("large.bucket", OPTION_TEXT, large_bucket, .instead = "dead_letter",
+	    .help = "Where the payload of an event goes that is larger than Kafka takes; a "
+		    "reference to the object is sent in its place (docs/delivery.md). Without it, "
+		    "or with large: dead_letter, such a record goes to the dead letters."),
+	ROW("large.prefix", OPTION_TEXT, large_prefix,
+	    .help = "What the keys of these objects begin with."),
+	ROW("large.bucket_owner", OPTION_TEXT, large_owner,
+	    .help = "The 12 digits of the account that must own the bucket; else nothing is "
+		    "written."),
 	/* May hold passwords (sasl.password, ssl.key.password): printed as a secret. */
 	ROW("properties", OPTION_MAP, properties, .flags = OPTION_SECRET,
 	    .help = "More settings of librdkafka: security, compression.codec (lz4), linger.ms "
@@ -210,6 +220,20 @@ static bool set_properties(rd_kafka_conf_t *conf, const struct kafka_settings *s
 	return !s->sasl_mechanism || set_all(conf, login_fixed, err);
 }
 
+size_t kafka_message_bytes_max(const struct kafka_settings *s)
+{
+	static const char name[] = "message.max.bytes";
+	const char *value = NULL;
+
+	for (const struct property *d = defaults; d->key; d++)
+		if (strcmp(d->key, name) == 0)
+			value = d->value;
+	for (size_t i = 0; i < s->properties.count; i++)
+		if (strcmp(s->properties.pairs[i].key, name) == 0)
+			value = s->properties.pairs[i].value;
+	return (size_t)strtoll(value, NULL, 10);
+}
+
 char *kafka_transactional_id(const struct kafka_settings *s, const struct sink_host *host)
 {
 	struct buf id = { 0 };
@@ -333,6 +357,17 @@ static bool region_fits(const struct kafka_settings *s, struct error *err)
 			 s->sasl_region);
 }
 
+static bool large_fits(const struct kafka_settings *s, struct error *err)
+{
+	if (!s->large_bucket)
+		return (!s->large_prefix && !s->large_owner) ||
+		       error_set(err, ERROR_INVALID, "large.%s: needs large.bucket",
+				 s->large_prefix ? "prefix" : "bucket_owner");
+	return config_bucket_check("large.bucket", s->large_bucket, err) &&
+	       config_prefix_check("large.prefix", s->large_prefix, err) &&
+	       config_owner_check("large.bucket_owner", s->large_owner, err);
+}
+
 bool kafka_validate(const void *settings, struct error *err)
 {
 	const struct kafka_settings *s = settings;
@@ -344,6 +379,8 @@ bool kafka_validate(const void *settings, struct error *err)
 		return error_wrap(err, "topic");
 	if (s->control_topic && !control_topic_fits(s, topic, err))
 		return error_wrap(err, "control_topic");
+	if (!large_fits(s, err))
+		return false;
 	if (!s->brokers[0])
 		return error_set(err, ERROR_INVALID, "brokers: host:port, separated by commas");
 	if (!s->create_partitions && (s->create_replication || s->create_config.count))

@@ -91,8 +91,8 @@ struct place_ops {
 	void (*drop)(struct place *p, const struct roll_file *f, place_done_fn *done, void *arg);
 	/* A small file, visible as a whole or not at all; again is fine. `pending`: the name, in
 	 * the same folder, that it may have until then; swept with the session. */
-	void (*put)(struct place *p, const char *path, const char *pending, struct str body,
-		    place_done_fn *done, void *arg);
+	void (*put)(struct place *p, const char *path, const char *pending,
+		    const char *content_type, struct str body, place_done_fn *done, void *arg);
 };
 
 /* The engine, for the tables of sink_directory and sink_s3. `settings` begins with a struct
@@ -124,6 +124,11 @@ bool object_letters_validate(const void *settings, struct error *err);
 bool object_letters(const struct place_ops *place, const void *settings,
 		    const struct sink_host *host, const struct sink_letters *batch,
 		    const _Atomic bool *stop, size_t *sent, size_t *refused, struct error *err);
+/* Their records once more: a file a batch and folder (object_again.c). */
+struct template *object_place(const void *settings, bool *required, struct error *err);
+bool object_again(const struct place_ops *place, const void *settings, const struct sink_host *host,
+		  const struct sink_again *batch, const _Atomic bool *stop, size_t *sent,
+		  size_t *refused, struct error *err);
 /* Of a file's name: "20261121T023000Z". Returns out. */
 #define OBJECT_TIME_SIZE 24
 char *object_time_text(int64_t epoch_ms, char out[OBJECT_TIME_SIZE]);

@@ -1,37 +1,14 @@
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "sinks/object.h"
+#include "sinks/object_post.h"
 #include "sinks/template.h"
 
-/* A look at `stop` is due so often. */
-#define LOOK_MS 100
-
 struct telling {
-	const struct place_ops *ops;
-	struct place *place;
-	struct loop *loop;
-	const struct sink_host *host;
+	struct object_post post;
 	char *folder;
-	bool running;
-	struct error err;
 };
-
-static void put_done(void *arg, const struct error *err)
-{
-	struct telling *t = arg;
-
-	t->running = false;
-	t->err = *err;
-}
-
-static void add_name(const char *name, struct buf *out)
-{
-	for (const char *p = name; *p; p++)
-		buf_printf(out, "%c", isalnum((unsigned char)*p) || strchr("._-", *p) ? *p : '_');
-}
 
 /* TIME-STREAM-KIND-PHASE-ID: the same whoever tells it. The id makes it unique, so that a stream's
  * name may lose what is not for files' names. */
@@ -40,26 +17,8 @@ static void event_name(const struct sink_control *c, struct buf *out)
 	char time[OBJECT_TIME_SIZE];
 
 	buf_printf(out, "%s-", object_time_text(c->time_ms, time));
-	add_name(c->source->stream, out);
+	object_post_name(c->source->stream, out);
 	buf_printf(out, "-%s-%s-%" PRId64 ".json", c->kind, c->phase, c->id);
-}
-
-/* `pending`: as unfinished files of rolls are called, so that a burial finds it. */
-static bool put(struct telling *t, const char *path, const char *pending, struct str body,
-		const _Atomic bool *stop, struct error *err)
-{
-	t->running = true;
-	t->ops->put(t->place, path, pending, body, put_done, t);
-	while (t->running && !atomic_load(stop))
-		loop_once(t->loop, LOOK_MS);
-	if (t->running) {
-		/* Before what it was given goes. */
-		t->ops->close(t->place);
-		t->place = NULL;
-		error_set(&t->err, ERROR_CANCELLED, "stopped");
-	}
-	*err = t->err;
-	return err->kind == ERROR_NONE;
 }
 
 static bool put_event(struct telling *t, const struct sink_control *c, struct str body,
@@ -74,8 +33,9 @@ static bool put_event(struct telling *t, const struct sink_control *c, struct st
 	buf_text(&path, t->folder);
 	event_name(c, &path);
 	buf_printf(&pending, "%s.%s-%s-control-%" PRId64, t->folder,
-		   object_time_text(c->time_ms, time), t->host->session, c->id);
-	ok = put(t, path.data, pending.data, body, stop, err);
+		   object_time_text(c->time_ms, time), t->post.host->session, c->id);
+	ok = object_post_put(&t->post, path.data, pending.data, "application/json", body, stop,
+			     err);
 	buf_release(&path);
 	buf_release(&pending);
 	return ok;
@@ -104,24 +64,9 @@ bool object_tells(const void *settings)
 	return true;
 }
 
-static bool open_place(struct telling *t, const struct object_settings *settings, struct error *err)
-{
-	t->loop = loop_new(t->host->clock);
-	t->place = t->ops->open(settings, t->host, t->loop, err);
-	return t->place != NULL;
-}
-
-static void close_place(struct telling *t)
-{
-	if (t->place)
-		t->ops->close(t->place);
-	loop_free(t->loop);
-	free(t->folder);
-}
-
 static void control_folder(struct telling *t, const struct object_settings *settings)
 {
-	char *base = object_folder(t->place->prefix, settings->path);
+	char *base = object_folder(t->post.place->prefix, settings->path);
 	size_t size = strlen(base) + sizeof("_control/");
 
 	t->folder = memory_new(size);
@@ -133,8 +78,8 @@ bool object_control(const struct place_ops *ops, const void *settings, const str
 		    const struct sink_control *events, size_t count, const _Atomic bool *stop,
 		    size_t *told, struct error *err)
 {
-	struct telling t = { .ops = ops, .host = host };
-	bool ok = open_place(&t, settings, err);
+	struct telling t = { .post = { .ops = ops, .host = host } };
+	bool ok = object_post_open(&t.post, settings, err);
 
 	*told = 0;
 	if (ok)
@@ -143,7 +88,8 @@ bool object_control(const struct place_ops *ops, const void *settings, const str
 		ok = tell(&t, &events[i], stop, err);
 		*told += ok;
 	}
-	close_place(&t);
+	object_post_close(&t.post);
+	free(t.folder);
 	return ok || error_wrap(err, "sink %s", host->name);
 }
 
@@ -151,13 +97,13 @@ bool object_control(const struct place_ops *ops, const void *settings, const str
 
 /* The folders of `path`, as at the time of the batch, so that they are the same whoever sends it.
  */
-static bool letters_folder(struct telling *t, const struct object_settings *settings,
+static bool letters_folder(struct object_post *p, const struct object_settings *settings,
 			   const struct sink_letters *b, struct buf *out, struct error *err)
 {
 	AUTO(template) struct template *path = template_new(settings->path, TEMPLATE_PATH, err);
 	const struct template_values values = { .source = b->source, .time_ms = b->batch };
 
-	buf_text(out, t->place->prefix);
+	buf_text(out, p->place->prefix);
 	if (!path || !template_render(path, &values, out, err))
 		return false;
 	if (out->size > 0 && out->data[out->size - 1] != '/')
@@ -166,7 +112,7 @@ static bool letters_folder(struct telling *t, const struct object_settings *sett
 }
 
 /* One file: it is visible as a whole or not at all, and sent again it has the same name. */
-static bool put_letters(struct telling *t, const struct object_settings *settings,
+static bool put_letters(struct object_post *p, const struct object_settings *settings,
 			const struct sink_letters *b, const _Atomic bool *stop, struct error *err)
 {
 	struct buf path, pending, body;
@@ -176,16 +122,17 @@ static bool put_letters(struct telling *t, const struct object_settings *setting
 	buf_init(&path, 0);
 	buf_init(&pending, 0);
 	buf_init(&body, 0);
-	ok = letters_folder(t, settings, b, &path, err);
+	ok = letters_folder(p, settings, b, &path, err);
 	buf_printf(&pending, "%.*s.%s-%s-letters-%" PRId64, STR_ARG(buf_str(&path)),
-		   object_time_text(b->batch, time), t->host->session, b->batch);
+		   object_time_text(b->batch, time), p->host->session, b->batch);
 	buf_printf(&path, "%s-", time);
-	add_name(b->source->stream, &path);
+	object_post_name(b->source->stream, &path);
 	buf_printf(&path, "-letters-%s-%" PRId64 ".ndjson", b->chain, b->batch);
 	for (size_t i = 0; i < b->count; i++)
 		ok = ok && buf_add(&body, b->letters[i].json.p, b->letters[i].json.n) &&
 		     buf_add(&body, "\n", 1);
-	ok = ok && put(t, path.data, pending.data, buf_str(&body), stop, err);
+	ok = ok && object_post_put(p, path.data, pending.data, "application/json", buf_str(&body),
+				   stop, err);
 	buf_release(&path);
 	buf_release(&pending);
 	buf_release(&body);
@@ -210,11 +157,12 @@ bool object_letters(const struct place_ops *ops, const void *settings, const str
 		    const struct sink_letters *batch, const _Atomic bool *stop, size_t *sent,
 		    size_t *refused, struct error *err)
 {
-	struct telling t = { .ops = ops, .host = host };
-	bool ok = open_place(&t, settings, err) && put_letters(&t, settings, batch, stop, err);
+	struct object_post p = { .ops = ops, .host = host };
+	bool ok =
+		object_post_open(&p, settings, err) && put_letters(&p, settings, batch, stop, err);
 
 	*sent = ok ? batch->count : 0;
 	*refused = batch->count;
-	close_place(&t);
+	object_post_close(&p);
 	return ok || error_wrap(err, "sink %s", host->name);
 }

@@ -35,25 +35,28 @@ struct s3_settings {
 
 static const struct option s3_options[] = {
 	{ "bucket", OPTION_TEXT, offsetof(struct s3_settings, bucket), NULL, 0, 0, NULL,
-	  OPTION_REQUIRED, "The bucket." },
+	  OPTION_REQUIRED, "The bucket.", NULL },
 	{ "prefix", OPTION_TEXT, offsetof(struct s3_settings, prefix), NULL, 0, 0, NULL, 0,
-	  "What every key begins with." },
+	  "What every key begins with.", NULL },
 	{ "path", OPTION_TEXT, offsetof(struct object_settings, path),
 	  "${table}/date=${yyyy}-${MM}-${dd}/hour=${HH}/", 0, 0, NULL, OPTION_TEMPLATE,
 	  "The folders behind the prefix: ${table} ${stream} ${region} ${account}, ${yyyy} "
 	  "${MM} ${dd} ${HH} ${mm} of the roll's start in UTC, and what events say (${op}, "
-	  "${schema}, ${attribute:PATH}, ${event:yyyy}): docs/delivery.md." },
+	  "${schema}, ${attribute:PATH}, ${event:yyyy}): docs/delivery.md.",
+	  NULL },
 	OBJECT_OPTIONS,
 	{ "encryption.type", OPTION_ENUM, offsetof(struct s3_settings, encryption), "none", 0, 0,
-	  encryption_names, 0, "Server-side encryption; none: as the bucket does by default." },
+	  encryption_names, 0, "Server-side encryption; none: as the bucket does by default.",
+	  NULL },
 	{ "encryption.key", OPTION_TEXT, offsetof(struct s3_settings, encryption_key), NULL, 0, 0,
-	  NULL, 0, "The KMS key's ARN or id; without it the account's own S3 key." },
+	  NULL, 0, "The KMS key's ARN or id; without it the account's own S3 key.", NULL },
 	{ "storage_class", OPTION_TEXT, offsetof(struct s3_settings, storage_class), NULL, 0, 0,
-	  NULL, 0, "The objects' storage class; without it S3's default." },
+	  NULL, 0, "The objects' storage class; without it S3's default.", NULL },
 	{ "tags", OPTION_MAP, offsetof(struct s3_settings, tags), NULL, 0, 0, NULL, 0,
-	  "Tags of the objects, ten at most; writing them needs s3:PutObjectTagging." },
+	  "Tags of the objects, ten at most; writing them needs s3:PutObjectTagging.", NULL },
 	{ "bucket_owner", OPTION_TEXT, offsetof(struct s3_settings, bucket_owner), NULL, 0, 0, NULL,
-	  0, "The 12 digits of the account that must own the bucket; else nothing is written." },
+	  0, "The 12 digits of the account that must own the bucket; else nothing is written.",
+	  NULL },
 	{ 0 },
 };
 
@@ -161,12 +164,12 @@ static void s3_drop(struct place *p, const struct roll_file *f, place_done_fn *d
 	s3_upload_abort(bucket_of(p)->client, &at, f->pending, done, arg);
 }
 
-static void s3_place_put(struct place *p, const char *path, const char *pending, struct str body,
-			 place_done_fn *done, void *arg)
+static void s3_place_put(struct place *p, const char *path, const char *pending,
+			 const char *content_type, struct str body, place_done_fn *done, void *arg)
 {
 	struct s3_bucket *b = bucket_of(p);
 	struct s3_place at = { p->name, path, p->owner };
-	struct s3_options o = object_options(b, "application/json", NULL);
+	struct s3_options o = object_options(b, content_type, NULL);
 
 	(void)pending;
 	s3_put(b->client, &at, &o, body, done, arg);
@@ -401,6 +404,13 @@ static bool s3_letters(const void *settings, const struct sink_host *host,
 	return object_letters(&place_s3, settings, host, batch, stop, sent, refused, err);
 }
 
+static bool s3_again(const void *settings, const struct sink_host *host,
+		     const struct sink_again *batch, const _Atomic bool *stop, size_t *sent,
+		     size_t *refused, struct error *err)
+{
+	return object_again(&place_s3, settings, host, batch, stop, sent, refused, err);
+}
+
 /* A conversation without a sink: its own loop, one step after the other. */
 struct visit {
 	struct loop *loop;
@@ -597,6 +607,8 @@ const struct sink_ops sink_s3 = {
 	.tells = object_tells,
 	.control = s3_control,
 	.letters = s3_letters,
+	.place = object_place,
+	.again = s3_again,
 	.purge = object_purge,
 	.check = s3_check,
 	.trouble = object_trouble,

@@ -49,6 +49,7 @@ struct delivery {
 	size_t count;                    /* records with a payload from `first` on, for metrics */
 	unsigned reader; /* which reader it comes from: a sink may keep one handle each */
 	void *lane;      /* the reader's; handed back in the answer's delivery */
+	void *of_sink;   /* the sink's own, from write to answer */
 };
 
 enum sink_answer_kind {
@@ -125,7 +126,18 @@ struct sink_letters {
 	size_t count;
 };
 
+/* Records of dead letters that are delivered once more, by a command of its own: a batch of those
+ * of one stream, known by chain and batch as one of letters is. */
+struct sink_again {
+	const char *chain;
+	int64_t batch;
+	const char *stream;                    /* its configured name */
+	const struct delivery *const *records; /* each of one record that has a payload */
+	size_t count;
+};
+
 /* A kind of sink: one exported constant. */
+struct template;
 struct sink_ops {
 	struct config_sink_type config;
 	/* By its settings: Kafka is IMMEDIATE or TRANSACTION. */
@@ -167,6 +179,13 @@ struct sink_ops {
 	bool (*letters)(const void *settings, const struct sink_host *host,
 			const struct sink_letters *batch, const _Atomic bool *stop, size_t *sent,
 			size_t *refused, struct error *err);
+	/* What says where events go, without a running sink; the caller's. NULL with no error: all
+	 * go to one place. *required as for `route`. */
+	struct template *(*place)(const void *settings, bool *required, struct error *err);
+	/* Delivers them in their order, as `letters` does with letters. */
+	bool (*again)(const void *settings, const struct sink_host *host,
+		      const struct sink_again *batch, const _Atomic bool *stop, size_t *sent,
+		      size_t *refused, struct error *err);
 	/* The lease ended: drop what is unsent and answer it as failed. */
 	void (*purge)(struct sink *s);
 	/* Is the peer there, may we write: a line for `sluice check`. Blocking, at most 10 s. */

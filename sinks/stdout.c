@@ -290,13 +290,13 @@ static bool stdout_check(const void *settings, const struct sink_host *host, str
 }
 
 /* False: it was stopped before a byte of the line was out, or stdout is gone. */
-static bool print_letter(struct str json, const _Atomic bool *stop, struct error *err)
+static bool print_line(struct str text, const _Atomic bool *stop, struct error *err)
 {
 	struct buf line;
 	size_t done = 0;
 
 	buf_init(&line, 0);
-	buf_printf(&line, "%.*s\n", STR_ARG(json));
+	buf_printf(&line, "%.*s\n", STR_ARG(text));
 	while (done < line.size) {
 		struct pollfd fd = { .fd = STDOUT_FILENO, .events = POLLOUT };
 		ssize_t wrote = 0;
@@ -318,24 +318,54 @@ static bool print_letter(struct str json, const _Atomic bool *stop, struct error
 	return err->kind == ERROR_NONE;
 }
 
-static bool stdout_letters(const void *settings, const struct sink_host *host,
-			   const struct sink_letters *batch, const _Atomic bool *stop, size_t *sent,
-			   size_t *refused, struct error *err)
+/* Line i of what is printed. */
+typedef struct str line_fn(const void *batch, size_t i);
+
+static bool print_lines(const struct sink_host *host, const void *batch, line_fn *line,
+			size_t count, const _Atomic bool *stop, size_t *sent, struct error *err)
 {
 	sigset_t pipe_signal, before;
 
-	(void)settings;
-	*refused = batch->count;
 	*err = (struct error){ 0 };
 	/* A closed pipe is an error of write, not the end of the process. */
 	sigemptyset(&pipe_signal);
 	sigaddset(&pipe_signal, SIGPIPE);
 	pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
-	for (*sent = 0; *sent < batch->count; ++*sent)
-		if (!print_letter(batch->letters[*sent].json, stop, err))
+	for (*sent = 0; *sent < count; ++*sent)
+		if (!print_line(line(batch, *sent), stop, err))
 			break;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return *sent == batch->count || error_wrap(err, "sink %s", host->name);
+	return *sent == count || error_wrap(err, "sink %s", host->name);
+}
+
+static struct str letter_line(const void *batch, size_t i)
+{
+	return ((const struct sink_letters *)batch)->letters[i].json;
+}
+
+static bool stdout_letters(const void *settings, const struct sink_host *host,
+			   const struct sink_letters *batch, const _Atomic bool *stop, size_t *sent,
+			   size_t *refused, struct error *err)
+{
+	(void)settings;
+	*refused = batch->count;
+	return print_lines(host, batch, letter_line, batch->count, stop, sent, err);
+}
+
+static struct str record_line(const void *batch, size_t i)
+{
+	const struct delivery *d = ((const struct sink_again *)batch)->records[i];
+
+	return d->payloads[d->first];
+}
+
+static bool stdout_again(const void *settings, const struct sink_host *host,
+			 const struct sink_again *batch, const _Atomic bool *stop, size_t *sent,
+			 size_t *refused, struct error *err)
+{
+	(void)settings;
+	*refused = batch->count;
+	return print_lines(host, batch, record_line, batch->count, stop, sent, err);
 }
 
 static enum sink_commit stdout_commit(const void *settings)
@@ -361,6 +391,7 @@ const struct sink_ops sink_stdout = {
 	.open = stdout_open,
 	.write = stdout_write,
 	.letters = stdout_letters,
+	.again = stdout_again,
 	.purge = stdout_purge,
 	.check = stdout_check,
 	.trouble = stdout_trouble,

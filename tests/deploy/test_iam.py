@@ -8,7 +8,8 @@ import pytest
 from monitoring import ROOT
 from permissions import POLICIES, allowed, needed, operations, policy
 
-USES = ("stream", "stream-pattern", "enable-stream", "exports", "enable-pitr", "s3-sink", "s3-tags")
+USES = ("stream", "stream-pattern", "enable-stream", "exports", "enable-pitr", "s3-sink", "s3-tags",
+        "large")
 TRUST = ("trust-ecs", "trust-irsa", "trust-pod-identity")
 # Not called by the program: AWS does it in the caller's name when it writes an export.
 BY_AWS = {"s3:PutObjectAcl"}
@@ -81,6 +82,7 @@ def test_each_use_is_by_itself():
     assert allowed("stream") == needed("streams.c") | {"dynamodb:DescribeTable"}
     assert allowed("s3-sink") == needed("s3.c")
     assert allowed("s3-tags") == set(BY_HEADER)
+    assert allowed("large") == {"s3:PutObject"}
     assert {a for a in allowed("exports") if a.startswith("s3:")} <= needed("s3.c") | BY_AWS
 
 

@@ -62,6 +62,7 @@ LAYOUT = {
         "Shards that wait for the sink": ["sink_holds_shards"],
         "Dead letters sent": ["dead_letters_sent_total"],
         "Sent again": ["sink_retries_total"],
+        "Large records, bytes of their objects": ["large_objects_total", "large_object_bytes_total"],
         "Rolls": ["rolls_total"],
         "Age of the oldest roll": ["roll_age_seconds"],
         "Control events, changed partitions": ["control_events_total", "partition_changes_total"],

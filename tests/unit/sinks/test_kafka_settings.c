@@ -270,6 +270,65 @@ static void test_partitions_are_the_java_clients(void **state)
 	}
 }
 
+/* NULL: it is fine, and `bucket` the one. */
+static void with_large(const char *large, const char *bucket, const char *part_of_message)
+{
+	struct error err = { 0 };
+	struct buf text = { 0 };
+	struct config *c;
+
+	buf_printf(&text,
+		   "streams: [{ table: orders, sinks: [k] }]\n"
+		   "sinks: { k: { type: kafka, brokers: b, large: %s } }\n",
+		   large);
+	c = config_parse(buf_str(&text), "test", sink_config_types(), &err);
+	buf_release(&text);
+	if (part_of_message) {
+		assert_null(c);
+		if (!strstr(err.message, part_of_message))
+			fail_msg("%s: \"%s\" lacks \"%s\"", large, err.message, part_of_message);
+		return;
+	}
+	if (!c)
+		fail_msg("%s: %s", large, err.message);
+	const struct kafka_settings *s = c->sinks[0].settings;
+
+	if (bucket)
+		assert_string_equal(s->large_bucket, bucket);
+	else
+		assert_null(s->large_bucket);
+	config_free(c);
+}
+
+static void test_large(void **state)
+{
+	(void)state;
+	with_large("dead_letter", NULL, NULL);
+	with_large("\"dead_letter\"", NULL, NULL);
+	with_large("{}", NULL, NULL);
+	with_large("~", NULL, NULL);
+	with_large("{ bucket: my-records, prefix: large }", "my-records", NULL);
+	with_large("{ bucket: my-records, bucket_owner: \"123456789012\" }", "my-records", NULL);
+	with_large("dead_letters", NULL, "large: expected a map of settings, or dead_letter");
+	with_large("[]", NULL, "large: expected a map of settings, or dead_letter");
+	with_large("{ prefix: large }", NULL, "large.prefix: needs large.bucket");
+	with_large("{ bucket: My_Records }", NULL, "large.bucket");
+	with_large("{ bucket: my-records, prefix: /large }", NULL, "large.prefix");
+	with_large("{ bucket: my-records, bucket_owner: \"12\" }", NULL, "large.bucket_owner");
+	with_large("{ buckets: my-records }", NULL, "did you mean 'bucket'");
+}
+
+static void test_message_bytes(void **state)
+{
+	struct kafka_settings s = settings_new();
+	struct option_pair pair = { "message.max.bytes", "1000000" };
+
+	(void)state;
+	assert_int_equal(kafka_message_bytes_max(&s), 8388608);
+	s.properties = (struct option_map){ &pair, 1 };
+	assert_int_equal(kafka_message_bytes_max(&s), 1000000);
+}
+
 static void test_errors(void **state)
 {
 	struct error err = { 0 };
@@ -305,6 +364,8 @@ int main(void)
 		cmocka_unit_test(test_login_by_aws),
 		cmocka_unit_test(test_configuration),
 		cmocka_unit_test(test_partitions_are_the_java_clients),
+		cmocka_unit_test(test_large),
+		cmocka_unit_test(test_message_bytes),
 		cmocka_unit_test(test_errors),
 	};
 

@@ -1,0 +1,17 @@
+#pragma once
+#include "checkpoint/store_ops.h"
+
+/* Of struct store_letter_ops: letters that are tried once more. */
+bool postgres_letters_retry(struct store *s, const struct store_retry *retry, struct error *err);
+bool postgres_letters_retried(struct store *s, const struct store_retry *retry,
+			      store_retried_fn *fn, void *arg, struct error *err);
+bool postgres_letters_gone(struct store *s, const int64_t *letters, size_t count,
+			   struct error *err);
+bool postgres_letter_again(struct store *s, int64_t letter, const char *reason, struct str json,
+			   struct error *err);
+bool postgres_letter_split(struct store *s, int64_t letter, const struct store_part *parts,
+			   size_t count, store_part_fn *fn, void *arg, struct error *err);
+bool postgres_retry_audit_put(struct store *s, const struct store_retry_audit *a,
+			      struct error *err);
+bool postgres_retry_audit(struct store *s, const char *stream, uint32_t max,
+			  store_retry_audit_fn *fn, void *arg, struct error *err);

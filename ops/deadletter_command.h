@@ -1,0 +1,62 @@
+#pragma once
+#include "config/config.h"
+#include "consumer/again.h"
+#include "ops/arguments.h"
+#include "ops/operator.h"
+
+/* Between the files of `sluice deadletter`: cmd_deadletter.c (which subcommand, list, show, drop),
+ * deadletter_plan.c (which letters are tried once more, and where) and deadletter_retry.c (that
+ * they are). */
+
+/* A stream of which letters are tried, as the configuration and the store know it. */
+struct retry_stream {
+	char *name;
+	const struct config_stream *config; /* NULL: `why` */
+	char arn[1025];                     /* of its latest stream */
+	char why[300];
+};
+
+/* Letters of one stream for one of its sinks. */
+struct retry_group {
+	size_t stream; /* of the plan */
+	size_t use;    /* of its configuration's sinks */
+	int64_t *ids;
+	size_t count;
+	/* What became of them. */
+	size_t delivered, filtered, failed;
+};
+
+struct retry_letter {
+	struct again_letter head;
+	size_t stream;   /* of the plan */
+	struct buf json; /* of one for every sink: the whole letter */
+};
+
+struct retry_plan {
+	const struct config *config;
+	/* The choice; NULL, 0: any. */
+	const char *by_stream, *by_sink, *by_reason;
+	const int64_t *by_id;
+	size_t id_count;
+
+	struct retry_letter *letters; /* that are chosen */
+	size_t letter_count;
+	struct retry_stream *streams;
+	size_t stream_count;
+	struct retry_group *groups;
+	size_t group_count;
+	size_t left; /* chosen, and not to be tried: `retry_show` says why */
+};
+/* What of the store's letters is chosen. */
+bool retry_choose(struct retry_plan *p, struct store *store, struct error *err) MUST_CHECK;
+/* To be tried: the letter's id is `id` by now. */
+void retry_add(struct retry_plan *p, const struct retry_letter *l, size_t use, int64_t id);
+/* Whether it is for one sink: which of its stream's; or for all of them. False: it is not tried,
+ * and `why` says it. */
+bool retry_sinks(const struct retry_plan *p, const struct retry_letter *l, size_t *first,
+		 size_t *count, const char **why);
+void retry_show(const struct retry_plan *p);
+void retry_release(struct retry_plan *p);
+
+/* An exit code. */
+int deadletter_retry(const struct config *c, const struct arguments *a);
