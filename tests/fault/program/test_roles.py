@@ -10,13 +10,16 @@ import threading
 import time
 import unittest
 import urllib.parse
+from pathlib import Path
 
 import world
+import yaml
 
 BASE = ("AKIDBASE", "base-secret", "")
 MIDDLE = ("ASIAMIDDLE", "middle-secret", "middle-token")
 TOP = ("ASIATOP", "top-secret", "top-token")
 ROLE = "arn:aws:iam::123456789012:role/"
+EXAMPLE = Path(__file__).parents[3] / "config/examples/other-account.yaml"
 
 
 def digest(key, text):
@@ -142,6 +145,22 @@ class Roles(world.World):
         self.assertIn(f"environment, role {ROLE}reader", self.log(worker))
         self.assertEqual(sts.wrong, [])
         self.assertGreater(sts.asked["reader"], 2)
+
+    def test_a_table_of_another_account(self):
+        """As config/examples/other-account.yaml has it, but for the sink."""
+        emulator = self.checked()
+        example = yaml.safe_load(EXAMPLE.read_text())
+        role, (stream,) = example["aws"]["role_arn"], example["streams"]
+        self.assertEqual(stream["table"], emulator.arn("orders").partition("/stream/")[0])
+        sts = self.sts({role.removeprefix(ROLE): (BASE, "sluice-staging", TOP)}, lives=3600)
+        worker = self.worker(emulator, stream["table"],
+                             environment={"AWS_ACCESS_KEY_ID": BASE[0],
+                                          "AWS_SECRET_ACCESS_KEY": BASE[1],
+                                          "DEPLOYMENT": "staging"})
+        worker.config["aws"]["endpoint"]["sts"] = sts.endpoint
+        worker.config["aws"] |= {name: example["aws"][name] for name in ("role_arn", "external_id")}
+        self.run_through(worker, emulator)
+        self.assertEqual(sts.wrong, [])
 
     def test_roles_one_after_another(self):
         emulator = self.checked()
