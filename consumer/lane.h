@@ -175,12 +175,12 @@ struct lane_gap {
 /* There may be ten thousand: it has slots for the sinks of its stream alone. */
 struct lane {
 	uint32_t index; /* of the core */
+	unsigned reader;
 	int64_t store_id;
 	struct lane_stream *stream;
 	char shard[STREAMS_SHARD_MAX + 1];
-	bool root;                /* read from the stream's start, not from `starting` */
 	struct sequence starting; /* StartingSequenceNumber; none: unknown */
-	unsigned reader;
+	bool root;                /* read from the stream's start, not from `starting` */
 	/* The worker's: AWS does not know it, and no page was read since; AWS time of the first
 	 * complete listing after that it is not in, 0: none yet. */
 	bool missing;

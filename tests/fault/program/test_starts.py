@@ -88,7 +88,7 @@ class OneWorker(world.World):
         self.assertTrue(30 < len(left) < len(had) - 30)
         self.assertEqual(sorted(places(self.delivered(out="more"))), sorted(places(left)))
         self.assertEqual(places(self.delivered()), places(had))
-        self.assertNotIn("gap", self.log(worker))
+        self.assertNotIn("gap:", self.log(worker))
 
     def test_a_time(self):
         emulator = self.emulator(self.TABLE)

@@ -149,6 +149,7 @@ static void the_effective_configuration_reads_as_yaml(void **state)
 			  "  max_ratio: 0.5\n"
 			  "http:\n"
 			  "  listen: \"\"\n"
+			  "  shard_metrics: false\n"
 			  "log:\n"
 			  "  level: warn\n"
 			  "  format: text\n");
