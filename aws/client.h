@@ -33,6 +33,9 @@ struct aws_settings {
 	const char *ca_bundle; /* NULL: AWS_CA_BUNDLE, else the system's bundle */
 	long connections_max;  /* of this client */
 	struct aws_role role;  /* taken with the keys that are found; arn NULL: none */
+	/* Set when the process shall end: the first keys are not waited for then. NULL: nobody
+	 * asks for that. */
+	const _Atomic bool *stop;
 };
 
 /* The settings, the credentials, the clock and the metrics stay the caller's and outlive it. */

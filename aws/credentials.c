@@ -75,6 +75,14 @@ static void wait_ms(struct credentials *c, int64_t ms)
 	pthread_cond_timedwait(&c->changed, &c->lock, &until);
 }
 
+/* Later ones are wanted until the end: what is in flight is delivered with them. */
+static bool gives_up(const struct credentials *c)
+{
+	const _Atomic bool *stop = c->settings.stop;
+
+	return c->stop || (stop && atomic_load(stop) && !atomic_load(&c->version));
+}
+
 static bool world_pause(void *arg, int64_t ms)
 {
 	struct credentials *c = arg;
@@ -82,9 +90,9 @@ static bool world_pause(void *arg, int64_t ms)
 	bool go_on;
 
 	pthread_mutex_lock(&c->lock);
-	while (!c->stop && (left = end - clock_boot_ms(c->clock)) > 0)
+	while (!gives_up(c) && (left = end - clock_boot_ms(c->clock)) > 0)
 		wait_ms(c, left);
-	go_on = !c->stop;
+	go_on = !gives_up(c);
 	pthread_mutex_unlock(&c->lock);
 	return go_on;
 }

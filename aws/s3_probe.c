@@ -9,6 +9,7 @@
 #include "base/memory.h"
 
 #define PROBE_MS 10000
+#define CLEAR_MS 5000
 /* Of no upload. Who may ask for it is told that there is none. */
 #define NO_UPLOAD "sluice-check"
 
@@ -21,8 +22,8 @@ struct visit {
 	struct s3_place at;
 	char key[1025], bucket[320], objects[1400]; /* the last two as ARNs */
 	char upload[S3_UPLOAD_ID_MAX];              /* "" where none was begun */
-	bool done;
-	struct error err;
+	bool done, cleared;
+	struct error err, clearing;
 	permission_fn *tell;
 	void *arg;
 };
@@ -70,6 +71,15 @@ static void on_head(void *arg, const struct error *err, const struct s3_object *
 	on_done(arg, err);
 }
 
+/* Of a call of its own: one that came too late may still answer. */
+static void on_cleared(void *arg, const struct error *err)
+{
+	struct visit *v = arg;
+
+	v->clearing = *err;
+	v->cleared = true;
+}
+
 static const char *upload_of(const struct visit *v)
 {
 	return *v->upload ? v->upload : NO_UPLOAD;
@@ -111,13 +121,13 @@ static void head(struct visit *v)
 	s3_head(v->client, &v->at, on_head, v);
 }
 
-static bool wait_answer(struct visit *v)
+static bool wait_answer(struct visit *v, const bool *done, int64_t end_ms, struct error *err)
 {
-	while (!v->done) {
-		int64_t left_ms = v->end_ms - clock_boot_ms(v->clock);
+	while (!*done) {
+		int64_t left_ms = end_ms - clock_boot_ms(v->clock);
 
 		if (left_ms <= 0)
-			return error_set(&v->err, ERROR_RETRY, "bucket %s does not answer in time",
+			return error_set(err, ERROR_RETRY, "bucket %s does not answer in time",
 					 v->at.bucket);
 		loop_once(v->loop, (int)left_ms);
 	}
@@ -128,7 +138,17 @@ static bool ask(struct visit *v, void (*call)(struct visit *v))
 {
 	v->done = false;
 	call(v);
-	return wait_answer(v);
+	return wait_answer(v, &v->done, v->end_ms, &v->err);
+}
+
+/* Whatever went wrong before, and also where the time is over. */
+static bool clear_up(struct visit *v)
+{
+	if (!*v->upload)
+		return true;
+	s3_upload_abort(v->client, &v->at, v->upload, on_cleared, v);
+	return wait_answer(v, &v->cleared, clock_boot_ms(v->clock) + CLEAR_MS, &v->clearing) &&
+	       v->clearing.kind == ERROR_NONE;
 }
 
 /* What is not there is the bucket. */
@@ -178,16 +198,15 @@ static bool try_reading(struct visit *v)
 static bool try_all(struct visit *v)
 {
 	bool may_abort, written;
-	struct error err;
 
 	if (!try_one(v, drop, "s3:AbortMultipartUpload", v->objects))
 		return false;
 	may_abort = v->err.kind == ERROR_NONE;
 	written = try_writing(v, may_abort);
-	err = v->err;
-	if (*v->upload && may_abort && !(ask(v, drop) && v->err.kind == ERROR_NONE) && written)
+	if (!clear_up(v) && may_abort && written) {
+		v->err = v->clearing;
 		return false;
-	v->err = err;
+	}
 	return written &&
 	       (!v->probe->clears_up ||
 		try_one(v, list, "s3:ListBucketMultipartUploads", v->bucket)) &&

@@ -11,8 +11,9 @@ struct s3_probe {
 	bool clears_up; /* lists uploads and their parts, as who finishes another's does */
 };
 
-/* Tells of each action, and goes on after a missing one. Blocking, 10 s at most: it has a loop and
- * a client of its own. False: the bucket does not answer, or what is wrong is no permission. */
+/* Tells of each action, and goes on after a missing one. Blocking, 10 s at most and 5 to clear up:
+ * it has a loop and a client of its own. False: the bucket does not answer, or what is wrong is no
+ * permission. */
 bool s3_probe(const struct s3_probe *p, const struct aws_settings *settings,
 	      struct credentials *credentials, struct clock *clock, struct metrics *metrics,
 	      permission_fn *tell, void *arg, struct error *err) MUST_CHECK;

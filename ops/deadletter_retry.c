@@ -78,7 +78,7 @@ static void on_hangup(void *arg)
 static bool open_all(struct retry *r, struct error *err)
 {
 	r->metrics = metrics_new();
-	if (!service_aws_open(&r->aws, r->config, &r->clock, r->metrics, err))
+	if (!service_aws_open(&r->aws, r->config, &r->clock, r->metrics, NULL, err))
 		return false;
 	r->loop = loop_new(&r->clock);
 	r->client = aws_client_new(r->loop, &r->aws.settings, r->aws.credentials, &r->clock,

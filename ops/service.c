@@ -55,7 +55,7 @@ static const char *region_of(const struct config *c, char out[64])
 }
 
 bool service_aws_open(struct service_aws *a, const struct config *c, struct clock *clock,
-		      struct metrics *metrics, struct error *err)
+		      struct metrics *metrics, const _Atomic bool *stop, struct error *err)
 {
 	char from_arn[64] = "";
 
@@ -75,6 +75,7 @@ bool service_aws_open(struct service_aws *a, const struct config *c, struct cloc
 			  .external_id = c->aws.external_id,
 			  .session = c->aws.role_session_name,
 			  .duration_s = c->aws.role_duration_ms / 1000 },
+		.stop = stop,
 	};
 	a->credentials = credentials_open(&a->settings, c->aws.profile, clock, metrics, err);
 	return a->credentials != NULL;
@@ -90,7 +91,7 @@ bool service_client_open(struct service_client *s, const struct config *c, struc
 			 struct error *err)
 {
 	*s = (struct service_client){ .metrics = metrics_new() };
-	if (!service_aws_open(&s->aws, c, clock, s->metrics, err))
+	if (!service_aws_open(&s->aws, c, clock, s->metrics, NULL, err))
 		return false;
 	s->loop = loop_new(clock);
 	s->client = aws_client_new(s->loop, &s->aws.settings, s->aws.credentials, clock, s->metrics,
@@ -177,8 +178,13 @@ static bool open_http(struct service *s, struct error *err)
 
 static bool open_aws(struct service *s, struct error *err)
 {
-	if (!service_aws_open(&s->aws, s->config, &s->clock, s->metrics, err))
+	const _Atomic bool *stop = signals_flag(s->signals);
+
+	if (!service_aws_open(&s->aws, s->config, &s->clock, s->metrics, stop, err)) {
+		if (atomic_load(stop))
+			error_set(err, ERROR_CANCELLED, "stopped while starting");
 		return false;
+	}
 	health_set(s->health, "credentials", NULL);
 	log_info("credentials", log_text("source", credentials_source(s->aws.credentials)),
 		 log_text("region", s->aws.region));

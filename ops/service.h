@@ -18,9 +18,11 @@ struct service_aws {
 	struct aws_settings settings;
 	struct credentials *credentials;
 };
-/* Resolves the region, gets the first credentials. clock and metrics outlive it. */
+/* Resolves the region, gets the first credentials, for as long as `stop` is not set (NULL: nobody
+ * sets it). clock, metrics and stop outlive it. */
 bool service_aws_open(struct service_aws *a, const struct config *c, struct clock *clock,
-		      struct metrics *metrics, struct error *err) MUST_CHECK;
+		      struct metrics *metrics, const _Atomic bool *stop,
+		      struct error *err) MUST_CHECK;
 void service_aws_close(struct service_aws *a);
 
 /* The same and a client, for a command that asks AWS something and ends. */

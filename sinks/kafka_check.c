@@ -188,8 +188,14 @@ static char *check_id(const struct kafka_settings *s, const struct sink_host *ho
 static rd_kafka_t *open_handle(const struct kafka_settings *s, const struct sink_host *host,
 			       const char *id, struct told *told, struct error *err)
 {
-	rd_kafka_conf_t *conf = kafka_conf(s, host, KAFKA_FOR_CHECK, err);
+	rd_kafka_conf_t *conf;
 
+	/* A check goes on without them; nothing else does. */
+	if (!host->credentials && (s->sasl_mechanism || s->large_bucket)) {
+		error_set(err, ERROR_REFUSED, "there are no credentials");
+		return NULL;
+	}
+	conf = kafka_conf(s, host, KAFKA_FOR_CHECK, err);
 	if (!conf)
 		return NULL;
 	if (id && !kafka_conf_transactional(conf, id, host, err)) {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 
+#include "aws/endpoint.h"
 #include "base/memory.h"
 #include "base/queue.h"
 #include "sinks/kafka_reference.h"
@@ -559,10 +560,26 @@ void kafka_large_post_close(struct kafka_large_post *p)
 	loop_free(p->loop);
 }
 
+/* On all that lies beside what was tried. What is wrong otherwise is the sink's to say. */
+static void tell_permission(const struct kafka_settings *s, const struct sink_host *host,
+			    struct str key, const struct error *err)
+{
+	int folder = (int)((const char *)memrchr(key.p, '/', key.n) - key.p);
+	struct buf objects;
+
+	buf_init(&objects, 0);
+	buf_printf(&objects, "arn:%s:s3:::%s/%.*s/*", endpoint_partition(host->aws->region),
+		   s->large_bucket, folder, key.p);
+	(void)permission_judge(err, "s3:PutObject", objects.data, host->permission,
+			       host->permission_arg);
+	buf_release(&objects);
+}
+
 bool kafka_large_check(const struct kafka_settings *s, const struct sink_host *host,
 		       struct buf *said, struct error *err)
 {
 	static const _Atomic bool go_on = false;
+	static const struct error none = { 0 };
 	struct kafka_large_post p = { .settings = s, .host = host, .stop = &go_on };
 	const char *prefix = s->large_prefix ? s->large_prefix : "";
 	size_t n = strlen(prefix);
@@ -573,6 +590,8 @@ bool kafka_large_check(const struct kafka_settings *s, const struct sink_host *h
 	buf_printf(&key, "%s%s%s/_check", prefix, n > 0 && prefix[n - 1] != '/' ? "/" : "",
 		   host->name);
 	ok = post_put(&p, key.data, STR("{}\n"), clock_boot_ms(host->clock) + CHECK_MS, err);
+	if (host->permission)
+		tell_permission(s, host, buf_str(&key), ok ? &none : err);
 	if (ok)
 		buf_printf(said, ", large records into bucket %s: writing is allowed",
 			   s->large_bucket);

@@ -180,6 +180,7 @@ def test_letters_become_references(worker, kafka, s3, bucket, topic, delivery):
     one.config["sinks"]["events"]["large"] = large
     checked = one.run("check", deadline=60)
     assert f"large records into bucket {bucket}: writing is allowed" in checked.stdout
+    assert f"s3:PutObject on arn:aws:s3:::{bucket}/large/events/*" in checked.stdout
     done = one.run("deadletter", "retry", "--all", "--yes", deadline=90)
     assert f"{len(LARGE)} delivered, 0 failed again" in done.stdout
     messages = [json.loads(message.value()) for message in kafka.read(topic)]

@@ -187,15 +187,21 @@ def test_the_key_of_a_bucket(emulator, check, bucket):
     assert bucket.parts > 0, "a key is used with the first byte"
 
 
-def test_a_bucket_without_credentials(sluice, tmp_path):
+@pytest.mark.parametrize("sink", [
+    {"type": "s3", "bucket": "lake"},
+    {"type": "kafka", "brokers": "127.0.0.1:9", "sasl": {"mechanism": "aws_msk_iam"}},
+    {"type": "kafka", "brokers": "127.0.0.1:9", "large": {"bucket": "lake"}},
+], ids=["s3", "msk", "large"])
+def test_a_sink_that_needs_credentials_where_there_are_none(sluice, tmp_path, sink):
     worker = sluice({"checkpoint": {"store": "sqlite::memory:"},
-                     "streams": [{"table": TABLE, "sinks": ["files"]}],
-                     "sinks": {"files": {"type": "s3", "bucket": "lake"}}})
+                     "streams": [{"table": TABLE, "sinks": ["out"]}],
+                     "sinks": {"out": sink}})
     worker.environment.update(AWS_ACCESS_KEY_ID=None, AWS_SECRET_ACCESS_KEY=None,
                               HOME=str(tmp_path), AWS_EC2_METADATA_DISABLED="true")
     done = worker.run("check", check=False)
     assert done.returncode == 1, done.stderr
     assert failed(done.stdout.splitlines()) == ["credentials", "sink"]
+    assert "there are no credentials" in done.stdout.splitlines()[-1]
 
 
 def test_every_action_of_the_policies_is_told(emulator, check):

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 import unittest
+from pathlib import Path
 
 import world
 
@@ -99,6 +100,21 @@ class Credentials(world.World):
         self.check_complete(emulator)
         self.assertNotIn(NEW[1], self.log(worker))
         self.assertNotIn(NEW[2], self.log(worker))
+
+    def test_a_stop_while_a_process_is_waited_for(self):
+        """One that asks somebody, and gets no answer."""
+        emulator, runs = self.checked(NEW), self.folder / "runs"
+        tool, profile = self.folder / "tool", self.folder / "aws-config"
+        tool.write_text(f"#!/bin/sh\necho $$ > {runs}.new\nmv {runs}.new {runs}\nsleep 1000\n")
+        tool.chmod(0o700)
+        profile.write_text(f"[default]\ncredential_process = '{tool}'\n")
+        worker = self.worker(emulator, "orders",
+                             environment={"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None,
+                                          "AWS_CONFIG_FILE": str(profile)})
+        worker.start(wait=False)
+        world.wait_until(runs.exists, "it runs", 60)
+        self.assertEqual(worker.stop(world.DEADLINE), 0)
+        self.assertFalse(Path(f"/proc/{runs.read_text().strip()}").exists())
 
     def test_keys_that_are_refused_from_the_start(self):
         emulator, keys = self.checked(NEW), self.keys(OLD, 3600)

@@ -1,6 +1,7 @@
 #include "tests/unit/aws/s3_client.h"
 
 #include "aws/s3.h"
+#include "aws/s3_probe.h"
 
 /* The S3 calls and their answers, one by one. */
 
@@ -367,6 +368,43 @@ static void test_a_bucket_in_another_region(void **state)
 	server.region = NULL;
 }
 
+/* As if a held request had taken a minute. */
+static int64_t boot_when_held(const struct clock *c)
+{
+	int held;
+
+	pthread_mutex_lock(&server.lock);
+	held = server.held;
+	pthread_mutex_unlock(&server.lock);
+	return clock_boot_ms(c->arg) + held * 60000;
+}
+
+static void told_permission(void *arg, const struct permission *p)
+{
+	(void)arg;
+	(void)p;
+}
+
+/* An upload that was begun goes, also where its part is not answered in time. */
+static void test_a_probe_clears_up(void **state)
+{
+	const struct s3_probe probe = { .bucket = S3_BUCKET,
+					.prefix = "",
+					.options = &(struct s3_options){ 0 } };
+	struct clock clock = clock_;
+	struct error err = { 0 };
+
+	(void)state;
+	clock.boot_ms = boot_when_held;
+	clock.arg = &clock_;
+	s3_server_fault(&server, (struct s3_fault){ "PUT", "", S3_HOLD, .times = 1 });
+	assert_false(s3_probe(&probe, &settings, credentials, &clock, metrics, told_permission,
+			      NULL, &err));
+	assert_non_null(strstr(err.message, "does not answer in time"));
+	assert_int_equal(server.upload_count, 1);
+	assert_int_equal(s3_open_uploads(&server), 0);
+}
+
 static void test_cancelled(void **state)
 {
 	struct told t = { 0 };
@@ -396,6 +434,7 @@ int main(void)
 		TEST(test_pieces_that_break_off),
 		TEST(test_region_is_named),
 		TEST(test_a_bucket_in_another_region),
+		TEST(test_a_probe_clears_up),
 		TEST(test_cancelled),
 	};
 
