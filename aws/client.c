@@ -183,7 +183,10 @@ bool client_bucket_moved(struct aws_client *c, struct str bucket, struct str reg
 		b->name = strndup(bucket.p, bucket.n);
 		if (!b->name)
 			abort();
+		*b->region = '\0';
 	}
+	if (strcmp(b->region, name) == 0)
+		return true; /* another call was told */
 	memcpy(b->region, name, sizeof(name));
 	log_info("a bucket is in another region: it is called there", log_text("bucket", b->name),
 		 log_text("region", b->region));
