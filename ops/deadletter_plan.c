@@ -4,31 +4,9 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "config/sections.h"
-#include "consumer/follow.h"
 #include "ops/deadletter_command.h"
 
 /* --- streams --- */
-
-static const struct config_stream *entry_of(const struct config *c, const char *name,
-					    const char *arn)
-{
-	struct str table = config_table_name(arn);
-	char text[256], named[CONFIG_STREAM_NAME_MAX + 1];
-	struct error err;
-
-	snprintf(text, sizeof(text), "%.*s", STR_ARG(table));
-	for (size_t i = 0; i < c->stream_count; i++) {
-		const struct config_stream *s = &c->streams[i];
-
-		if (!s->is_pattern && strcmp(s->name, name) == 0)
-			return s;
-		if (s->is_pattern && follow_matches(s->table, text) &&
-		    config_stream_name(s, text, named, &err) && strcmp(named, name) == 0)
-			return s;
-	}
-	return NULL;
-}
 
 static bool find_stream(const struct retry_plan *p, struct store *store, struct retry_stream *s,
 			struct error *err)
@@ -39,11 +17,11 @@ static bool find_stream(const struct retry_plan *p, struct store *store, struct 
 	rows->name = s->name;
 	ok = operator_streams(store, rows, err);
 	snprintf(s->arn, sizeof(s->arn), "%s", rows->arn);
+	if (ok)
+		s->config = operator_entry(p->config, rows);
 	free(rows);
 	if (!ok && err->kind != ERROR_NOT_FOUND)
 		return false;
-	if (ok)
-		s->config = entry_of(p->config, s->name, s->arn);
 	if (!s->config)
 		snprintf(s->why, sizeof(s->why), "%s",
 			 ok ? "the configuration has no such stream"

@@ -164,6 +164,14 @@ class Retries(world.World):
         self.assertIn("not tried, the configuration has no such stream", done.stdout)
         self.assertEqual(len(self.letters(worker)), 1)
 
+    def test_the_entry_that_the_workers_go_by(self):
+        """A pattern that stands before it fits the table, too."""
+        _, worker = self.shop(bad=2)
+        self.mend(worker)
+        worker.config["streams"].insert(0, {"table": "ord*", "sinks": ["files"]})
+        self.retry(worker, "--all")
+        self.assertEqual(self.letters(worker), {})
+
     def test_a_sink_that_is_away(self):
         _, worker = self.shop(bad=1)
         self.mend(worker)
