@@ -112,6 +112,15 @@ bool retry_sinks(const struct retry_plan *p, const struct retry_letter *l, size_
 	return *first < s->config->sink_count;
 }
 
+static bool has_letter(const struct retry_plan *p, int64_t id)
+{
+	size_t i = 0;
+
+	while (i < p->letter_count && p->letters[i].head.id != id)
+		i++;
+	return i < p->letter_count;
+}
+
 bool retry_choose(struct retry_plan *p, struct store *store, struct error *err)
 {
 	struct reading r = { .plan = p, .ok = true };
@@ -127,6 +136,8 @@ bool retry_choose(struct retry_plan *p, struct store *store, struct error *err)
 
 		p->left += !retry_sinks(p, &p->letters[i], &first, &count, &why);
 	}
+	for (size_t i = 0; i < p->id_count; i++)
+		p->absent += !has_letter(p, p->by_id[i]);
 	return r.ok;
 }
 
@@ -200,6 +211,9 @@ void retry_show(const struct retry_plan *p)
 		show_row(p, l, count, first, last);
 	}
 	free(shown);
+	for (size_t i = 0; i < p->id_count; i++)
+		if (!has_letter(p, p->by_id[i]))
+			printf("letter %" PRId64 ": there is none of this choice\n", p->by_id[i]);
 }
 
 void retry_release(struct retry_plan *p)

@@ -123,6 +123,15 @@ class Retries(world.World):
         self.retry(worker, "--stream", "orders", "--sink", "strict", "--reason", "transform")
         self.assertEqual(self.letters(worker), {})
 
+    def test_a_number_that_no_letter_has(self):
+        _, worker = self.shop(bad=1)
+        self.mend(worker)
+        (letter,) = self.letters(worker)
+        done = self.retry(worker, str(letter), "4711", code=1)
+        self.assertIn("letter 4711: there is none", done.stdout)
+        self.assertIn("1 delivered", done.stdout)
+        self.assertEqual(self.letters(worker), {})
+
     def test_what_a_filter_keeps_out_now(self):
         _, worker = self.shop(bad=2)
         before = len(self.strict())
