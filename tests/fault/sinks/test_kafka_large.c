@@ -164,16 +164,26 @@ static void a_bucket_that_may_not_be_written(void **state)
 	struct world *w = world_large(0);
 	struct delivery *d = delivery_with(1, 3, 2);
 	struct sink_answer a;
+	char text[300];
 
 	(void)state;
 	s3_server_fault(&server,
-			(struct s3_fault){ "PUT", "", S3_ANSWER, 403, "AccessDenied", 100 });
+			(struct s3_fault){ "PUT", "", S3_ANSWER, 503, "ServiceUnavailable", 100 });
 	world_open(w);
 	write_to(w, d);
 	a = world_wait(w, 0);
+	assert_int_equal(a.kind, SINK_FAILED);
+	assert_non_null(sink_kafka.trouble(w->sink, text, sizeof(text)));
+	s3_server_let_go(&server);
+	s3_server_fault(&server,
+			(struct s3_fault){ "PUT", "", S3_ANSWER, 403, "AccessDenied", 100 });
+	write_to(w, d);
+	a = world_wait(w, 1);
 	assert_int_equal(a.kind, SINK_REFUSED);
 	assert_int_equal(a.first, 1);
 	assert_non_null(strstr(a.err.message, "not to be put into bucket lake"));
+	/* It answers, and nothing waits for it any more. */
+	assert_null(sink_kafka.trouble(w->sink, text, sizeof(text)));
 	expect_topic(w, "1");
 	world_end(w);
 	delivery_free(d);
