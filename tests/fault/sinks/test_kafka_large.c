@@ -315,6 +315,20 @@ static void they_keep_all_but_the_images(void **state)
 			 "\"SizeBytes\":3},\"eventSourceARN\":\"arn\",\"large\":" WHERE "}");
 }
 
+/* Whatever the peer calls its records. */
+static void what_follows_the_images_may_be_long(void **state)
+{
+	char payload[10000], wanted[10000];
+
+	(void)state;
+#define LONG_TAIL                                                                                  \
+	",\"source\":{\"version\":\"0\",\"event_id\":\"%09000d\"},\"op\":\"c\",\"ts_ms\":9"
+	snprintf(payload, sizeof(payload), "{\"before\":null,\"after\":{\"x\":1}" LONG_TAIL "}", 0);
+	snprintf(wanted, sizeof(wanted),
+		 "{\"before\":null,\"after\":{\"pk\":\"a\"}" LONG_TAIL ",\"large\":" WHERE "}", 0);
+	expect_reference(FORMAT_DEBEZIUM, EVENT_CREATE, payload, wanted);
+}
+
 static void objects_have_the_same_names_for_ever(void **state)
 {
 	const struct kafka_settings s = { .large_prefix = "p/" };
@@ -350,6 +364,7 @@ int main(void)
 		cmocka_unit_test(what_the_brokers_refuse_comes_again_as_a_reference),
 		cmocka_unit_test(in_a_transaction),
 		cmocka_unit_test(they_keep_all_but_the_images),
+		cmocka_unit_test(what_follows_the_images_may_be_long),
 		cmocka_unit_test(objects_have_the_same_names_for_ever),
 	};
 
