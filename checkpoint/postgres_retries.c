@@ -20,13 +20,15 @@ bool postgres_letters_retry(struct store *s, const struct store_retry *retry, st
 bool postgres_letters_retried(struct store *s, const struct store_retry *retry,
 			      store_retried_fn *fn, void *arg, struct error *err)
 {
-	/* A row without a letter, where the batch has none. */
+	/* A row without a letter, where the batch has none. Zero is named for the index, which
+	 * leaves those out. */
 	AUTO(pg_result)
 	PGresult *res = postgres_call(
 		postgres_of(s), err,
 		"SELECT l.id, l.generation, c.id, c.number, l.shard, l.json, c.owner = $3 "
 		"FROM sluice.letter_chain c LEFT JOIN sluice.letter l ON l.stream = c.stream "
-		"AND l.retry_sink = c.sink AND l.retry = c.number AND l.json <> '' "
+		"AND l.retry_sink = c.sink AND l.retry = c.number AND l.retry <> 0 "
+		"AND l.json <> '' "
 		"WHERE c.stream = $1 AND c.sink = $2 ORDER BY l.id",
 		"tit", retry->stream, (int64_t)retry->sink, retry->owner);
 

@@ -1,10 +1,12 @@
 #include "checkpoint/sqlite_retries.h"
 #include "checkpoint/sqlite.h"
 
-/* SQL: letter l is in the last batch of stream ?1 for sink ?2. */
+/* SQL: letter l is in the last batch of stream ?1 for sink ?2. Zero is named for the index, which
+ * leaves those out. */
 #define IN_CHAIN                                                                                   \
-	"l.stream = ?1 AND l.retry_sink = ?2 AND l.json <> '' AND l.retry = (SELECT c.number "     \
-	"FROM letter_chain c WHERE c.stream = ?1 AND c.sink = ?2 AND c.number > 0) "
+	"l.stream = ?1 AND l.retry_sink = ?2 AND l.json <> '' AND l.retry <> 0 "                   \
+	"AND l.retry = (SELECT c.number FROM letter_chain c WHERE c.stream = ?1 "                  \
+	"AND c.sink = ?2) "
 
 /* --- a batch --- */
 
