@@ -20,16 +20,23 @@ bool postgres_letters_retry(struct store *s, const struct store_retry *retry, st
 bool postgres_letters_retried(struct store *s, const struct store_retry *retry,
 			      store_retried_fn *fn, void *arg, struct error *err)
 {
+	/* A row without a letter, where the batch has none. Zero is named for the index, which
+	 * leaves those out. */
 	AUTO(pg_result)
 	PGresult *res = postgres_call(
 		postgres_of(s), err,
-		"SELECT l.id, l.generation, c.id, c.number, l.shard, l.json "
-		"FROM sluice.letter_chain c JOIN sluice.letter l ON l.stream = c.stream "
-		"AND l.retry_sink = c.sink AND l.retry = c.number WHERE c.stream = $1 "
-		"AND c.sink = $2 AND c.owner = $3 AND l.json <> '' ORDER BY l.id",
+		"SELECT l.id, l.generation, c.id, c.number, l.shard, l.json, c.owner = $3 "
+		"FROM sluice.letter_chain c LEFT JOIN sluice.letter l ON l.stream = c.stream "
+		"AND l.retry_sink = c.sink AND l.retry = c.number AND l.retry <> 0 "
+		"AND l.json <> '' "
+		"WHERE c.stream = $1 AND c.sink = $2 ORDER BY l.id",
 		"tit", retry->stream, (int64_t)retry->sink, retry->owner);
 
-	for (int i = 0; i < PQntuples(res); i++) {
+	/* Between the two calls. */
+	if (PQntuples(res) > 0 && !value_bool(res, 0, 6))
+		return error_set(err, ERROR_FENCED,
+				 "another command tries the letters of %s by now", retry->stream);
+	for (int i = 0; i < PQntuples(res) && !PQgetisnull(res, i, 0); i++) {
 		struct store_retried l = { .id = value_int(res, i, 0),
 					   .generation = (uint64_t)value_int(res, i, 1),
 					   .chain = PQgetvalue(res, i, 2),

@@ -1,28 +1,36 @@
 #include "checkpoint/sqlite_retries.h"
 #include "checkpoint/sqlite.h"
 
-/* SQL: letter l is in the last batch of stream ?1 for sink ?2. */
+/* SQL: letter l is in the last batch of stream ?1 for sink ?2. Zero is named for the index, which
+ * leaves those out. */
 #define IN_CHAIN                                                                                   \
-	"l.stream = ?1 AND l.retry_sink = ?2 AND l.json <> '' AND l.retry = (SELECT c.number "     \
-	"FROM letter_chain c WHERE c.stream = ?1 AND c.sink = ?2 AND c.number > 0) "
+	"l.stream = ?1 AND l.retry_sink = ?2 AND l.json <> '' AND l.retry <> 0 "                   \
+	"AND l.retry = (SELECT c.number FROM letter_chain c WHERE c.stream = ?1 "                  \
+	"AND c.sink = ?2) "
 
 /* --- a batch --- */
 
-static bool mine(struct sqlite *s, const struct store_retry *r, struct error *err)
+static bool still_mine(struct sqlite *s, const struct store_retry *r, struct error *err)
 {
 	bool other;
 
+	return sqlite_asks(
+		       s, &other, err,
+		       "SELECT 1 FROM letter_chain WHERE stream = ? AND sink = ? AND owner <> ?",
+		       "tit", r->stream, (int64_t)r->sink, r->owner) &&
+	       (!other || error_set(err, ERROR_FENCED,
+				    "another command tries the letters of %s by now", r->stream));
+}
+
+static bool mine(struct sqlite *s, const struct store_retry *r, struct error *err)
+{
 	if (!sqlite_run(s, NULL, err,
 			"INSERT INTO letter_chain (stream, sink, number, id, owner) "
 			"VALUES (?1, ?2, 0, ?3, ?3) ON CONFLICT DO NOTHING",
-			"tit", r->stream, (int64_t)r->sink, r->owner) ||
-	    !sqlite_asks(s, &other, err,
-			 "SELECT 1 FROM letter_chain WHERE stream = ? AND sink = ? AND owner <> ?",
-			 "tit", r->stream, (int64_t)r->sink, r->owner))
+			"tit", r->stream, (int64_t)r->sink, r->owner))
 		return false;
-	if (other && !r->first)
-		return error_set(err, ERROR_FENCED,
-				 "another command tries the letters of %s by now", r->stream);
+	if (!r->first)
+		return still_mine(s, r, err);
 	return sqlite_run(s, NULL, err,
 			  "UPDATE letter_chain SET owner = ?3 WHERE stream = ?1 AND sink = ?2",
 			  "tit", r->stream, (int64_t)r->sink, r->owner);
@@ -97,9 +105,10 @@ bool sqlite_letters_retried(struct store *store, const struct store_retry *retry
 			       err);
 	bool row;
 
-	if (st)
-		sqlite_bind(st, "ti", retry->stream, (int64_t)retry->sink);
-	while (st && sqlite_step(s, st, &row, err)) {
+	if (!st || !still_mine(s, retry, err))
+		return false;
+	sqlite_bind(st, "ti", retry->stream, (int64_t)retry->sink);
+	while (sqlite_step(s, st, &row, err)) {
 		if (!row)
 			return true;
 

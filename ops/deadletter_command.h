@@ -45,7 +45,8 @@ struct retry_plan {
 	size_t stream_count;
 	struct retry_group *groups;
 	size_t group_count;
-	size_t left; /* chosen, and not to be tried: `retry_show` says why */
+	size_t left;   /* chosen, and not to be tried: `retry_show` says why */
+	size_t absent; /* of by_id: nothing of the choice has that number */
 };
 /* What of the store's letters is chosen. */
 bool retry_choose(struct retry_plan *p, struct store *store, struct error *err) MUST_CHECK;

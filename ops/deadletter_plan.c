@@ -4,31 +4,9 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "config/sections.h"
-#include "consumer/follow.h"
 #include "ops/deadletter_command.h"
 
 /* --- streams --- */
-
-static const struct config_stream *entry_of(const struct config *c, const char *name,
-					    const char *arn)
-{
-	struct str table = config_table_name(arn);
-	char text[256], named[CONFIG_STREAM_NAME_MAX + 1];
-	struct error err;
-
-	snprintf(text, sizeof(text), "%.*s", STR_ARG(table));
-	for (size_t i = 0; i < c->stream_count; i++) {
-		const struct config_stream *s = &c->streams[i];
-
-		if (!s->is_pattern && strcmp(s->name, name) == 0)
-			return s;
-		if (s->is_pattern && follow_matches(s->table, text) &&
-		    config_stream_name(s, text, named, &err) && strcmp(named, name) == 0)
-			return s;
-	}
-	return NULL;
-}
 
 static bool find_stream(const struct retry_plan *p, struct store *store, struct retry_stream *s,
 			struct error *err)
@@ -39,11 +17,11 @@ static bool find_stream(const struct retry_plan *p, struct store *store, struct 
 	rows->name = s->name;
 	ok = operator_streams(store, rows, err);
 	snprintf(s->arn, sizeof(s->arn), "%s", rows->arn);
+	if (ok)
+		s->config = operator_entry(p->config, rows);
 	free(rows);
 	if (!ok && err->kind != ERROR_NOT_FOUND)
 		return false;
-	if (ok)
-		s->config = entry_of(p->config, s->name, s->arn);
 	if (!s->config)
 		snprintf(s->why, sizeof(s->why), "%s",
 			 ok ? "the configuration has no such stream"
@@ -134,6 +112,15 @@ bool retry_sinks(const struct retry_plan *p, const struct retry_letter *l, size_
 	return *first < s->config->sink_count;
 }
 
+static bool has_letter(const struct retry_plan *p, int64_t id)
+{
+	size_t i = 0;
+
+	while (i < p->letter_count && p->letters[i].head.id != id)
+		i++;
+	return i < p->letter_count;
+}
+
 bool retry_choose(struct retry_plan *p, struct store *store, struct error *err)
 {
 	struct reading r = { .plan = p, .ok = true };
@@ -149,6 +136,8 @@ bool retry_choose(struct retry_plan *p, struct store *store, struct error *err)
 
 		p->left += !retry_sinks(p, &p->letters[i], &first, &count, &why);
 	}
+	for (size_t i = 0; i < p->id_count; i++)
+		p->absent += !has_letter(p, p->by_id[i]);
 	return r.ok;
 }
 
@@ -222,6 +211,9 @@ void retry_show(const struct retry_plan *p)
 		show_row(p, l, count, first, last);
 	}
 	free(shown);
+	for (size_t i = 0; i < p->id_count; i++)
+		if (!has_letter(p, p->by_id[i]))
+			printf("letter %" PRId64 ": there is none of this choice\n", p->by_id[i]);
 }
 
 void retry_release(struct retry_plan *p)

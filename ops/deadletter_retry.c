@@ -502,7 +502,7 @@ static int try_all(struct retry *r, const struct arguments *a)
 		return EXIT_USAGE;
 	describe(a, said, sizeof(said));
 	code = deliver(r, said);
-	return code == EXIT_DONE && p->left > 0 && p->id_count > 0 ? EXIT_FAILED : code;
+	return code == EXIT_DONE && p->id_count > 0 && p->left + p->absent > 0 ? EXIT_FAILED : code;
 }
 
 int deadletter_retry(const struct config *c, const struct arguments *a)

@@ -281,10 +281,10 @@ static void put_done(void *arg, const struct error *err)
 		done(l);
 		return;
 	}
+	set_trouble(l, "");
 	if (why.kind == ERROR_NONE) {
 		struct buf reference;
 
-		set_trouble(l, "");
 		metric_add(l->objects, 1);
 		metric_add(l->bytes, (int64_t)c->body.size);
 		buf_init(&reference, 0);

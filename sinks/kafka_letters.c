@@ -1,5 +1,5 @@
 /* Dead letters: messages of the sink's topic, one after the other; exactly once, a batch in one
- * transaction (kafka_once.c). */
+ * transaction (kafka_batch.c). */
 #include "sinks/kafka_post.h"
 #include "sinks/template.h"
 

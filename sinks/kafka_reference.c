@@ -9,9 +9,7 @@
 
 #include "base/memory.h"
 
-/* What follows the images of a payload is at most so long: names, an ARN, digits. */
-#define TAIL_MAX 8192
-#define HASH     32 /* bytes of SHA-256 */
+#define HASH 32 /* bytes of SHA-256 */
 
 static void hash_text(struct str of, char out[2 * HASH + 1])
 {
@@ -55,11 +53,12 @@ void kafka_object_key(const struct kafka_settings *s, const char *sink, const st
 /* The last place of `what`, which the images are before. */
 static const char *tail_of(struct str payload, struct str what)
 {
-	const char *begin = payload.p + (payload.n > TAIL_MAX ? payload.n - TAIL_MAX : 0);
+	for (size_t left = payload.n; left >= what.n; left--) {
+		const char *p = payload.p + left - what.n;
 
-	for (const char *p = payload.p + payload.n - what.n; p >= begin; p--)
 		if (memcmp(p, what.p, what.n) == 0)
 			return p;
+	}
 	return NULL;
 }
 

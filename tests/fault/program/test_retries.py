@@ -123,6 +123,15 @@ class Retries(world.World):
         self.retry(worker, "--stream", "orders", "--sink", "strict", "--reason", "transform")
         self.assertEqual(self.letters(worker), {})
 
+    def test_a_number_that_no_letter_has(self):
+        _, worker = self.shop(bad=1)
+        self.mend(worker)
+        (letter,) = self.letters(worker)
+        done = self.retry(worker, str(letter), "4711", code=1)
+        self.assertIn("letter 4711: there is none", done.stdout)
+        self.assertIn("1 delivered", done.stdout)
+        self.assertEqual(self.letters(worker), {})
+
     def test_what_a_filter_keeps_out_now(self):
         _, worker = self.shop(bad=2)
         before = len(self.strict())
@@ -163,6 +172,14 @@ class Retries(world.World):
         done = self.retry(worker, "--all", code=1)
         self.assertIn("not tried, the configuration has no such stream", done.stdout)
         self.assertEqual(len(self.letters(worker)), 1)
+
+    def test_the_entry_that_the_workers_go_by(self):
+        """A pattern that stands before it fits the table, too."""
+        _, worker = self.shop(bad=2)
+        self.mend(worker)
+        worker.config["streams"].insert(0, {"table": "ord*", "sinks": ["files"]})
+        self.retry(worker, "--all")
+        self.assertEqual(self.letters(worker), {})
 
     def test_a_sink_that_is_away(self):
         _, worker = self.shop(bad=1)

@@ -164,16 +164,26 @@ static void a_bucket_that_may_not_be_written(void **state)
 	struct world *w = world_large(0);
 	struct delivery *d = delivery_with(1, 3, 2);
 	struct sink_answer a;
+	char text[300];
 
 	(void)state;
 	s3_server_fault(&server,
-			(struct s3_fault){ "PUT", "", S3_ANSWER, 403, "AccessDenied", 100 });
+			(struct s3_fault){ "PUT", "", S3_ANSWER, 503, "ServiceUnavailable", 100 });
 	world_open(w);
 	write_to(w, d);
 	a = world_wait(w, 0);
+	assert_int_equal(a.kind, SINK_FAILED);
+	assert_non_null(sink_kafka.trouble(w->sink, text, sizeof(text)));
+	s3_server_let_go(&server);
+	s3_server_fault(&server,
+			(struct s3_fault){ "PUT", "", S3_ANSWER, 403, "AccessDenied", 100 });
+	write_to(w, d);
+	a = world_wait(w, 1);
 	assert_int_equal(a.kind, SINK_REFUSED);
 	assert_int_equal(a.first, 1);
 	assert_non_null(strstr(a.err.message, "not to be put into bucket lake"));
+	/* It answers, and nothing waits for it any more. */
+	assert_null(sink_kafka.trouble(w->sink, text, sizeof(text)));
 	expect_topic(w, "1");
 	world_end(w);
 	delivery_free(d);
@@ -305,6 +315,20 @@ static void they_keep_all_but_the_images(void **state)
 			 "\"SizeBytes\":3},\"eventSourceARN\":\"arn\",\"large\":" WHERE "}");
 }
 
+/* Whatever the peer calls its records. */
+static void what_follows_the_images_may_be_long(void **state)
+{
+	char payload[10000], wanted[10000];
+
+	(void)state;
+#define LONG_TAIL                                                                                  \
+	",\"source\":{\"version\":\"0\",\"event_id\":\"%09000d\"},\"op\":\"c\",\"ts_ms\":9"
+	snprintf(payload, sizeof(payload), "{\"before\":null,\"after\":{\"x\":1}" LONG_TAIL "}", 0);
+	snprintf(wanted, sizeof(wanted),
+		 "{\"before\":null,\"after\":{\"pk\":\"a\"}" LONG_TAIL ",\"large\":" WHERE "}", 0);
+	expect_reference(FORMAT_DEBEZIUM, EVENT_CREATE, payload, wanted);
+}
+
 static void objects_have_the_same_names_for_ever(void **state)
 {
 	const struct kafka_settings s = { .large_prefix = "p/" };
@@ -340,6 +364,7 @@ int main(void)
 		cmocka_unit_test(what_the_brokers_refuse_comes_again_as_a_reference),
 		cmocka_unit_test(in_a_transaction),
 		cmocka_unit_test(they_keep_all_but_the_images),
+		cmocka_unit_test(what_follows_the_images_may_be_long),
 		cmocka_unit_test(objects_have_the_same_names_for_ever),
 	};
 

@@ -1,6 +1,7 @@
 /* Letters that are tried once more: in batches that keep their letters until it is known what
  * became of each, whoever tries; the same contract for every store. */
 #include "checkpoint/letters.h"
+#include "checkpoint/store_ops.h"
 #include "tests/unit/checkpoint/store_world.h"
 
 #define AT_MS     1700000000000
@@ -152,6 +153,28 @@ static void a_batch_is_over_before_the_next_one(void **state)
 	assert_int_equal(again.count, 2);
 	assert_int_equal(again.ids[0], l.ids[2]);
 	assert_int_equal(again.batch, AT_MS + 1);
+}
+
+/* It must not look as if all were tried: a call makes the batch, and the next one reads it. */
+static void another_comes_between_the_calls(void **state)
+{
+	struct world *w = *state;
+	const struct store_letter_ops *ops = w->s->ops->letter;
+	struct store_retry r = { .owner = SESSION_B,
+				 .first = true,
+				 .stream = "orders",
+				 .sink = w->sink,
+				 .at_ms = AT_MS };
+	struct tried t = { .count = 0 };
+	struct listed l;
+
+	put_some(w, &l, 2);
+	r.letters = l.ids;
+	r.count = 2;
+	assert_ok(ops->retry(w->s, &r, err));
+	assert_int_equal(take(w, SESSION_C, true, NULL, 0).count, 2);
+	assert_kind(ERROR_FENCED, ops->retried(w->s, &r, hear, &t, err));
+	assert_int_equal(t.count, 0);
 }
 
 static void what_failed_again_leaves_its_batch(void **state)
@@ -371,6 +394,7 @@ static int run(const char *name)
 	const struct CMUnitTest tests[] = {
 		WORLD(a_batch_is_what_was_chosen),
 		WORLD(a_batch_is_over_before_the_next_one),
+		WORLD(another_comes_between_the_calls),
 		WORLD(what_failed_again_leaves_its_batch),
 		WORLD(batches_have_limits),
 		WORLD(the_way_to_a_sink_of_letters_is_another),
