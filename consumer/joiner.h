@@ -24,7 +24,7 @@ struct joiner_step {
 	int64_t start_ms;
 	size_t begun;        /* exports, by this call */
 	bool done;           /* HOLD, START and GO_ON: by this call */
-	struct error error;  /* STOP: for people */
+	struct error error;  /* STOP; GO_ON where it cannot be joined: for people */
 	size_t gaps, places; /* open ones, and lanes that are not read on from where they stand */
 	int64_t oldest_ms;   /* the oldest of these places */
 	struct joining_progress progress;

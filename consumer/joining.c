@@ -369,7 +369,9 @@ void joining_next(const struct joining_facts *f, struct joining_step *step)
 	/* Nothing was begun, and nothing can be. */
 	if (f->hold == JOINING_REPAIR && !j.open &&
 	    (step->act == JOINING_NOTHING || (step->act == JOINING_STOP && !f->waits)))
-		*step = (struct joining_step){ .act = JOINING_GO_ON };
+		*step = (struct joining_step){ .act = JOINING_GO_ON,
+					       .kind = step->kind,
+					       .error = step->error };
 }
 
 void joining_step_release(struct joining_step *step)

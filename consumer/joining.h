@@ -66,7 +66,8 @@ enum joining_act {
 				one cannot be begun */
 	JOINING_START,       /* reset the stream to start_ms, which closes its gaps, tell of the
 				end, publish the exports, end the hold: in this order */
-	JOINING_GO_ON,       /* end the hold: there is nothing to join (any more) */
+	JOINING_GO_ON,       /* end the hold: there is nothing to join (any more), or nothing can
+				be: then `error` says why */
 	JOINING_LEAVE,       /* of a join that is over, or was given up: give up what is not
 				complete, publish the rest */
 	JOINING_STOP,        /* `error` says why, and what a person has to do */

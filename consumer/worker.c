@@ -286,22 +286,12 @@ static void prepare_core(struct worker *w)
 	}
 }
 
-/* Where another process has ended it, it would be made anew. */
-static bool is_side_there(struct worker *w)
-{
-	const struct config_stream *stream = w->settings.config->streams;
-
-	return !w->settings.side || worker_row(w, stream->name, stream->table) ||
-	       error_set(&w->error, ERROR_NOT_FOUND, "another process has ended the side run %s",
-			 stream->name);
-}
-
 /* Readers fetch only what the core tells them, so that lanes may be claimed after they started. */
 static bool begin(struct worker *w)
 {
 	return prepare(w) && worker_look_up(w) &&
 	       session_begin(&w->session_settings, w->session, &w->beat_from_ms, &w->error) &&
-	       worker_judge(w) && is_side_there(w) && worker_open_sinks(w) && start_readers(w) &&
+	       worker_judge(w) && worker_open_sinks(w) && start_readers(w) &&
 	       worker_find_sinks(w) && worker_share(w);
 }
 

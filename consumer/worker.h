@@ -26,6 +26,7 @@ bool worker_pulse_ok(const struct worker_pulse *p, const struct clock *clock, ch
  * has for it, and exports are left to other workers. */
 struct worker_side {
 	const char *stream; /* the source's name, which events have */
+	int64_t id;         /* of its row: the name may be another run's by now */
 	int64_t until_ms;   /* a shard ends where its records are younger */
 };
 

@@ -99,6 +99,10 @@ static void tell_step(struct worker *w, const struct worker_stream *s,
 				 log_text("from", clock_text(step->start_ms, time)));
 		break;
 	case JOINING_GO_ON:
+		/* Of gaps it is said for as long as they are open. */
+		if (step->done && step->error.kind != ERROR_NONE && step->gaps == 0)
+			log_error("a stream cannot be joined to exports: a person has to act",
+				  stream, join, log_text("error", step->error.message));
 		if (step->done)
 			log_info("nothing is to be joined any more: the stream goes on", stream);
 		break;

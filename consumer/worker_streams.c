@@ -6,6 +6,7 @@
 #include "aws/answer.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "checkpoint/sides.h"
 #include "consumer/compile.h"
 #include "consumer/worker_internal.h"
 
@@ -145,7 +146,8 @@ struct opening {
 	struct worker_task task;
 	struct worker_stream *stream;
 	const char *session;
-	struct store_hold hold; /* why NONE: it is read at once */
+	const struct worker_side *side; /* NULL: it is none */
+	struct store_hold hold;         /* why NONE: it is read at once */
 };
 
 /* Where only one worker can be, it takes all there is at once. */
@@ -169,6 +171,20 @@ static void saw_gap(void *arg, const struct store_gap *g)
 	*open = *open || (g->kind == STORE_GAP_REENABLED && g->state == STORE_GAP_OPEN);
 }
 
+/* Where another process has ended it, it would be made anew; where that began another one under
+ * the same name, that has an end of its own. */
+static bool find_side(struct opening *o, struct store *store, struct error *err)
+{
+	struct worker_stream *s = o->stream;
+	bool over;
+
+	return store_side_over(store, o->side->id, &over, err) &&
+	       store_stream(store, s->config->name, s->resolved.arn, s->start_ms, &s->stored,
+			    err) &&
+	       (s->stored.id == o->side->id ||
+		error_set(err, ERROR_NOT_FOUND, "another side run has taken its place"));
+}
+
 /* The stream's row. Of one that is joined to exports first, nothing is read before that. */
 static bool find_row(struct opening *o, struct store *store, struct error *err)
 {
@@ -176,6 +192,8 @@ static bool find_row(struct opening *o, struct store *store, struct error *err)
 	struct store_hold hold = o->hold;
 	bool done, open = false;
 
+	if (o->side)
+		return find_side(o, store, err);
 	if (hold.why == STORE_HOLD_BASELINE)
 		return store_stream_held(store, s->config->name, s->resolved.arn, &hold, &s->stored,
 					 err);
@@ -356,6 +374,7 @@ void worker_open_stream(struct worker *w, struct worker_table *t, const struct r
 	*o = (struct opening){ .task = { .saver.work = find, .done = opened },
 			       .stream = s,
 			       .session = w->session,
+			       .side = w->settings.side,
 			       .hold = { .why = worker_joining_hold(w, t),
 					 .since_ms = clock_aws_ms(w->settings.clock) } };
 	snprintf(o->hold.who, sizeof(o->hold.who), "%s", w->settings.config->worker.name);

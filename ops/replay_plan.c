@@ -231,15 +231,23 @@ bool replay_to_savepoint(const struct replay_stream *s, const struct store_place
 	return ok;
 }
 
-/* Marks what descends from `from`. Parents come before their children. */
+/* Marks what descends from `from`. Parents come before their children, but for those that were seen
+ * late: so it is looked through again until nothing is added. */
 static void mark_descendants(const struct replay_stream *s, const struct named *n,
 			     const struct replay_lane *from, bool *marked)
 {
-	for (size_t i = 0; i < s->lane_count; i++) {
-		const struct replay_lane *parent =
-			*s->lanes[i].lane.parent ? lane_of(n, s->lanes[i].lane.parent) : NULL;
+	bool more = true;
 
-		marked[i] = parent && (parent == from || marked[parent - s->lanes]);
+	while (more) {
+		more = false;
+		for (size_t i = 0; i < s->lane_count; i++) {
+			const char *name = s->lanes[i].lane.parent;
+			const struct replay_lane *parent = *name ? lane_of(n, name) : NULL;
+
+			if (marked[i] || !parent || (parent != from && !marked[parent - s->lanes]))
+				continue;
+			marked[i] = more = true;
+		}
 	}
 }
 

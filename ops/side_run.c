@@ -371,6 +371,7 @@ int side_run_run(struct side_run *r)
 	if (!begin(r, &err))
 		return failed(&err);
 	make_alone(r, &alone);
+	side.id = r->known.stream;
 	fflush(side_run_out(r));
 	side.until_ms = r->known.until_ms;
 	while (!over) {

@@ -40,11 +40,14 @@ class Aside(workers.Workers):
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
         return done
 
-    def begun(self, worker, start, *more):
+    def side_streams(self):
+        return self.sql("SELECT stream FROM sluice.side", self.database)
+
+    def begun(self, worker, start, *more, log="aside.log"):
         """The command, on its way; `run` ends with the process, this does not."""
         worker.write_config()
         process = Process([BINARY, *self.words(start, "--yes", *more), "-c", worker.file],
-                          worker.folder / "aside.log", worker.environment)
+                          worker.folder / log, worker.environment)
         self.addCleanup(process.kill)
         return process
 
@@ -233,6 +236,41 @@ class Aside(workers.Workers):
                          ["from oldest into lake: given up", "from oldest into lake"])
         self.check_keys({(e.shard, e.sequence): e for e in self.lake()}.values(),
                         emulator.truth("orders")["keys"])
+
+    def test_who_was_given_up_meanwhile_ends(self):
+        """It stood still for longer than its lease. The other one reads up to a time of its own."""
+        emulator = self.emulator("orders:shards=8:records=40:keys=20:bytes=400")
+        worker = self.slowly(emulator)
+        first = self.begun(worker, "oldest", "--to", "-1m")
+        wait_until(lambda: not first.running() or self.side_streams(), "it has begun", DEADLINE)
+        wait_until(lambda: self.sql("SELECT 1 FROM sluice.lane l JOIN sluice.side d "
+                                    "ON d.stream = l.stream WHERE l.owner IS NOT NULL LIMIT 1",
+                                    self.database), "it has shards", DEADLINE)
+        first.pause()
+        was = self.side_streams()
+        second = self.begun(worker, "oldest", log="second.log")
+        wait_until(lambda: not second.running() or self.side_streams() not in ([], was),
+                   "it is given up", DEADLINE)
+        self.assertTrue(second.running(), second.tail())
+        first.resume()
+        self.assertEqual(first.wait(DEADLINE), 1, first.tail())
+        self.assertIn("the side run is over already", first.tail())
+        emulator.control("clear")
+        self.assertEqual(second.wait(DEADLINE), 0, second.tail())
+        self.check_complete(emulator, out="lake")
+
+    def test_a_pause_ends_it(self):
+        emulator = self.emulator("orders:shards=8:records=40:keys=20:bytes=400")
+        worker = self.slowly(emulator)
+        process = self.begun(worker, "oldest")
+        self.half(process)
+        worker.run("pause", "--stream", "orders>lake", "--yes")
+        self.assertEqual(process.wait(DEADLINE), 1, process.tail())
+        self.assertIn("orders>lake is held (pause)", process.tail())
+        emulator.control("clear")
+        worker.run("resume", "--stream", "orders>lake", "--yes")
+        self.aside(worker, "oldest")
+        self.check_complete(emulator, out="lake")
 
     def test_a_gap_stops_it(self):
         """What cannot be brought is not left out in silence."""

@@ -365,6 +365,7 @@ static void a_person_goes_back_with_exports(void **state)
 	assert_int_equal(stream_of(w, "orders", ARN).hold.id, 0);
 }
 
+/* Nothing else would say why nothing came. */
 static void further_back_than_pitr_the_hold_ends(void **state)
 {
 	struct world *w = *state;
@@ -373,12 +374,14 @@ static void further_back_than_pitr_the_hold_ends(void **state)
 				.who = "a person",
 				.since_ms = j.now_ms,
 				.back_ms = T - 2 * HOUR };
+	struct joiner_step step;
 	bool done;
 
 	delivered(w);
 	j.earliest_ms = T - 2 * HOUR;
 	assert_ok(store_stream_hold(w->s, w->stream, 0, &h, &done, err));
-	takes(w, &j, JOINING_GO_ON);
+	step = takes(w, &j, JOINING_GO_ON);
+	assert_non_null(strstr(step.error.message, "point-in-time recovery reaches back to"));
 	takes(w, &j, JOINING_NOTHING);
 	assert_int_equal(stream_of(w, "orders", ARN).generation, 1);
 }

@@ -207,6 +207,35 @@ static void descendants_go_along(void **state)
 	replay_plan_release(&w.plan);
 }
 
+static void seen_late(struct world *w)
+{
+	struct replay_lane b;
+
+	world_init(w);
+	b = w->lanes[B];
+	w->lanes[B] = w->lanes[D];
+	w->lanes[D] = b;
+}
+
+/* d was seen before b, which it descends from. */
+static void a_parent_that_was_seen_late_takes_its_own_along(void **state)
+{
+	struct store_place to = place(A, 0, "3");
+	struct world w;
+
+	(void)state;
+	seen_late(&w);
+	assert_true(replay_to_place(&w.stream, &to, LAKE, false, &w.plan, &w.err));
+	expect(&w, B, LAKE, "");
+	expect(&w, D, LAKE, "");
+	expect_count(&w, 4, 4, 3);
+	replay_plan_release(&w.plan);
+	assert_true(replay_aside_place(&w.stream, &to, &w.plan, &w.err));
+	expect(&w, D, 0, "");
+	expect_count(&w, LANES, 4, 3);
+	replay_plan_release(&w.plan);
+}
+
 /* As many as a big table has in a day, each the child of the one before. */
 static void a_long_line_goes_along(void **state)
 {
@@ -346,6 +375,7 @@ int main(void)
 		cmocka_unit_test(one_sink_goes_back_alone),
 		cmocka_unit_test(a_shard_that_is_gone_cannot_be_read_again),
 		cmocka_unit_test(descendants_go_along),
+		cmocka_unit_test(a_parent_that_was_seen_late_takes_its_own_along),
 		cmocka_unit_test(a_long_line_goes_along),
 		cmocka_unit_test(ahead_is_only_where_it_is_meant),
 		cmocka_unit_test(aside_begins_where_the_furthest_sink_was),
