@@ -191,7 +191,8 @@ bool store_export_load(struct store *s, const char *session, int64_t export, int
 		       bool *done, struct error *err) MUST_CHECK;
 struct store_files_wanted {
 	uint32_t max;   /* so many of the export it shall hold; at most STORE_FILES_MAX */
-	uint32_t known; /* so many of it it held before, as far as it knows */
+	uint32_t known; /* so many of it it held before, as far as it knows: no more than max -
+			   known are taken, though it may hold less by now */
 };
 /* The session's until it holds `max` of this export: pending ones whose time has come, oldest
  * first. Calls back for those that this call took, or where it held others than it knows of, as

@@ -229,7 +229,7 @@ static bool take_file(struct sqlite *s, const struct claim *c, int64_t lane, str
 			  "iit", lane, c->at_ms, c->session);
 }
 
-/* *lane: the oldest that may be claimed, 0: none, or the session holds enough. */
+/* *lane: the oldest that may be claimed, 0: none. */
 static bool next_file(struct sqlite *s, const struct claim *c, int64_t *lane, struct error *err)
 {
 	AUTO(sqlite3_stmt)
@@ -237,34 +237,41 @@ static bool next_file(struct sqlite *s, const struct claim *c, int64_t *lane, st
 		s,
 		"SELECT l.id FROM lane l CROSS JOIN export_file f ON f.lane = l.id "
 		"WHERE l.stream = ?1 AND l.owner IS NULL AND NOT l.done AND NOT f.completed "
-		"AND NOT f.failed AND f.retry_at_ms <= ?2 AND ?3 > "
-		"(SELECT count(*) FROM lane WHERE owner = ?4 AND stream = ?1) "
-		"ORDER BY l.id LIMIT 1",
+		"AND NOT f.failed AND f.retry_at_ms <= ?2 ORDER BY l.id LIMIT 1",
 		err);
 	bool row;
 
 	if (!st)
 		return false;
-	sqlite_bind(st, "iiit", c->lanes, c->at_ms, (int64_t)c->wanted.max, c->session);
+	sqlite_bind(st, "ii", c->lanes, c->at_ms);
 	if (!sqlite_step(s, st, &row, err))
 		return false;
 	*lane = row ? sqlite3_column_int64(st, 0) : 0;
 	return true;
 }
 
-/* *known: the session holds as many of the export as it knows of. */
-static bool knows(struct sqlite *s, const struct claim *c, bool *known, struct error *err)
+/* *held: so many of the export the session has. */
+static bool count_held(struct sqlite *s, const struct claim *c, int64_t *held, struct error *err)
 {
-	return sqlite_asks(s, known, err,
-			   "SELECT 1 WHERE ?3 = "
-			   "(SELECT count(*) FROM lane WHERE owner = ?1 AND stream = ?2)",
-			   "tii", c->session, c->lanes, (int64_t)c->wanted.known);
+	AUTO(sqlite3_stmt)
+	sqlite3_stmt *st =
+		sqlite_prepare(s, "SELECT count(*) FROM lane WHERE owner = ? AND stream = ?", err);
+	bool row;
+
+	if (!st)
+		return false;
+	sqlite_bind(st, "ti", c->session, c->lanes);
+	if (!sqlite_step(s, st, &row, err))
+		return false;
+	*held = sqlite3_column_int64(st, 0);
+	return true;
 }
 
 /* *from: as its number is given back. */
 static bool claim(struct sqlite *s, struct claim *c, int64_t *from, struct error *err)
 {
-	bool fits, loading, known;
+	int64_t held, most = c->wanted.known;
+	bool fits, loading;
 
 	if (!sqlite_export_of_live(s, c->session, c->export, err) ||
 	    !sqlite_count_claim(s, c->session, &c->number, err) ||
@@ -275,10 +282,13 @@ static bool claim(struct sqlite *s, struct claim *c, int64_t *from, struct error
 		return false;
 	if (!c->lanes || !loading || c->wanted.max == 0)
 		return true;
-	if (!settle_sinks(s, c, &fits, err) || !knows(s, c, &known, err))
+	if (!settle_sinks(s, c, &fits, err) || !count_held(s, c, &held, err))
 		return false;
-	*from = known ? c->number : 0;
-	for (int64_t lane = 1; fits && lane;)
+	*from = held == c->wanted.known ? c->number : 0;
+	/* What ended since the caller counted is not made up for: it would be too much at once. */
+	if (held > most)
+		most = held;
+	for (int64_t lane = 1; fits && lane && most < c->wanted.max; most++)
 		if (!next_file(s, c, &lane, err) || (lane && !take_file(s, c, lane, err)))
 			return false;
 	return true;

@@ -125,8 +125,15 @@ void lane_set_positions(struct lane *l, const struct frontier_move *at)
 	}
 }
 
+/* All that a stream keeps is behind this place. */
+static bool is_behind_all(const struct frontier_move *at, int64_t now_ms)
+{
+	return at->event_ms > 0 && now_ms - at->event_ms > LOSS_RETENTION_MS;
+}
+
 void lane_begin_added(struct lane *l, const struct frontier_move *at, int64_t now_ms)
 {
+	const struct frontier_move *behind = NULL;
 	int64_t added_ms = 0;
 	bool alone = true;
 
@@ -139,9 +146,18 @@ void lane_begin_added(struct lane *l, const struct frontier_move *at, int64_t no
 			alone = false;
 			if (now_ms - l->read_at_ms > LOSS_UNREAD_MAX_MS)
 				return;
+			if (is_behind_all(&at[slot], now_ms) &&
+			    (!behind || sequence_compare(&at[slot].to, &behind->to) < 0))
+				behind = &at[slot];
 		} else if (added_ms == 0 || k->added_ms < added_ms) {
 			added_ms = k->added_ms;
 		}
+	}
+	if (added_ms > 0 && behind) {
+		/* From there AWS says what this sink lacks; from the oldest record it does not. */
+		l->read = behind->to;
+		l->read_ms = behind->event_ms;
+		return;
 	}
 	if (added_ms == 0 || now_ms - added_ms > LOSS_UNREAD_MAX_MS)
 		return;

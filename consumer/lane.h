@@ -228,8 +228,9 @@ DEFINE_AUTO(lane)
 void lane_set_positions(struct lane *l, const struct frontier_move *at);
 
 /* Sinks that were added to the stream begin in the lane before its first record: what is lost of it
- * by then is no gap for them, where the others lack nothing of it. After lane_set_positions, with
- * read_at_ms as the store has it. */
+ * by then is no gap for them, where the others lack nothing of it. Beside a sink whose place is
+ * older than what the stream keeps they begin there. After lane_set_positions, with read_at_ms as
+ * the store has it. */
 void lane_begin_added(struct lane *l, const struct frontier_move *at, int64_t now_ms);
 
 /* Puts a decoded page behind the others: says for each sink which records are for it (not those it

@@ -59,11 +59,14 @@ static void begin_added(const struct world *w, const struct process *p, struct s
 			const struct given *g)
 {
 	int64_t now_ms = process_aws_now(w, p), added_ms = 0;
+	const struct shard *s = &w->shards[l->shard];
+	int kept = world_first_kept(w, s), behind = s->count + 1;
 	bool alone = true;
 
 	for (uint32_t sink = 0; sink < p->sink_count; sink++) {
 		const struct position *at = &g->at[p->sinks[sink]];
 		const struct sink_world *k = &w->sinks[p->sinks[sink]];
+		int index = world_index_after(s, &at->sequence);
 
 		if (at->done)
 			continue;
@@ -71,15 +74,21 @@ static void begin_added(const struct world *w, const struct process *p, struct s
 			alone = false;
 			if (now_ms - l->read_at_ms > LOSS_UNREAD_MAX_MS)
 				return;
+			if (index > 0 && index <= kept && index < behind)
+				behind = index;
 		} else if (added_ms == 0 || k->added_ms < added_ms) {
 			added_ms = k->added_ms;
 		}
+	}
+	if (added_ms > 0 && behind <= s->count) {
+		l->next = behind;
+		return;
 	}
 	if (added_ms == 0 || now_ms - added_ms > LOSS_UNREAD_MAX_MS)
 		return;
 	if (alone && l->read_at_ms > 0 && l->read_at_ms < added_ms)
 		l->read_at_ms = added_ms;
-	l->left = l->gap_accepted = loss_may_have_begun(w->shards[l->shard].id, added_ms);
+	l->left = l->gap_accepted = loss_may_have_begun(s->id, added_ms);
 	l->may_be_gone = l->left && alone;
 }
 

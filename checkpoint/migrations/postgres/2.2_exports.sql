@@ -541,7 +541,8 @@ BEGIN
 		SELECT l.id, f.tried_ms FROM sluice.lane l JOIN sluice.export_file f ON f.lane = l.id
 		WHERE l.stream = e.lanes AND l.owner IS NULL AND NOT l.done
 		AND NOT f.completed AND NOT f.failed AND f.retry_at_ms <= p_at_ms
-		ORDER BY l.id LIMIT greatest(p_max - held, 0)
+		-- What ended since the caller counted is not made up for: it would be too much at once.
+		ORDER BY l.id LIMIT greatest(p_max - greatest(held, p_known), 0)
 	), claimed AS (
 		UPDATE sluice.lane l SET owner = p_session, claim = this_claim
 		FROM chosen c WHERE l.id = c.id RETURNING l.id

@@ -6,13 +6,13 @@ static void a_claim_tells_what_is_new(void **state)
 {
 	struct world *w = *state;
 	int64_t id = loading(w, 6), first;
-	/* Two more; the same again, its reply was lost; two more; it believes in more than there
-	 * is. */
+	/* Two, and two more; the same again, its reply was lost; none; one more; and one more where
+	 * it believes in more than there is. */
 	static const struct {
 		struct store_files_wanted wanted;
 		size_t told, from;
 	} steps[] = { { { 2, 0 }, 2, 0 }, { { 4, 2 }, 2, 2 }, { { 4, 2 }, 4, 0 },
-		      { { 4, 4 }, 0, 0 }, { { 5, 4 }, 1, 4 }, { { 6, 7 }, 6, 0 } };
+		      { { 4, 4 }, 0, 0 }, { { 5, 4 }, 1, 4 }, { { 8, 7 }, 6, 0 } };
 
 	struct files_seen all = files_of(w, id);
 
@@ -30,6 +30,24 @@ static void a_claim_tells_what_is_new(void **state)
 		files_release(&seen);
 	}
 	assert_int_equal(export_of(w->s, id).e.files_held, 6);
+}
+
+/* A roll was stored while the claim was on its way. */
+static void what_ended_meanwhile_is_not_made_up_for(void **state)
+{
+	struct world *w = *state;
+	int64_t id = loading(w, 6), lane = 0;
+	const struct store_files_wanted wanted = { .max = 4, .known = 3 };
+	struct files_seen seen = { 0 };
+
+	assert_int_equal(claims(w, SESSION_A, id, 3, &lane), 3);
+	save_file(w, SESSION_A, 1, lane, "", "", 1);
+	save_file(w, SESSION_A, 2, lane + 1, "", "", 1);
+	assert_ok(store_files_claim(w->s, SESSION_A, id, &w->sink, 1, &wanted, T + 6, saw_file,
+				    saw_position, &seen, err));
+	assert_int_equal(seen.count, 2);
+	assert_int_equal(seen.files[1].lane, lane + 3);
+	files_release(&seen);
 }
 
 static void files_are_claimed_once_all_are_there(void **state)
@@ -515,6 +533,7 @@ static int run(const char *name)
 		TEST(files_are_claimed_once_all_are_there),
 		TEST(a_claim_holds_so_many),
 		TEST(a_claim_tells_what_is_new),
+		TEST(what_ended_meanwhile_is_not_made_up_for),
 		TEST(a_files_text_comes_back_as_it_was),
 		TEST(a_dead_sessions_files_go_on_where_they_stood),
 		TEST(the_last_file_completes_the_export_once),

@@ -298,6 +298,40 @@ static void a_sink_that_was_added_takes_what_is_left(void **state)
 	}
 }
 
+/* What the stream keeps is behind the first sink's place: all of it is read from there, so that
+ * what it lacks is a gap. */
+static void what_a_sink_lacks_shows_beside_one_that_was_added(void **state)
+{
+	static const struct {
+		int64_t event_ms, added_ms;
+		bool from_place;
+	} cases[] = {
+		{ ADDED - 24 * HOUR - 1, ADDED, true },
+		{ ADDED - 24 * HOUR - 1, ADDED - 24 * HOUR, true },
+		{ ADDED - 24 * HOUR, ADDED, false },
+		{ 0, ADDED, false }, /* nothing is known of it */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		AUTO(lane) struct lane *l = lane_new(lanes_stream_new(3), LANES_SHARD);
+		const struct frontier_move at[3] = {
+			{ .to = lanes_sequence(9), .event_ms = cases[i].event_ms },
+			{ .to = lanes_sequence(12), .event_ms = ADDED - HOUR }
+		};
+		struct sequence want = cases[i].from_place ? at[0].to : SEQUENCE_NONE;
+
+		lanes_stream.sinks[2].added_ms = cases[i].added_ms;
+		l->read_at_ms = ADDED - HOUR;
+		lane_set_positions(l, at);
+		lane_begin_added(l, at, ADDED);
+		assert_true(sequence_equal(&l->read, &want));
+		assert_int_equal(l->read_ms, cases[i].from_place ? cases[i].event_ms : 0);
+		assert_int_equal(l->gap_accepted, !cases[i].from_place);
+		assert_false(l->may_be_gone);
+	}
+}
+
 static void a_bad_record_is_never_too_old(void **state)
 {
 	AUTO(lane) struct lane *l = lane_at(1, NULL);
@@ -505,6 +539,7 @@ int main(void)
 		cmocka_unit_test(faults_behind_the_end_are_not_told),
 		cmocka_unit_test(each_sink_has_a_start_of_its_own),
 		cmocka_unit_test(a_sink_that_was_added_takes_what_is_left),
+		cmocka_unit_test(what_a_sink_lacks_shows_beside_one_that_was_added),
 		cmocka_unit_test(a_bad_record_is_never_too_old),
 		cmocka_unit_test(letters_come_before_the_page),
 		cmocka_unit_test(faults_are_letters_of_the_sinks_that_want_the_record),
