@@ -22,6 +22,8 @@ struct retry_group {
 	size_t use;    /* of its configuration's sinks */
 	int64_t *ids;
 	size_t count;
+	bool *tried;  /* by place in `ids`: was in a batch of this command */
+	size_t first; /* all before it were */
 	/* What became of them. */
 	size_t delivered, filtered, failed;
 };

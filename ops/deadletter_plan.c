@@ -224,8 +224,10 @@ void retry_release(struct retry_plan *p)
 	}
 	for (size_t i = 0; i < p->stream_count; i++)
 		free(p->streams[i].name);
-	for (size_t i = 0; i < p->group_count; i++)
+	for (size_t i = 0; i < p->group_count; i++) {
 		free(p->groups[i].ids);
+		free(p->groups[i].tried);
+	}
 	free(p->letters);
 	free(p->streams);
 	free(p->groups);

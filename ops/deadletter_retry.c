@@ -19,6 +19,9 @@
  * until it is known what became of each: whoever comes after a command that died goes on with the
  * batch that it left, which a sink that delivers exactly once knows by its number. */
 
+/* Letters that are offered to the store for a batch: some more than one has. */
+#define WINDOW 1000
+
 struct retry {
 	const struct config *config;
 	struct retry_plan plan;
@@ -331,53 +334,61 @@ static bool send(struct retry_batch *b, const struct again_stream *s, struct err
 	return ok;
 }
 
-/* Each is in one batch; what is left of that comes by itself. */
-static void forget_chosen(struct retry_batch *b)
-{
-	struct retry_group *g = b->group;
-	size_t kept = 0;
-
-	for (size_t i = 0; i < g->count; i++) {
-		bool in = false;
-
-		for (size_t k = 0; k < b->count && !in; k++)
-			in = b->rows[k].id == g->ids[i];
-		if (!in)
-			g->ids[kept++] = g->ids[i];
-	}
-	g->count = kept;
-}
-
-static bool run_batch(struct retry *r, struct retry_group *g, const struct again_stream *s,
-		      struct again *again, int32_t sink, bool first, bool *over, struct error *err)
-{
-	struct retry_batch b = { .retry = r, .group = g };
-	const struct store_retry want = { .owner = r->owner,
-					  .first = first,
-					  .stream = s->name,
-					  .sink = sink,
-					  .letters = g->ids,
-					  .count = g->count,
-					  .at_ms = clock_aws_ms(&r->clock) };
-	bool ok = store_letters_retry(r->store, &want, on_row, &b, err);
-
-	*over = ok && b.count == 0;
-	if (ok && !*over) {
-		forget_chosen(&b);
-		ok = make_events(&b, again, err) && send(&b, s, err);
-	}
-	batch_release(&b);
-	return ok;
-}
-
-/* --- a group --- */
-
 static int ascending(const void *a, const void *b)
 {
 	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
 
 	return (x > y) - (x < y);
 }
+
+/* The next of its letters that were in no batch yet: the store looks at all that it is handed. */
+static size_t window(struct retry_group *g, int64_t ids[WINDOW])
+{
+	size_t n = 0;
+
+	while (g->first < g->count && g->tried[g->first])
+		g->first++;
+	for (size_t i = g->first; i < g->count && n < WINDOW; i++)
+		if (!g->tried[i])
+			ids[n++] = g->ids[i];
+	return n;
+}
+
+static void tried(struct retry_group *g, int64_t id)
+{
+	const int64_t *at = bsearch(&id, g->ids, g->count, sizeof(id), ascending);
+
+	if (at)
+		g->tried[at - g->ids] = true;
+}
+
+/* Each is in one batch; what is left of that comes by itself. */
+static bool run_batch(struct retry *r, struct retry_group *g, const struct again_stream *s,
+		      struct again *again, int32_t sink, bool first, bool *over, struct error *err)
+{
+	struct retry_batch b = { .retry = r, .group = g };
+	int64_t ids[WINDOW];
+	const struct store_retry want = { .owner = r->owner,
+					  .first = first,
+					  .stream = s->name,
+					  .sink = sink,
+					  .letters = ids,
+					  .count = window(g, ids),
+					  .at_ms = clock_aws_ms(&r->clock) };
+	bool ok = store_letters_retry(r->store, &want, on_row, &b, err);
+
+	*over = ok && b.count == 0 && want.count == 0;
+	for (size_t i = 0; ok && i < b.count; i++)
+		tried(g, b.rows[i].id);
+	for (size_t i = 0; ok && b.count == 0 && i < want.count; i++)
+		tried(g, ids[i]); /* they are no letters any more */
+	if (ok && b.count > 0)
+		ok = make_events(&b, again, err) && send(&b, s, err);
+	batch_release(&b);
+	return ok;
+}
+
+/* --- a group --- */
 
 static bool run_group(struct retry *r, struct retry_group *g, struct error *err)
 {
@@ -396,6 +407,7 @@ static bool run_group(struct retry *r, struct retry_group *g, struct error *err)
 	int32_t sink;
 
 	qsort(g->ids, g->count, sizeof(*g->ids), ascending);
+	g->tried = memory_array(g->count, sizeof(*g->tried));
 	ok = ask_table(r, stream, &table, err) && store_sink(r->store, use->name, &sink, err) &&
 	     (again = again_new(&s, err));
 	while (ok && !over && !atomic_load(signals_flag(r->signals))) {

@@ -80,6 +80,24 @@ class Retries(world.World):
         self.assertEqual(len(self.strict()), before[1] + 3)
         self.retry(worker, "--all", code=1)
 
+    def test_many(self):
+        """More than the store is offered at once; every second one fails again, and is not tried
+        twice for that."""
+        _, worker = self.shop(bad=1300)
+        before = len(self.strict())
+        worker.config["streams"][0]["sinks"][1]["transform"] = [{"lua": f"{self.folder}/half.lua"}]
+        (self.folder / "half.lua").write_text(
+            "local n = 0\nfunction transform(event)\n  n = n + 1\n"
+            "  if n % 2 == 0 then error('half') end\n  return event\nend\n")
+        done = self.retry(worker, "--all", code=1)
+        self.assertIn("orders, strict: 650 delivered, 650 failed again", done.stdout)
+        self.assertEqual(len(self.strict()), before + 650)
+        self.mend(worker)
+        done = self.retry(worker, "--all")
+        self.assertIn("orders, strict: 650 delivered, 0 failed again", done.stdout)
+        got = [event.key for event in self.strict()[before:]]
+        self.assertEqual((len(got), len(set(got))), (1300, 1300))
+
     def test_what_fails_again_says_so(self):
         _, worker = self.shop(bad=2)
         before = self.letters(worker)
