@@ -2,7 +2,7 @@
 -- minor step: of the sinks of an older worker nothing is said, and they begin where those are.
 
 CREATE TABLE sluice.sink_start (
-	stream   bigint NOT NULL REFERENCES sluice.stream,
+	stream   bigint NOT NULL REFERENCES sluice.stream ON DELETE CASCADE,
 	sink     integer NOT NULL,
 	start_ms bigint NOT NULL, -- what is older is not wanted; 0: all that is left is
 	at_ms    bigint NOT NULL, -- when that was said; both are AWS time

@@ -1,6 +1,6 @@
 -- Where sinks begin that are added to a stream which is read already; as in Postgres.
 CREATE TABLE sink_start (
-	stream   INTEGER NOT NULL REFERENCES stream,
+	stream   INTEGER NOT NULL REFERENCES stream ON DELETE CASCADE,
 	sink     INTEGER NOT NULL,
 	start_ms INTEGER NOT NULL, -- what is older is not wanted; 0: all that is left is
 	at_ms    INTEGER NOT NULL, -- when that was said; both are AWS time

@@ -358,6 +358,7 @@ static void nothing_is_left_of_it_but_the_audit(void **state)
 	struct store_hold hold = { .why = STORE_HOLD_PAUSE, .who = "ann", .since_ms = T };
 	struct store_control event = { .kind = STORE_CONTROL_PARTITIONS, .time_ms = T, .key = "k" };
 	struct store_topic topic = { .sink = w->other, .topic = "orders", .partitions = 3 };
+	struct store_start start = { .sink = w->other + 9, .start_ms = T };
 	struct audit audit = { 0 };
 	uint32_t before;
 	int streams = 0;
@@ -371,6 +372,8 @@ static void nothing_is_left_of_it_but_the_audit(void **state)
 	assert_ok(store_gap_put(w->s, SESSION_B, &gap, true, &done, err));
 	assert_ok(store_control_put(w->s, SESSION_B, &event, &done, err));
 	assert_ok(store_topic_seen(w->s, SESSION_B, &topic, T, &before, err));
+	assert_ok(store_sinks_start(w->s, d.stream, &start, 1, T, err));
+	assert_true(start.start_ms == T);
 	assert_ok(store_savepoint_put(w->s, "monday", &d.stream, 1, "ann", T, &done, err));
 	assert_ok(store_stream_hold(w->s, d.stream, 0, &hold, &done, err));
 	assert_true(done);
