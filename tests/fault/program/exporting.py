@@ -53,6 +53,11 @@ class Exports(workers.Workers):
     def move(emulator, seconds):
         emulator.control("advance", seconds=seconds, date=True)
 
+    def hourly(self, emulator):
+        """A schedule that was due ten minutes ago, and is again in fifty; and when that was."""
+        due = self.now(emulator) // MINUTE * MINUTE - 10 * MINUTE
+        return f"{int(due // MINUTE % 60)} * * * *", due
+
     def moving(self, emulator, seconds, every=2.5):
         """AWS's time goes `seconds` further every now and then, until stand_still: not faster than
         a worker believes its clock, which takes two answers that agree."""

@@ -14,8 +14,8 @@ class Life(exporting.Exports):
     def test_a_schedule_fires_once(self):
         """Three workers, one export: of the last minute that was due, before they were started."""
         emulator = self.exporting(TABLE)
-        some = [self.exporter(emulator, full="7 * * * *") for _ in range(3)]
-        due = (self.now(emulator) - 7 * MINUTE) // HOUR * HOUR + 7 * MINUTE
+        schedule, due = self.hourly(emulator)
+        some = [self.exporter(emulator, full=schedule) for _ in range(3)]
         for worker in some:
             worker.start()
         self.moving(emulator, 10)
@@ -100,7 +100,7 @@ class Life(exporting.Exports):
         """Killed while AWS is asked, while it exports, before the manifest is there: another worker
         goes on, and AWS is asked for one export."""
         emulator = self.exporting(TABLE + ":export_ms=60000")
-        some = [self.exporter(emulator, full="7 * * * *") for _ in range(2)]
+        some = [self.exporter(emulator, full=self.hourly(emulator)[0]) for _ in range(2)]
 
         def driver():
             names = self.sql("SELECT s.worker FROM sluice.export e JOIN sluice.session s "
@@ -131,7 +131,7 @@ class Life(exporting.Exports):
     def test_an_export_of_others_is_loaded(self):
         """Refused where it is another table's, Ion or damaged; else it is a row that workers load."""
         emulator = self.exporting(TABLE, "users:pitr=1:records=10:keys=4:bytes=300")
-        worker = self.exporter(emulator, full="7 * * * *").start()
+        worker = self.exporter(emulator, full=self.hourly(emulator)[0]).start()
         self.moving(emulator, 10)
         self.wait_published(worker)
         self.stand_still()

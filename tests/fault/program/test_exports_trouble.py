@@ -12,7 +12,7 @@ from world import DEADLINE
 class Trouble(exporting.Exports):
     def test_what_fails_is_tried_again(self):
         emulator = self.exporting(TABLE)
-        worker = self.exporter(emulator, full="7 * * * *", retries=2)
+        worker = self.exporter(emulator, full=self.hourly(emulator)[0], retries=2)
         for _ in range(2):
             emulator.fault("export_fails", code="S3NoSuchBucket", message="so it goes")
         worker.start()
@@ -53,7 +53,7 @@ class Trouble(exporting.Exports):
 
     def test_point_in_time_recovery_is_off(self):
         emulator = self.exporting("orders:records=100:keys=20:bytes=300")
-        worker = self.exporter(emulator, full="7 * * * *").start()
+        worker = self.exporter(emulator, full=self.hourly(emulator)[0]).start()
         worker.wait_for(lambda: "point-in-time recovery, which is off" in self.log(worker),
                         "it says so")
         self.assertIn("point-in-time recovery is off", worker.get("/readyz")[1])
@@ -115,7 +115,7 @@ class Trouble(exporting.Exports):
 
     def test_a_bad_manifest_is_a_failed_attempt(self):
         emulator = self.exporting(TABLE)
-        worker = self.exporter(emulator, full="7 * * * *")
+        worker = self.exporter(emulator, full=self.hourly(emulator)[0])
         emulator.fault("md5_wrong", table="orders")
         emulator.fault("count_wrong", table="orders")
         worker.start()
@@ -129,7 +129,7 @@ class Trouble(exporting.Exports):
 
     def test_a_manifest_that_is_late_is_waited_for(self):
         emulator = self.exporting(TABLE)
-        worker = self.exporter(emulator, streams=True, full="7 * * * *")
+        worker = self.exporter(emulator, streams=True, full=self.hourly(emulator)[0])
         emulator.fault("manifest_late", table="orders", ms=3000)
         worker.start()
         self.moving(emulator, 5)
