@@ -170,6 +170,22 @@ static inline int64_t world_metric(struct world *w, enum metric row, const char 
 
 /* A batch of `count` creates whose records carry from, from + 1, … as sequence and payload, over
  * `keys` keys; the payload is filled up to `size`. */
+/* A group's offset that came with a transaction, which the mock cluster forgets. */
+static inline void world_count(struct world *w, const char *group, const char *topic,
+			       int64_t offset)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+	struct error err = { 0 };
+	char why[256];
+	rd_kafka_t *rk = rd_kafka_new(
+		RD_KAFKA_CONSUMER, kafka_conf_group(&w->settings, group, &err), why, sizeof(why));
+
+	rd_kafka_topic_partition_list_add(list, topic, 0)->offset = offset;
+	assert_int_equal(rd_kafka_commit(rk, list, 0), 0);
+	rd_kafka_topic_partition_list_destroy(list);
+	rd_kafka_destroy(rk);
+}
+
 static inline struct delivery *delivery_new(size_t from, size_t count, size_t keys, size_t size)
 {
 	struct delivery *d = memory_new(sizeof(*d));

@@ -167,20 +167,6 @@ static void stop_does_not_wait_for_the_brokers(void **state)
 	}
 }
 
-/* The mock cluster forgets offsets that come in transactions. */
-static void count_commit(struct world *w, int64_t batch)
-{
-	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-	char why[256];
-	rd_kafka_t *rk = rd_kafka_new(
-		RD_KAFKA_CONSUMER, kafka_conf_group(&w->settings, GROUP, &err), why, sizeof(why));
-
-	rd_kafka_topic_partition_list_add(list, "t", 0)->offset = batch;
-	assert_int_equal(rd_kafka_commit(rk, list, 0), 0);
-	rd_kafka_topic_partition_list_destroy(list);
-	rd_kafka_destroy(rk);
-}
-
 static void a_batch_that_was_committed_is_not_sent_again(void **state)
 {
 	struct world *w = world_new(1);
@@ -192,7 +178,7 @@ static void a_batch_that_was_committed_is_not_sent_again(void **state)
 	if (!deliver(w, &p, 1700000000000, &go_on))
 		fail_msg("%s", err.message);
 	assert_int_equal(sent, 2);
-	count_commit(w, 1700000000000);
+	world_count(w, GROUP, "t", 1700000000000);
 	assert_true(deliver(w, &p, 1700000000000, &go_on));
 	assert_int_equal(sent, 2); /* as far as the caller is concerned */
 	expect(w, "t", "12");

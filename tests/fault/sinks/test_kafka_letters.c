@@ -135,20 +135,6 @@ static void brokers_that_are_away_are_told_of(void **state)
 
 /* --- exactly once --- */
 
-/* The mock cluster forgets offsets that come in transactions. */
-static void count_commit(struct world *w, int64_t batch)
-{
-	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-	char why[256];
-	rd_kafka_t *rk = rd_kafka_new(
-		RD_KAFKA_CONSUMER, kafka_conf_group(&w->settings, GROUP, &err), why, sizeof(why));
-
-	rd_kafka_topic_partition_list_add(list, "letters.shop", 0)->offset = batch;
-	assert_int_equal(rd_kafka_commit(rk, list, 0), 0);
-	rd_kafka_topic_partition_list_destroy(list);
-	rd_kafka_destroy(rk);
-}
-
 static void a_batch_that_was_committed_is_not_sent_again(void **state)
 {
 	struct world *w = world_lettered(1);
@@ -158,7 +144,7 @@ static void a_batch_that_was_committed_is_not_sent_again(void **state)
 		fail_msg("%s", err.message);
 	assert_int_equal(sent, 3);
 	expect(w, "123");
-	count_commit(w, 1700000000000);
+	world_count(w, GROUP, "letters.shop", 1700000000000);
 	assert_true(deliver(w, 1700000000000, &go_on));
 	assert_int_equal(sent, 3);                      /* as far as the caller is concerned */
 	assert_true(deliver(w, 1600000000000, &go_on)); /* a worker that slept for long */

@@ -43,22 +43,6 @@ static void wait_says(size_t n, enum sink_answer_kind kind, const char *words)
 		fail_msg("%s", a.err.message);
 }
 
-/* The mock cluster forgets offsets that come in transactions: as if `number` were committed. */
-static void count_commit(uint64_t number)
-{
-	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-	struct error err = { 0 };
-	char why[256];
-	rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_CONSUMER,
-				      kafka_conf_group(&w->settings, "sluice.0/events", &err), why,
-				      sizeof(why));
-
-	rd_kafka_topic_partition_list_add(list, "t", 0)->offset = (int64_t)number;
-	assert_int_equal(rd_kafka_commit(rk, list, 0), 0);
-	rd_kafka_topic_partition_list_destroy(list);
-	rd_kafka_destroy(rk);
-}
-
 /* librdkafka needs a transaction that fails to mend what a refused request leaves. Returns the
  * number of the answer that is not that. */
 static size_t write_until_in(struct delivery *d, size_t from)
@@ -125,7 +109,7 @@ static void a_transaction_is_taken_prepared_and_finished(void **state)
 	seen = world_consume(w, "t", 2, &count);
 	assert_int_equal(count, 20);
 	assert_false(buried(2));
-	count_commit(2);
+	world_count(w, "sluice.0/events", "t", 2);
 	assert_true(buried(2));
 	assert_false(buried(3));
 	free(seen);
