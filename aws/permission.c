@@ -45,6 +45,15 @@ bool permission_judge(const struct error *err, const char *action, const char *r
 	return true;
 }
 
+bool permission_judge_optional(const struct error *err, const char *action, const char *resource,
+			       const char *why, permission_fn *tell, void *arg)
+{
+	if (!permission_lacking(err))
+		return permission_judge(err, action, resource, tell, arg);
+	tell(arg, &(struct permission){ PERMISSION_OPTIONAL, action, resource, why });
+	return true;
+}
+
 void permission_untried(const char *action, const char *resource, const char *why,
 			permission_fn *tell, void *arg)
 {

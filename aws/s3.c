@@ -35,6 +35,8 @@ OPERATION(uploads_list, "ListMultipartUploads", "GET", "s3:ListBucketMultipartUp
 OPERATION(object_head, "HeadObject", "HEAD", "s3:GetObject and s3:ListBucket", SHORT_MS,
 	  ANSWER_SMALL);
 OPERATION(bucket_head, "HeadBucket", "HEAD", "s3:ListBucket", SHORT_MS, ANSWER_SMALL);
+OPERATION(bucket_lifecycle, "GetBucketLifecycleConfiguration", "GET",
+	  "s3:GetLifecycleConfiguration", SHORT_MS, ANSWER_LIST);
 static const struct aws_operation object_get = { .name = "GetObject",
 						 .service = AWS_S3,
 						 .method = "GET",
@@ -58,6 +60,7 @@ struct s3_call {
 		s3_done_fn *done;
 		s3_head_fn *head;
 		s3_range_fn *range;
+		s3_lifecycle_fn *lifecycle;
 	} fn;
 	void *arg;
 	uint64_t size; /* of a part; where a range begins */
@@ -555,6 +558,36 @@ void s3_bucket_check(struct aws_client *c, const char *bucket, const char *bucke
 	state->fn.done = fn;
 	state->arg = arg;
 	aws_call_send(call, done);
+}
+
+/* --- the bucket's rules --- */
+
+static void lifecycle_told(struct aws_call *call, const struct error *err, struct http_response *r)
+{
+	struct s3_call *state = aws_call_state(call);
+	static const struct error none = { 0 };
+	struct lifecycle l = { 0 };
+	struct error changed;
+
+	if (strcmp(aws_call_code(call), "NoSuchLifecycleConfiguration") == 0)
+		err = &none;
+	else if (err->kind == ERROR_NONE && !lifecycle_parse(buf_str(r->body), &l))
+		err = unreadable(&changed, bucket_lifecycle.name);
+	state->fn.lifecycle(state->arg, judged(call, err, &changed),
+			    err->kind == ERROR_NONE ? &l : NULL);
+	lifecycle_release(&l);
+}
+
+void s3_lifecycle(struct aws_client *c, const char *bucket, const char *bucket_owner,
+		  s3_lifecycle_fn *fn, void *arg)
+{
+	struct aws_call *call = call_new(c, &bucket_lifecycle, bucket, NULL, bucket_owner);
+	struct s3_call *state = aws_call_state(call);
+
+	state->fn.lifecycle = fn;
+	state->arg = arg;
+	aws_call_query(call, "lifecycle", "");
+	aws_call_send(call, lifecycle_told);
 }
 
 /* --- pieces of objects --- */

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "aws/client.h"
+#include "aws/lifecycle.h"
 #include "base/str.h"
 
 /* The S3 calls that rolls and exports need (aws-semantics, 4). Texts and bodies given to a call
@@ -91,3 +92,7 @@ void s3_uploads(struct aws_client *c, const char *bucket, const char *bucket_own
 /* HEAD of the bucket: does it exist, may we see it. */
 void s3_bucket_check(struct aws_client *c, const char *bucket, const char *bucket_owner,
 		     s3_done_fn *fn, void *arg);
+/* The bucket's rules for uploads; a bucket without rules has none, which is no error. */
+typedef void s3_lifecycle_fn(void *arg, const struct error *err, const struct lifecycle *l);
+void s3_lifecycle(struct aws_client *c, const char *bucket, const char *bucket_owner,
+		  s3_lifecycle_fn *fn, void *arg);

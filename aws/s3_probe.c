@@ -22,7 +22,7 @@ struct visit {
 	struct s3_place at;
 	char key[1025], bucket[320], objects[1400]; /* the last two as ARNs */
 	char upload[S3_UPLOAD_ID_MAX];              /* "" where none was begun */
-	bool done, cleared;
+	bool done, cleared, looked;
 	struct error err, clearing;
 	permission_fn *tell;
 	void *arg;
@@ -80,6 +80,17 @@ static void on_cleared(void *arg, const struct error *err)
 	v->cleared = true;
 }
 
+/* May come too late, too: then it was told already. */
+static void on_lifecycle(void *arg, const struct error *err, const struct lifecycle *l)
+{
+	struct visit *v = arg;
+
+	if (!v->looked)
+		v->probe->lifecycle(v->probe->lifecycle_arg, err, l);
+	v->looked = true;
+	on_done(v, err);
+}
+
 static const char *upload_of(const struct visit *v)
 {
 	return *v->upload ? v->upload : NO_UPLOAD;
@@ -119,6 +130,11 @@ static void bucket(struct visit *v)
 static void head(struct visit *v)
 {
 	s3_head(v->client, &v->at, on_head, v);
+}
+
+static void lifecycle(struct visit *v)
+{
+	s3_lifecycle(v->client, v->at.bucket, v->at.bucket_owner, on_lifecycle, v);
 }
 
 static bool wait_answer(struct visit *v, const bool *done, int64_t end_ms, struct error *err)
@@ -193,11 +209,22 @@ static bool try_reading(struct visit *v)
 	return true;
 }
 
+/* Nothing that happens here is a failure. */
+static void look(struct visit *v)
+{
+	if (ask(v, lifecycle))
+		permission_judge_optional(&v->err, "s3:GetLifecycleConfiguration", v->bucket,
+					  "only the look at the bucket's rules is left out",
+					  v->tell, v->arg);
+	else
+		on_lifecycle(v, &v->err, NULL);
+}
+
 /* First of all whether what is begun can be cleared away. These errors have words, too; those of a
  * HEAD have none. */
 static bool try_all(struct visit *v)
 {
-	bool may_abort, written;
+	bool may_abort, written, ok;
 
 	if (!try_one(v, drop, "s3:AbortMultipartUpload", v->objects))
 		return false;
@@ -207,10 +234,13 @@ static bool try_all(struct visit *v)
 		v->err = v->clearing;
 		return false;
 	}
-	return written &&
-	       (!v->probe->clears_up ||
-		try_one(v, list, "s3:ListBucketMultipartUploads", v->bucket)) &&
-	       try_reading(v);
+	ok = written &&
+	     (!v->probe->clears_up ||
+	      try_one(v, list, "s3:ListBucketMultipartUploads", v->bucket)) &&
+	     try_reading(v);
+	if (ok && v->probe->lifecycle)
+		look(v);
+	return ok;
 }
 
 bool s3_probe(const struct s3_probe *p, const struct aws_settings *settings,

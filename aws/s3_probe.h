@@ -9,6 +9,10 @@ struct s3_probe {
 	const char *prefix;                /* of the keys; with its '/', or "" */
 	const struct s3_options *options;  /* of what will be written: its key is tried, too */
 	bool clears_up; /* lists uploads and their parts, as who finishes another's does */
+	/* NULL, or told once of the bucket's rules for uploads, where the rest went as it says
+	 * below. Who may not see them, or a server that has none, is no failure: `err` tells. */
+	s3_lifecycle_fn *lifecycle;
+	void *lifecycle_arg;
 };
 
 /* Tells of each action, and goes on after a missing one. Blocking, 10 s at most and 5 to clear up:

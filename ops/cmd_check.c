@@ -1,8 +1,11 @@
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "aws/credentials.h"
+#include "base/memory.h"
 #include "checkpoint/store.h"
+#include "config/sections.h"
 #include "ops/arguments.h"
 #include "ops/check.h"
 #include "ops/command.h"
@@ -30,7 +33,15 @@ void check_say(struct check *k, enum check_state state, const char *part, const 
 
 void check_permission(void *arg, const struct permission *p)
 {
-	static const enum check_state states[] = { CHECK_OK, CHECK_FAILED, CHECK_UNTRIED };
+	static const struct {
+		enum check_state state;
+		const char *said;
+	} of[] = {
+		[PERMISSION_GIVEN] = { CHECK_OK, "" },
+		[PERMISSION_MISSING] = { CHECK_FAILED, "" },
+		[PERMISSION_UNTRIED] = { CHECK_UNTRIED, ": not tried" },
+		[PERMISSION_OPTIONAL] = { CHECK_UNTRIED, ": not allowed" },
+	};
 	struct check *k = arg;
 	struct buf line = { 0 }, key = { 0 };
 
@@ -38,9 +49,8 @@ void check_permission(void *arg, const struct permission *p)
 	buf_printf(&key, "\n%d %s\n", (int)p->state, line.data);
 	if (!k->told.size || !strstr(k->told.data, key.data)) {
 		buf_text(&k->told, key.data);
-		if (p->state == PERMISSION_UNTRIED)
-			buf_text(&line, ": not tried");
-		check_say(k, states[p->state], "permission", line.data, p->why);
+		buf_text(&line, of[p->state].said);
+		check_say(k, of[p->state].state, "permission", line.data, p->why);
 	}
 	k->missing += p->state == PERMISSION_MISSING;
 	buf_release(&key);
@@ -87,6 +97,36 @@ static void check_store(struct check *k)
 	check_say(k, s ? CHECK_OK : CHECK_FAILED, "store", "", s ? store_describe(s) : err.message);
 }
 
+static bool goes_to(const struct config_stream_sink *sinks, size_t count, unsigned index)
+{
+	for (size_t i = 0; i < count; i++)
+		if (sinks[i].sink == index)
+			return true;
+	return false;
+}
+
+/* The tables whose records go to a sink; the array is the caller's. */
+static struct str *tables_of(const struct config *c, unsigned index, size_t *count)
+{
+	struct str *tables = memory_array(c->stream_count + c->export_count, sizeof(*tables));
+
+	*count = 0;
+	for (size_t i = 0; i < c->stream_count; i++) {
+		const struct config_stream *s = &c->streams[i];
+
+		if (goes_to(s->sinks, s->sink_count, index))
+			tables[(*count)++] =
+				s->is_pattern ? str_of(s->table) : config_table_name(s->table);
+	}
+	for (size_t i = 0; i < c->export_count; i++) {
+		const struct config_export *x = &c->exports[i];
+
+		if (goes_to(x->sinks, x->sink_count, index))
+			tables[(*count)++] = config_table_name(x->table);
+	}
+	return tables;
+}
+
 static void check_sink(struct check *k, const struct config_sink *sink, unsigned index)
 {
 	struct sink_host host = { .index = index,
@@ -101,11 +141,15 @@ static void check_sink(struct check *k, const struct config_sink *sink, unsigned
 				  .credentials = k->client.aws.credentials,
 				  .permission = check_permission,
 				  .permission_arg = k };
+	struct str *tables = tables_of(k->config, index, &host.table_count);
 	unsigned missing = k->missing;
 	struct buf said = { 0 };
 	struct error err = { 0 };
-	bool ok = sink_ops_find(sink->type->type)->check(sink->settings, &host, &said, &err);
+	bool ok;
 
+	host.tables = tables;
+	ok = sink_ops_find(sink->type->type)->check(sink->settings, &host, &said, &err);
+	free(tables);
 	buf_text(&said, "");
 	check_part(k, missing, ok, "sink", sink->name, ok ? said.data : err.message);
 	buf_release(&said);

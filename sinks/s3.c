@@ -9,6 +9,7 @@
 #include "aws/sign.h"
 #include "base/memory.h"
 #include "sinks/object.h"
+#include "sinks/s3_lifecycle.h"
 
 /* A bucket as a place: a file is a multipart upload, whose parts no reader sees, until it is
  * completed. Completing is what has to be repeatable by anyone, whatever became of the replies of
@@ -209,8 +210,8 @@ static void commit_headed(void *arg, const struct error *err, const struct s3_ob
 		error_set(&said, ERROR_NOT_FOUND,
 			  "lost?: the upload %.64s is gone and there is no object; its %" PRIu64
 			  " records are saved as delivered. Did a lifecycle rule abort the upload "
-			  "(it must wait 7 days), or was the object moved or deleted?",
-			  f->pending, f->records);
+			  "(it must wait %d days), or was the object moved or deleted?",
+			  f->pending, f->records, S3_LIFECYCLE_DAYS);
 	else if (err->kind == ERROR_NONE &&
 		 (o->size != f->bytes || strcmp(o->metadata_roll, f->mark) != 0))
 		error_set(&said, ERROR_INVALID,
@@ -506,7 +507,11 @@ static bool s3_sweep(const void *settings, const struct sink_host *host, const c
 
 struct asked {
 	const struct sink_host *host;
+	const char *bucket;
 	struct error missing; /* the first permission that is */
+	struct s3_keys keys;
+	struct buf said;       /* of the bucket's rules */
+	struct error unsuited; /* one of them is */
 };
 
 static void on_permission(void *arg, const struct permission *p)
@@ -519,14 +524,47 @@ static void on_permission(void *arg, const struct permission *p)
 		a->host->permission(a->host->permission_arg, p);
 }
 
+static void on_lifecycle(void *arg, const struct error *err, const struct lifecycle *l)
+{
+	struct asked *a = arg;
+
+	if (!l)
+		buf_printf(&a->said, ", its lifecycle rules are not looked at (%s)", err->message);
+	else if (!s3_lifecycle_say(l, &a->keys, &a->said, &a->unsuited))
+		error_wrap(&a->unsuited, "bucket %s", a->bucket);
+}
+
+/* `folder`: that all files are under. */
+static bool probe(struct s3_bucket *b, const char *folder, struct asked *a, struct error *err)
+{
+	/* With all that files are created with: it may be what is not allowed. */
+	const struct s3_options o = object_options(b, "application/x-ndjson", NULL);
+	const struct s3_probe p = { .bucket = b->place.name,
+				    .bucket_owner = b->place.owner,
+				    .prefix = folder,
+				    .options = &o,
+				    .clears_up = true,
+				    .lifecycle = on_lifecycle,
+				    .lifecycle_arg = a };
+
+	if (!s3_probe(&p, &b->aws, a->host->credentials, a->host->clock, a->host->metrics,
+		      on_permission, a, err))
+		return false;
+	if (a->missing.kind != ERROR_NONE)
+		*err = a->missing;
+	else if (a->unsuited.kind != ERROR_NONE)
+		*err = a->unsuited;
+	return err->kind == ERROR_NONE;
+}
+
 static bool s3_check(const void *settings, const struct sink_host *host, struct buf *said,
 		     struct error *err)
 {
 	const struct s3_settings *set = settings;
 	struct asked asked = { .host = host };
-	struct s3_options o;
+	struct buf manifests = { 0 };
 	struct visit v;
-	char *prefix;
+	char *folder;
 	bool ok;
 
 	if (!host->credentials)
@@ -534,20 +572,22 @@ static bool s3_check(const void *settings, const struct sink_host *host, struct 
 				 host->name);
 	if (!visit_open(&v, settings, host, err))
 		return error_wrap(err, "sink %s", host->name);
-	/* With all that files are created with: it may be what is not allowed. */
-	o = object_options(v.bucket, "application/x-ndjson", NULL);
-	prefix = object_folder(v.bucket->place.prefix, set->object.path);
-	ok = s3_probe(&(struct s3_probe){ set->bucket, set->bucket_owner, prefix, &o, true },
-		      &v.bucket->aws, host->credentials, host->clock, host->metrics, on_permission,
-		      &asked, err);
-	if (ok && asked.missing.kind != ERROR_NONE) {
-		*err = asked.missing;
-		ok = false;
-	}
+	folder = object_folder(v.bucket->place.prefix, set->object.path);
+	buf_printf(&manifests, "%s_manifest/", folder);
+	asked.bucket = set->bucket;
+	asked.keys = (struct s3_keys){ .prefix = v.bucket->place.prefix,
+				       .path = set->object.path,
+				       .manifests = set->object.manifest ? manifests.data : NULL,
+				       .tables = host->tables,
+				       .table_count = host->table_count };
+	ok = probe(v.bucket, folder, &asked, err);
 	if (ok)
-		buf_printf(said, "s3 bucket %s: reachable, writing is allowed", set->bucket);
+		buf_printf(said, "s3 bucket %s: reachable, writing is allowed%.*s", set->bucket,
+			   STR_ARG(buf_str(&asked.said)));
+	buf_release(&manifests);
+	buf_release(&asked.said);
 	visit_close(&v);
-	free(prefix);
+	free(folder);
 	return ok || error_wrap(err, "sink %s", host->name);
 }
 

@@ -94,6 +94,9 @@ struct sink_host {
 	/* Told by `check` of each permission of AWS's that it tried; NULL: nobody asks. */
 	permission_fn *permission;
 	void *permission_arg;
+	/* Told to `check`: names and patterns of the tables whose records come; none: of any. */
+	const struct str *tables;
+	size_t table_count;
 };
 
 /* A control event for the readers of a sink (docs/delivery.md). */

@@ -11,6 +11,7 @@ import botocore.session
 import pytest
 import yaml
 from botocore import xform_name
+from botocore.validate import ParamValidator
 
 from chart import CHART, KUBERNETES, helm
 from monitoring import ROOT
@@ -107,3 +108,14 @@ def test_the_chart_takes_the_values_of_the_example(tmp_path):
     done = helm("template", "sluice", CHART, "--kube-version", KUBERNETES, "--values", values)
     assert done.returncode == 0, done.stderr
     assert len([o for o in yaml.safe_load_all(done.stdout) if o]) >= 6
+
+
+def test_the_rule_for_incomplete_uploads_is_one_of_s3s():
+    page = (ROOT / "docs/delivery.md").read_text().partition("### Incomplete uploads\n")[2]
+    rules = json.loads(page.partition("```json\n")[2].partition("```")[0])
+    shape = service("s3api").operation_model("PutBucketLifecycleConfiguration").input_shape
+    report = ParamValidator().validate({"Bucket": "my-lake", "LifecycleConfiguration": rules}, shape)
+    assert not report.has_errors(), report.generate_report()
+    (rule,) = rules["Rules"]
+    assert (rule["Status"], rule["Filter"]) == ("Enabled", {"Prefix": ""})
+    assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}

@@ -108,7 +108,7 @@ def test_policies_are_well_formed(name):
 
 
 def test_buckets_and_objects_are_not_confused():
-    of_buckets = {"s3:ListBucket", "s3:ListBucketMultipartUploads"}
+    of_buckets = {"s3:ListBucket", "s3:ListBucketMultipartUploads", "s3:GetLifecycleConfiguration"}
     for name in USES:
         for statement in policy(name)["Statement"]:
             for action in statement["Action"]:

@@ -16,13 +16,15 @@ def refusal(action, resource):
 
 
 class Bucket(http.server.ThreadingHTTPServer):
-    """`refused`: actions; `key_refused`: kms actions that the bucket's key refuses to who writes."""
+    """`refused`: actions; `key_refused`: kms actions that the bucket's key refuses to who writes;
+    `rules`: of its lifecycle, in XML, or an error's status and code."""
 
     daemon_threads = True
 
     def __init__(self, name="lake"):
         super().__init__(("127.0.0.1", 0), Handler)
         self.name, self.refused, self.key_refused = name, set(), set()
+        self.rules = 404, "NoSuchLifecycleConfiguration"
         self.uploads, self.parts = {}, 0
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -82,11 +84,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return "s3:ListBucketMultipartUploads", lambda: self.answer(
                 200, "<ListMultipartUploadsResult><IsTruncated>false</IsTruncated>"
                      "</ListMultipartUploadsResult>")
+        if self.command == "GET" and "lifecycle" in query:
+            return "s3:GetLifecycleConfiguration", self.lifecycle
         if self.command == "HEAD" and not key:
             return "s3:ListBucket", lambda: self.answer(200)
         if self.command == "HEAD":
             return "s3:GetObject", lambda: self.answer(404)
         return "?", lambda: self.error(400, "InvalidRequest", self.requestline)
+
+    def lifecycle(self):
+        if isinstance(self.server.rules, str):
+            self.answer(200, f"<LifecycleConfiguration>{self.server.rules}</LifecycleConfiguration>")
+        else:
+            self.error(*self.server.rules, "not here")
 
     def begin(self, key):
         upload = uuid.uuid4().hex

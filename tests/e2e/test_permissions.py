@@ -174,6 +174,104 @@ def test_the_bucket_of_a_sink(emulator, check, bucket, refused):
     assert failed(lines)[-1] == "sink"
 
 
+def rule(days, prefix="", status="Enabled", name="it"):
+    """A rule for incomplete uploads; prefix: also the XML of a filter."""
+    inner = prefix if prefix.startswith("<") else f"<Prefix>{prefix}</Prefix>"
+    return (f"<Rule><ID>{name}</ID><Filter>{inner}</Filter><Status>{status}</Status>"
+            f"<AbortIncompleteMultipartUpload><DaysAfterInitiation>{days}</DaysAfterInitiation>"
+            "</AbortIncompleteMultipartUpload></Rule>")
+
+
+NONE = "no lifecycle rule aborts incomplete uploads"
+SOME = "lifecycle rules abort some of its incomplete uploads only"
+WEEK = "lifecycle rule 'it' aborts incomplete uploads after 7 days"
+UNSEEN = "its lifecycle rules are not looked at"
+AND = "<And><Prefix>raw/</Prefix><Tag><Key>k</Key><Value>v</Value></Tag></And>"
+# What the bucket says, and what `check` does of it.
+SUITED = {
+    "no rules": ((404, "NoSuchLifecycleConfiguration"), NONE),
+    "of nothing": ("", NONE),
+    "whole bucket": (rule(7), WEEK),
+    "the sink's prefix": (rule(7, "raw/"), WEEK),
+    "its tables' prefix": (rule(7, f"raw/{TABLE}/"), WEEK),
+    "disabled": (rule(1, status="Disabled"), NONE),
+    "old objects alone": ("<Rule><Filter/><Status>Enabled</Status><Expiration><Days>1</Days>"
+                          "</Expiration></Rule>", NONE),
+    "old form": (rule(7).replace("<Filter>", "").replace("</Filter>", ""), WEEK),
+    "of one day": (rule(7, f"raw/{TABLE}/date=2026"), SOME),
+    "by a tag, too": (rule(7, AND), SOME),
+    "another prefix": (rule(1, "tmp/") + rule(1, "raw/athena/") + rule(7), WEEK),
+    "no such call": ((501, "NotImplemented"), UNSEEN),
+    "no such method": ((405, "MethodNotAllowed"), UNSEEN),
+}
+UNSUITED = {
+    "whole bucket": (rule(6), "after 6 days"),
+    "the sink's prefix": (rule(1, "raw/"), "under raw/ after 1 day"),
+    "of one table": (rule(7, name="week") + rule(3, f"raw/{TABLE}/"), f"under raw/{TABLE}/ after 3"),
+    "of one day": (rule(7, name="week") + rule(2, f"raw/{TABLE}/date=2026"), "date=2026 after 2"),
+    "by a tag, too": (rule(7, name="week") + rule(1, AND), "under raw/ after 1 day"),
+}
+LAKE = {"files": {"type": "s3", "bucket": "lake", "prefix": "raw"}}
+
+
+@pytest.mark.parametrize("name", SUITED)
+def test_the_rules_of_a_bucket(emulator, check, bucket, name):
+    bucket.rules, words = SUITED[name]
+    lines, code = check(emulator(TABLE), sinks=LAKE)
+    assert code == 0, lines
+    assert lines[-1].startswith("ok    sink") and words in lines[-1], lines
+    assert ("s3:GetLifecycleConfiguration" in dict(told(lines, "ok"))) == (words != UNSEEN)
+    if words == UNSEEN:
+        assert bucket.rules[1] in lines[-1]
+    assert ("DaysAfterInitiation 7 or more" in lines[-1]) == (words in (NONE, SOME))
+
+
+@pytest.mark.parametrize("name", UNSUITED)
+def test_rules_of_a_bucket_that_would_lose_records(emulator, check, bucket, name):
+    bucket.rules, words = UNSUITED[name]
+    lines, code = check(emulator(TABLE), sinks=LAKE)
+    assert code == 1
+    assert failed(lines) == ["sink"], lines
+    assert "rule 'it' aborts incomplete uploads" in lines[-1] and words in lines[-1], lines
+    assert lines[-1].endswith("let it wait for 7 days or more")
+
+
+def test_rules_that_may_not_be_seen(emulator, check, bucket):
+    """Delivery does not need them: it is no failure, and the check of permissions goes on."""
+    bucket.rules, bucket.refused = rule(1), {"s3:GetLifecycleConfiguration"}
+    lines, code = check(emulator(TABLE), sinks=LAKE)
+    assert code == 0, lines
+    assert told(lines, "--") == [("s3:GetLifecycleConfiguration", "arn:aws:s3:::lake")]
+    assert UNSEEN in lines[-1] and "; allow s3:GetLifecycleConfiguration" in lines[-1]
+
+
+def sinks_lines(checked):
+    return [line for line in checked[0] if line.split()[1] == "sink"]
+
+
+@pytest.mark.parametrize("change", [
+    {"streams": [{"table": "orders-*", "start": "oldest", "sinks": ["files"]}]},
+    {"exports": [{"table": "orders", "bucket": "lake", "sinks": ["files"]}]},
+], ids=["pattern", "exports"])
+def test_the_rules_are_about_the_tables_that_come(emulator, check, bucket, change):
+    server = emulator(f"{TABLE}:pitr=1", "orders:pitr=1")
+    bucket.rules = rule(1, "raw/orders") + rule(1, "raw/athena-results/") + rule(7, name="week")
+    sinks = {**LAKE, "other": {"type": "s3", "bucket": "lake", "prefix": "other"}}
+    files, other = sinks_lines(check(server, sinks=sinks, **change))
+    assert "under raw/orders after 1 day" in files and other.startswith("ok")
+    bucket.rules = rule(1, "raw/athena-results/") + rule(7, name="week")
+    files, other = sinks_lines(check(server, sinks=sinks, **change))
+    assert "rule 'week' aborts" in files and "rule 'week' aborts" in other
+
+
+def test_the_lists_of_files_are_uploads_too(emulator, check, bucket):
+    bucket.rules = rule(1, "raw/_manifest/") + rule(7, name="week")
+    sinks = {"files": {**LAKE["files"], "manifest": True}}
+    lines, code = check(emulator(TABLE), sinks=sinks)
+    assert code == 1 and "under raw/_manifest/ after 1 day" in lines[-1], lines
+    assert check(emulator(TABLE), sinks=LAKE)[1] == 0
+
+
 def test_the_key_of_a_bucket(emulator, check, bucket):
     server = emulator(TABLE)
     sinks = {"files": {"type": "s3", "bucket": "lake",

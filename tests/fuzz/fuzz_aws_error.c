@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "aws/answer.h"
+#include "aws/lifecycle.h"
 #include "aws/source.h"
 #include "aws/xml.h"
 
@@ -14,6 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct str body = { (const char *)data, size }, rest = body, inner;
 	struct credentials_keys keys = { 0 };
 	struct answer_error e;
+	struct lifecycle rules;
 	struct error err;
 	char text[64];
 	int64_t ms;
@@ -26,5 +28,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	(void)!source_parse(body, "Token", &keys, &err);
 	while (xml_next(&rest, "Part", &inner))
 		xml_text(inner, "ETag", text, sizeof(text));
+	if (!lifecycle_parse(body, &rules))
+		return 0;
+	for (size_t i = 0; i < rules.count; i++)
+		if (rules.rules[i].days < 1 || !rules.rules[i].id || !rules.rules[i].prefix)
+			abort();
+	lifecycle_release(&rules);
 	return 0;
 }

@@ -77,6 +77,7 @@ struct s3_server {
 	int arrivals;
 	struct s3_fault faults[8];
 	const char *region;  /* signatures for another one are told this; NULL: not looked at */
+	const char *rules;   /* the bucket's lifecycle configuration; NULL: it has none */
 	size_t gets, served; /* of objects: how many, and bytes of bodies */
 	struct buf heads;    /* of all requests, for tests that look at what was sent */
 	int connections[64];
@@ -457,6 +458,14 @@ static inline void s3_do_get(struct s3_server *s, int fd, struct s3_request *r, 
 		(void)!s3_write(fd, o->body.data + first, n);
 }
 
+static inline void s3_do_rules(struct s3_server *s, int fd, struct s3_request *r)
+{
+	if (s->rules)
+		s3_send(fd, 200, "", str_of(s->rules), false);
+	else
+		s3_say_error(fd, r->method, 404, "NoSuchLifecycleConfiguration");
+}
+
 static inline void s3_do(struct s3_server *s, int fd, struct s3_request *r)
 {
 	size_t n = strlen("/" S3_BUCKET);
@@ -472,6 +481,8 @@ static inline void s3_do(struct s3_server *s, int fd, struct s3_request *r)
 		s3_do_create(s, fd, r, key);
 	else if (uploads)
 		s3_do_uploads(s, fd, r);
+	else if (strncmp(r->query, "lifecycle", 9) == 0)
+		s3_do_rules(s, fd, r);
 	else if (!id && strcmp(r->method, "GET") == 0)
 		s3_do_get(s, fd, r, key);
 	else if (!id && strcmp(r->method, "PUT") == 0)

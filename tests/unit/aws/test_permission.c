@@ -79,12 +79,37 @@ static void test_key(void **state)
 	assert_string_equal(resource, "arn:x");
 }
 
+static bool judge_optional(enum error_kind kind, const char *message)
+{
+	struct error err;
+
+	error_set(&err, kind, "%s", message);
+	told = 0;
+	return permission_judge_optional(&err, "s3:GetX", "arn:x", "no X", on_permission, NULL);
+}
+
+static void test_optional(void **state)
+{
+	(void)state;
+	assert_true(judge_optional(ERROR_NONE, ""));
+	assert_int_equal(last.state, PERMISSION_GIVEN);
+	assert_string_equal(last.action, "s3:GetX");
+	assert_true(judge_optional(ERROR_REFUSED, "AccessDenied: no; allow s3:GetX"));
+	assert_int_equal(last.state, PERMISSION_OPTIONAL);
+	assert_string_equal(last.action, "s3:GetX");
+	assert_string_equal(last.why, "no X");
+	assert_int_equal(told, 1);
+	assert_false(judge_optional(ERROR_INVALID, "MethodNotAllowed"));
+	assert_int_equal(told, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_missing),
 		cmocka_unit_test(test_key),
+		cmocka_unit_test(test_optional),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,6 +18,8 @@ struct told {
 	char uploads[1024];
 	char body[64];
 	struct s3_range range;
+	int rules; /* -1: none were told */
+	char rule[64];
 };
 
 static void told_upload(void *arg, const struct error *err, const char *upload_id)
@@ -90,6 +92,20 @@ static void told_each(void *arg, const char *key, const char *upload_id)
 	size_t n = strlen(t->uploads);
 
 	snprintf(t->uploads + n, sizeof(t->uploads) - n, "%s %s;", key, upload_id);
+}
+
+static void told_lifecycle(void *arg, const struct error *err, const struct lifecycle *l)
+{
+	struct told *t = arg;
+
+	assert_true((l != NULL) == (err->kind == ERROR_NONE));
+	assert_false(t->done);
+	t->err = *err;
+	t->done = true;
+	t->rules = l ? (int)l->count : -1;
+	if (l && l->count)
+		snprintf(t->rule, sizeof(t->rule), "%s under %s: %d", l->rules[0].id,
+			 l->rules[0].prefix, l->rules[0].days);
 }
 
 static void wait_told(struct told *t, enum error_kind kind)
@@ -324,6 +340,44 @@ static void test_region_is_named(void **state)
 	assert_non_null(strstr(t.err.message, "region"));
 }
 
+static void lifecycle(struct told *t, const char *bucket, enum error_kind want)
+{
+	s3_lifecycle(client, bucket, "123456789012", told_lifecycle, t);
+	wait_told(t, want);
+}
+
+/* A bucket without rules is not one that is not there, or whose rules cannot be told. */
+static void test_lifecycle(void **state)
+{
+	struct told t = { 0 };
+
+	(void)state;
+	lifecycle(&t, S3_BUCKET, ERROR_NONE);
+	assert_int_equal(t.rules, 0);
+	server.rules = "<LifecycleConfiguration><Rule><ID>a</ID><Filter><Prefix>raw/</Prefix>"
+		       "</Filter><Status>Enabled</Status><AbortIncompleteMultipartUpload>"
+		       "<DaysAfterInitiation>7</DaysAfterInitiation>"
+		       "</AbortIncompleteMultipartUpload></Rule></LifecycleConfiguration>";
+	lifecycle(&t, S3_BUCKET, ERROR_NONE);
+	assert_int_equal(t.rules, 1);
+	assert_string_equal(t.rule, "a under raw/: 7");
+	assert_non_null(strstr(buf_str(&server.heads).p, "GET /" S3_BUCKET "?lifecycle= HTTP"));
+	assert_non_null(
+		strstr(buf_str(&server.heads).p, "x-amz-expected-bucket-owner: 123456789012"));
+	lifecycle(&t, "nowhere", ERROR_REFUSED);
+	assert_int_equal(t.rules, -1);
+	s3_server_fault(&server, (struct s3_fault){ "GET", "lifecycle", S3_GARBLE, .times = 1 });
+	lifecycle(&t, S3_BUCKET, ERROR_RETRY);
+	s3_server_fault(&server, (struct s3_fault){ "GET", "lifecycle", S3_ANSWER, 501,
+						    "NotImplemented", 1 });
+	lifecycle(&t, S3_BUCKET, ERROR_RETRY);
+	assert_non_null(strstr(t.err.message, "NotImplemented"));
+	s3_server_fault(&server, (struct s3_fault){ "GET", "lifecycle", S3_ANSWER, 405,
+						    "MethodNotAllowed", 1 });
+	lifecycle(&t, S3_BUCKET, ERROR_INVALID);
+	server.rules = NULL;
+}
+
 static size_t times_in(const struct buf *heads, const char *part)
 {
 	size_t n = 0;
@@ -405,6 +459,29 @@ static void test_a_probe_clears_up(void **state)
 	assert_int_equal(s3_open_uploads(&server), 0);
 }
 
+/* The rules are told of once, also where they come too late, and hold nothing up. */
+static void test_a_probe_does_not_wait_for_the_rules(void **state)
+{
+	struct told t = { 0 };
+	const struct s3_probe probe = { .bucket = S3_BUCKET,
+					.prefix = "",
+					.options = &(struct s3_options){ 0 },
+					.lifecycle = told_lifecycle,
+					.lifecycle_arg = &t };
+	struct clock clock = clock_;
+	struct error err = { 0 };
+
+	(void)state;
+	clock.boot_ms = boot_when_held;
+	clock.arg = &clock_;
+	s3_server_fault(&server, (struct s3_fault){ "GET", "lifecycle", S3_HOLD, .times = 1 });
+	assert_true(s3_probe(&probe, &settings, credentials, &clock, metrics, told_permission, NULL,
+			     &err));
+	assert_true(t.done);
+	assert_int_equal(t.rules, -1);
+	assert_non_null(strstr(t.err.message, "does not answer in time"));
+}
+
 static void test_cancelled(void **state)
 {
 	struct told t = { 0 };
@@ -434,7 +511,9 @@ int main(void)
 		TEST(test_pieces_that_break_off),
 		TEST(test_region_is_named),
 		TEST(test_a_bucket_in_another_region),
+		TEST(test_lifecycle),
 		TEST(test_a_probe_clears_up),
+		TEST(test_a_probe_does_not_wait_for_the_rules),
 		TEST(test_cancelled),
 	};
 
