@@ -12,8 +12,9 @@
 
 #define LIMIT_FULL 1000
 /* A start is kept to the second; services whose times are whole minutes get a minute (design,
- * "`latest` is a start time"). */
-#define START_SLACK_MS  1000
+ * "`latest` is a start time"). Times are rounded down, so that an end needs no more than the second
+ * by which clocks differ. */
+#define SLACK_MS        1000
 #define MINUTE_SLACK_MS 60000
 
 struct lane *lane_new(struct lane_stream *stream, const char *shard)
@@ -213,12 +214,12 @@ struct sequence lane_position(const struct lane *l, const struct batch *b, size_
 	return lane_at_place(b->place + (uint64_t)(behind + 1 - b->body.data));
 }
 
-/* What the times of a page may be off by. */
+/* How much older than it is a record of the page may look. */
 static int64_t slack_ms(const struct batch *b)
 {
 	for (size_t i = 0; i < b->count; i++)
 		if (b->events[i].time_ms % 60000 != 0)
-			return START_SLACK_MS;
+			return SLACK_MS;
 	return MINUTE_SLACK_MS;
 }
 
@@ -237,7 +238,7 @@ bool lane_ends_in(const struct lane *l, struct batch *b)
 
 	if (l->stream->until_ms == 0)
 		return false;
-	last_ms = l->stream->until_ms + slack_ms(b);
+	last_ms = l->stream->until_ms + SLACK_MS;
 	for (size_t i = 0; i < b->count; i++) {
 		if (b->events[i].time_ms <= last_ms) {
 			bad += b->events[i].bad != NULL;

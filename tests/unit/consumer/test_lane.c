@@ -206,6 +206,21 @@ static void a_lane_ends_before_the_first_record_that_is_too_young(void **state)
 	assert_int_equal(b->bad_count, 0);
 }
 
+/* Times are rounded down: what is wanted is not younger by its time either. */
+static void where_times_are_whole_minutes_the_end_is_none_later(void **state)
+{
+	AUTO(lane) struct lane *l = lane_at(1, NULL);
+	AUTO(batch) struct batch *b = lanes_page(1, 2);
+	int64_t minute = LANES_TIME - LANES_TIME % 60000;
+
+	(void)state;
+	lanes_stream.until_ms = minute + 30000;
+	b->events[0].time_ms = minute;
+	b->events[1].time_ms = minute + 60000;
+	assert_true(lane_ends_in(l, b));
+	assert_int_equal(b->count, 1);
+}
+
 static void faults_behind_the_end_are_not_told(void **state)
 {
 	AUTO(lane) struct lane *l = lane_at(1, NULL);
@@ -536,6 +551,7 @@ int main(void)
 		cmocka_unit_test(what_is_older_than_the_start_is_left_out_to_the_second),
 		cmocka_unit_test(where_times_are_whole_minutes_a_minute_is_allowed),
 		cmocka_unit_test(a_lane_ends_before_the_first_record_that_is_too_young),
+		cmocka_unit_test(where_times_are_whole_minutes_the_end_is_none_later),
 		cmocka_unit_test(faults_behind_the_end_are_not_told),
 		cmocka_unit_test(each_sink_has_a_start_of_its_own),
 		cmocka_unit_test(a_sink_that_was_added_takes_what_is_left),
