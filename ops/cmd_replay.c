@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "ops/arguments.h"
+#include "ops/aws_time.h"
 #include "ops/command.h"
 #include "ops/replay_exports.h"
 #include "ops/replay_find.h"
@@ -51,6 +52,7 @@ struct replay {
 	char shard[STORE_SHARD_SIZE];
 	struct sequence record;
 	int32_t sink;
+	struct clock clock;
 	int64_t start_ms, now_ms;
 	/* Of a savepoint. */
 	struct store_place *kept;
@@ -112,15 +114,18 @@ static bool parse_to(struct replay *r, struct error *err)
 		return false;
 	if (kind != START_TIME)
 		return error_set(err, ERROR_INVALID, "a time, or -2h");
-	if (until_ms > r->now_ms)
-		return error_set(err, ERROR_INVALID,
-				 "it is in the future: what is read for good is a sink of the "
-				 "stream");
-	if (until_ms <= r->start_ms)
-		return error_set(err, ERROR_INVALID, "it is not behind --from");
 	r->side.to = text;
 	r->side.until_ms = until_ms;
 	return true;
+}
+
+/* By the clock as it is: a time of -2h is another one once AWS has told its own. */
+static bool parse_times(struct replay *r, struct error *err)
+{
+	r->now_ms = clock_aws_ms(&r->clock);
+	if (!parse_from(r, err))
+		return error_wrap(err, "--from");
+	return !r->into || parse_to(r, err) || error_wrap(err, "--to");
 }
 
 static bool parse_into(struct replay *r, struct error *err)
@@ -128,28 +133,22 @@ static bool parse_into(struct replay *r, struct error *err)
 	r->side.config = r->config;
 	r->side.into = r->into;
 	r->side.from = arguments_get(r->arguments, "from");
-	r->side.now_ms = r->now_ms;
-	r->side.start_ms = r->start_ms;
 	r->side.sink = side_run_sink(r->config, r->into);
 	if (!r->side.sink)
 		return error_set(err, ERROR_INVALID,
 				 "--into: the configuration has no sink '%.100s'", r->into);
-	if (r->sink_name && r->from != FROM_SAVEPOINT)
-		return error_set(err, ERROR_INVALID,
-				 "--sink with --into says whose place of a savepoint it is");
-	return parse_to(r, err) || error_wrap(err, "--to");
+	return !r->sink_name || r->from == FROM_SAVEPOINT ||
+	       error_set(err, ERROR_INVALID,
+			 "--sink with --into says whose place of a savepoint it is");
 }
 
 static bool parse(struct replay *r, struct error *err)
 {
-	struct clock clock;
-
-	clock_init(&clock);
-	r->now_ms = clock_aws_ms(&clock);
+	clock_init(&r->clock);
 	r->sink_name = arguments_get(r->arguments, "sink");
 	r->into = arguments_get(r->arguments, "into");
-	if (!parse_from(r, err))
-		return error_wrap(err, "--from");
+	if (!parse_times(r, err))
+		return false;
 	if (r->into)
 		return parse_into(r, err);
 	if (arguments_get(r->arguments, "to"))
@@ -160,6 +159,21 @@ static bool parse(struct replay *r, struct error *err)
 	       error_set(err, ERROR_INVALID,
 			 "--sink goes with a savepoint or a record; a time is the whole stream's, "
 			 "or goes --into another sink");
+}
+
+/* Now that AWS's time is known. */
+static bool judge_times(struct replay *r, struct error *err)
+{
+	if (!parse_times(r, err))
+		return false;
+	r->side.now_ms = r->now_ms;
+	r->side.start_ms = r->start_ms;
+	if (r->side.until_ms > r->now_ms)
+		return error_set(err, ERROR_INVALID,
+				 "--to: it is in the future: what is read for good is a sink of "
+				 "the stream");
+	return r->side.until_ms > r->start_ms ||
+	       error_set(err, ERROR_INVALID, "--to: it is not behind --from");
 }
 
 /* --- where it goes --- */
@@ -247,15 +261,20 @@ static bool look_savepoint(struct replay *r, struct store *store, struct error *
 	return !is_too_old(r, r->kept_ms) || too_old(r, r->kept_ms, err);
 }
 
-static bool look(struct replay *r, struct store *store, struct error *err)
+/* The table's stream now; one that was turned off meanwhile is not read again. */
+static bool find_stream(struct replay *r, struct store *store, struct error *err)
 {
 	struct operator_streams *all = &r->rewind.streams;
 
 	all->name = arguments_get(r->arguments, "stream");
 	if (!operator_streams(store, all, err))
 		return false;
-	/* The table's stream now; one that was turned off meanwhile is not read again. */
 	r->rewind.stream = &all->rows[all->count - 1];
+	return true;
+}
+
+static bool look(struct replay *r, struct store *store, struct error *err)
+{
 	if (!r->into && !rewind_allowed(&r->rewind, err))
 		return false;
 	if (r->sink_name && !operator_sink(store, r->sink_name, &r->sink, err))
@@ -266,7 +285,8 @@ static bool look(struct replay *r, struct store *store, struct error *err)
 		return look_savepoint(r, store, err);
 	case FROM_RECORD:
 		r->rewind.plan = plan;
-		return replay_find(r->config, all->arn, r->shard, &r->record, &r->before, err);
+		return replay_find(r->config, r->rewind.streams.arn, r->shard, &r->record,
+				   &r->before, err);
 	default:
 		return look_time(r, store, err);
 	}
@@ -357,7 +377,8 @@ static bool plan_aside(struct replay *r, const struct replay_stream *now, struct
 	if (r->from == FROM_SAVEPOINT && side->until_ms <= r->kept_ms)
 		return error_set(err, ERROR_INVALID, "--to: it is not behind the savepoint");
 	side->placed = r->from != FROM_TIME;
-	side->read_at_ms = r->from == FROM_SAVEPOINT ? r->kept_ms : r->before.event_ms;
+	/* The place of a record was seen just now: that AWS has it is no guess. */
+	side->read_at_ms = r->from == FROM_SAVEPOINT ? r->kept_ms : r->now_ms;
 	switch (r->from) {
 	case FROM_SAVEPOINT:
 		return replay_aside_savepoint(now, r->kept, r->kept_count, r->sink, &side->plan,
@@ -419,7 +440,12 @@ static int replay(struct replay *r, struct error *err)
 		store_open_reader(r->config->checkpoint.store, OPERATOR_STORE_TIMEOUT_MS, err);
 
 	r->rewind.arg = r;
-	if (!store || !look(r, store, err))
+	if (!store || !find_stream(r, store, err) ||
+	    (r->into && !aws_time(r->config, r->rewind.streams.arn, &r->clock, err)))
+		return EXIT_FAILED;
+	if (r->into && !judge_times(r, err))
+		return EXIT_USAGE;
+	if (!look(r, store, err))
 		return EXIT_FAILED;
 	if (r->into)
 		return aside(r, MOVE(store), err);
@@ -451,7 +477,7 @@ static int run(const struct arguments *a)
 	}
 	log_setup(LOG_ERROR, LOG_TEXT);
 	code = replay(&r, &err);
-	if (code == EXIT_FAILED && err.kind != ERROR_NONE)
+	if (code != EXIT_DONE && err.kind != ERROR_NONE)
 		fprintf(stderr, "sluice replay: %s\n", err.message);
 	for (size_t i = 0; i < r.kept_count; i++)
 		free((void *)(uintptr_t)r.kept[i].shard);

@@ -175,6 +175,44 @@ class Aside(workers.Workers):
             self.assertTrue(shard == root or root in ancestors(shards, shard), shard)
         self.check_untouched(emulator, two)
 
+    def test_now_is_what_aws_says(self):
+        """The operator's clock is an hour slow, by which the last record is of the future."""
+        emulator = self.emulator(STILL)
+        worker = self.one(emulator)
+        emulator.control("advance", seconds=3600, date=True)
+        emulator.control("put", table="orders", item={"pk": {"S": "late"}, "sk": {"N": "1"}})
+        self.drain(worker)
+        self.aside(worker, "oldest")
+        self.assertEqual(len(self.lake()), 401)
+        self.assertIn("in the future", self.aside(worker, "oldest", "--to", time.strftime(
+            "%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3700)), code=2).stderr)
+
+    def test_from_a_record_that_is_about_to_leave(self):
+        """What AWS has just shown is not lost, however old it is."""
+        emulator = self.emulator(STILL)
+        worker = self.one(emulator)
+        self.drain(worker)
+        emulator.control("advance", seconds=23 * 3600 + 1800, date=True)
+        mine = [event for event in self.delivered() if event.shard == self.delivered()[0].shard]
+        self.aside(worker, f"{mine[20].sequence}@{mine[20].shard}")
+        self.assertEqual([event.sequence for event in self.lake()],
+                         [event.sequence for event in mine[20:]])
+
+    def test_from_a_savepoint_of_almost_a_day_ago(self):
+        """Whether something is lost cannot be told: it is said, and what is there comes all the same."""
+        emulator = self.emulator(STILL)
+        worker = self.one(emulator)
+        self.drain(worker)
+        worker.run("checkpoint", "savepoint", "monday")
+        emulator.control("put", table="orders", item={"pk": {"S": "new"}, "sk": {"N": "1"}})
+        self.drain(worker)
+        self.sql("UPDATE sluice.savepoint SET at_ms = at_ms - 23 * 3600000 - 1800000", self.database)
+        self.assertIn("nobody read it since", self.aside(worker, "savepoint:monday", code=1).stderr)
+        worker.run("resume", "--stream", "orders>lake", "--yes")
+        self.aside(worker, "savepoint:monday")
+        self.assertEqual([event.sequence for event in self.lake()],
+                         [event.sequence for event in self.delivered()][400:])
+
     # --- in between ---
 
     def slowly(self, emulator):
