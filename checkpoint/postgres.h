@@ -71,7 +71,7 @@ bool postgres_tidy(struct store *s, int64_t stream, int64_t before_ms, uint32_t 
 		   struct error *err);
 
 /* The same, in postgres_holds.c. */
-bool postgres_stream_hold(struct store *s, int64_t stream, uint64_t generation,
+bool postgres_stream_hold(struct store *s, int64_t stream, uint64_t generation, int64_t instead,
 			  struct store_hold *hold, bool *done, struct error *err);
 bool postgres_stream_owned(struct store *s, int64_t stream, uint32_t *owned, struct error *err);
 bool postgres_stream_reset(struct store *s, int64_t stream, struct store_reset *r, bool *done,

@@ -17,16 +17,21 @@ bool postgres_hold_at(const PGresult *res, int row, int column, struct store_hol
 	return store_hold_parse(PQgetvalue(res, row, column + 1), &out->why, err);
 }
 
-bool postgres_stream_hold(struct store *s, int64_t stream, uint64_t generation,
+/* One statement, so that it is one transaction; the one function waits for the other's answer. A
+ * stream that is held by `instead` has had its generation since: the new hold is not refused. */
+bool postgres_stream_hold(struct store *s, int64_t stream, uint64_t generation, int64_t instead,
 			  struct store_hold *hold, bool *done, struct error *err)
 {
 	AUTO(pg_result)
 	PGresult *res = postgres_call(
 		postgres_of(s), err,
-		"SELECT id, why, who, said, since_ms, generation, back_ms, done "
-		"FROM sluice.hold_begin_at($1, $2, $3, $4, $5, $6, $7, $8)",
-		"iitttiii", stream, (int64_t)generation, store_hold_why_name(hold->why), hold->who,
-		hold->said, hold->since_ms, (int64_t)STORE_AUDIT_KEPT_MS, hold->back_ms);
+		"SELECT h.id, why, who, said, since_ms, generation, back_ms, done "
+		"FROM (SELECT sluice.hold_end($1, $9, $4, $6) AS ended) AS e "
+		"CROSS JOIN LATERAL sluice.hold_begin_at(CASE WHEN e.ended IS NOT NULL THEN $1 "
+		"END, "
+		"$2, $3, $4, $5, $6, $7, $8) AS h",
+		"iitttiiii", stream, (int64_t)generation, store_hold_why_name(hold->why), hold->who,
+		hold->said, hold->since_ms, (int64_t)STORE_AUDIT_KEPT_MS, hold->back_ms, instead);
 
 	if (!res)
 		return false;

@@ -111,7 +111,7 @@ bool sqlite_tidy(struct store *s, int64_t stream, int64_t before_ms, uint32_t *r
 		 struct error *err);
 
 /* The same, in sqlite_holds.c. */
-bool sqlite_stream_hold(struct store *store, int64_t stream, uint64_t generation,
+bool sqlite_stream_hold(struct store *store, int64_t stream, uint64_t generation, int64_t instead,
 			struct store_hold *hold, bool *done, struct error *err);
 bool sqlite_stream_owned(struct store *store, int64_t stream, uint32_t *owned, struct error *err);
 bool sqlite_stream_reset(struct store *store, int64_t stream, struct store_reset *r, bool *done,

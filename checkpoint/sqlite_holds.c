@@ -91,13 +91,44 @@ static bool begin(struct sqlite *s, int64_t stream, uint64_t generation, struct 
 	return true;
 }
 
-bool sqlite_stream_hold(struct store *store, int64_t stream, uint64_t generation,
+static bool end(struct sqlite *s, int64_t stream, int64_t hold, const char *who, int64_t at_ms,
+		bool *ended, struct error *err)
+{
+	int changed;
+
+	return sqlite_stream_known(s, stream, err) &&
+	       sqlite_run(s, &changed, err,
+			  "UPDATE stream SET hold = NULL WHERE id = ? AND hold = ?", "ii", stream,
+			  hold) &&
+	       (!changed ||
+		sqlite_run(s, NULL, err,
+			   "INSERT INTO audit (stream, at_ms, what, hold, why, who, said, "
+			   "from_generation, to_generation) SELECT s.id, ?1, 'go on', a.id, a.why, "
+			   "?2, '', a.from_generation, s.generation FROM stream s JOIN audit a "
+			   "ON a.id = ?3 WHERE s.id = ?4",
+			   "itii", at_ms, who, hold, stream)) &&
+	       sqlite_asks(s, ended, err,
+			   "SELECT 1 FROM audit WHERE hold = ? AND what = 'go on' AND who = ? "
+			   "AND at_ms = ?",
+			   "iti", hold, who, at_ms);
+}
+
+static bool begin_instead(struct sqlite *s, int64_t stream, uint64_t generation, int64_t instead,
+			  struct store_hold *hold, bool *done, struct error *err)
+{
+	bool ended;
+
+	return (instead == 0 || end(s, stream, instead, hold->who, hold->since_ms, &ended, err)) &&
+	       begin(s, stream, generation, hold, done, err);
+}
+
+bool sqlite_stream_hold(struct store *store, int64_t stream, uint64_t generation, int64_t instead,
 			struct store_hold *hold, bool *done, struct error *err)
 {
 	struct sqlite *s = sqlite_of(store);
 
 	return sqlite_begin(s, err) &&
-	       sqlite_end(s, begin(s, stream, generation, hold, done, err), err);
+	       sqlite_end(s, begin_instead(s, stream, generation, instead, hold, done, err), err);
 }
 
 bool sqlite_stream_owned(struct store *store, int64_t stream, uint32_t *owned, struct error *err)
@@ -343,28 +374,6 @@ bool sqlite_stream_rewind(struct store *store, int64_t stream, struct store_rewi
 }
 
 /* --- the end --- */
-static bool end(struct sqlite *s, int64_t stream, int64_t hold, const char *who, int64_t at_ms,
-		bool *ended, struct error *err)
-{
-	int changed;
-
-	return sqlite_stream_known(s, stream, err) &&
-	       sqlite_run(s, &changed, err,
-			  "UPDATE stream SET hold = NULL WHERE id = ? AND hold = ?", "ii", stream,
-			  hold) &&
-	       (!changed ||
-		sqlite_run(s, NULL, err,
-			   "INSERT INTO audit (stream, at_ms, what, hold, why, who, said, "
-			   "from_generation, to_generation) SELECT s.id, ?1, 'go on', a.id, a.why, "
-			   "?2, '', a.from_generation, s.generation FROM stream s JOIN audit a "
-			   "ON a.id = ?3 WHERE s.id = ?4",
-			   "itii", at_ms, who, hold, stream)) &&
-	       sqlite_asks(s, ended, err,
-			   "SELECT 1 FROM audit WHERE hold = ? AND what = 'go on' AND who = ? "
-			   "AND at_ms = ?",
-			   "iti", hold, who, at_ms);
-}
-
 bool sqlite_stream_go_on(struct store *store, int64_t stream, int64_t hold, const char *who,
 			 int64_t at_ms, bool *ended, struct error *err)
 {

@@ -147,9 +147,16 @@ bool store_streams(struct store *s, store_stream_fn *fn, void *arg, struct error
 bool store_stream_hold(struct store *s, int64_t stream, uint64_t generation,
 		       struct store_hold *hold, bool *done, struct error *err)
 {
+	return store_stream_hold_instead(s, stream, generation, 0, hold, done, err);
+}
+
+bool store_stream_hold_instead(struct store *s, int64_t stream, uint64_t generation,
+			       int64_t instead, struct store_hold *hold, bool *done,
+			       struct error *err)
+{
 	assert(hold->why != STORE_HOLD_NONE);
 	*done = false;
-	return store_named(s, s->ops->hold(s, stream, generation, hold, done, err), err);
+	return store_named(s, s->ops->hold(s, stream, generation, instead, hold, done, err), err);
 }
 
 bool store_stream_owned(struct store *s, int64_t stream, uint32_t *owned, struct error *err)

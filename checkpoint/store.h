@@ -429,6 +429,11 @@ bool store_gap_close(struct store *s, int64_t id, enum store_gap_how how, const 
  * this one was made and has ended, or as the stream's generation is not `generation` (0: any). */
 bool store_stream_hold(struct store *s, int64_t stream, uint64_t generation,
 		       struct store_hold *hold, bool *done, struct error *err) MUST_CHECK;
+/* The same in the place of the hold with the id `instead` (0: none), which ends in the same call
+ * where the stream is held by it: nobody reads the stream in between. */
+bool store_stream_hold_instead(struct store *s, int64_t stream, uint64_t generation,
+			       int64_t instead, struct store_hold *hold, bool *done,
+			       struct error *err) MUST_CHECK;
 /* Lanes of it that a session has which is not buried. Of a held stream they become fewer; at 0
  * nothing of it is read, delivered or saved any more. */
 bool store_stream_owned(struct store *s, int64_t stream, uint32_t *owned,

@@ -44,8 +44,8 @@ struct store_ops {
 	bool (*stream)(struct store *s, const char *name, const char *arn, int64_t start_ms,
 		       const struct store_hold *hold, struct store_stream *out, struct error *err);
 	bool (*streams)(struct store *s, store_stream_fn *fn, void *arg, struct error *err);
-	bool (*hold)(struct store *s, int64_t stream, uint64_t generation, struct store_hold *hold,
-		     bool *done, struct error *err);
+	bool (*hold)(struct store *s, int64_t stream, uint64_t generation, int64_t instead,
+		     struct store_hold *hold, bool *done, struct error *err);
 	bool (*owned)(struct store *s, int64_t stream, uint32_t *owned, struct error *err);
 	bool (*reset)(struct store *s, int64_t stream, struct store_reset *reset, bool *done,
 		      struct error *err);

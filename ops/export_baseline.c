@@ -56,10 +56,7 @@ static bool hold(struct export_context *x, const struct plan *p, struct error *e
 
 	operator_name(h.who, sizeof(h.who));
 	if (!store ||
-	    (p->stream.hold.id != 0 && !store_stream_go_on(store, p->stream.id, p->stream.hold.id,
-							   h.who, h.since_ms, &done, err)))
-		return false;
-	if (!store_stream_hold(store, p->stream.id, 0, &h, &done, err))
+	    !store_stream_hold_instead(store, p->stream.id, 0, p->stream.hold.id, &h, &done, err))
 		return false;
 	if (!done)
 		return error_set(

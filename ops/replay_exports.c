@@ -163,11 +163,8 @@ bool replay_exports_begin(const struct replay_exports *r, struct error *err)
 
 	operator_name(h.who, sizeof(h.who));
 	snprintf(h.said, sizeof(h.said), "replay from %s", r->from);
-	if (!s ||
-	    (r->stream->hold.id != 0 && !store_stream_go_on(s, r->stream->id, r->stream->hold.id,
-							    h.who, h.since_ms, &done, err)))
-		return false;
-	if (!store_stream_hold(s, r->stream->id, r->stream->generation, &h, &done, err))
+	if (!s || !store_stream_hold_instead(s, r->stream->id, r->stream->generation,
+					     r->stream->hold.id, &h, &done, err))
 		return false;
 	if (!done)
 		return error_set(

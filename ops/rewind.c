@@ -47,12 +47,9 @@ static bool hold(struct run *x, struct error *err)
 		x->hold = s->hold.id;
 		return true;
 	}
-	if (s->hold.id != 0 &&
-	    !store_stream_go_on(x->store, s->id, s->hold.id, x->who, h.since_ms, &done, err))
-		return false;
 	memcpy(h.who, x->who, sizeof(h.who));
 	snprintf(h.said, sizeof(h.said), "%s", x->rewind->said);
-	if (!store_stream_hold(x->store, s->id, s->generation, &h, &done, err))
+	if (!store_stream_hold_instead(x->store, s->id, s->generation, s->hold.id, &h, &done, err))
 		return false;
 	x->hold = h.id;
 	return done || error_set(err, ERROR_RETRY,

@@ -59,6 +59,25 @@ class ReplayExports(Joins):
             ("go on", "repair", ""), ("reset", "repair", "the stream begins where its exports end"),
             ("hold", "repair", "replay from -30h")])
 
+    def test_who_is_cut_off_says_the_same_again(self):
+        """The stream is paused. Where the database goes away in the middle, it still is; then the
+        same words bring it back."""
+        emulator = self.emulator(TABLE)
+        worker = self.joined(emulator, start="oldest", gap="stop")
+        self.drain(worker)
+        worker.run("pause", "--stream", "orders", "--yes")
+        self.sql("CREATE FUNCTION away() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM "
+                 "pg_terminate_backend(pg_backend_pid()); RETURN NEW; END$$; CREATE TRIGGER away "
+                 "BEFORE INSERT ON sluice.audit FOR EACH ROW WHEN (NEW.what = 'hold') "
+                 "EXECUTE FUNCTION away()", self.database)
+        for start in ("-30h", "oldest"):
+            self.replay(worker, start, code=1)
+            self.assertEqual(self.audit(worker), [("hold", "pause", "")])
+        self.sql("DROP TRIGGER away ON sluice.audit", self.database)
+        self.replay(worker, "-30h")
+        self.assertEqual(self.audit(worker), [("hold", "repair", "replay from -30h"),
+                                              ("go on", "pause", ""), ("hold", "pause", "")])
+
     def test_what_is_refused(self):
         emulator = self.emulator(TABLE.replace("pitr=1", "pitr=0"))
         worker = self.joined(emulator, start="oldest")

@@ -280,6 +280,30 @@ static void a_repair_says_what_it_goes_back_to(void **state)
 	assert_int_equal(stream_now(w).hold.back_ms, 0);
 }
 
+static void a_hold_takes_the_place_of_another(void **state)
+{
+	struct world *w = *state;
+	int64_t pause = held(w, STORE_HOLD_PAUSE);
+	struct store_hold h = hold_of(STORE_HOLD_REWIND, "ben", T + 1), late = h, other = h;
+	bool done;
+
+	assert_ok(store_stream_hold_instead(w->s, w->stream, 1, pause, &h, &done, err));
+	assert_true(done);
+	assert_int_equal(stream_now(w).hold.id, h.id);
+	assert_int_equal(h.why, STORE_HOLD_REWIND);
+	assert_int_equal(audit_of(w, w->stream).count, 3);
+	/* Its reply was lost. */
+	assert_ok(store_stream_hold_instead(w->s, w->stream, 1, pause, &late, &done, err));
+	assert_true(done);
+	assert_int_equal(late.id, h.id);
+	/* One that has ended is nobody's place. */
+	other.since_ms = T + 2;
+	assert_ok(store_stream_hold_instead(w->s, w->stream, 1, pause, &other, &done, err));
+	assert_false(done);
+	assert_int_equal(other.id, h.id);
+	assert_int_equal(audit_of(w, w->stream).count, 3);
+}
+
 static void streams_that_are_not_known_cannot_be_held(void **state)
 {
 	struct world *w = *state;
@@ -664,6 +688,8 @@ static int run(const char *name)
 		cmocka_unit_test_setup_teardown(the_end_of_another_hold_ends_nothing, world_up,
 						world_down),
 		cmocka_unit_test_setup_teardown(a_repair_says_what_it_goes_back_to, world_up,
+						world_down),
+		cmocka_unit_test_setup_teardown(a_hold_takes_the_place_of_another, world_up,
 						world_down),
 		cmocka_unit_test_setup_teardown(streams_that_are_not_known_cannot_be_held, world_up,
 						world_down),
