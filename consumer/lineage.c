@@ -105,6 +105,12 @@ uint32_t lineage_add(struct lineage *l, const char *id, uint32_t parent)
 	return at;
 }
 
+void lineage_link(struct lineage *l, uint32_t index, uint32_t parent)
+{
+	if (l->shards[index].parent == LINEAGE_NONE && parent != index)
+		l->shards[index].parent = parent;
+}
+
 void lineage_listed(struct lineage *l, const struct streams_shard *listed, size_t count,
 		    int64_t now_ms)
 {
@@ -379,6 +385,36 @@ size_t lineage_without_orphans(struct lineage_found *found, size_t count)
 	}
 	lineage_release(&out);
 	return kept;
+}
+
+/* Listings may lie: no way up is longer than there are shards. */
+static bool is_below(const struct lineage *l, uint32_t at, uint32_t top)
+{
+	for (uint32_t steps = 0; at != LINEAGE_NONE && steps <= l->count; steps++) {
+		if (at == top)
+			return true;
+		at = l->shards[at].parent;
+	}
+	return false;
+}
+
+void lineage_only_below(const struct lineage *l, const char *shard, struct lineage_found *found,
+			size_t count)
+{
+	uint32_t top = lineage_find(l, shard);
+	struct lineage wanted;
+
+	lineage_init(&wanted);
+	for (size_t i = 0; i < count; i++) {
+		struct lineage_found *f = &found[i];
+
+		if (f->kind != LINEAGE_ORPHAN && lineage_find(&wanted, f->parent) == LINEAGE_NONE &&
+		    (top == LINEAGE_NONE || !is_below(l, lineage_find(l, f->parent), top)))
+			f->kind = LINEAGE_UNREAD;
+		if (f->kind != LINEAGE_UNREAD)
+			lineage_add(&wanted, f->shard->id, LINEAGE_NONE);
+	}
+	lineage_release(&wanted);
 }
 
 static bool is_lost_later(const struct lineage *before, const struct lineage_found *f)

@@ -38,6 +38,8 @@ uint32_t lineage_find(const struct lineage *l, const char *id);
 /* Adds a shard that is not known yet; returns its index: 0, 1, … in the order of adding, or that of
  * one that was forgotten. */
 uint32_t lineage_add(struct lineage *l, const char *id, uint32_t parent);
+/* The parent of a shard that was added before it. */
+void lineage_link(struct lineage *l, uint32_t index, uint32_t parent);
 /* Notes that these shards are listed now; the others that were not noted yet count from now, too.
  * now_ms is of any clock that only goes forward. */
 void lineage_listed(struct lineage *l, const struct streams_shard *listed, size_t count,
@@ -69,6 +71,11 @@ size_t lineage_diff(const struct lineage *l, const struct streams_shard *listed,
 /* Takes the orphans and what descends from them out of `found`; the rest is as it was. Returns how
  * many are left. */
 size_t lineage_without_orphans(struct lineage_found *found, size_t count);
+
+/* Nothing is wanted but what descends from this shard: the rest of `found` is done unread. Orphans
+ * stay what they are, with what descends from them: nobody knows from where they do. */
+void lineage_only_below(const struct lineage *l, const char *shard, struct lineage_found *found,
+			size_t count);
 
 /* `found` once more, into `ordered`: what would be taken for something else if only a part of it
  * were known when the stream is listed again comes first, which are roots, and what is done unread

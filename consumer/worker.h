@@ -28,6 +28,7 @@ struct worker_side {
 	const char *stream; /* the source's name, which events have */
 	int64_t id;         /* of its row: the name may be another run's by now */
 	int64_t until_ms;   /* a shard ends where its records are younger */
+	const char *shard;  /* with what descends from it: nothing else is wanted; NULL: all is */
 };
 
 /* One session at work: from resolving the streams to releasing the lanes. It owns the core, the

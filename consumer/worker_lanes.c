@@ -34,8 +34,10 @@ uint32_t worker_know(struct worker_stream *s, const char *shard, const char *par
 	uint32_t at = *parent ? lineage_find(&s->lineage, parent) : LINEAGE_NONE;
 	uint32_t index = lineage_find(&s->lineage, shard);
 
-	if (index != LINEAGE_NONE)
+	if (index != LINEAGE_NONE) {
+		lineage_link(&s->lineage, index, at);
 		return index;
+	}
 	index = lineage_add(&s->lineage, shard, at);
 	if (index >= s->core_lane_capacity) {
 		s->core_lane_capacity = s->core_lane_capacity ? 2 * s->core_lane_capacity : 64;
@@ -199,6 +201,17 @@ void worker_settle(struct worker *w, struct worker_stream *s, uint32_t lane)
 	worker_report_settled(w, s);
 }
 
+/* A side run may be of one shard alone. */
+static size_t only_wanted(const struct worker *w, const struct worker_stream *s,
+			  struct lineage_found *found, size_t count)
+{
+	const struct worker_side *side = w->settings.side;
+
+	if (side && side->shard)
+		lineage_only_below(&s->lineage, side->shard, found, count);
+	return count;
+}
+
 /* --- news: children, and tails of the listing --- */
 
 /* Of a lane that this session has read to its end, whatever the store has of it by now. `news` are
@@ -227,7 +240,7 @@ static void look_at_news(struct worker *w, struct worker_stream *s,
 
 	n = lineage_diff(&s->lineage, shards, count, false, s->stored.start_ms,
 			 clock_aws_ms(w->settings.clock), found);
-	n = lineage_without_orphans(found, n);
+	n = only_wanted(w, s, found, lineage_without_orphans(found, n));
 	lineage_init(&news);
 	for (size_t i = 0; i < n; i++) {
 		own[i] = is_own(w, s, &found[i], &news, own);
@@ -296,7 +309,7 @@ static void look_through(struct worker *w, struct worker_stream *s,
 
 	if (orphans == 0)
 		s->orphans = 0;
-	n = worker_hold_back(w, s, found, n, sound);
+	n = only_wanted(w, s, found, worker_hold_back(w, s, found, n, sound));
 	worker_add_listed(w, s, found, n);
 	free(found);
 	if (s->severed.count > 0)

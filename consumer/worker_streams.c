@@ -274,6 +274,19 @@ static bool find_starts(struct opening *o, struct store *store, struct error *er
 	return true;
 }
 
+/* Who asks what descends from a shard needs every parent, also one that came after its child: that
+ * is known when all have been seen. */
+static bool find_shards(const struct opening *o, struct store *store, struct error *err)
+{
+	int passes = o->side && o->side->shard ? 2 : 1;
+	bool ok = true;
+
+	for (int i = 0; ok && i < passes; i++)
+		ok = store_shards(store, o->stream->stored.id, 0, worker_know_shard, o->stream,
+				  err);
+	return ok;
+}
+
 /* On the saver's thread, which alone has the stream meanwhile. */
 static bool find(struct saver_task *task, struct store *store, struct error *err)
 {
@@ -283,8 +296,8 @@ static bool find(struct saver_task *task, struct store *store, struct error *err
 	return (find_row(o, store, err) && find_starts(o, store, err) &&
 		store_join(store, o->session, s->stored.id, s->stored.epoch, s->attached.sink_ids,
 			   s->lanes.sink_count, err) &&
-		store_shards(store, s->stored.id, 0, worker_know_shard, s, err) &&
-		find_skips(s, store, err) && take_all(o, store, err)) ||
+		find_shards(o, store, err) && find_skips(s, store, err) &&
+		take_all(o, store, err)) ||
 	       error_wrap(err, "stream %s", s->config->name);
 }
 

@@ -377,6 +377,7 @@ static bool plan_aside(struct replay *r, const struct replay_stream *now, struct
 	if (r->from == FROM_SAVEPOINT && side->until_ms <= r->kept_ms)
 		return error_set(err, ERROR_INVALID, "--to: it is not behind the savepoint");
 	side->placed = r->from != FROM_TIME;
+	side->shard = r->from == FROM_RECORD ? r->shard : NULL;
 	/* The place of a record was seen just now: that AWS has it is no guess. */
 	side->read_at_ms = r->from == FROM_SAVEPOINT ? r->kept_ms : r->now_ms;
 	switch (r->from) {

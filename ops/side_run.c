@@ -357,7 +357,7 @@ static int failed(const struct error *err)
 
 int side_run_run(struct side_run *r)
 {
-	struct worker_side side = { .stream = r->streams->name };
+	struct worker_side side = { .stream = r->streams->name, .shard = r->shard };
 	struct service_end ended;
 	struct service_options o = { .command = "replay",
 				     .idle_ms = IDLE_POLLS * r->entry->poll_max_ms,

@@ -18,6 +18,7 @@ struct side_run {
 	bool placed; /* it begins at `plan`, whose places were last read at read_at_ms */
 	struct replay_plan plan;
 	int64_t read_at_ms;
+	const char *shard; /* with what descends from it: it alone is read; NULL: all are */
 	/* Found by side_run_look. */
 	const struct config_sink *sink;
 	const struct config_stream *entry; /* the configuration's, of the source */

@@ -175,6 +175,25 @@ class Aside(workers.Workers):
             self.assertTrue(shard == root or root in ancestors(shards, shard), shard)
         self.check_untouched(emulator, two)
 
+    def test_from_a_record_nothing_of_other_shards(self):
+        """Also where they were split when nobody listed the stream, and the command finds the new
+        shards."""
+        emulator = self.emulator(STILL)
+        worker = self.one(emulator)
+        self.drain(worker)
+        root, other = shards_of(emulator)
+        mine = [event for event in self.delivered() if event.shard == root]
+        for shard in (root, other):
+            emulator.control("split", table="orders", shard=shard, records=10)
+        self.aside(worker, f"{mine[20].sequence}@{root}")
+        shards, got = shards_of(emulator), self.lake()
+        self.check_order(got, shards)
+        self.assertEqual(len(got), 180 + 20)
+        for shard in {event.shard for event in got}:
+            self.assertTrue(shard == root or root in ancestors(shards, shard), shard)
+        self.drain(worker)
+        self.check_complete(emulator)
+
     def test_now_is_what_aws_says(self):
         """The operator's clock is an hour slow, by which the last record is of the future."""
         emulator = self.emulator(STILL)

@@ -512,9 +512,39 @@ static void thousands_are_found_by_name(void **state)
 	lineage_release(&l);
 }
 
+static void of_one_shard_nothing_else_is_wanted(void **state)
+{
+	struct listing *l = *state;
+
+	list(l, "a", "", true);
+	list(l, "b", "", true);
+	diff(l, true, 0);
+	know(l);
+	/* One that came before its parent. */
+	lineage_add(&l->lineage, "a2", LINEAGE_NONE);
+	lineage_add(&l->lineage, "a1", lineage_find(&l->lineage, "a"));
+	lineage_link(&l->lineage, lineage_find(&l->lineage, "a2"), lineage_find(&l->lineage, "a1"));
+	list(l, "a3", "a2", true);
+	list(l, "a4", "a3", false);
+	list(l, "b1", "b", true);
+	list(l, "b2", "b1", false);
+	list(l, "c", "never-seen", true);
+	list(l, "c1", "c", false);
+	diff(l, false, 0);
+	lineage_only_below(&l->lineage, "a", l->found, l->found_count);
+	assert_int_equal(kind_of(l, "a3"), LINEAGE_CHILD);
+	assert_int_equal(kind_of(l, "a4"), LINEAGE_CHILD);
+	assert_int_equal(kind_of(l, "b1"), LINEAGE_UNREAD);
+	assert_int_equal(kind_of(l, "b2"), LINEAGE_UNREAD);
+	assert_int_equal(kind_of(l, "c"), LINEAGE_ORPHAN);
+	assert_int_equal(kind_of(l, "c1"), LINEAGE_CHILD);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(of_one_shard_nothing_else_is_wanted, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(a_first_listing_has_roots_and_children, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(
