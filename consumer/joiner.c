@@ -180,7 +180,10 @@ static bool waits_for_exports(const struct look *k)
 /* Lanes are many: looked at where something is to be repaired alone. */
 static bool read_losses(struct look *k, struct error *err)
 {
-	if (k->joiner->repairs && !store_gaps(k->store, k->stream.id, saw_gap, k, err))
+	bool closes = k->joiner->repairs || k->stream.hold.back_ms > 0;
+
+	/* The reset behind a join closes every gap: what they lost is brought, too. */
+	if (closes && !store_gaps(k->store, k->stream.id, saw_gap, k, err))
 		return false;
 	if (k->stream.hold.why == STORE_HOLD_REPAIR
 		    ? waits_for_exports(k)
@@ -222,7 +225,7 @@ static bool look(struct look *k, struct joining_facts *f, struct error *err)
 		.hold_generation = k->stream.hold.generation,
 		.released = owned == 0,
 		.repair = k->gaps > 0 || k->stream.hold.back_ms > 0,
-		.waits = k->reenabled,
+		.waits = k->reenabled && j->repairs,
 		.places_ms = k->places_ms,
 		.place_count = k->place_count,
 		.pitr_known = j->pitr_known,

@@ -482,6 +482,38 @@ static void orphans_are_repaired_from_the_ends_that_are_known(void **state)
 	assert_int_equal(step.oldest_ms, T);
 }
 
+/* The reset behind it closes that gap as well, which nobody has a lane at. */
+static void going_back_brings_what_every_open_gap_lost(void **state)
+{
+	struct world *w = *state;
+	struct joiner j = joiner_of("orders", ARN, T + 30 * HOUR);
+	struct store_gap g = { .stream = w->stream,
+			       .kind = STORE_GAP_ORPHAN,
+			       .shard = "shardId-x",
+			       .found_ms = T + 30 * HOUR };
+	struct store_hold h = { .why = STORE_HOLD_REPAIR,
+				.who = "a person",
+				.since_ms = j.now_ms,
+				.back_ms = T + 3 * HOUR };
+	struct store_move m[3];
+	struct store_save save = save_of(SESSION_A, 1, m, 3);
+	struct joiner_step step;
+	bool added, done;
+
+	for (int i = 0; i < 3; i++) {
+		m[i] = move(w, i, "", "5");
+		m[i].event_ms = T + i * HOUR;
+		m[i].done = i == 0;
+	}
+	assert_ok(store_save(w->s, &save, err));
+	assert_ok(store_gap_put(w->s, SESSION_A, &g, false, &added, err));
+	j.repairs = false;
+	assert_ok(store_stream_hold(w->s, w->stream, 0, &h, &done, err));
+	step = takes(w, &j, JOINING_WAIT);
+	assert_int_equal(step.places, 4);
+	assert_int_equal(step.oldest_ms, T);
+}
+
 /* Between two streams of a table nothing was written down: from the ends of the first one. */
 static void a_stream_that_was_off_is_repaired_from_the_one_before(void **state)
 {
@@ -526,6 +558,7 @@ static int run(const char *name)
 		TEST(beyond_pitr_only_a_baseline_helps),
 		TEST(a_paused_stream_is_repaired_when_it_goes_on),
 		TEST(orphans_are_repaired_from_the_ends_that_are_known),
+		TEST(going_back_brings_what_every_open_gap_lost),
 		TEST(a_stream_that_was_off_is_repaired_from_the_one_before),
 	};
 
