@@ -29,13 +29,13 @@ static const struct flag flags[] = {
 	{ .name = "stream", .value = "S", .help = "the stream's name", .required = true },
 	{ .name = "from",
 	  .value = "WHERE",
-	  .help = "oldest, a time, -2h, SEQUENCE@SHARD, savepoint:NAME",
-	  .required = true },
+	  .help = "oldest, a time, -2h, SEQUENCE@SHARD, savepoint:NAME" },
 	{ .name = "sink", .value = "K", .help = "this sink alone: from a savepoint or a record" },
 	{ .name = "into",
 	  .value = "SINK",
 	  .help = "a sink that the stream does not have: it is read aside, by this command" },
 	{ .name = "to", .value = "TIME", .help = "with --into: up to then; now (default)" },
+	{ .name = "drop", .help = "with --into: end what was begun into it and is not done" },
 	{ .name = "dry-run", .help = "show the plan, change nothing" },
 	{ .name = "yes", .help = "without asking" },
 	{ 0 },
@@ -128,15 +128,20 @@ static bool parse_times(struct replay *r, struct error *err)
 	return !r->into || parse_to(r, err) || error_wrap(err, "--to");
 }
 
+static bool has_sink(const struct replay *r, struct error *err)
+{
+	return r->side.sink || error_set(err, ERROR_INVALID,
+					 "--into: the configuration has no sink '%.100s'", r->into);
+}
+
 static bool parse_into(struct replay *r, struct error *err)
 {
 	r->side.config = r->config;
 	r->side.into = r->into;
 	r->side.from = arguments_get(r->arguments, "from");
 	r->side.sink = side_run_sink(r->config, r->into);
-	if (!r->side.sink)
-		return error_set(err, ERROR_INVALID,
-				 "--into: the configuration has no sink '%.100s'", r->into);
+	if (!has_sink(r, err))
+		return false;
 	return !r->sink_name || r->from == FROM_SAVEPOINT ||
 	       error_set(err, ERROR_INVALID,
 			 "--sink with --into says whose place of a savepoint it is");
@@ -464,6 +469,60 @@ static int replay(struct replay *r, struct error *err)
 	return go_back(r, err) ? EXIT_DONE : EXIT_FAILED;
 }
 
+/* --- what was begun and is not wanted any more --- */
+
+static int drop(struct replay *r, struct error *err)
+{
+	struct operator_streams *all = &r->rewind.streams;
+	AUTO(store)
+	struct store *store =
+		store_open_reader(r->config->checkpoint.store, OPERATOR_STORE_TIMEOUT_MS, err);
+
+	all->name = arguments_get(r->arguments, "stream");
+	r->side = (struct side_run){ .config = r->config,
+				     .into = r->into,
+				     .streams = all,
+				     .sink = side_run_sink(r->config, r->into),
+				     .now_ms = clock_aws_ms(&r->clock) };
+	if (!store || !has_sink(r, err) || !operator_streams(store, all, err) ||
+	    !side_run_find(&r->side, store, err))
+		return EXIT_FAILED;
+	side_run_show_drop(&r->side);
+	store_close(MOVE(store)); /* an exclusive one is opened again */
+	if (arguments_get(r->arguments, "dry-run"))
+		return EXIT_DONE;
+	if (!operator_sure("replay", "Drop it?", arguments_get(r->arguments, "yes")))
+		return EXIT_USAGE;
+	return side_run_drop(&r->side, err) ? EXIT_DONE : EXIT_FAILED;
+}
+
+static int run_drop(struct replay *r)
+{
+	struct error err = { 0 };
+	int code;
+
+	clock_init(&r->clock);
+	log_setup(LOG_ERROR, LOG_TEXT);
+	code = drop(r, &err);
+	if (code != EXIT_DONE && err.kind != ERROR_NONE)
+		fprintf(stderr, "sluice replay: %s\n", err.message);
+	return code;
+}
+
+static bool is_drop(const struct arguments *a)
+{
+	return arguments_get(a, "drop") != NULL;
+}
+
+static bool fits(const struct arguments *a)
+{
+	bool from = arguments_get(a, "from") != NULL;
+
+	if (is_drop(a))
+		return arguments_get(a, "into") && !from;
+	return from;
+}
+
 static int run(const struct arguments *a)
 {
 	struct error err = { 0 };
@@ -472,6 +531,12 @@ static int run(const struct arguments *a)
 	struct replay r = { .arguments = a, .config = c };
 	int code;
 
+	if (!fits(a))
+		return command_usage_error(&command_replay,
+					   "it needs --from, or --into and --drop alone");
+	r.into = arguments_get(a, "into");
+	if (c && is_drop(a))
+		return run_drop(&r);
 	if (!c || !parse(&r, &err)) {
 		fprintf(stderr, "sluice replay: %s\n", err.message);
 		return EXIT_USAGE;
@@ -489,7 +554,8 @@ static int run(const struct arguments *a)
 const struct command command_replay = {
 	.name = "replay",
 	.usage = "-c FILE --stream S [--sink K] --from oldest|TIME|SEQUENCE@SHARD|savepoint:NAME\n"
-		 "                      [--into SINK [--to TIME]] [--dry-run] [--yes]",
+		 "                      [--into SINK [--to TIME]] [--dry-run] [--yes]\n"
+		 "                      | --into SINK --drop [--dry-run] [--yes]",
 	.help = "Deliver a stream again, from an earlier place.",
 	.more = "SEQUENCE@SHARD begins with that record, in that shard and those that follow it. "
 		"It works\nbeside running workers; on a sqlite store only while no worker has it.",

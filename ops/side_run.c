@@ -8,6 +8,7 @@
 #include "consumer/worker.h"
 #include "ops/command.h"
 #include "ops/service.h"
+#include "ops/side_burial.h"
 
 /* An open shard says nowhere that it has no more for now: so many empty pages in a row do, and what
  * the stream's own sinks have is asked for besides. */
@@ -169,6 +170,12 @@ static void wait_ms(int64_t ms)
 	nanosleep(&t, NULL);
 }
 
+/* Whoever began it a moment ago may have no shards yet. */
+static bool is_fresh(const struct side_run *r)
+{
+	return r->now_ms - r->known.begun_ms < r->config->checkpoint.lease_ms;
+}
+
 /* Who has shards of it and beats is at work. */
 static bool nobody_reads(const struct side_run *r, struct store *s, struct error *err)
 {
@@ -189,18 +196,21 @@ static bool nobody_reads(const struct side_run *r, struct store *s, struct error
 		if (was && was->lease_ms > lease_ms)
 			lease_ms = was->lease_ms;
 	}
+	if (lease_ms == 0 && is_fresh(r))
+		lease_ms = r->config->checkpoint.lease_ms;
 	if (lease_ms == 0)
 		return true;
 	fprintf(side_run_out(r), "waiting for %lld s: is the process that read it still there?\n",
 		(long long)lease_ms / 1000);
 	fflush(side_run_out(r));
 	wait_ms(lease_ms);
-	if (!store_sessions(s, after, SESSIONS_MAX, &left, err))
+	if (!store_lanes_list(s, r->known.stream, on_lane, on_position, &o, err) ||
+	    !store_sessions(s, after, SESSIONS_MAX, &left, err))
 		return false;
 	for (size_t i = 0; i < o.count; i++) {
 		was = session_of(before, known, o.ids[i]);
 		is = session_of(after, left, o.ids[i]);
-		if (was && is && was->beat != is->beat)
+		if (is && (!was || was->beat != is->beat))
 			return error_set(err, ERROR_REFUSED, "it is under way: %s reads %s (%s)",
 					 is->worker, r->name, r->known_said);
 	}
@@ -214,7 +224,8 @@ static bool give_up(struct side_run *r, struct store *s, const char *who, struct
 	char said[STORE_NAME_MAX + 16];
 
 	snprintf(said, sizeof(said), "%s: given up", r->known_said);
-	return store_side_end(s, r->known.stream, who, said, r->now_ms, err);
+	return side_burial(r->config, s, r->known.stream, r->known.sink, err) &&
+	       store_side_end(s, r->known.stream, who, said, r->now_ms, err);
 }
 
 static bool begin(struct side_run *r, struct error *err)
@@ -388,4 +399,46 @@ int side_run_run(struct side_run *r)
 			return failed(&err);
 	}
 	return EXIT_DONE;
+}
+
+/* --- the end of one that was given up --- */
+
+bool side_run_find(struct side_run *r, struct store *s, struct error *err)
+{
+	int32_t sink;
+
+	snprintf(r->name, sizeof(r->name), "%s>%s", r->streams->name, r->into);
+	if (!operator_sink(s, r->into, &sink, err))
+		return false;
+	/* The table may have another stream by now. */
+	for (size_t i = r->streams->count; i-- > 0 && r->known.stream == 0;) {
+		r->source = &r->streams->rows[i];
+		r->known.sink = sink;
+		if (!store_sides(s, on_side, r, err))
+			return false;
+	}
+	return r->known.stream != 0 ||
+	       error_set(err, ERROR_NOT_FOUND, "there is no side run %s", r->name);
+}
+
+void side_run_show_drop(const struct side_run *r)
+{
+	char time[CLOCK_TEXT_SIZE];
+
+	printf("Drop %s (%s, begun %s by %s): what it has delivered stays in %s, the rest is not "
+	       "read.\n",
+	       r->name, r->known_said, clock_text(r->known.begun_ms, time), r->known_who, r->into);
+}
+
+bool side_run_drop(struct side_run *r, struct error *err)
+{
+	AUTO(store)
+	struct store *s = store_open(r->config->checkpoint.store, OPERATOR_STORE_TIMEOUT_MS, err);
+	char who[STORE_NAME_MAX + 1];
+
+	operator_name(who, sizeof(who));
+	if (!s || !nobody_reads(r, s, err) || !give_up(r, s, who, err))
+		return false;
+	printf("%s is dropped\n", r->name);
+	return true;
 }

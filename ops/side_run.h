@@ -37,5 +37,10 @@ bool side_run_look(struct side_run *r, struct store *s, struct error *err) MUST_
 /* The store has one that was asked for in the same words: it goes on, whatever the plan says. */
 bool side_run_goes_on(const struct side_run *r);
 void side_run_show(const struct side_run *r);
+/* The one that the store has into `into`, of any of `streams`, to be dropped. NOT_FOUND: none. */
+bool side_run_find(struct side_run *r, struct store *s, struct error *err) MUST_CHECK;
+void side_run_show_drop(const struct side_run *r);
+/* Ends it where it is, with what its processes left under way. REFUSED while one reads it. */
+bool side_run_drop(struct side_run *r, struct error *err) MUST_CHECK;
 /* Begins it and reads to its end; returns the exit code. What went wrong is said. */
 int side_run_run(struct side_run *r);

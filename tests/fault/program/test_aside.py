@@ -294,6 +294,41 @@ class Aside(workers.Workers):
         self.check_keys({(e.shard, e.sequence): e for e in self.lake()}.values(),
                         emulator.truth("orders")["keys"])
 
+    def test_one_that_is_dropped_leaves_nothing(self):
+        emulator = self.emulator("orders:shards=8:records=40:keys=20:bytes=400")
+        worker = self.slowly(emulator)
+        process = self.begun(worker, "oldest")
+        self.half(process)
+
+        def drop(code=0):
+            done = worker.run("replay", "--stream", "orders", "--into", "lake", "--drop", "--yes",
+                              check=False)
+            self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+            return done
+
+        self.assertIn("it is under way", drop(1).stderr)
+        process.kill()
+        self.assertIn("what it has delivered stays in lake", drop().stdout)
+        self.assertEqual(self.side_streams(), [])
+        self.assertEqual([stream["stream"] for stream in self.streams(worker)], ["orders"])
+        self.assertEqual(self.sql("SELECT (SELECT count(*) FROM sluice.session WHERE state <> "
+                                  "'buried') + (SELECT count(*) FROM sluice.roll)", self.database),
+                         ["0"])
+        self.assertEqual([path for path in (self.folder / "lake").rglob(".*") if path.is_file()], [])
+        self.assertEqual(self.audit(worker)[0],
+                         ("go on", "rewind", "from oldest into lake: given up"))
+        self.assertIn("there is no side run orders>lake", drop(1).stderr)
+
+    def test_who_comes_a_moment_later_is_refused(self):
+        """The first one has no shards yet."""
+        emulator = self.emulator("orders:shards=8:records=40:keys=20:bytes=400")
+        worker = self.slowly(emulator)
+        emulator.fault("delay", operation="DescribeStream", ms=700, count=-1)
+        first = self.begun(worker, "oldest")
+        wait_until(lambda: not first.running() or self.side_streams(), "it has begun", DEADLINE)
+        self.assertIn("it is under way", self.aside(worker, "oldest", code=1).stderr)
+        self.assertTrue(first.running(), first.tail())
+
     def test_who_was_given_up_meanwhile_ends(self):
         """It stood still for longer than its lease. The other one reads up to a time of its own."""
         emulator = self.emulator("orders:shards=8:records=40:keys=20:bytes=400")
