@@ -323,7 +323,10 @@ class Aside(workers.Workers):
         """The first one has no shards yet."""
         emulator = self.emulator("orders:shards=8:records=40:keys=20:bytes=400")
         worker = self.slowly(emulator)
-        emulator.fault("delay", operation="DescribeStream", ms=700, count=-1)
+        worker.config["checkpoint"]["lease"] = "6s"
+        self.sql("CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM "
+                 "pg_sleep(2); RETURN NULL; END$$; CREATE TRIGGER slow BEFORE INSERT ON sluice.lane "
+                 "FOR EACH STATEMENT EXECUTE FUNCTION slow()", self.database)
         first = self.begun(worker, "oldest")
         wait_until(lambda: not first.running() or self.side_streams(), "it has begun", DEADLINE)
         self.assertIn("it is under way", self.aside(worker, "oldest", code=1).stderr)
