@@ -103,7 +103,8 @@ class Credentials(world.World):
 
     def test_a_process_of_a_worker_whose_supervisor_ignores_sigchld(self):
         """How it ended is known all the same: keys of one that failed are not taken."""
-        emulator, tool, profile = self.checked(NEW), self.folder / "tool", self.folder / "aws-config"
+        emulator = self.checked(NEW)
+        tool, profile = self.folder / "tool", self.folder / "aws-config"
         tool.write_text(
             "#!/bin/sh\n"
             f'echo "{{\\"Version\\":1,\\"AccessKeyId\\":\\"{NEW[0]}\\",'

@@ -209,12 +209,9 @@ static void test_chains_that_lead_nowhere(void **state)
 		{ "role_arn = arn\nsource_profile = b\ncredential_source = Environment\n",
 		  "'a': role_arn needs source_profile or credential_source, not both" },
 		{ "role_arn = arn\ncredential_source = Moon\n", "not 'Moon'" },
-		{ "role_arn = arn\nsource_profile = b\nmfa_serial = arn\n", "'a': mfa_serial" },
 		{ "source_profile = b\n", "'a': it has source_profile" },
 		{ "role_arn = arn\nsource_profile = b\n[profile b]\nregion = x\n",
 		  "'b': it has neither keys, a role nor" },
-		{ "role_arn = arn\nsource_profile = b\n[profile b]\nsso_session = x\n",
-		  "'b': it signs in as a person" },
 		{ "role_arn = arn\nsource_profile = b\n[profile b]\naws_access_key_id = x\n",
 		  "'b': it needs aws_access_key_id and" },
 		{ "role_arn = arn\nsource_profile = b\nduration_seconds = 1h\n[profile b]\n"
