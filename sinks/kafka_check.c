@@ -1,6 +1,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/rng.h"
 #include "sinks/kafka_large.h"
 
 #define METADATA_MS 8000
@@ -176,12 +177,16 @@ static bool ask(rd_kafka_t *rk, const struct kafka_settings *s, const char *id,
 	return ok;
 }
 
-/* NULL: at least once. */
+/* Of this run alone: two at once would fence each other. NULL: at least once. */
 static char *check_id(const struct kafka_settings *s, const struct sink_host *host)
 {
 	struct sink_host of = *host;
+	char session[32];
+	uint64_t run;
 
-	of.session = "check";
+	rng_random(&run, sizeof(run));
+	snprintf(session, sizeof(session), "check-%016" PRIx64, run);
+	of.session = session;
 	return s->delivery ? kafka_transactional_id(s, &of) : NULL;
 }
 
