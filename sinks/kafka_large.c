@@ -102,14 +102,20 @@ static bool has_large(const struct kafka_large *l, const struct batch *b, size_t
 bool kafka_large_learn(struct kafka_large *l, const struct delivery *d, size_t i)
 {
 	const struct kafka_claim *c = d->of_sink;
-	struct str payload = d->payloads[i], line;
-	const char *p = NULL;
+	struct str sent = d->payloads[i], own = c ? c->original[i] : sent, line, was;
+	const char *p = NULL, *q = NULL;
 	size_t largest = 0, limit = atomic_load(&l->limit_bytes);
+	bool reference = false;
 
-	if (c && c->payloads[i].p != c->original[i].p)
+	/* Which of several was refused is not known: one that is larger than the others was. */
+	while (next_line(sent, d->batch->several, &p, &line) &&
+	       next_line(own, d->batch->several, &q, &was))
+		if (line.n > largest) {
+			largest = line.n;
+			reference = !str_equal(line, was);
+		}
+	if (reference)
 		return false;
-	while (next_line(payload, d->batch->several, &p, &line))
-		largest = line.n > largest ? line.n : largest;
 	while ((limit == 0 || largest < limit) &&
 	       !atomic_compare_exchange_weak(&l->limit_bytes, &limit, largest))
 		;

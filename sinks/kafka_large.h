@@ -18,8 +18,8 @@ void kafka_large_free(struct kafka_large *l);
 void kafka_large_purge(struct kafka_large *l);
 /* False: nothing of it is too large, it is still the caller's. */
 bool kafka_large_take(struct kafka_large *l, struct delivery *d);
-/* Kafka refused record i for its size: from now on what is as large goes into objects. False: that
- * cannot help, it is a reference already. */
+/* Kafka refused record i for its size: from now on what is as large as the largest of its messages
+ * goes into objects. False: that cannot help, it is a reference already. */
 bool kafka_large_learn(struct kafka_large *l, const struct delivery *d, size_t i);
 /* NULL, or what keeps payloads from their bucket. */
 const char *kafka_large_trouble(struct kafka_large *l, char *out, size_t size);

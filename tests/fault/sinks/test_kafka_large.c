@@ -249,6 +249,54 @@ static void what_the_brokers_refuse_comes_again_as_a_reference(void **state)
 	delivery_free(d);
 }
 
+/* One of a record's events is a reference already when the brokers refuse another one. */
+static void of_several_events_each_may_be_a_reference(void **state)
+{
+	struct world *w = world_large(0);
+	struct delivery *d = delivery_with(1, 1, 1), *small = delivery_with(1, 1, 0);
+	struct str *payload = (struct str *)(uintptr_t)d->payloads;
+	struct buf two;
+	struct sink_answer a;
+
+	(void)state;
+	buf_init(&two, 0);
+	buf_printf(&two,
+		   "%.*s\n{\"before\":null,\"after\":{\"n\":\"%01000d\"},"
+		   "\"source\":{\"version\":\"0\"},\"op\":\"c\",\"ts_ms\":1}",
+		   STR_ARG(*payload), 0);
+	*payload = buf_str(&two);
+	d->batch->several = true;
+	rd_kafka_mock_push_request_errors(w->mock, PRODUCE, 3, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
+					  RD_KAFKA_RESP_ERR_NO_ERROR,
+					  RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE);
+	world_open(w);
+	write_to(w, d);
+	a = world_wait(w, 0);
+	assert_int_equal(a.kind, SINK_FAILED);
+	assert_int_equal(a.first, 0);
+	assert_non_null(strstr(a.err.message, "it goes into an object"));
+	assert_int_equal(world_metric(w, METRIC_LARGE_OBJECTS, NULL), 1);
+	write_to(w, d);
+	a = world_wait(w, 1);
+	assert_int_equal(a.kind, SINK_TAKEN);
+	assert_int_equal(world_metric(w, METRIC_LARGE_OBJECTS, NULL), 3);
+	expect_object(KEY("1-1"));
+	/* Where all of them are, nothing more can be done. */
+	rd_kafka_mock_push_request_errors(w->mock, PRODUCE, 2, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
+					  RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE);
+	write_to(w, d);
+	a = world_wait(w, 2);
+	assert_int_equal(a.kind, SINK_REFUSED);
+	/* And smaller ones than were refused go as they are. */
+	write_to(w, small);
+	assert_int_equal(world_wait(w, 3).kind, SINK_TAKEN);
+	expect_topic(w, "RRRR1");
+	world_end(w);
+	delivery_free(d);
+	delivery_free(small);
+	buf_release(&two);
+}
+
 static void in_a_transaction(void **state)
 {
 	struct world *w = world_large(1);
@@ -364,6 +412,7 @@ int main(void)
 		cmocka_unit_test(a_bucket_that_may_not_be_written),
 		cmocka_unit_test(what_waits_ends_with_the_session),
 		cmocka_unit_test(what_the_brokers_refuse_comes_again_as_a_reference),
+		cmocka_unit_test(of_several_events_each_may_be_a_reference),
 		cmocka_unit_test(in_a_transaction),
 		cmocka_unit_test(they_keep_all_but_the_images),
 		cmocka_unit_test(what_follows_the_images_may_be_long),
