@@ -15,6 +15,8 @@
 #define ACTIVE_MAX 8
 #define STOP_MS    100
 #define CHECK_MS   10000
+/* Who tries again has come by then, with room for a process that is busy. */
+#define TROUBLE_MS (3 * SINK_AGAIN_MS_MAX)
 /* Of a message beside payload and key, as librdkafka counts them: the record's frame and headers.
  */
 #define FRAME_BYTES 1024
@@ -44,7 +46,9 @@ struct kafka_large {
 	size_t max_bytes;           /* of a message, by the producer's own limit */
 	_Atomic size_t limit_bytes; /* a message that large was refused; 0: none was */
 	struct metric_cell *objects, *bytes;
-	pthread_mutex_t lock; /* of what is said */
+	_Atomic size_t claims; /* that wait, or are worked at */
+	pthread_mutex_t lock;  /* of what is said, and when it was */
+	int64_t trouble_ms;    /* boot time */
 	char trouble[sizeof(((struct error *)NULL)->message)];
 	/* The thread's. */
 	struct aws_settings aws;
@@ -128,6 +132,7 @@ static struct kafka_claim *claim_new(struct kafka_large *l, struct delivery *d)
 {
 	struct kafka_claim *c = memory_new(sizeof(*c));
 
+	atomic_fetch_add(&l->claims, 1);
 	c->large = l;
 	c->delivery = d;
 	c->original = d->payloads;
@@ -180,12 +185,16 @@ static void set_trouble(struct kafka_large *l, const char *text)
 {
 	pthread_mutex_lock(&l->lock);
 	snprintf(l->trouble, sizeof(l->trouble), "%s", text);
+	l->trouble_ms = clock_boot_ms(l->sink->host->clock);
 	pthread_mutex_unlock(&l->lock);
 }
 
 const char *kafka_large_trouble(struct kafka_large *l, char *out, size_t size)
 {
 	pthread_mutex_lock(&l->lock);
+	if (atomic_load(&l->claims) == 0 &&
+	    clock_boot_ms(l->sink->host->clock) - l->trouble_ms >= TROUBLE_MS)
+		l->trouble[0] = '\0';
 	snprintf(out, size, "%s", l->trouble);
 	pthread_mutex_unlock(&l->lock);
 	return *out ? out : NULL;
@@ -194,7 +203,8 @@ const char *kafka_large_trouble(struct kafka_large *l, char *out, size_t size)
 /* Comes again, from its first record on. */
 static void answer_failed(struct kafka_claim *c, const struct error *err)
 {
-	struct sink *s = c->large->sink;
+	struct kafka_large *l = c->large;
+	struct sink *s = l->sink;
 	struct delivery *d = c->delivery;
 	struct sink_answer a = {
 		.kind = SINK_FAILED, .sink = s->host->index, .delivery = d, .first = d->first
@@ -205,9 +215,10 @@ static void answer_failed(struct kafka_claim *c, const struct error *err)
 		metric_add(metrics_cell(s->host->metrics, METRIC_SINK_RETRIES, s->host->name,
 					"large_object"),
 			   1);
-		set_trouble(c->large, err->message);
+		set_trouble(l, err->message);
 	}
 	kafka_claim_free(c);
+	atomic_fetch_sub(&l->claims, 1);
 	s->host->answer(s->host->arg, &a);
 	counted_out(s);
 }
@@ -219,6 +230,7 @@ static void go_on(struct kafka_claim *c)
 
 	d->payloads = c->payloads;
 	d->of_sink = c;
+	atomic_fetch_sub(&c->large->claims, 1);
 	kafka_go_on(s, d);
 	counted_out(s);
 }

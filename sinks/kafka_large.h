@@ -21,7 +21,8 @@ bool kafka_large_take(struct kafka_large *l, struct delivery *d);
 /* Kafka refused record i for its size: from now on what is as large as the largest of its messages
  * goes into objects. False: that cannot help, it is a reference already. */
 bool kafka_large_learn(struct kafka_large *l, const struct delivery *d, size_t i);
-/* NULL, or what keeps payloads from their bucket. */
+/* NULL, or what keeps payloads from their bucket. Not known any more where nobody has tried again
+ * for a while: the lane may have gone to another worker. */
 const char *kafka_large_trouble(struct kafka_large *l, char *out, size_t size);
 
 /* A delivery's claim, in delivery.of_sink from its way to Kafka on to its answer. */

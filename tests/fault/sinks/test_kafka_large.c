@@ -17,11 +17,24 @@
 static struct s3_server server;
 static struct aws_settings aws;
 
+/* A clock that can be put forward. */
+static _Atomic int64_t ahead_ms;
+static int64_t boot_ahead(const struct clock *c)
+{
+	struct timespec now;
+
+	(void)c;
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000 + ahead_ms;
+}
+
 static struct world *world_large(long delivery)
 {
 	struct world *w = world_new(1);
 	struct error err = { 0 };
 
+	ahead_ms = 0;
+	w->clock.boot_ms = boot_ahead;
 	s3_server_start(&server);
 	aws = (struct aws_settings){ .region = "us-east-1", .connections_max = 8 };
 	aws.endpoints[AWS_S3] = server.url;
@@ -163,6 +176,47 @@ static void a_bucket_that_is_away_is_tried_again(void **state)
 	assert_int_equal(a.kind, SINK_TAKEN);
 	assert_null(sink_kafka.trouble(w->sink, text, sizeof(text)));
 	expect_topic(w, "1R3");
+	world_end(w);
+	delivery_free(d);
+}
+
+static bool is_in_trouble(struct world *w)
+{
+	char text[300];
+
+	return sink_kafka.trouble(w->sink, text, sizeof(text)) != NULL;
+}
+
+/* The lane may go on in another worker. */
+static void trouble_that_nobody_tries_again_ends(void **state)
+{
+	struct world *w = world_large(0);
+	struct delivery *d = delivery_with(1, 3, 2);
+
+	(void)state;
+	fails_once(w, d);
+	ahead_ms += SINK_AGAIN_MS_MAX;
+	assert_true(is_in_trouble(w));
+	ahead_ms += 3 * SINK_AGAIN_MS_MAX;
+	assert_false(is_in_trouble(w));
+	/* Where somebody does it stays, however long that takes. */
+	s3_server_fault(&server,
+			(struct s3_fault){ "PUT", "", S3_ANSWER, 503, "ServiceUnavailable", 100 });
+	write_to(w, d);
+	assert_int_equal(world_wait(w, 1).kind, SINK_FAILED);
+	assert_true(is_in_trouble(w));
+	s3_server_let_go(&server);
+	pthread_mutex_lock(&server.lock);
+	server.let_go = false;
+	pthread_mutex_unlock(&server.lock);
+	s3_server_fault(&server, (struct s3_fault){ "PUT", "", S3_HOLD, 0, NULL, 1 });
+	write_to(w, d);
+	s3_server_wait_held(&server, 1);
+	ahead_ms += 4 * SINK_AGAIN_MS_MAX;
+	assert_true(is_in_trouble(w));
+	s3_server_let_go(&server);
+	assert_int_equal(world_wait(w, 2).kind, SINK_TAKEN);
+	assert_false(is_in_trouble(w));
 	world_end(w);
 	delivery_free(d);
 }
@@ -409,6 +463,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_lane_waits_and_no_other),
 		cmocka_unit_test(a_bucket_that_is_away_is_tried_again),
+		cmocka_unit_test(trouble_that_nobody_tries_again_ends),
 		cmocka_unit_test(a_bucket_that_may_not_be_written),
 		cmocka_unit_test(what_waits_ends_with_the_session),
 		cmocka_unit_test(what_the_brokers_refuse_comes_again_as_a_reference),
