@@ -32,7 +32,7 @@ bool kafka_claim_is_bad(const struct kafka_claim *c, size_t i, struct error *err
 /* Gives the delivery its own payloads back. */
 void kafka_claim_free(struct kafka_claim *c);
 
-/* Without a running sink, one after the other; calls block. */
+/* Without a running sink, one after the other; calls block (kafka_large_post.c). */
 struct kafka_large_post {
 	const struct kafka_settings *settings;
 	const struct sink_host *host;
