@@ -84,7 +84,6 @@ static const struct {
 	  "the credentials are expired" },
 	{ "InvalidAccessKeyId", { ERROR_REFUSED, ANSWER_REFRESH }, "AWS does not know the key" },
 	{ "InvalidClientTokenId", { ERROR_REFUSED, ANSWER_REFRESH }, "AWS does not know the key" },
-	{ "RequestExpired", { ERROR_REFUSED, ANSWER_REFRESH }, "the signature is too old" },
 	{ "TokenRefreshRequired",
 	  { ERROR_REFUSED, ANSWER_REFRESH },
 	  "the credentials are expired" },
@@ -92,6 +91,7 @@ static const struct {
 	  { ERROR_REFUSED, ANSWER_REFRESH },
 	  "AWS does not know the key" },
 
+	{ "RequestExpired", { ERROR_REFUSED, ANSWER_CLOCK }, "this machine's clock is wrong" },
 	{ "RequestInTheFuture", { ERROR_REFUSED, ANSWER_CLOCK }, "this machine's clock is wrong" },
 	{ "RequestTimeTooSkewed",
 	  { ERROR_REFUSED, ANSWER_CLOCK },
@@ -107,7 +107,9 @@ static const struct {
 	{ "OptInRequired",
 	  { ERROR_REFUSED, ANSWER_NO_REMEDY },
 	  "the account does not have the service" },
-	{ "SignatureDoesNotMatch", { ERROR_REFUSED, ANSWER_NO_REMEDY }, "the secret key is wrong" },
+	{ "SignatureDoesNotMatch",
+	  { ERROR_REFUSED, ANSWER_NO_REMEDY },
+	  "the secret key is wrong; where the text says so, the clock" },
 
 	{ "ExportConflictException",
 	  { ERROR_INVALID, ANSWER_NO_REMEDY },
@@ -232,8 +234,10 @@ const char *answer_result(enum error_kind kind)
 
 struct answer_verdict answer_judge(const struct answer_error *e, int status)
 {
-	/* One code for a wrong secret and for a wrong clock: only the text tells. */
-	if (strcmp(e->code, "InvalidSignatureException") == 0 &&
+	/* One code for a wrong secret and for a wrong clock, DynamoDB's and STS's: only the text
+	 * tells. */
+	if ((strcmp(e->code, "InvalidSignatureException") == 0 ||
+	     strcmp(e->code, "SignatureDoesNotMatch") == 0) &&
 	    (strstr(e->message, "Signature expired") || strstr(e->message, "not yet current")))
 		return (struct answer_verdict){ ERROR_REFUSED, ANSWER_CLOCK };
 	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)

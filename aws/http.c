@@ -590,6 +590,14 @@ static size_t on_fetched(char *data, size_t size, size_t n, void *arg)
 	return f->too_large ? 0 : n;
 }
 
+static void take_date(CURL *easy, char out[HTTP_DATE_SIZE])
+{
+	struct curl_header *date;
+	bool there = curl_easy_header(easy, "Date", 0, CURLH_HEADER, -1, &date) == CURLHE_OK;
+
+	snprintf(out, HTTP_DATE_SIZE, "%s", there ? date->value : "");
+}
+
 bool http_fetch(const struct http_fetch *f, int *status, struct buf *body, struct error *err)
 {
 	char message[CURL_ERROR_SIZE] = "";
@@ -614,6 +622,8 @@ bool http_fetch(const struct http_fetch *f, int *status, struct buf *body, struc
 	code = curl_easy_perform(easy);
 	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &answered);
 	*status = (int)answered;
+	if (f->date)
+		take_date(easy, f->date);
 	if (fetched.too_large)
 		fail_too_large(err, f->body_max);
 	else if (code != CURLE_OK)

@@ -80,6 +80,7 @@ DEFINE_AUTO(http)
 void http_send(struct http *h, struct http_request *r);
 
 /* One blocking request, for what happens seldom (credentials). */
+#define HTTP_DATE_SIZE 32
 struct http_fetch {
 	const char *method, *url;
 	const char *const *headers; /* "name: value", ends with NULL; NULL: none */
@@ -88,6 +89,8 @@ struct http_fetch {
 	size_t body_max;
 	const char *ca_bundle; /* as above */
 	bool direct;           /* no proxy whatever the environment says */
+	char *date;            /* of HTTP_DATE_SIZE: the answer's Date, "" where it has none;
+				  NULL: nobody asks */
 };
 /* True where an answer came, whatever its status; the body is added to `body`. */
 bool http_fetch(const struct http_fetch *f, int *status, struct buf *body,

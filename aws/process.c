@@ -187,10 +187,14 @@ static bool turn(struct child *c, struct buf *out, struct error *err)
 	struct pollfd p[2] = { { .fd = c->out, .events = POLLIN },
 			       { .fd = c->said, .events = POLLIN } };
 
+	pid_t got;
+
 	poll(p, 2, c->out < 0 && c->said < 0 ? LAST_MS : TURN_MS);
 	/* First whether it has ended: what it wrote before is there by then. */
-	if (waitpid(c->pid, &c->status, WNOHANG) != 0)
-		c->ended = true;
+	got = waitpid(c->pid, &c->status, WNOHANG);
+	c->ended = got != 0;
+	if (got < 0)
+		return error_set(err, ERROR_REFUSED, "how it ended is not known: %m");
 	take_said(c);
 	return take_out(c, out, err);
 }

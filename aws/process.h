@@ -8,7 +8,8 @@
 
 /* A program that is run for what it prints. No shell: its command line is split into words at
  * blanks, where '…', "…" and \ keep them together, and nothing in it is replaced. It gets an empty
- * standard input, none of our other files, and a group of processes of its own. */
+ * standard input, none of our other files, and a group of processes of its own. The process must
+ * not ignore SIGCHLD: how a child ended is known to nobody then. */
 struct process_run {
 	const char *command;
 	int64_t timeout_ms;

@@ -15,9 +15,12 @@
  * NAME", and a nested setting's key is "outer.inner". */
 struct entry {
 	char *section, *key, *value;
+	const char *path;
+	int line;
 };
 
 struct profiles {
+	char *config, *credentials; /* the files' paths */
 	struct entry *entries; /* the credentials file's behind the other's: the last one counts */
 	size_t count;
 };
@@ -124,6 +127,8 @@ static bool parse_setting(struct parser *p, char *text, bool indented, struct er
 		.section = memory_text(p->section),
 		.key = indented ? join(p->outer, ".", key) : memory_text(key),
 		.value = memory_text(value),
+		.path = p->path,
+		.line = p->line,
 	};
 	return true;
 }
@@ -182,13 +187,12 @@ static char *path_of(const char *variable, const char *name)
 struct profiles *profiles_load(struct error *err)
 {
 	AUTO(profiles) struct profiles *p = memory_new(sizeof(*p));
-	char *config = path_of("AWS_CONFIG_FILE", "config");
-	char *credentials = path_of("AWS_SHARED_CREDENTIALS_FILE", "credentials");
-	bool ok = parse_file(p, config, true, err) && parse_file(p, credentials, false, err);
 
-	free(config);
-	free(credentials);
-	return ok ? MOVE(p) : NULL;
+	p->config = path_of("AWS_CONFIG_FILE", "config");
+	p->credentials = path_of("AWS_SHARED_CREDENTIALS_FILE", "credentials");
+	if (!parse_file(p, p->config, true, err) || !parse_file(p, p->credentials, false, err))
+		return NULL;
+	return MOVE(p);
 }
 
 void profiles_free(struct profiles *p)
@@ -202,12 +206,14 @@ void profiles_free(struct profiles *p)
 		free(p->entries[i].value);
 	}
 	free(p->entries);
+	free(p->config);
+	free(p->credentials);
 	free(p);
 }
 
 /* `kind` and `name` make the section. The key may be NULL: any. */
-static const char *find(const struct profiles *p, const char *kind, const char *name,
-			const char *key)
+static const struct entry *find(const struct profiles *p, const char *kind, const char *name,
+				const char *key)
 {
 	size_t n = strlen(kind);
 
@@ -216,9 +222,14 @@ static const char *find(const struct profiles *p, const char *kind, const char *
 
 		if (strncmp(e->section, kind, n) == 0 && e->section[n] == ' ' &&
 		    strcmp(e->section + n + 1, name) == 0 && (!key || strcmp(e->key, key) == 0))
-			return e->value;
+			return e;
 	}
 	return NULL;
+}
+
+static const char *value_of(const struct entry *e)
+{
+	return e && *e->value ? e->value : NULL;
 }
 
 bool profiles_has(const struct profiles *p, const char *profile)
@@ -228,9 +239,16 @@ bool profiles_has(const struct profiles *p, const char *profile)
 
 const char *profiles_get(const struct profiles *p, const char *profile, const char *key)
 {
-	const char *value = find(p, "profile", profile, key);
+	return value_of(find(p, "profile", profile, key));
+}
 
-	return value && *value ? value : NULL;
+const char *profiles_where(const struct profiles *p, const char *profile, const char *key,
+			   char out[PROFILES_WHERE_SIZE])
+{
+	const struct entry *e = find(p, "profile", profile, key);
+
+	snprintf(out, PROFILES_WHERE_SIZE, "%.100s:%d", e ? e->path : "", e ? e->line : 0);
+	return out;
 }
 
 const char *profiles_service(const struct profiles *p, const char *profile, const char *service,
@@ -242,9 +260,9 @@ const char *profiles_service(const struct profiles *p, const char *profile, cons
 	if (!section)
 		return NULL;
 	full = join(service, ".", key);
-	value = find(p, "services", section, full);
+	value = value_of(find(p, "services", section, full));
 	free(full);
-	return value && *value ? value : NULL;
+	return value;
 }
 
 const char *profile_name(const char *asked)

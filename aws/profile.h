@@ -14,6 +14,10 @@ DEFINE_AUTO(profiles)
 bool profiles_has(const struct profiles *p, const char *profile);
 /* NULL where it is not set. Where both files say something, the credentials file counts. */
 const char *profiles_get(const struct profiles *p, const char *profile, const char *key);
+/* "FILE:LINE" of what profiles_get gives, in `out`, which it returns. */
+#define PROFILES_WHERE_SIZE 128
+const char *profiles_where(const struct profiles *p, const char *profile, const char *key,
+			   char out[PROFILES_WHERE_SIZE]);
 /* From the [services NAME] section that the profile names: its SERVICE's sub-key. */
 const char *profiles_service(const struct profiles *p, const char *profile, const char *service,
 			     const char *key);

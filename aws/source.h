@@ -25,6 +25,7 @@ struct source_context {
 	struct source_world world;
 	const struct aws_settings *settings;
 	struct clock *clock;
+	struct metrics *metrics;
 	const char *profile;  /* its name; never NULL */
 	bool profile_in_code; /* asked for by our configuration: beats the environment's keys */
 	bool profile_asked;   /* by the configuration or AWS_PROFILE: it must exist */

@@ -29,22 +29,35 @@ static bool has_role(const struct profiles *p, const char *profile)
 	return get(p, profile, "role_arn") && !get(p, profile, "web_identity_token_file");
 }
 
-/* What a profile may say besides, and what is wrong with it: going on to the next source would run
- * under an identity that nobody meant. NULL: nothing. */
-static const char *unusable(const struct profiles *p, const char *profile)
+/* The AWS command line can, where a person was asked before. */
+static bool needs_a_person(const struct profiles *p, const char *profile, const char *key,
+			   const char *why, struct error *err)
 {
-	static const char *const unsupported[] = { "sso_session", "sso_start_url",
-						   "login_session" };
+	char where[PROFILES_WHERE_SIZE];
+
+	return error_set(err, ERROR_REFUSED,
+			 "%s: %s %s; use a profile that has credential_process = aws configure "
+			 "export-credentials --profile %.60s, or a role that a machine may take",
+			 profiles_where(p, profile, key, where), key, why, profile);
+}
+
+/* What a profile may say besides, and what is wrong with it: going on to the next source would run
+ * under an identity that nobody meant. */
+static bool usable(const struct profiles *p, const char *profile, struct error *err)
+{
+	static const char *const of_person[] = { "sso_session", "sso_start_url", "login_session" };
 	static const char *const of_role[] = { "source_profile", "credential_source" };
 
-	for (size_t i = 0; i < sizeof(unsupported) / sizeof(unsupported[0]); i++)
-		if (get(p, profile, unsupported[i]))
-			return "it signs in as a person, which is not supported; give it keys, "
-			       "a role, or use another profile";
+	for (size_t i = 0; i < sizeof(of_person) / sizeof(of_person[0]); i++)
+		if (get(p, profile, of_person[i]))
+			return needs_a_person(p, profile, of_person[i], "signs in as a person",
+					      err);
 	for (size_t i = 0; i < sizeof(of_role) / sizeof(of_role[0]); i++)
 		if (get(p, profile, of_role[i]) && !get(p, profile, "role_arn"))
-			return "it has source_profile or credential_source, but no role_arn";
-	return NULL;
+			return error_set(
+				err, ERROR_REFUSED,
+				"it has source_profile or credential_source, but no role_arn");
+	return true;
 }
 
 /* ---- the way from a profile to keys ---- */
@@ -90,8 +103,8 @@ static bool may_follow(const struct profiles *p, const struct chain *c, const ch
 		return error_set(err, ERROR_REFUSED, "more than %d roles one after another",
 				 CHAIN_MAX);
 	if (get(p, profile, "mfa_serial"))
-		return error_set(err, ERROR_REFUSED,
-				 "mfa_serial: there is nobody here to give its code");
+		return needs_a_person(p, profile, "mfa_serial",
+				      "asks for a code, and nobody is here to give it", err);
 	if (from_profile == from_source)
 		return error_set(err, ERROR_REFUSED,
 				 "role_arn needs source_profile or credential_source%s",
@@ -166,7 +179,7 @@ static bool take_keys(const struct profiles *p, const char *profile, struct cred
 static bool take_base(const struct source_context *x, const struct profiles *p, const char *profile,
 		      struct credentials_keys *out, struct error *err)
 {
-	const char *command = get(p, profile, "credential_process"), *why;
+	const char *command = get(p, profile, "credential_process");
 	bool ok;
 
 	if (has_keys(p, profile))
@@ -175,10 +188,9 @@ static bool take_base(const struct source_context *x, const struct profiles *p, 
 		ok = source_profile_process(x, command, out, err);
 	else if (get(p, profile, "web_identity_token_file"))
 		ok = source_profile_identity(x, p, profile, out, err);
-	else if ((why = unusable(p, profile)))
-		ok = error_set(err, ERROR_REFUSED, "%s", why);
 	else
-		ok = error_set(err, ERROR_REFUSED,
+		ok = usable(p, profile, err) &&
+		     error_set(err, ERROR_REFUSED,
 			       "it has neither keys, a role nor a credential_process");
 	return ok || error_wrap(err, "the AWS profile '%.100s'", profile);
 }
@@ -230,7 +242,6 @@ static bool take_roles(const struct source_context *x, const struct profiles *p,
 static bool profile_configured(const struct source_context *x, bool *yes, struct error *err)
 {
 	AUTO(profiles) struct profiles *p = profiles_load(err);
-	const char *why;
 
 	*yes = false;
 	if (!p)
@@ -242,9 +253,8 @@ static bool profile_configured(const struct source_context *x, bool *yes, struct
 				 x->profile);
 	*yes = has_keys(p, x->profile) || has_role(p, x->profile) ||
 	       get(p, x->profile, "credential_process");
-	why = unusable(p, x->profile);
-	return *yes || !why ||
-	       error_set(err, ERROR_REFUSED, "the AWS profile '%s': %s", x->profile, why);
+	return *yes || usable(p, x->profile, err) ||
+	       error_wrap(err, "the AWS profile '%.100s'", x->profile);
 }
 
 static bool profile_fetch(const struct source_context *x, struct credentials_keys *out,

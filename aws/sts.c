@@ -6,8 +6,10 @@
 #include "aws/endpoint.h"
 #include "aws/profile.h"
 #include "aws/sign.h"
+#include "aws/skew.h"
 #include "aws/xml.h"
 #include "base/clock.h"
+#include "base/metrics.h"
 
 #define ANSWER_MAX   ((size_t)64 << 10)
 #define TIMEOUT_MS   10000
@@ -83,7 +85,7 @@ static void sign_lines(const struct source_context *x, const struct endpoint *st
 
 static bool exchange(const struct source_context *x, struct str form,
 		     const struct credentials_keys *by, int *status, struct buf *answer,
-		     struct error *err)
+		     char date[HTTP_DATE_SIZE], struct error *err)
 {
 	const char *headers[SIGNED_LINES + 2] = { "Content-Type: " CONTENT_TYPE };
 	struct buf lines[SIGNED_LINES] = { 0 };
@@ -105,6 +107,7 @@ static bool exchange(const struct source_context *x, struct str form,
 						.body = form,
 						.timeout_ms = TIMEOUT_MS,
 						.body_max = ANSWER_MAX,
+						.date = date,
 						.ca_bundle = x->settings->ca_bundle },
 			  TRIES, status, answer, err);
 	for (size_t i = 0; i < SIGNED_LINES; i++)
@@ -126,35 +129,67 @@ static bool parse_keys(struct str body, struct credentials_keys *out, struct err
 	return true;
 }
 
+/* True where AWS's time is another one now: STS's, which refused ours. */
+static bool clock_set(const struct source_context *x, const char *date)
+{
+	struct skew skew = { 0 };
+	int64_t date_ms, offset_ms = atomic_load(&x->clock->aws_offset_ms);
+
+	if (!answer_date(str_of(date), &date_ms) ||
+	    !skew_note(&skew, x->clock->wall_ms(x->clock), date_ms, 0, true, &offset_ms))
+		return false;
+	atomic_store(&x->clock->aws_offset_ms, offset_ms);
+	metric_set(metrics_cell(x->metrics, METRIC_AWS_CLOCK_OFFSET, NULL, NULL), offset_ms);
+	return true;
+}
+
 /* What STS says no to is a person's to change, but for what passes. */
 static bool refused(const struct answer_error *e, int status, const char *advice, struct error *err)
 {
-	enum error_kind kind = answer_judge(e, status).kind;
+	struct answer_verdict verdict = answer_judge(e, status);
 
-	return error_set(err, error_passes(kind) ? kind : ERROR_REFUSED, "%s%s%.200s (HTTP %d); %s",
-			 *e->code ? e->code : "no keys", *e->message ? ": " : "", e->message,
-			 status, advice);
+	return error_set(err, error_passes(verdict.kind) ? verdict.kind : ERROR_REFUSED,
+			 "%s%s%.200s (HTTP %d); %s", *e->code ? e->code : "no keys",
+			 *e->message ? ": " : "", e->message, status,
+			 verdict.remedy == ANSWER_CLOCK ? "set this machine's clock" : advice);
+}
+
+/* *again: the clock is right now. */
+static bool ask_once(const struct source_context *x, struct str form,
+		     const struct credentials_keys *by, const char *advice,
+		     struct credentials_keys *out, struct answer_error *e, bool *again,
+		     struct error *err)
+{
+	char date[HTTP_DATE_SIZE] = "";
+	struct buf answer = { 0 };
+	int status = 0;
+	bool ok = exchange(x, form, by, &status, &answer, date, err);
+
+	*again = false;
+	*e = (struct answer_error){ 0 };
+	if (ok && status == 200) {
+		*out = (struct credentials_keys){ 0 };
+		ok = parse_keys(buf_str(&answer), out, err);
+	} else if (ok) {
+		answer_parse(buf_str(&answer), e);
+		*again = answer_judge(e, status).remedy == ANSWER_CLOCK && clock_set(x, date);
+		ok = refused(e, status, advice, err);
+	}
+	if (answer.data)
+		OPENSSL_cleanse(answer.data, answer.size);
+	buf_release(&answer);
+	return ok;
 }
 
 bool sts_ask(const struct source_context *x, struct str form, const struct credentials_keys *by,
 	     const char *what, const char *advice, struct credentials_keys *out,
 	     char code[ANSWER_CODE_MAX], struct error *err)
 {
-	struct answer_error e = { 0 };
-	struct buf answer = { 0 };
-	int status = 0;
-	bool ok = exchange(x, form, by, &status, &answer, err);
+	struct answer_error e;
+	bool again, ok = ask_once(x, form, by, advice, out, &e, &again, err);
 
-	if (ok && status == 200) {
-		*out = (struct credentials_keys){ 0 };
-		ok = parse_keys(buf_str(&answer), out, err);
-	} else if (ok) {
-		answer_parse(buf_str(&answer), &e);
-		ok = refused(&e, status, advice, err);
-	}
-	if (answer.data)
-		OPENSSL_cleanse(answer.data, answer.size);
-	buf_release(&answer);
+	if (again)
+		ok = ask_once(x, form, by, advice, out, &e, &again, err);
 	snprintf(code, ANSWER_CODE_MAX, "%s", e.code);
 	return ok || error_wrap(err, "%s", what);
 }

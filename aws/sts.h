@@ -2,7 +2,9 @@
 #include "aws/answer.h"
 #include "aws/source.h"
 
-/* STS, which gives keys of a role for keys or for a token. For the sources; blocking. */
+/* STS, which gives keys of a role for keys or for a token. For the sources; blocking. At the first
+ * start it may be the first of AWS's services that is asked: where it refuses a signature for its
+ * time, the clock's AWS time is set by the answer's Date, and it is asked once more. */
 
 /* Begins a request: the action, and the role and its session where they are given. */
 void sts_form(struct buf *form, const char *action, const struct aws_role *role);

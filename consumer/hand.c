@@ -8,7 +8,6 @@
 #include "consumer/reader_internal.h"
 
 #define RETRY_BASE_MS  100
-#define RETRY_MAX_MS   20000
 #define LETTER_WAIT_MS 10000
 #define HOLD_WAIT_MS   200
 #define LOG_EVERY_MS   10000
@@ -262,7 +261,7 @@ static void failed(struct reader *r, const struct lane_delivery *d, const char *
 	tell_part(r, d);
 	handover_failed(h, d->first);
 	reader_wait(r, (struct reader_wait){ .lane = l, .slot = d->slot },
-		    rng_backoff_ms(&r->rng, h->attempts, RETRY_BASE_MS, RETRY_MAX_MS));
+		    rng_backoff_ms(&r->rng, h->attempts, RETRY_BASE_MS, SINK_AGAIN_MS_MAX));
 	if (log_limit_pass(&r->sink_log, loop_now_ms(r->loop), LOG_EVERY_MS, &repeated))
 		log_warn("delivery failed, it is sent again",
 			 log_text("sink", l->stream->sinks[d->slot].name),

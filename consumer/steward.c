@@ -145,7 +145,7 @@ static void saw_stream(void *arg, const struct store_round_stream *r)
 	if (i == UINT32_MAX)
 		return;
 	s->view->streams[i] = *r;
-	s->streams[i].held = s->streams[i].held || r->hold != 0 || r->stale;
+	s->streams[i].held = s->streams[i].held || r->hold != 0 || r->stale || !r->served;
 	if (s->streams[i].held)
 		s->view->streams[i].claimable = 0;
 }

@@ -50,7 +50,9 @@ void steward_release_free(struct steward_release *r);
 struct steward_stream {
 	int64_t id; /* the store's; 0: none */
 	int64_t start_ms;
-	bool held; /* or reset since: nothing of it is claimed until it is added again */
+	/* Or reset since, or it has other sinks than ours: nothing of it is claimed until it is
+	 * added again. */
+	bool held;
 	int32_t sinks[CONFIG_SINKS_MAX];
 	size_t sink_count;
 	int64_t unheld_ms; /* the steward's: as of the last time that it asked */

@@ -92,6 +92,15 @@ static bool is_clear(const struct worker *w, const struct worker_stream *s,
 	       s->table->check == CHECK_NONE;
 }
 
+static void open_again(struct worker *w, struct worker_stream *s,
+		       const struct store_round_stream *r)
+{
+	if (!w->serving || !is_clear(w, s, r))
+		return;
+	s->again = true;
+	worker_remove_stream(w, s);
+}
+
 bool worker_hold_see(struct worker *w, struct worker_stream *s, const struct store_round_stream *r)
 {
 	s->join.leads = r->lister;
@@ -100,11 +109,24 @@ bool worker_hold_see(struct worker *w, struct worker_stream *s, const struct sto
 	if (!s->held)
 		return false;
 	tell(w, s, r->hold, r->hold_why);
-	if (r->hold == 0 && w->serving && is_clear(w, s, r)) {
-		s->again = true;
-		worker_remove_stream(w, s);
-	}
+	if (r->hold == 0)
+		open_again(w, s, r);
 	return true;
+}
+
+bool worker_served_see(struct worker *w, struct worker_stream *s,
+		       const struct store_round_stream *r)
+{
+	if (!r->served && !s->unserved)
+		log_warn("the stream's other workers have another set of sinks: this one waits "
+			 "until they have ended",
+			 log_text("stream", s->config->name));
+	s->unserved = s->unserved || !r->served;
+	if (!s->unserved)
+		return true;
+	if (r->served)
+		open_again(w, s, r);
+	return false;
 }
 
 /* --- where no steward looks --- */

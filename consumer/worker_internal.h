@@ -134,7 +134,7 @@ struct worker_stream {
 	unsigned left;                    /* lanes that have left the core */
 	bool settled_first;               /* and what there was to take at the start is taken */
 	bool lister;                      /* this session lists the stream */
-	bool unserved;                    /* other workers serve it with other sinks */
+	bool unserved;                    /* others serve it with other sinks, or did */
 	unsigned differs;                 /* rounds in a row, see worker_share.c */
 	bool asked_held, asks_held_again; /* worker_ask_held */
 	/* Lanes were added free: rounds until they certainly were claimed, for --until-idle alone.
@@ -584,6 +584,10 @@ void worker_file_ended(struct worker *w, struct lane *l);
 bool worker_hold_opened(struct worker *w, struct worker_stream *s);
 /* What a round shows of the stream; true: this session takes no part in it now. */
 bool worker_hold_see(struct worker *w, struct worker_stream *s, const struct store_round_stream *r);
+/* False: other workers serve it with other sinks, and this one waits until they have ended. Then it
+ * is opened again, as others may have said meanwhile where its sinks begin. */
+bool worker_served_see(struct worker *w, struct worker_stream *s,
+		       const struct store_round_stream *r);
 /* Now and then, where no steward does: asks the store. */
 void worker_hold_look(struct worker *w);
 

@@ -300,15 +300,6 @@ static void see_lister(struct worker *w, struct worker_stream *s, bool lister)
 			 log_text("stream", s->config->name));
 }
 
-static void see_served(struct worker_stream *s, bool served)
-{
-	if (!served && !s->unserved)
-		log_warn("the stream's other workers have another set of sinks: this one waits "
-			 "until they have ended",
-			 log_text("stream", s->config->name));
-	s->unserved = !served;
-}
-
 /* Everything that there is to take was taken. The first time also: nobody is dead whom nobody has
  * buried yet. */
 static void nothing_left(struct worker *w, struct worker_stream *s,
@@ -353,8 +344,9 @@ void worker_viewed(struct worker *w, struct steward_view *v)
 			continue;
 		}
 		s->stored.rooted = s->stored.rooted || r->rooted;
+		if (!worker_served_see(w, s, r))
+			continue;
 		see_lister(w, s, r->lister);
-		see_served(s, r->served);
 		if (v->parts)
 			see_part(w, s, &v->parts[i]);
 		/* A round that claimed tells of lanes that are on their way. */

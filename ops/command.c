@@ -1,5 +1,6 @@
 #include "ops/command.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -69,6 +70,8 @@ static int run(const struct command *c, int argc, char **argv)
 
 int command_main(int argc, char **argv)
 {
+	/* Supervisors may leave it ignored; then nobody can ask how a child ended. */
+	signal(SIGCHLD, SIG_DFL);
 	if (argc < 2) {
 		print_all(stderr);
 		return EXIT_USAGE;

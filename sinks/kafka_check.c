@@ -1,35 +1,15 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/rng.h"
 #include "sinks/kafka_large.h"
+#include "sinks/kafka_post.h"
 
 #define METADATA_MS 8000
 /* Producers ask for an id as soon as they are connected; a refusal of that is fatal. */
 #define SETTLE_MS      500
 #define TRANSACTION_MS 8000
 #define LIMIT_MS       2000
-
-struct told {
-	char text[320]; /* the last error of a broker */
-};
-
-static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
-{
-	struct told *told = opaque;
-
-	(void)rk;
-	if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
-		snprintf(told->text, sizeof(told->text), "%.*s%s", KAFKA_REASON_MAX, reason,
-			 kafka_error_advice((rd_kafka_resp_err_t)code));
-}
-
-/* What it logs comes back as errors. */
-static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
-{
-	(void)rk;
-	(void)level;
-	log_debug("librdkafka", log_text("facility", facility), log_text("text", text));
-}
 
 static const struct rd_kafka_metadata_topic *find_topic(const struct rd_kafka_metadata *m,
 							const char *name)
@@ -138,10 +118,11 @@ static bool say_transactions(rd_kafka_t *rk, const struct rd_kafka_metadata *m, 
 }
 
 /* Permission to write shows only by writing; the first record will tell. */
-static bool ask(rd_kafka_t *rk, const struct kafka_settings *s, const char *id,
-		const struct template *topic, struct told *told, struct buf *said,
-		struct error *err)
+static bool ask(struct kafka_post *p, const char *id, const struct template *topic,
+		struct buf *said, struct error *err)
 {
+	const struct kafka_settings *s = p->settings;
+	rd_kafka_t *rk = p->rk;
 	const struct rd_kafka_metadata *m;
 	rd_kafka_resp_err_t code;
 	bool ok = true;
@@ -153,12 +134,12 @@ static bool ask(rd_kafka_t *rk, const struct kafka_settings *s, const char *id,
 		;
 	if (code)
 		return error_set(err, kafka_error_kind(code), "brokers %s: %s%s%s", s->brokers,
-				 rd_kafka_err2str(code), told->text[0] ? ": " : "", told->text);
-	code = rd_kafka_fatal_error(rk, told->text, sizeof(told->text));
+				 rd_kafka_err2str(code), p->broker[0] ? ": " : "", p->broker);
+	code = rd_kafka_fatal_error(rk, p->broker, sizeof(p->broker));
 	if (code) {
 		rd_kafka_metadata_destroy(m);
 		return error_set(err, kafka_error_kind(code), "brokers %s: %s%s", s->brokers,
-				 told->text, kafka_error_advice(code));
+				 p->broker, kafka_error_advice(code));
 	}
 	buf_printf(said, "%d broker%s", m->broker_cnt, m->broker_cnt == 1 ? "" : "s");
 	if (template_needs(topic) == 0) {
@@ -176,36 +157,33 @@ static bool ask(rd_kafka_t *rk, const struct kafka_settings *s, const char *id,
 	return ok;
 }
 
-/* NULL: at least once. */
+/* Of this run alone: two at once would fence each other. NULL: at least once. */
 static char *check_id(const struct kafka_settings *s, const struct sink_host *host)
 {
 	struct sink_host of = *host;
+	char session[32];
+	uint64_t run;
 
-	of.session = "check";
+	rng_random(&run, sizeof(run));
+	snprintf(session, sizeof(session), "check-%016" PRIx64, run);
+	of.session = session;
 	return s->delivery ? kafka_transactional_id(s, &of) : NULL;
 }
 
-static rd_kafka_t *open_handle(const struct kafka_settings *s, const struct sink_host *host,
-			       const char *id, struct told *told, struct error *err)
+static bool open_post(struct kafka_post *p, const char *id, struct error *err)
 {
+	const struct kafka_settings *s = p->settings;
 	rd_kafka_conf_t *conf;
 
 	/* A check goes on without them; nothing else does. */
-	if (!host->credentials && (s->sasl_mechanism || s->large_bucket)) {
-		error_set(err, ERROR_REFUSED, "there are no credentials");
-		return NULL;
-	}
-	conf = kafka_conf(s, host, KAFKA_FOR_CHECK, err);
-	if (!conf)
-		return NULL;
-	if (id && !kafka_conf_transactional(conf, id, host, err)) {
+	if (!p->host->credentials && (s->sasl_mechanism || s->large_bucket))
+		return error_set(err, ERROR_REFUSED, "there are no credentials");
+	conf = kafka_conf(s, p->host, KAFKA_FOR_CHECK, err);
+	if (conf && id && !kafka_conf_transactional(conf, id, p->host, err)) {
 		rd_kafka_conf_destroy(conf);
-		return NULL;
+		return false;
 	}
-	rd_kafka_conf_set_opaque(conf, told);
-	rd_kafka_conf_set_error_cb(conf, on_error);
-	rd_kafka_conf_set_log_cb(conf, on_log);
-	return kafka_handle_new(RD_KAFKA_PRODUCER, conf, s, host, err);
+	return kafka_post_open(p, conf, err);
 }
 
 bool kafka_check(const void *settings, const struct sink_host *host, struct buf *said,
@@ -213,13 +191,11 @@ bool kafka_check(const void *settings, const struct sink_host *host, struct buf 
 {
 	const struct kafka_settings *s = settings;
 	AUTO(template) struct template *topic = template_new(s->topic, TEMPLATE_TOPIC, err);
+	struct kafka_post p = { .settings = s, .host = host };
 	char *id = check_id(s, host);
-	struct told told = { "" };
-	rd_kafka_t *rk = topic ? open_handle(s, host, id, &told, err) : NULL;
-	bool ok = rk && ask(rk, s, id, topic, &told, said, err);
+	bool ok = topic && open_post(&p, id, err) && ask(&p, id, topic, said, err);
 
-	if (rk)
-		rd_kafka_destroy(rk);
+	kafka_post_close(&p);
 	free(id);
 	return ok && (!s->large_bucket || kafka_large_check(s, host, said, err));
 }

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 
-#include "aws/endpoint.h"
 #include "base/memory.h"
 #include "base/queue.h"
 #include "sinks/kafka_reference.h"
@@ -13,8 +12,8 @@
 #define WAITING_MAX 16384
 /* Claims that are worked at, each with one object at a time. */
 #define ACTIVE_MAX 8
-#define STOP_MS    100
-#define CHECK_MS   10000
+/* Who tries again has come by then, with room for a process that is busy. */
+#define TROUBLE_MS (3 * SINK_AGAIN_MS_MAX)
 /* Of a message beside payload and key, as librdkafka counts them: the record's frame and headers.
  */
 #define FRAME_BYTES 1024
@@ -44,7 +43,9 @@ struct kafka_large {
 	size_t max_bytes;           /* of a message, by the producer's own limit */
 	_Atomic size_t limit_bytes; /* a message that large was refused; 0: none was */
 	struct metric_cell *objects, *bytes;
-	pthread_mutex_t lock; /* of what is said */
+	_Atomic size_t claims; /* that wait, or are worked at */
+	pthread_mutex_t lock;  /* of what is said, and when it was */
+	int64_t trouble_ms;    /* boot time */
 	char trouble[sizeof(((struct error *)NULL)->message)];
 	/* The thread's. */
 	struct aws_settings aws;
@@ -102,14 +103,20 @@ static bool has_large(const struct kafka_large *l, const struct batch *b, size_t
 bool kafka_large_learn(struct kafka_large *l, const struct delivery *d, size_t i)
 {
 	const struct kafka_claim *c = d->of_sink;
-	struct str payload = d->payloads[i], line;
-	const char *p = NULL;
+	struct str sent = d->payloads[i], own = c ? c->original[i] : sent, line, was;
+	const char *p = NULL, *q = NULL;
 	size_t largest = 0, limit = atomic_load(&l->limit_bytes);
+	bool reference = false;
 
-	if (c && c->payloads[i].p != c->original[i].p)
+	/* Which of several was refused is not known: one that is larger than the others was. */
+	while (next_line(sent, d->batch->several, &p, &line) &&
+	       next_line(own, d->batch->several, &q, &was))
+		if (line.n > largest) {
+			largest = line.n;
+			reference = !str_equal(line, was);
+		}
+	if (reference)
 		return false;
-	while (next_line(payload, d->batch->several, &p, &line))
-		largest = line.n > largest ? line.n : largest;
 	while ((limit == 0 || largest < limit) &&
 	       !atomic_compare_exchange_weak(&l->limit_bytes, &limit, largest))
 		;
@@ -122,6 +129,7 @@ static struct kafka_claim *claim_new(struct kafka_large *l, struct delivery *d)
 {
 	struct kafka_claim *c = memory_new(sizeof(*c));
 
+	atomic_fetch_add(&l->claims, 1);
 	c->large = l;
 	c->delivery = d;
 	c->original = d->payloads;
@@ -174,12 +182,16 @@ static void set_trouble(struct kafka_large *l, const char *text)
 {
 	pthread_mutex_lock(&l->lock);
 	snprintf(l->trouble, sizeof(l->trouble), "%s", text);
+	l->trouble_ms = clock_boot_ms(l->sink->host->clock);
 	pthread_mutex_unlock(&l->lock);
 }
 
 const char *kafka_large_trouble(struct kafka_large *l, char *out, size_t size)
 {
 	pthread_mutex_lock(&l->lock);
+	if (atomic_load(&l->claims) == 0 &&
+	    clock_boot_ms(l->sink->host->clock) - l->trouble_ms >= TROUBLE_MS)
+		l->trouble[0] = '\0';
 	snprintf(out, size, "%s", l->trouble);
 	pthread_mutex_unlock(&l->lock);
 	return *out ? out : NULL;
@@ -188,7 +200,8 @@ const char *kafka_large_trouble(struct kafka_large *l, char *out, size_t size)
 /* Comes again, from its first record on. */
 static void answer_failed(struct kafka_claim *c, const struct error *err)
 {
-	struct sink *s = c->large->sink;
+	struct kafka_large *l = c->large;
+	struct sink *s = l->sink;
 	struct delivery *d = c->delivery;
 	struct sink_answer a = {
 		.kind = SINK_FAILED, .sink = s->host->index, .delivery = d, .first = d->first
@@ -199,9 +212,10 @@ static void answer_failed(struct kafka_claim *c, const struct error *err)
 		metric_add(metrics_cell(s->host->metrics, METRIC_SINK_RETRIES, s->host->name,
 					"large_object"),
 			   1);
-		set_trouble(c->large, err->message);
+		set_trouble(l, err->message);
 	}
 	kafka_claim_free(c);
+	atomic_fetch_sub(&l->claims, 1);
 	s->host->answer(s->host->arg, &a);
 	counted_out(s);
 }
@@ -213,6 +227,7 @@ static void go_on(struct kafka_claim *c)
 
 	d->payloads = c->payloads;
 	d->of_sink = c;
+	atomic_fetch_sub(&c->large->claims, 1);
 	kafka_go_on(s, d);
 	counted_out(s);
 }
@@ -483,119 +498,4 @@ void kafka_large_free(struct kafka_large *l)
 	kafka_large_stop(l);
 	if (l)
 		large_free(l);
-}
-
-/* --- without a running sink --- */
-
-static bool post_open(struct kafka_large_post *p, struct error *err)
-{
-	if (p->client)
-		return true;
-	p->loop = p->loop ? p->loop : loop_new(p->host->clock);
-	p->aws = *p->host->aws;
-	p->aws.connections_max = 1;
-	p->client = aws_client_new(p->loop, &p->aws, p->host->credentials, p->host->clock,
-				   p->host->metrics, err);
-	return p->client != NULL;
-}
-
-static void post_done(void *arg, const struct error *err)
-{
-	struct kafka_large_post *p = arg;
-
-	p->running = false;
-	p->err = *err;
-}
-
-/* until_ms: boot time. */
-static bool post_put(struct kafka_large_post *p, const char *key, struct str body, int64_t until_ms,
-		     struct error *err)
-{
-	const struct s3_options o = { .content_type = "application/json" };
-	const struct s3_place at = { .bucket = p->settings->large_bucket,
-				     .key = key,
-				     .bucket_owner = p->settings->large_owner };
-
-	if (!post_open(p, err))
-		return false;
-	p->running = true;
-	s3_put(p->client, &at, &o, body, post_done, p);
-	while (p->running && !atomic_load(p->stop) && clock_boot_ms(p->host->clock) < until_ms)
-		loop_once(p->loop, STOP_MS);
-	if (p->running) {
-		bool stopped = atomic_load(p->stop);
-
-		/* Before what it was given goes. */
-		aws_client_free(p->client);
-		p->client = NULL;
-		error_set(&p->err, stopped ? ERROR_CANCELLED : ERROR_RETRY, "%s",
-			  stopped ? "stopped" : "it does not answer in time");
-	}
-	*err = p->err;
-	return err->kind == ERROR_NONE || error_wrap(err, "bucket %s", p->settings->large_bucket);
-}
-
-bool kafka_large_post(struct kafka_large_post *p, const struct batch *b, size_t i, unsigned part,
-		      struct str payload, struct buf *out, struct error *err)
-{
-	struct buf key, body;
-	bool ok;
-
-	buf_init(&key, 0);
-	buf_init(&body, 0);
-	kafka_object_key(p->settings, p->host->name, b, i, part, &key);
-	kafka_object_body(p->settings, &b->events[i], payload, &body);
-	ok = post_put(p, key.data, buf_str(&body), INT64_MAX, err);
-	if (ok)
-		kafka_reference(p->settings, &b->events[i], payload, buf_str(&key), buf_str(&body),
-				out);
-	buf_release(&key);
-	buf_release(&body);
-	return ok;
-}
-
-void kafka_large_post_close(struct kafka_large_post *p)
-{
-	aws_client_free(p->client);
-	loop_free(p->loop);
-}
-
-/* On all that lies beside what was tried. What is wrong otherwise is the sink's to say. */
-static void tell_permission(const struct kafka_settings *s, const struct sink_host *host,
-			    struct str key, const struct error *err)
-{
-	int folder = (int)((const char *)memrchr(key.p, '/', key.n) - key.p);
-	struct buf objects;
-
-	buf_init(&objects, 0);
-	buf_printf(&objects, "arn:%s:s3:::%s/%.*s/*", endpoint_partition(host->aws->region),
-		   s->large_bucket, folder, key.p);
-	(void)permission_judge(err, "s3:PutObject", objects.data, host->permission,
-			       host->permission_arg);
-	buf_release(&objects);
-}
-
-bool kafka_large_check(const struct kafka_settings *s, const struct sink_host *host,
-		       struct buf *said, struct error *err)
-{
-	static const _Atomic bool go_on = false;
-	static const struct error none = { 0 };
-	struct kafka_large_post p = { .settings = s, .host = host, .stop = &go_on };
-	const char *prefix = s->large_prefix ? s->large_prefix : "";
-	size_t n = strlen(prefix);
-	struct buf key;
-	bool ok;
-
-	buf_init(&key, 0);
-	buf_printf(&key, "%s%s%s/_check", prefix, n > 0 && prefix[n - 1] != '/' ? "/" : "",
-		   host->name);
-	ok = post_put(&p, key.data, STR("{}\n"), clock_boot_ms(host->clock) + CHECK_MS, err);
-	if (host->permission)
-		tell_permission(s, host, buf_str(&key), ok ? &none : err);
-	if (ok)
-		buf_printf(said, ", large records into bucket %s: writing is allowed",
-			   s->large_bucket);
-	buf_release(&key);
-	kafka_large_post_close(&p);
-	return ok;
 }

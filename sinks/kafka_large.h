@@ -18,10 +18,11 @@ void kafka_large_free(struct kafka_large *l);
 void kafka_large_purge(struct kafka_large *l);
 /* False: nothing of it is too large, it is still the caller's. */
 bool kafka_large_take(struct kafka_large *l, struct delivery *d);
-/* Kafka refused record i for its size: from now on what is as large goes into objects. False: that
- * cannot help, it is a reference already. */
+/* Kafka refused record i for its size: from now on what is as large as the largest of its messages
+ * goes into objects. False: that cannot help, it is a reference already. */
 bool kafka_large_learn(struct kafka_large *l, const struct delivery *d, size_t i);
-/* NULL, or what keeps payloads from their bucket. */
+/* NULL, or what keeps payloads from their bucket. Not known any more where nobody has tried again
+ * for a while: the lane may have gone to another worker. */
 const char *kafka_large_trouble(struct kafka_large *l, char *out, size_t size);
 
 /* A delivery's claim, in delivery.of_sink from its way to Kafka on to its answer. */
@@ -31,7 +32,7 @@ bool kafka_claim_is_bad(const struct kafka_claim *c, size_t i, struct error *err
 /* Gives the delivery its own payloads back. */
 void kafka_claim_free(struct kafka_claim *c);
 
-/* Without a running sink, one after the other; calls block. */
+/* Without a running sink, one after the other; calls block (kafka_large_post.c). */
 struct kafka_large_post {
 	const struct kafka_settings *settings;
 	const struct sink_host *host;

@@ -40,6 +40,9 @@
 struct sink;
 struct sink_host;
 
+/* A batch that failed is sent again within so long, unless its lane leaves this process. */
+#define SINK_AGAIN_MS_MAX 20000
+
 /* One batch on its way to one sink. Owned by the reader; the sink's between write and answer. */
 struct delivery {
 	struct batch *batch;

@@ -94,12 +94,12 @@ class Sluice:
     def status(self):
         return json.loads(self.get("/status.json")[1])
 
-    def run(self, *arguments, deadline=30.0, check=True, config=True):
+    def run(self, *arguments, deadline=30.0, check=True, config=True, under=()):
         """Another subcommand, for instance run("status", "--json"); returns what subprocess.run
-        does. With config, `-c FILE` is added."""
+        does. With config, `-c FILE` is added. `under`: a command that runs it."""
         self.write_config()
         environment = {**os.environ, **self.environment}
-        command = [BINARY, *arguments, *(["-c", self.file] if config else [])]
+        command = [*under, BINARY, *arguments, *(["-c", self.file] if config else [])]
         done = subprocess.run(
             [str(part) for part in command], capture_output=True, text=True, timeout=deadline,
             stdin=subprocess.DEVNULL, check=False,

@@ -101,6 +101,24 @@ class Credentials(world.World):
         self.assertNotIn(NEW[1], self.log(worker))
         self.assertNotIn(NEW[2], self.log(worker))
 
+    def test_a_process_of_a_worker_whose_supervisor_ignores_sigchld(self):
+        """How it ended is known all the same: keys of one that failed are not taken."""
+        emulator = self.checked(NEW)
+        tool, profile = self.folder / "tool", self.folder / "aws-config"
+        tool.write_text(
+            "#!/bin/sh\n"
+            f'echo "{{\\"Version\\":1,\\"AccessKeyId\\":\\"{NEW[0]}\\",'
+            f'\\"SecretAccessKey\\":\\"{NEW[1]}\\"}}"\n'
+            "echo please log in >&2; exit 1\n")
+        tool.chmod(0o700)
+        profile.write_text(f"[default]\ncredential_process = '{tool}'\n")
+        worker = self.worker(emulator, "orders",
+                             environment={"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None,
+                                          "AWS_CONFIG_FILE": str(profile)})
+        said = worker.run("check", check=False, under=("env", "--ignore-signal=CHLD"))
+        self.assertEqual(said.returncode, 1)
+        self.assertIn("it ended with 1: please log in", said.stdout + said.stderr)
+
     def test_a_stop_while_a_process_is_waited_for(self):
         """One that asks somebody, and gets no answer."""
         emulator, runs = self.checked(NEW), self.folder / "runs"

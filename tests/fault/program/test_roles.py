@@ -3,6 +3,7 @@
 other. A small STS checks the signatures and gives out keys of a few seconds; the emulator takes
 those of the last role alone."""
 
+import calendar
 import hashlib
 import hmac
 import http.server
@@ -40,13 +41,15 @@ def signature(secret, method, path, headers, names, body, scope):
 
 class Sts(http.server.ThreadingHTTPServer):
     """`trust`: a role's name → the keys it may be taken with, its external id or None, and what it
-    gives, for `lives` seconds. `asked` counts by role."""
+    gives, for `lives` seconds. `asked` counts by role. Its clock is `ahead` of ours by so many
+    seconds, and it takes no request of five minutes before or after."""
 
     daemon_threads = True
 
-    def __init__(self, trust, lives):
+    def __init__(self, trust, lives, ahead=0):
         super().__init__(("127.0.0.1", 0), Handler)
         self.trust, self.lives, self.asked, self.wrong = trust, lives, {}, []
+        self.ahead, self.early = ahead, 0
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -62,13 +65,27 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.asked[name] = self.server.asked.get(name, 0) + 1
         by, external, gives = self.server.trust[name]
         why = self.fault(body, by)
-        if why:
+        if self.is_early():
+            self.server.early += 1
+            self.answer(403, self.error("SignatureDoesNotMatch", "Signature expired: 1 is now "
+                                        "earlier than 2 (3 - 5 min.)"))
+        elif why:
             self.server.wrong.append(why)
             self.answer(403, self.error("SignatureDoesNotMatch", why))
         elif form.get("ExternalId") != external:
             self.answer(403, self.error("AccessDenied", "not authorized to perform: sts:AssumeRole"))
         else:
             self.answer(200, self.keys(gives))
+
+    def now(self):
+        return time.time() + self.server.ahead
+
+    def date_time_string(self, timestamp=None):
+        return super().date_time_string(self.now() if timestamp is None else timestamp)
+
+    def is_early(self):
+        asked = calendar.timegm(time.strptime(self.headers["X-Amz-Date"], "%Y%m%dT%H%M%SZ"))
+        return abs(self.now() - asked) > 300
 
     def fault(self, body, keys):
         """What is wrong with the signature; None: nothing."""
@@ -88,7 +105,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return None if right == fields["Signature"] else "another signature"
 
     def keys(self, keys):
-        ends = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + self.server.lives))
+        ends = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.now() + self.server.lives))
         return (f"<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>{keys[0]}"
                 f"</AccessKeyId><SecretAccessKey>{keys[1]}</SecretAccessKey><SessionToken>{keys[2]}"
                 f"</SessionToken><Expiration>{ends}</Expiration></Credentials>"
@@ -110,8 +127,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Roles(world.World):
-    def sts(self, trust, lives):
-        server = Sts(trust, lives)
+    def sts(self, trust, lives, ahead=0):
+        server = Sts(trust, lives, ahead)
         self.addCleanup(server.server_close)
         self.addCleanup(server.shutdown)
         return server
@@ -145,6 +162,28 @@ class Roles(world.World):
         self.assertIn(f"environment, role {ROLE}reader", self.log(worker))
         self.assertEqual(sts.wrong, [])
         self.assertGreater(sts.asked["reader"], 2)
+
+    def test_a_clock_that_is_two_hours_behind(self):
+        """STS is the first that is asked, and the only one that can say what time it is."""
+        emulator, ahead = self.checked(), 7200
+        emulator.control("advance", seconds=ahead, date=True)
+        sts = self.sts({"reader": (BASE, None, TOP)}, lives=4, ahead=ahead)
+        worker = self.worker(emulator, "orders",
+                             environment={"AWS_ACCESS_KEY_ID": BASE[0],
+                                          "AWS_SECRET_ACCESS_KEY": BASE[1]})
+        worker.config["aws"]["endpoint"]["sts"] = sts.endpoint
+        worker.config["aws"]["role_arn"] = ROLE + "reader"
+        said = worker.run("check", check=False)
+        self.assertNotIn("Signature expired", said.stdout + said.stderr)
+        self.assertEqual(sts.early, 1)
+        worker.start()
+        self.assertGreater(worker.metric("sluice_aws_clock_offset_seconds"), ahead - 60)
+        self.wait_made(emulator)
+        self.assertEqual(worker.stop(), 0)
+        self.assertEqual((sts.early, sts.wrong), (2, []))
+        self.assertGreater(sts.asked["reader"], 5)
+        self.drain(worker)
+        self.check_complete(emulator)
 
     def test_a_table_of_another_account(self):
         """As config/examples/other-account.yaml has it, but for the sink."""

@@ -52,6 +52,27 @@ class SeveralWorkers(workers.Workers):
         self.check_complete(emulator, out="more")
 
 
+    def test_what_is_said_otherwise_while_it_waits(self):
+        """It goes by what counts when its turn comes, not by what it saw first."""
+        emulator = self.emulator("orders:shards=2:records=30:keys=8:bytes=400")
+        emulator.control("advance", seconds=60, date=True)
+        old, early, late = (self.one(emulator, stream={"start": "latest"}) for _ in range(3))
+        add(early, self.folder, "latest")
+        add(late, self.folder, "oldest")
+        old.start()
+        self.wait_shared([old], 2)
+        for worker in (early, late):
+            worker.start()
+            worker.wait_for(lambda worker=worker: "another set of sinks" in self.log(worker),
+                            "it waits", DEADLINE)
+        late.kill9()
+        self.assertEqual(old.stop(60), 0, old.process.tail(60))
+        early.wait_for(lambda: len(self.delivered(out="more")) == 60, "all of it comes", 20)
+        self.assertEqual(early.stop(60), 0, early.process.tail(60))
+        self.check_complete(emulator, out="more")
+        self.assertEqual(self.delivered(), [])
+
+
 class OneWorker(world.World):
     # Four generations of shards, two hours each; three of them are closed.
     TABLE = "orders:shards=2:records=30:keys=16:bytes=400:depth=3:fanout=1:hours=2"

@@ -17,11 +17,24 @@
 static struct s3_server server;
 static struct aws_settings aws;
 
+/* A clock that can be put forward. */
+static _Atomic int64_t ahead_ms;
+static int64_t boot_ahead(const struct clock *c)
+{
+	struct timespec now;
+
+	(void)c;
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000 + ahead_ms;
+}
+
 static struct world *world_large(long delivery)
 {
 	struct world *w = world_new(1);
 	struct error err = { 0 };
 
+	ahead_ms = 0;
+	w->clock.boot_ms = boot_ahead;
 	s3_server_start(&server);
 	aws = (struct aws_settings){ .region = "us-east-1", .connections_max = 8 };
 	aws.endpoints[AWS_S3] = server.url;
@@ -167,6 +180,47 @@ static void a_bucket_that_is_away_is_tried_again(void **state)
 	delivery_free(d);
 }
 
+static bool is_in_trouble(struct world *w)
+{
+	char text[300];
+
+	return sink_kafka.trouble(w->sink, text, sizeof(text)) != NULL;
+}
+
+/* The lane may go on in another worker. */
+static void trouble_that_nobody_tries_again_ends(void **state)
+{
+	struct world *w = world_large(0);
+	struct delivery *d = delivery_with(1, 3, 2);
+
+	(void)state;
+	fails_once(w, d);
+	ahead_ms += SINK_AGAIN_MS_MAX;
+	assert_true(is_in_trouble(w));
+	ahead_ms += 3 * SINK_AGAIN_MS_MAX;
+	assert_false(is_in_trouble(w));
+	/* Where somebody does it stays, however long that takes. */
+	s3_server_fault(&server,
+			(struct s3_fault){ "PUT", "", S3_ANSWER, 503, "ServiceUnavailable", 100 });
+	write_to(w, d);
+	assert_int_equal(world_wait(w, 1).kind, SINK_FAILED);
+	assert_true(is_in_trouble(w));
+	s3_server_let_go(&server);
+	pthread_mutex_lock(&server.lock);
+	server.let_go = false;
+	pthread_mutex_unlock(&server.lock);
+	s3_server_fault(&server, (struct s3_fault){ "PUT", "", S3_HOLD, 0, NULL, 1 });
+	write_to(w, d);
+	s3_server_wait_held(&server, 1);
+	ahead_ms += 4 * SINK_AGAIN_MS_MAX;
+	assert_true(is_in_trouble(w));
+	s3_server_let_go(&server);
+	assert_int_equal(world_wait(w, 2).kind, SINK_TAKEN);
+	assert_false(is_in_trouble(w));
+	world_end(w);
+	delivery_free(d);
+}
+
 /* What it can never take is refused as what Kafka cannot: those before it are in. */
 static void a_bucket_that_may_not_be_written(void **state)
 {
@@ -247,6 +301,54 @@ static void what_the_brokers_refuse_comes_again_as_a_reference(void **state)
 	expect_object(KEY("2"));
 	world_end(w);
 	delivery_free(d);
+}
+
+/* One of a record's events is a reference already when the brokers refuse another one. */
+static void of_several_events_each_may_be_a_reference(void **state)
+{
+	struct world *w = world_large(0);
+	struct delivery *d = delivery_with(1, 1, 1), *small = delivery_with(1, 1, 0);
+	struct str *payload = (struct str *)(uintptr_t)d->payloads;
+	struct buf two;
+	struct sink_answer a;
+
+	(void)state;
+	buf_init(&two, 0);
+	buf_printf(&two,
+		   "%.*s\n{\"before\":null,\"after\":{\"n\":\"%01000d\"},"
+		   "\"source\":{\"version\":\"0\"},\"op\":\"c\",\"ts_ms\":1}",
+		   STR_ARG(*payload), 0);
+	*payload = buf_str(&two);
+	d->batch->several = true;
+	rd_kafka_mock_push_request_errors(w->mock, PRODUCE, 3, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
+					  RD_KAFKA_RESP_ERR_NO_ERROR,
+					  RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE);
+	world_open(w);
+	write_to(w, d);
+	a = world_wait(w, 0);
+	assert_int_equal(a.kind, SINK_FAILED);
+	assert_int_equal(a.first, 0);
+	assert_non_null(strstr(a.err.message, "it goes into an object"));
+	assert_int_equal(world_metric(w, METRIC_LARGE_OBJECTS, NULL), 1);
+	write_to(w, d);
+	a = world_wait(w, 1);
+	assert_int_equal(a.kind, SINK_TAKEN);
+	assert_int_equal(world_metric(w, METRIC_LARGE_OBJECTS, NULL), 3);
+	expect_object(KEY("1-1"));
+	/* Where all of them are, nothing more can be done. */
+	rd_kafka_mock_push_request_errors(w->mock, PRODUCE, 2, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
+					  RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE);
+	write_to(w, d);
+	a = world_wait(w, 2);
+	assert_int_equal(a.kind, SINK_REFUSED);
+	/* And smaller ones than were refused go as they are. */
+	write_to(w, small);
+	assert_int_equal(world_wait(w, 3).kind, SINK_TAKEN);
+	expect_topic(w, "RRRR1");
+	world_end(w);
+	delivery_free(d);
+	delivery_free(small);
+	buf_release(&two);
 }
 
 static void in_a_transaction(void **state)
@@ -361,9 +463,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_lane_waits_and_no_other),
 		cmocka_unit_test(a_bucket_that_is_away_is_tried_again),
+		cmocka_unit_test(trouble_that_nobody_tries_again_ends),
 		cmocka_unit_test(a_bucket_that_may_not_be_written),
 		cmocka_unit_test(what_waits_ends_with_the_session),
 		cmocka_unit_test(what_the_brokers_refuse_comes_again_as_a_reference),
+		cmocka_unit_test(of_several_events_each_may_be_a_reference),
 		cmocka_unit_test(in_a_transaction),
 		cmocka_unit_test(they_keep_all_but_the_images),
 		cmocka_unit_test(what_follows_the_images_may_be_long),

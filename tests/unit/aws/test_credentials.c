@@ -41,8 +41,7 @@ static void test_profiles(void **state)
 			 "[default]\nregion=eu-west-1\n[profile \"my one\"]\n"
 			 "aws_access_key_id = MINE\naws_secret_access_key = k\n"
 			 "[orders]\naws_access_key_id = IGNORED\n"
-			 "[profile orders]\naws_access_key_id = LOSES\nregion=eu-central-1\n"
-			 "[profile person]\nsso_session = me\n");
+			 "[profile orders]\naws_access_key_id = LOSES\nregion=eu-central-1\n");
 	assert_true(open_with(&w, NULL, NULL, 0));
 	assert_string_equal(credentials_source(w.credentials), "profile default");
 	assert_string_equal(w.keys.access_key, "DEF");
@@ -74,9 +73,48 @@ static void test_profiles(void **state)
 	assert_false(open_with(&w, "half", NULL, 0));
 	assert_non_null(strstr(w.err.message, "aws_secret_access_key"));
 	close_it(&w);
-	assert_false(open_with(&w, "person", NULL, 0));
-	assert_non_null(strstr(w.err.message, "'person': it signs in as a person"));
+}
+
+/* With the file's path between the two. */
+static void expect_refused(const char *profile, const char *before, const char *behind)
+{
+	struct buf whole = { 0 };
+	struct world w;
+
+	buf_printf(&whole, "%s%s%s", before, getenv("AWS_CONFIG_FILE"), behind);
+	assert_false(open_with(&w, profile, NULL, 0));
+	assert_int_equal(w.err.kind, ERROR_REFUSED);
+	assert_string_equal(w.err.message, whole.data);
 	close_it(&w);
+	buf_release(&whole);
+}
+
+/* What asks for a person is said with its place, and the way that there is. */
+static void test_profiles_of_persons(void **state)
+{
+	(void)state;
+	environment_file("AWS_CONFIG_FILE",
+			 "[profile sso]\nregion = x\nsso_session = me\n\n"
+			 "[profile old]\nsso_start_url = https://x.awsapps.com/start\n"
+			 "[profile mfa]\nrole_arn = arn\nsource_profile = keys\n"
+			 "mfa_serial = arn:aws:iam::1:mfa/me\n"
+			 "[profile over]\nrole_arn = arn\nsource_profile = sso\n");
+	expect_refused("sso", "credentials: the AWS profile 'sso': ",
+		       ":3: sso_session signs in as a person; use a profile that has "
+		       "credential_process = aws configure export-credentials --profile sso, or "
+		       "a role that a machine may take");
+	expect_refused("old", "credentials: the AWS profile 'old': ",
+		       ":6: sso_start_url signs in as a person; use a profile that has "
+		       "credential_process = aws configure export-credentials --profile old, or "
+		       "a role that a machine may take");
+	expect_refused("mfa", "credentials from: profile mfa: the AWS profile 'mfa': ",
+		       ":10: mfa_serial asks for a code, and nobody is here to give it; use a "
+		       "profile that has credential_process = aws configure export-credentials "
+		       "--profile mfa, or a role that a machine may take");
+	expect_refused("over", "credentials from: profile over: the AWS profile 'sso': ",
+		       ":3: sso_session signs in as a person; use a profile that has "
+		       "credential_process = aws configure export-credentials --profile sso, or "
+		       "a role that a machine may take");
 }
 
 static void test_damaged_files_are_named(void **state)
@@ -283,6 +321,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_environment),
 		TEST(test_profiles),
+		TEST(test_profiles_of_persons),
 		TEST(test_damaged_files_are_named),
 		TEST(test_web_identity),
 		TEST(test_container),

@@ -206,6 +206,21 @@ static void test_it_has_nothing_of_ours(void **state)
 	buf_release(&out);
 }
 
+/* Where its end is told to nobody it may have failed. */
+static void test_an_end_that_is_not_known(void **state)
+{
+	struct buf out = { 0 };
+	struct error err;
+
+	(void)state;
+	signal(SIGCHLD, SIG_IGN);
+	assert_false(run("sh -c 'echo keys; exit 3'", 60000, &out, &err));
+	signal(SIGCHLD, SIG_DFL);
+	assert_int_equal(err.kind, ERROR_REFUSED);
+	assert_string_equal(err.message, "how it ended is not known: No child processes");
+	buf_release(&out);
+}
+
 /* ---- credential_process ---- */
 
 static const char *script(const char *text)
@@ -309,6 +324,7 @@ int main(void)
 		TEST(test_the_time_is_limited),
 		TEST(test_what_it_leaves_running_is_not_waited_for),
 		TEST(test_it_has_nothing_of_ours),
+		TEST(test_an_end_that_is_not_known),
 		TEST(test_keys_of_a_process),
 		TEST(test_a_process_that_gives_no_keys),
 	};

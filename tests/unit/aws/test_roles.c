@@ -82,6 +82,68 @@ static void test_a_role_that_is_refused(void **state)
 	close_it(&w);
 }
 
+#define SKEWED(code, text)                                                                         \
+	"<ErrorResponse><Error><Type>Sender</Type><Code>" code "</Code><Message>" text             \
+	"</Message></Error></ErrorResponse>"
+#define EXPIRED                                                                                    \
+	SKEWED("SignatureDoesNotMatch", "Signature expired: 20261121T100000Z is now earlier than " \
+					"20261121T115500Z (20261121T120000Z - 5 min.)")
+
+/* Nobody else may have been asked for AWS's time before. */
+static void test_a_clock_that_is_wrong_at_the_start(void **state)
+{
+	static const char *const said[] = {
+		EXPIRED,
+		SKEWED("SignatureDoesNotMatch", "Signature not yet current: 2 is later than 1"),
+		SKEWED("RequestExpired", "Request has expired"),
+	};
+	const struct aws_role role = { .arn = READER };
+	struct world w;
+
+	(void)state;
+	keys_in_environment();
+	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+		const struct answer answers[] = { { 403, said[i] },
+						  { 200, KEYS("ONE", "2026-11-21T13:00:00Z") },
+						  { 200, KEYS("TWO", "2026-11-21T13:46:00Z") } };
+
+		answers_date = "Sat, 21 Nov 2026 12:00:00 GMT";
+		assert_true(open_as(&w, role, NULL, answers, 3));
+		expect(&w, "X-Amz-Date: 20261121T100000Z\n");
+		expect(&w, "X-Amz-Date: 20261121T120000Z\n");
+		assert_int_equal(clock_aws_ms(&w.clock), wall_ms + 7200500);
+		assert_int_equal(
+			metric_get(metrics_cell(w.metrics, METRIC_AWS_CLOCK_OFFSET, NULL, NULL)),
+			7200500);
+		/* They live for an hour, not for three. */
+		pass((int64_t)46 * 60000);
+		credentials_turn(w.credentials);
+		assert_int_equal(w.script.at, 3);
+		close_it(&w);
+	}
+	answers_date = "";
+}
+
+static void test_a_clock_that_nobody_corrects(void **state)
+{
+	static const struct answer answers[] = { { 403, EXPIRED }, { 403, EXPIRED } };
+	const struct aws_role role = { .arn = READER };
+	struct world w;
+
+	(void)state;
+	keys_in_environment();
+	assert_false(open_as(&w, role, NULL, answers, 1));
+	assert_int_equal(w.err.kind, ERROR_REFUSED);
+	assert_non_null(strstr(w.err.message, "5 min.) (HTTP 403); set this machine's clock"));
+	close_it(&w);
+	answers_date = "Sat, 21 Nov 2026 12:00:00 GMT";
+	assert_false(open_as(&w, role, NULL, answers, 2));
+	assert_int_equal(w.script.at, 2);
+	assert_non_null(strstr(w.err.message, "; set this machine's clock"));
+	close_it(&w);
+	answers_date = "";
+}
+
 static const char profiles_of_test[] =
 	"[profile base]\naws_access_key_id = BASE\naws_secret_access_key = b\n"
 	"[profile middle]\nrole_arn = arn:aws:iam::2:role/middle\nsource_profile = base\n"
@@ -209,12 +271,9 @@ static void test_chains_that_lead_nowhere(void **state)
 		{ "role_arn = arn\nsource_profile = b\ncredential_source = Environment\n",
 		  "'a': role_arn needs source_profile or credential_source, not both" },
 		{ "role_arn = arn\ncredential_source = Moon\n", "not 'Moon'" },
-		{ "role_arn = arn\nsource_profile = b\nmfa_serial = arn\n", "'a': mfa_serial" },
 		{ "source_profile = b\n", "'a': it has source_profile" },
 		{ "role_arn = arn\nsource_profile = b\n[profile b]\nregion = x\n",
 		  "'b': it has neither keys, a role nor" },
-		{ "role_arn = arn\nsource_profile = b\n[profile b]\nsso_session = x\n",
-		  "'b': it signs in as a person" },
 		{ "role_arn = arn\nsource_profile = b\n[profile b]\naws_access_key_id = x\n",
 		  "'b': it needs aws_access_key_id and" },
 		{ "role_arn = arn\nsource_profile = b\nduration_seconds = 1h\n[profile b]\n"
@@ -268,6 +327,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_role_of_the_configuration),
 		TEST(test_a_role_that_is_refused),
+		TEST(test_a_clock_that_is_wrong_at_the_start),
+		TEST(test_a_clock_that_nobody_corrects),
 		TEST(test_profiles_that_build_on_each_other),
 		TEST(test_a_profile_that_builds_on_itself),
 		TEST(test_a_role_with_the_machines_keys),
