@@ -1,0 +1,158 @@
+-- Several letters are locked in one order: by their number. A minor step: all is as before.
+-- Locks are taken in the order session, stream, letter_batch or letter_chain, letter, letter_total.
+
+CREATE OR REPLACE FUNCTION sluice.letters_claim(p_session uuid, p_sink bigint, p_streams text[],
+	p_streams_max bigint, p_max bigint, p_bytes_max bigint, p_at_ms bigint)
+RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+	b sluice.letter_batch;
+	name text;
+	found_some boolean := false;
+BEGIN
+	IF NOT EXISTS (SELECT FROM sluice.letter l WHERE l.json <> ''
+		AND l.stream = ANY (p_streams)) THEN
+		RETURN false;
+	END IF;
+	PERFORM sluice.session_hold(p_session);
+	FOR name IN SELECT l.stream FROM sluice.letter l
+		WHERE l.json <> '' AND l.stream = ANY (p_streams) AND sluice.letter_waits(l)
+		AND NOT EXISTS (SELECT FROM sluice.letter_batch k JOIN sluice.session s ON s.id = k.owner
+			WHERE k.stream = l.stream AND k.sink = p_sink AND k.number = l.batch
+			AND l.batch_sink = p_sink AND k.owner <> p_session AND s.state = 'live')
+		GROUP BY l.stream ORDER BY min(l.id) LIMIT p_streams_max
+	LOOP
+		INSERT INTO sluice.letter_batch (stream, sink, number, chain)
+		VALUES (name, p_sink, 0, p_session) ON CONFLICT (stream, sink) DO NOTHING;
+		SELECT * INTO b FROM sluice.letter_batch k WHERE k.stream = name AND k.sink = p_sink
+		FOR UPDATE;
+		IF NOT EXISTS (SELECT FROM sluice.letter l WHERE l.stream = name
+			AND l.batch_sink = p_sink AND l.batch = b.number AND sluice.letter_waits(l)) THEN
+			b.number := greatest(b.number + 1, p_at_ms);
+			WITH chosen AS (
+				SELECT f.id, sum(f.bytes) OVER (ORDER BY f.id) - f.bytes AS before
+				FROM (SELECT w.id, octet_length(w.json) AS bytes FROM sluice.letter w
+					WHERE w.stream = name AND sluice.letter_waits(w)
+					ORDER BY w.id LIMIT p_max) f
+			), held AS (
+				SELECT l.id FROM sluice.letter l WHERE l.id IN (
+					SELECT t.id FROM chosen t WHERE t.before < p_bytes_max)
+				ORDER BY l.id FOR UPDATE
+			)
+			UPDATE sluice.letter l SET batch = b.number, batch_sink = p_sink FROM held
+			WHERE l.id = held.id;
+		ELSIF b.owner <> p_session AND EXISTS (
+			SELECT FROM sluice.session s WHERE s.id = b.owner AND s.state = 'live') THEN
+			CONTINUE;
+		END IF;
+		UPDATE sluice.letter_batch SET number = b.number, owner = p_session
+		WHERE stream = name AND sink = p_sink;
+		found_some := true;
+	END LOOP;
+	RETURN found_some;
+END $$;
+
+CREATE OR REPLACE FUNCTION sluice.letters_sent(p_session uuid, p_letters bigint[], p_at_ms bigint,
+	p_kept_ms bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	freed bigint;
+BEGIN
+	PERFORM sluice.session_hold(p_session);
+	WITH was AS (
+		SELECT l.id, octet_length(l.json) AS bytes FROM sluice.letter l
+		WHERE l.id = ANY (p_letters) ORDER BY l.id FOR UPDATE
+	), sent AS (
+		UPDATE sluice.letter l SET json = '', sent_ms = p_at_ms FROM was
+		WHERE l.id = was.id AND was.bytes > 0 RETURNING was.bytes
+	)
+	SELECT coalesce(sum(bytes), 0) INTO freed FROM sent;
+	-- Not waited for: it holds letters already that come after these.
+	WITH old AS (
+		SELECT l.id FROM sluice.letter l WHERE l.json = '' AND l.sent_ms < p_at_ms - p_kept_ms
+		FOR UPDATE SKIP LOCKED
+	)
+	DELETE FROM sluice.letter l USING old WHERE l.id = old.id;
+	UPDATE sluice.letter_total SET bytes = bytes - freed;
+END $$;
+
+CREATE OR REPLACE FUNCTION sluice.letters_retry(p_owner uuid, p_first boolean, p_stream text,
+	p_sink bigint, p_letters bigint[], p_max bigint, p_bytes_max bigint, p_at_ms bigint)
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	c sluice.letter_chain;
+BEGIN
+	INSERT INTO sluice.letter_chain (stream, sink, number, id, owner)
+	VALUES (p_stream, p_sink, 0, p_owner, p_owner) ON CONFLICT (stream, sink) DO NOTHING;
+	SELECT * INTO c FROM sluice.letter_chain k WHERE k.stream = p_stream AND k.sink = p_sink
+	FOR UPDATE;
+	IF c.owner <> p_owner AND NOT p_first THEN
+		RAISE EXCEPTION 'another command tries the letters of % by now', p_stream
+		USING ERRCODE = 'SL001';
+	END IF;
+	IF cardinality(p_letters) > 0 AND (c.number = 0 OR NOT EXISTS (
+		SELECT FROM sluice.letter l WHERE l.stream = p_stream
+		AND l.retry_sink = p_sink AND l.retry = c.number AND l.json <> '')) THEN
+		c.number := greatest(c.number + 1, p_at_ms);
+		WITH chosen AS (
+			SELECT f.id, sum(f.bytes) OVER (ORDER BY f.id) - f.bytes AS before
+			FROM (SELECT w.id, octet_length(w.json) AS bytes FROM sluice.letter w
+				WHERE w.id = ANY (p_letters) AND w.stream = p_stream AND w.json <> ''
+				ORDER BY w.id LIMIT p_max) f
+		), held AS (
+			SELECT l.id FROM sluice.letter l WHERE l.id IN (
+				SELECT t.id FROM chosen t WHERE t.before < p_bytes_max)
+			ORDER BY l.id FOR UPDATE
+		)
+		UPDATE sluice.letter l SET retry = c.number, retry_sink = p_sink FROM held
+		WHERE l.id = held.id;
+	END IF;
+	UPDATE sluice.letter_chain SET number = c.number, owner = p_owner
+	WHERE stream = p_stream AND sink = p_sink;
+END $$;
+
+CREATE OR REPLACE FUNCTION sluice.letters_gone(p_letters bigint[]) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+	freed bigint;
+BEGIN
+	WITH held AS (
+		SELECT l.id FROM sluice.letter l WHERE l.id = ANY (p_letters) ORDER BY l.id FOR UPDATE
+	), gone AS (
+		DELETE FROM sluice.letter l USING held WHERE l.id = held.id
+		RETURNING octet_length(l.json) AS bytes
+	)
+	SELECT coalesce(sum(bytes), 0) INTO freed FROM gone;
+	UPDATE sluice.letter_total SET bytes = bytes - freed;
+END $$;
+
+CREATE OR REPLACE FUNCTION sluice.letter_split(p_letter bigint, p_sinks text[], p_jsons text[])
+RETURNS TABLE (letter bigint, name text) LANGUAGE plpgsql AS $$
+DECLARE
+	l sluice.letter;
+	was bigint;
+	added bigint;
+BEGIN
+	-- What a letter is of never changes: this needs no lock.
+	SELECT * INTO l FROM sluice.letter k WHERE k.id = p_letter;
+	PERFORM FROM sluice.letter k WHERE k.stream = l.stream AND k.shard = l.shard
+	AND k.sequence = l.sequence ORDER BY k.id FOR UPDATE;
+	SELECT * INTO l FROM sluice.letter k WHERE k.id = p_letter AND k.json <> '';
+	IF NOT FOUND THEN
+		RETURN;
+	END IF;
+	SELECT coalesce(sum(octet_length(k.json)), 0) INTO was FROM sluice.letter k
+	WHERE k.stream = l.stream AND k.shard = l.shard AND k.sequence = l.sequence;
+	INSERT INTO sluice.letter AS k (stream, sink, shard, sequence, reason, json, generation)
+	SELECT l.stream, p.sink, l.shard, l.sequence, l.reason, p.json, l.generation
+	FROM unnest(p_sinks, p_jsons) AS p (sink, json)
+	-- What was sent to a sink of letters is one again; what is one stays as it is.
+	ON CONFLICT (stream, sink, shard, sequence) DO UPDATE SET reason = EXCLUDED.reason,
+		json = EXCLUDED.json, sent_ms = 0, batch = 0, batch_sink = 0,
+		generation = greatest(k.generation, EXCLUDED.generation)
+	WHERE k.json = '';
+	DELETE FROM sluice.letter k WHERE k.id = p_letter;
+	SELECT coalesce(sum(octet_length(k.json)), 0) INTO added FROM sluice.letter k
+	WHERE k.stream = l.stream AND k.shard = l.shard AND k.sequence = l.sequence;
+	UPDATE sluice.letter_total SET bytes = bytes + added - was;
+	RETURN QUERY SELECT k.id, k.sink FROM sluice.letter k WHERE k.stream = l.stream
+		AND k.shard = l.shard AND k.sequence = l.sequence AND k.sink = ANY (p_sinks);
+END $$;

@@ -1,0 +1,1 @@
+-- In Postgres: the order of letters' locks. Here one process has the file.
