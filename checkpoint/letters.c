@@ -49,9 +49,11 @@ bool store_letter_again(struct store *s, int64_t letter, const char *reason, str
 }
 
 bool store_letter_split(struct store *s, int64_t letter, const struct store_part *parts,
-			size_t count, store_part_fn *fn, void *arg, struct error *err)
+			size_t count, int64_t bytes_max, store_part_fn *fn, void *arg,
+			struct error *err)
 {
-	return store_named(s, s->ops->letter->split(s, letter, parts, count, fn, arg, err), err);
+	return store_named(
+		s, s->ops->letter->split(s, letter, parts, count, bytes_max, fn, arg, err), err);
 }
 
 bool store_retry_audit_put(struct store *s, const struct store_retry_audit *a, struct error *err)

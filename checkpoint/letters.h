@@ -77,14 +77,16 @@ bool store_letters_gone(struct store *s, const int64_t *letters, size_t count,
 bool store_letter_again(struct store *s, int64_t letter, const char *reason, struct str json,
 			struct error *err) MUST_CHECK;
 /* A letter that is for every sink becomes one for each of these, in one call; one that is there
- * already stays as it is. Calls back for each. */
+ * already stays as it is. Calls back for each. INVALID where the table would pass bytes_max: it
+ * stays one. */
 struct store_part {
 	const char *sink;
 	struct str json;
 };
 typedef void store_part_fn(void *arg, const char *sink, int64_t letter);
 bool store_letter_split(struct store *s, int64_t letter, const struct store_part *parts,
-			size_t count, store_part_fn *fn, void *arg, struct error *err) MUST_CHECK;
+			size_t count, int64_t bytes_max, store_part_fn *fn, void *arg,
+			struct error *err) MUST_CHECK;
 /* Who had how many letters of a stream tried; kept as long as the audit of streams. */
 struct store_retry_audit {
 	const char *stream, *who, *said;

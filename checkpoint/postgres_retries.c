@@ -67,7 +67,8 @@ bool postgres_letter_again(struct store *s, int64_t letter, const char *reason, 
 }
 
 bool postgres_letter_split(struct store *s, int64_t letter, const struct store_part *parts,
-			   size_t count, store_part_fn *fn, void *arg, struct error *err)
+			   size_t count, int64_t bytes_max, store_part_fn *fn, void *arg,
+			   struct error *err)
 {
 	POSTGRES_ARRAY(sinks);
 	POSTGRES_ARRAY(jsons);
@@ -81,9 +82,9 @@ bool postgres_letter_split(struct store *s, int64_t letter, const struct store_p
 	}
 
 	AUTO(pg_result)
-	PGresult *res = postgres_call(postgres_of(s), err,
-				      "SELECT letter, name FROM sluice.letter_split($1, $2, $3)",
-				      "itt", letter, array_end(&sinks), array_end(&jsons));
+	PGresult *res = postgres_call(
+		postgres_of(s), err, "SELECT letter, name FROM sluice.letter_split($1, $2, $3, $4)",
+		"itti", letter, array_end(&sinks), array_end(&jsons), bytes_max);
 
 	for (int i = 0; i < PQntuples(res); i++)
 		fn(arg, PQgetvalue(res, i, 1), value_int(res, i, 0));

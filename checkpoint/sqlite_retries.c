@@ -1,6 +1,25 @@
 #include "checkpoint/sqlite_retries.h"
 #include "checkpoint/sqlite.h"
 
+bool sqlite_letters_full(int64_t bytes_max, struct error *err)
+{
+	return error_set(err, ERROR_INVALID,
+			 "the dead letters would pass %lld bytes: retry or drop some",
+			 (long long)bytes_max);
+}
+
+static bool total_bytes(struct sqlite *s, int64_t *bytes, struct error *err)
+{
+	AUTO(sqlite3_stmt)
+	sqlite3_stmt *st = sqlite_prepare(s, "SELECT bytes FROM letter_total", err);
+	bool row;
+
+	if (!st || !sqlite_step(s, st, &row, err))
+		return false;
+	*bytes = row ? sqlite3_column_int64(st, 0) : 0;
+	return true;
+}
+
 /* SQL: letter l is in the last batch of stream ?1 for sink ?2. Zero is named for the index, which
  * leaves those out. */
 #define IN_CHAIN                                                                                   \
@@ -213,23 +232,43 @@ static bool tell_part(struct sqlite *s, int64_t letter, const struct store_part 
 	return true;
 }
 
-static bool divide(struct sqlite *s, int64_t letter, const struct store_part *parts, size_t count,
-		   store_part_fn *fn, void *arg, struct error *err)
+/* With the letter away that they are made of. */
+static bool fit_in(struct sqlite *s, int64_t letter, int64_t bytes_max, int64_t before,
+		   struct error *err)
 {
-	for (size_t i = 0; i < count; i++)
-		if (!put_part(s, letter, &parts[i], err) ||
-		    !tell_part(s, letter, &parts[i], fn, arg, err))
-			return false;
-	return remove_all(s, &letter, 1, err);
+	bool more;
+
+	return sqlite_asks(
+		       s, &more, err,
+		       "SELECT 1 FROM (SELECT bytes - ifnull((SELECT length(CAST(json AS BLOB)) "
+		       "FROM letter WHERE id = ?1), 0) AS bytes FROM letter_total) "
+		       "WHERE bytes > max(?2, ?3)",
+		       "iii", letter, bytes_max, before) &&
+	       (!more || sqlite_letters_full(bytes_max, err));
+}
+
+static bool divide(struct sqlite *s, int64_t letter, const struct store_part *parts, size_t count,
+		   int64_t bytes_max, store_part_fn *fn, void *arg, struct error *err)
+{
+	int64_t before;
+	bool ok = total_bytes(s, &before, err);
+
+	for (size_t i = 0; ok && i < count; i++)
+		ok = put_part(s, letter, &parts[i], err);
+	ok = ok && fit_in(s, letter, bytes_max, before, err);
+	for (size_t i = 0; ok && i < count; i++)
+		ok = tell_part(s, letter, &parts[i], fn, arg, err);
+	return ok && remove_all(s, &letter, 1, err);
 }
 
 bool sqlite_letter_split(struct store *store, int64_t letter, const struct store_part *parts,
-			 size_t count, store_part_fn *fn, void *arg, struct error *err)
+			 size_t count, int64_t bytes_max, store_part_fn *fn, void *arg,
+			 struct error *err)
 {
 	struct sqlite *s = sqlite_of(store);
 
 	return sqlite_begin(s, err) &&
-	       sqlite_end(s, divide(s, letter, parts, count, fn, arg, err), err);
+	       sqlite_end(s, divide(s, letter, parts, count, bytes_max, fn, arg, err), err);
 }
 
 /* --- the audit --- */

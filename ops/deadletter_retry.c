@@ -33,6 +33,7 @@ struct retry {
 	struct aws_client *client;
 	struct store *store;
 	char owner[STORE_ID_SIZE];
+	size_t roomless; /* letters for every sink that the store has no room for as several */
 };
 
 /* --- the choice --- */
@@ -167,10 +168,23 @@ static bool split(struct retry *r, const struct retry_letter *l, struct error *e
 		again_letter_for(&l->head, buf_str(&l->json), c->sinks[i].name, &texts[i]);
 		parts[i] = (struct store_part){ c->sinks[i].name, buf_str(&texts[i]) };
 	}
-	ok = store_letter_split(r->store, l->head.id, parts, c->sink_count, on_part, &to, err);
+	ok = store_letter_split(r->store, l->head.id, parts, c->sink_count,
+				r->config->dead_letter.max_bytes, on_part, &to, err);
 	for (size_t i = 0; i < c->sink_count; i++)
 		buf_release(&texts[i]);
 	return ok;
+}
+
+/* There may be some once the others are delivered. */
+static bool has_no_room(struct retry *r, const struct retry_letter *l, const struct error *err)
+{
+	if (err->kind != ERROR_INVALID)
+		return false;
+	printf("%" PRId64 "  not tried: it would become a letter for each sink: %s, or raise "
+	       "dead_letter.max_bytes\n",
+	       l->head.id, err->message);
+	r->roomless++;
+	return true;
 }
 
 static bool make_groups(struct retry *r, struct error *err)
@@ -184,7 +198,7 @@ static bool make_groups(struct retry *r, struct error *err)
 			continue;
 		if (*l->head.sink)
 			retry_add(&r->plan, l, first, l->head.id);
-		else if (!split(r, l, err))
+		else if (!split(r, l, err) && !has_no_room(r, l, err))
 			return false;
 	}
 	return true;
@@ -464,7 +478,7 @@ static void new_owner(char id[STORE_ID_SIZE])
 static int deliver(struct retry *r, const char *said)
 {
 	struct error err = { 0 };
-	int code = EXIT_DONE;
+	int code;
 
 	new_owner(r->owner);
 	r->signals = signals_start(on_hangup, NULL);
@@ -472,6 +486,7 @@ static int deliver(struct retry *r, const char *said)
 		fprintf(stderr, "sluice deadletter: %s\n", err.message);
 		return EXIT_FAILED;
 	}
+	code = r->roomless > 0 ? EXIT_FAILED : EXIT_DONE;
 	for (size_t i = 0; i < r->plan.group_count; i++) {
 		if (!run_group(r, &r->plan.groups[i], &err)) {
 			fprintf(stderr, "sluice deadletter: %s\n", err.message);

@@ -122,7 +122,7 @@ static bool call_split(struct world *w, struct error *err)
 	static const struct store_part parts[] = { { "lake", { "{}", 2 } },
 						   { "events", { "{}", 2 } } };
 
-	return store_letter_split(w->s, w->ids[1], parts, 2, heard_part, NULL, err);
+	return store_letter_split(w->s, w->ids[1], parts, 2, 1 << 20, heard_part, NULL, err);
 }
 
 /* --- beside another one --- */

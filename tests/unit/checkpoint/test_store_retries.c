@@ -275,7 +275,7 @@ static void one_for_all_becomes_one_for_each(void **state)
 	put_for(w, "", 1, "{}");
 	put_for(w, "lake", 1, "{\"old\":1}"); /* stays as it is */
 	l = all(w);
-	assert_ok(store_letter_split(w->s, l.ids[0], two, 2, on_part, &p, err));
+	assert_ok(store_letter_split(w->s, l.ids[0], two, 2, 64 * MIB, on_part, &p, err));
 	assert_int_equal(p.count, 2);
 	assert_int_equal(p.lake, l.ids[1]);
 	l = all(w);
@@ -286,7 +286,7 @@ static void one_for_all_becomes_one_for_each(void **state)
 	assert_bytes(w, 9 + 7);
 	/* It is no more. */
 	p.count = 0;
-	assert_ok(store_letter_split(w->s, 4711, two, 2, on_part, &p, err));
+	assert_ok(store_letter_split(w->s, 4711, two, 2, 64 * MIB, on_part, &p, err));
 	assert_int_equal(p.count, 0);
 }
 
@@ -301,11 +301,38 @@ static void one_that_was_sent_is_one_again(void **state)
 	assert_ok(store_letters_sent(w->s, SESSION_A, l.ids, 1, AT_MS, err));
 	put_for(w, "", 1, "{}");
 	l = all(w);
-	assert_ok(store_letter_split(w->s, l.ids[0], two, 2, on_part, &p, err));
+	assert_ok(store_letter_split(w->s, l.ids[0], two, 2, 64 * MIB, on_part, &p, err));
 	l = all(w);
 	assert_int_equal(l.count, 2);
 	assert_string_equal(l.json[0], "{\"s\":\"b\"}");
 	assert_bytes(w, 7 + 9);
+}
+
+/* The limit holds for what one becomes, too: then it stays one, and nothing is said of parts. */
+static void what_has_no_room_stays_one(void **state)
+{
+	struct world *w = *state;
+	struct parts p = { .count = 0 };
+	struct listed l;
+
+	put_for(w, "", 1, "{}");
+	put_for(w, "events", 2, "{\"n\":1}");
+	l = all(w);
+	assert_kind(ERROR_INVALID,
+		    store_letter_split(w->s, l.ids[0], two, 2, 22, on_part, &p, err));
+	assert_int_equal(p.count, 0);
+	l = all(w);
+	assert_int_equal(l.count, 2);
+	assert_string_equal(l.json[0], "{}");
+	assert_bytes(w, 2 + 7);
+	assert_ok(store_letter_split(w->s, l.ids[0], two, 2, 23, on_part, &p, err));
+	assert_int_equal(p.count, 2);
+	assert_bytes(w, 7 + 7 + 9);
+	/* One that takes less is welcome where the limit is lower by now. */
+	put_for(w, "", 3, "{\"longer\":1}");
+	l = all(w);
+	assert_ok(store_letter_split(w->s, l.ids[3], two, 1, 1, on_part, &p, err));
+	assert_bytes(w, 7 + 7 + 9 + 7);
 }
 
 /* --- generations --- */
@@ -400,6 +427,7 @@ static int run(const char *name)
 		WORLD(the_way_to_a_sink_of_letters_is_another),
 		WORLD(one_for_all_becomes_one_for_each),
 		WORLD(one_that_was_sent_is_one_again),
+		WORLD(what_has_no_room_stays_one),
 		WORLD(a_letter_knows_its_generation),
 		WORLD(who_tried_what_is_known),
 	};
