@@ -21,6 +21,8 @@ static const struct flag flags[] = {
 	{ .name = "sink", .value = "K", .help = "retry: letters for this sink" },
 	{ .name = "reason", .value = "R", .help = "retry: letters with this reason" },
 	{ .name = "all", .help = "retry: all letters" },
+	{ .name = "even-twice",
+	  .help = "retry: also a batch of which nobody knows any more whether it was delivered" },
 	{ .name = "yes", .help = "drop, retry: without asking" },
 	{ 0 },
 };
@@ -95,7 +97,7 @@ static int drop(const struct config *c, const struct arguments *a, int64_t id)
 
 static int run(const struct arguments *a)
 {
-	static const char *const choice[] = { "stream", "sink", "reason", "all" };
+	static const char *const choice[] = { "stream", "sink", "reason", "all", "even-twice" };
 	const char *verb = a->word_count > 0 ? a->words[0] : "";
 	bool one = strcmp(verb, "show") == 0 || strcmp(verb, "drop") == 0;
 	int64_t id = one && a->word_count == 2 ? strtoll(a->words[1], NULL, 10) : 0;

@@ -33,6 +33,7 @@ struct retry {
 	struct aws_client *client;
 	struct store *store;
 	char owner[STORE_ID_SIZE];
+	bool even_twice;
 	size_t roomless; /* letters for every sink that the store has no room for as several */
 };
 
@@ -55,12 +56,12 @@ static bool read_ids(const struct arguments *a, struct retry_plan *p, int64_t *i
 /* What was asked for, for the audit. */
 static void describe(const struct arguments *a, char *out, size_t size)
 {
-	static const char *const names[] = { "stream", "sink", "reason", "all" };
+	static const char *const names[] = { "stream", "sink", "reason", "all", "even-twice" };
 	struct buf text;
 
 	buf_init(&text, 0);
 	buf_text(&text, "deadletter retry");
-	for (size_t i = 0; i < 4; i++) {
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		const char *value = arguments_get(a, names[i]);
 
 		if (value)
@@ -329,7 +330,8 @@ static bool send(struct retry_batch *b, const struct again_stream *s, struct err
 					  .batch = b->number,
 					  .stream = s->name,
 					  .records = b->records,
-					  .count = b->record_count };
+					  .count = b->record_count,
+					  .even_twice = r->even_twice };
 	size_t sent = 0, refused = b->record_count;
 	struct error why = { 0 };
 	bool ok =
@@ -343,9 +345,11 @@ static bool send(struct retry_batch *b, const struct again_stream *s, struct err
 		return false;
 	if (!ok && refused < b->record_count)
 		return failed(b, &b->rows[b->row_of[refused]], "refused", why.message, err);
-	if (!ok)
-		*err = why;
-	return ok;
+	if (ok)
+		return true;
+	*err = why;
+	return error_wrap(err, "letters %" PRId64 " to %" PRId64, b->rows[0].id,
+			  b->rows[b->count - 1].id);
 }
 
 static int ascending(const void *a, const void *b)
@@ -536,6 +540,7 @@ int deadletter_retry(const struct config *c, const struct arguments *a)
 {
 	int64_t ids[ARGUMENTS_WORDS_MAX];
 	struct retry r = { .config = c,
+			   .even_twice = arguments_get(a, "even-twice") != NULL,
 			   .plan = { .config = c,
 				     .by_stream = arguments_get(a, "stream"),
 				     .by_sink = arguments_get(a, "sink"),
