@@ -33,8 +33,8 @@ bool store_letters_retry(struct store *s, const struct store_retry *retry, store
 {
 	const struct store_letter_ops *ops = s->ops->letter;
 
-	return store_named(s, ops->retry(s, retry, err) && ops->retried(s, retry, fn, arg, err),
-			   err);
+	return store_named(
+		s, ops->retry(s, retry, fn, arg, err) && ops->retried(s, retry, fn, arg, err), err);
 }
 
 bool store_letters_gone(struct store *s, const int64_t *letters, size_t count, struct error *err)

@@ -64,10 +64,15 @@ struct store_retried {
 	int64_t batch;
 	const char *shard;
 	struct str json; /* the whole letter */
+	bool early;      /* only `id` is set: it is not tried yet */
 };
 typedef void store_retried_fn(void *arg, const struct store_retried *letter);
 /* Calls back for the letters of the batch that is not over yet, by id; where there is none, of a
- * new one out of retry->letters, with the limits of the batches above. Nothing: all were tried. */
+ * new one out of retry->letters, with the limits of the batches above. Nothing: all were tried.
+ *
+ * A letter is put before the place of its record is saved. Where its worker dies in between, the
+ * record is read again, and may come to the sink by itself. So until its shard's saved place is
+ * there a letter is not tried: it is in no new batch, and called back for as early. */
 bool store_letters_retry(struct store *s, const struct store_retry *retry, store_retried_fn *fn,
 			 void *arg, struct error *err) MUST_CHECK;
 /* The sink has them for good, or is to get nothing of them: they are no letters any more. */

@@ -5,16 +5,26 @@
 #include "checkpoint/postgres_retries.h"
 #include "checkpoint/postgres_values.h"
 
-bool postgres_letters_retry(struct store *s, const struct store_retry *retry, struct error *err)
+bool postgres_letters_retry(struct store *s, const struct store_retry *retry, store_retried_fn *fn,
+			    void *arg, struct error *err)
 {
 	POSTGRES_ARRAY(ids);
 
 	array_ints(&ids, retry->letters, retry->count);
-	return postgres_did(postgres_of(s), err,
-			    "SELECT sluice.letters_retry($1, $2, $3, $4, $5, $6, $7, $8)",
-			    "tttitiii", retry->owner, retry->first ? "t" : "f", retry->stream,
-			    (int64_t)retry->sink, array_end(&ids), (int64_t)STORE_OUTGOING_MAX,
-			    STORE_OUTGOING_BYTES_MAX, retry->at_ms);
+
+	AUTO(pg_result)
+	PGresult *res = postgres_call(
+		postgres_of(s), err, "SELECT sluice.letters_try($1, $2, $3, $4, $5, $6, $7, $8)",
+		"tttitiii", retry->owner, retry->first ? "t" : "f", retry->stream,
+		(int64_t)retry->sink, array_end(&ids), (int64_t)STORE_OUTGOING_MAX,
+		STORE_OUTGOING_BYTES_MAX, retry->at_ms);
+
+	for (int i = 0; i < PQntuples(res); i++) {
+		const struct store_retried early = { .id = value_int(res, i, 0), .early = true };
+
+		fn(arg, &early);
+	}
+	return res != NULL;
 }
 
 bool postgres_letters_retried(struct store *s, const struct store_retry *retry,

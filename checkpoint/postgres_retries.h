@@ -2,7 +2,8 @@
 #include "checkpoint/store_ops.h"
 
 /* Of struct store_letter_ops: letters that are tried once more. */
-bool postgres_letters_retry(struct store *s, const struct store_retry *retry, struct error *err);
+bool postgres_letters_retry(struct store *s, const struct store_retry *retry, store_retried_fn *fn,
+			    void *arg, struct error *err);
 bool postgres_letters_retried(struct store *s, const struct store_retry *retry,
 			      store_retried_fn *fn, void *arg, struct error *err);
 bool postgres_letters_gone(struct store *s, const int64_t *letters, size_t count,

@@ -55,8 +55,24 @@ static bool mine(struct sqlite *s, const struct store_retry *r, struct error *er
 			  "tit", r->stream, (int64_t)r->sink, r->owner);
 }
 
-/* Those that the last call chose while they fit in. */
-static bool choose(struct sqlite *s, const struct store_retry *r, struct error *err)
+/* *early: as sluice.letter_is_early of Postgres. Sequences are texts without leading zeros. */
+static bool is_early(struct sqlite *s, const struct store_retry *r, int64_t letter, bool *early,
+		     struct error *err)
+{
+	return sqlite_asks(
+		s, early, err,
+		"SELECT 1 FROM letter l JOIN lane n ON n.stream = (SELECT max(id) FROM stream "
+		"WHERE name = l.stream) AND n.shard = l.shard "
+		"JOIN position p ON p.lane = n.id AND p.sink = ?2 "
+		"WHERE l.id = ?1 AND NOT p.done AND (p.sequence IS NULL OR "
+		"(l.sequence NOT GLOB '*[^0-9]*' AND (length(p.sequence), p.sequence) < "
+		"(length(l.sequence), l.sequence)))",
+		"ii", letter, (int64_t)r->sink);
+}
+
+/* Those of the call that may be tried, while they fit in. */
+static bool choose(struct sqlite *s, const struct store_retry *r, store_retried_fn *fn, void *arg,
+		   struct error *err)
 {
 	int64_t bytes = 0;
 	int taken = 0;
@@ -67,13 +83,16 @@ static bool choose(struct sqlite *s, const struct store_retry *r, struct error *
 						  "SELECT length(CAST(json AS BLOB)) FROM letter "
 						  "WHERE id = ? AND stream = ? AND json <> ''",
 						  err);
-		bool row;
+		bool row, early;
 
 		if (st)
 			sqlite_bind(st, "it", r->letters[i], r->stream);
-		if (!st || !sqlite_step(s, st, &row, err))
+		if (!st || !sqlite_step(s, st, &row, err) ||
+		    !is_early(s, r, r->letters[i], &early, err))
 			return false;
-		if (!row)
+		if (row && early)
+			fn(arg, &(struct store_retried){ .id = r->letters[i], .early = true });
+		if (!row || early)
 			continue;
 		if (bytes >= STORE_OUTGOING_BYTES_MAX)
 			break;
@@ -88,7 +107,8 @@ static bool choose(struct sqlite *s, const struct store_retry *r, struct error *
 	return true;
 }
 
-static bool make_batch(struct sqlite *s, const struct store_retry *r, struct error *err)
+static bool make_batch(struct sqlite *s, const struct store_retry *r, store_retried_fn *fn,
+		       void *arg, struct error *err)
 {
 	bool open;
 
@@ -101,14 +121,15 @@ static bool make_batch(struct sqlite *s, const struct store_retry *r, struct err
 			   "UPDATE letter_chain SET number = max(number + 1, ?3) "
 			   "WHERE stream = ?1 AND sink = ?2",
 			   "tii", r->stream, (int64_t)r->sink, r->at_ms) &&
-		choose(s, r, err));
+		choose(s, r, fn, arg, err));
 }
 
-bool sqlite_letters_retry(struct store *store, const struct store_retry *retry, struct error *err)
+bool sqlite_letters_retry(struct store *store, const struct store_retry *retry,
+			  store_retried_fn *fn, void *arg, struct error *err)
 {
 	struct sqlite *s = sqlite_of(store);
 
-	return sqlite_begin(s, err) && sqlite_end(s, make_batch(s, retry, err), err);
+	return sqlite_begin(s, err) && sqlite_end(s, make_batch(s, retry, fn, arg, err), err);
 }
 
 bool sqlite_letters_retried(struct store *store, const struct store_retry *retry,

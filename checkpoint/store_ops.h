@@ -214,7 +214,9 @@ struct store_letter_ops {
 	bool (*sent)(struct store *s, const char *session, const int64_t *letters, size_t count,
 		     int64_t at_ms, struct error *err);
 	bool (*keep)(struct store *s, const char *session, int64_t letter, struct error *err);
-	bool (*retry)(struct store *s, const struct store_retry *retry, struct error *err);
+	/* Calls back for the early ones. */
+	bool (*retry)(struct store *s, const struct store_retry *retry, store_retried_fn *fn,
+		      void *arg, struct error *err);
 	/* The letters of the batch that `retry` left open. */
 	bool (*retried)(struct store *s, const struct store_retry *retry, store_retried_fn *fn,
 			void *arg, struct error *err);

@@ -25,7 +25,7 @@ struct retry_group {
 	bool *tried;  /* by place in `ids`: was in a batch of this command */
 	size_t first; /* all before it were */
 	/* What became of them. */
-	size_t delivered, filtered, failed;
+	size_t delivered, filtered, failed, early;
 };
 
 struct retry_letter {
@@ -52,6 +52,13 @@ struct retry_plan {
 };
 /* What of the store's letters is chosen. */
 bool retry_choose(struct retry_plan *p, struct store *store, struct error *err) MUST_CHECK;
+/* Letters that are offered to the store for a batch: some more than one has. */
+#define RETRY_WINDOW 1000
+/* The group is complete: nothing of it was tried yet. */
+void retry_begin(struct retry_group *g);
+/* The next of its letters that were in no batch yet: the store looks at all that it is handed. */
+size_t retry_window(struct retry_group *g, int64_t ids[RETRY_WINDOW]);
+void retry_tried(struct retry_group *g, int64_t id);
 /* To be tried: the letter's id is `id` by now. */
 void retry_add(struct retry_plan *p, const struct retry_letter *l, size_t use, int64_t id);
 /* Whether it is for one sink: which of its stream's; or for all of them. False: it is not tried,

@@ -164,6 +164,39 @@ void retry_add(struct retry_plan *p, const struct retry_letter *l, size_t use, i
 	g->ids[g->count++] = id;
 }
 
+static int ascending(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+void retry_begin(struct retry_group *g)
+{
+	qsort(g->ids, g->count, sizeof(*g->ids), ascending);
+	g->tried = memory_array(g->count, sizeof(*g->tried));
+}
+
+size_t retry_window(struct retry_group *g, int64_t ids[RETRY_WINDOW])
+{
+	size_t n = 0;
+
+	while (g->first < g->count && g->tried[g->first])
+		g->first++;
+	for (size_t i = g->first; i < g->count && n < RETRY_WINDOW; i++)
+		if (!g->tried[i])
+			ids[n++] = g->ids[i];
+	return n;
+}
+
+void retry_tried(struct retry_group *g, int64_t id)
+{
+	const int64_t *at = bsearch(&id, g->ids, g->count, sizeof(id), ascending);
+
+	if (at)
+		g->tried[at - g->ids] = true;
+}
+
 /* --- what is shown --- */
 
 static void show_row(const struct retry_plan *p, const struct retry_letter *l, size_t count,

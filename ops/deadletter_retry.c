@@ -19,9 +19,6 @@
  * until it is known what became of each: whoever comes after a command that died goes on with the
  * batch that it left, which a sink that delivers exactly once knows by its number. */
 
-/* Letters that are offered to the store for a batch: some more than one has. */
-#define WINDOW 1000
-
 struct retry {
 	const struct config *config;
 	struct retry_plan plan;
@@ -235,6 +232,11 @@ static void on_row(void *arg, const struct store_retried *l)
 	struct retry_batch *b = arg;
 	struct batch_row *row;
 
+	if (l->early) {
+		retry_tried(b->group, l->id);
+		b->group->early++;
+		return;
+	}
 	b->rows = memory_room(b->rows, b->count, sizeof(*b->rows));
 	row = &b->rows[b->count++];
 	*row = (struct batch_row){ .id = l->id,
@@ -352,54 +354,26 @@ static bool send(struct retry_batch *b, const struct again_stream *s, struct err
 			  b->rows[b->count - 1].id);
 }
 
-static int ascending(const void *a, const void *b)
-{
-	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
-/* The next of its letters that were in no batch yet: the store looks at all that it is handed. */
-static size_t window(struct retry_group *g, int64_t ids[WINDOW])
-{
-	size_t n = 0;
-
-	while (g->first < g->count && g->tried[g->first])
-		g->first++;
-	for (size_t i = g->first; i < g->count && n < WINDOW; i++)
-		if (!g->tried[i])
-			ids[n++] = g->ids[i];
-	return n;
-}
-
-static void tried(struct retry_group *g, int64_t id)
-{
-	const int64_t *at = bsearch(&id, g->ids, g->count, sizeof(id), ascending);
-
-	if (at)
-		g->tried[at - g->ids] = true;
-}
-
 /* Each is in one batch; what is left of that comes by itself. */
 static bool run_batch(struct retry *r, struct retry_group *g, const struct again_stream *s,
 		      struct again *again, int32_t sink, bool first, bool *over, struct error *err)
 {
 	struct retry_batch b = { .retry = r, .group = g };
-	int64_t ids[WINDOW];
+	int64_t ids[RETRY_WINDOW];
 	const struct store_retry want = { .owner = r->owner,
 					  .first = first,
 					  .stream = s->name,
 					  .sink = sink,
 					  .letters = ids,
-					  .count = window(g, ids),
+					  .count = retry_window(g, ids),
 					  .at_ms = clock_aws_ms(&r->clock) };
 	bool ok = store_letters_retry(r->store, &want, on_row, &b, err);
 
 	*over = ok && b.count == 0 && want.count == 0;
 	for (size_t i = 0; ok && i < b.count; i++)
-		tried(g, b.rows[i].id);
+		retry_tried(g, b.rows[i].id);
 	for (size_t i = 0; ok && b.count == 0 && i < want.count; i++)
-		tried(g, ids[i]); /* they are no letters any more */
+		retry_tried(g, ids[i]); /* they are no letters any more */
 	if (ok && b.count > 0)
 		ok = make_events(&b, again, err) && send(&b, s, err);
 	batch_release(&b);
@@ -424,8 +398,7 @@ static bool run_group(struct retry *r, struct retry_group *g, struct error *err)
 	bool first = true, over = false, ok;
 	int32_t sink;
 
-	qsort(g->ids, g->count, sizeof(*g->ids), ascending);
-	g->tried = memory_array(g->count, sizeof(*g->tried));
+	retry_begin(g);
 	ok = ask_table(r, stream, &table, err) && store_sink(r->store, use->name, &sink, err) &&
 	     (again = again_new(&s, err));
 	while (ok && !over && !atomic_load(signals_flag(r->signals))) {
@@ -436,6 +409,10 @@ static bool run_group(struct retry *r, struct retry_group *g, struct error *err)
 	       g->failed);
 	if (g->filtered > 0)
 		printf(", %zu that are not for it any more", g->filtered);
+	if (g->early > 0)
+		printf(", %zu not tried yet: the place of their records is not saved, and they may "
+		       "be read again",
+		       g->early);
 	puts("");
 	fflush(stdout);
 	if (ok && !over)
@@ -496,7 +473,7 @@ static int deliver(struct retry *r, const char *said)
 			fprintf(stderr, "sluice deadletter: %s\n", err.message);
 			code = EXIT_FAILED;
 		}
-		if (r->plan.groups[i].failed > 0)
+		if (r->plan.groups[i].failed + r->plan.groups[i].early > 0)
 			code = EXIT_FAILED;
 	}
 	return code;

@@ -1,5 +1,6 @@
--- Several letters are locked in one order: by their number; and one that becomes several keeps to
--- the limit. A minor step: what 2.9 knows stays as it is.
+-- Several letters are locked in one order: by their number; one that becomes several keeps to the
+-- limit; and none is tried whose record may be read again. A minor step: what 2.9 knows stays as it
+-- is.
 -- Locks are taken in the order session, stream, letter_batch or letter_chain, letter, letter_total.
 
 CREATE OR REPLACE FUNCTION sluice.letters_claim(p_session uuid, p_sink bigint, p_streams text[],
@@ -75,11 +76,24 @@ BEGIN
 	UPDATE sluice.letter_total SET bytes = bytes - freed;
 END $$;
 
-CREATE OR REPLACE FUNCTION sluice.letters_retry(p_owner uuid, p_first boolean, p_stream text,
-	p_sink bigint, p_letters bigint[], p_max bigint, p_bytes_max bigint, p_at_ms bigint)
-RETURNS void LANGUAGE plpgsql AS $$
+-- Its record is not behind the saved place of its shard: it will be read again where its worker dies
+-- now, and then come to the sink.
+CREATE FUNCTION sluice.letter_is_early(l sluice.letter, p_sink bigint) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+	SELECT EXISTS (
+		SELECT FROM sluice.lane n JOIN sluice.position p ON p.lane = n.id AND p.sink = p_sink
+		WHERE n.stream = (SELECT max(s.id) FROM sluice.stream s WHERE s.name = l.stream)
+		AND n.shard = l.shard AND NOT p.done AND (p.sequence IS NULL OR p.sequence <
+			CASE WHEN l.sequence ~ '^[0-9]{1,40}$' THEN l.sequence::numeric END))
+$$;
+
+-- The batch that is to be tried now. Of those that it is made of: which are not tried yet.
+CREATE FUNCTION sluice.letters_try(p_owner uuid, p_first boolean, p_stream text, p_sink bigint,
+	p_letters bigint[], p_max bigint, p_bytes_max bigint, p_at_ms bigint)
+RETURNS SETOF bigint LANGUAGE plpgsql AS $$
 DECLARE
 	c sluice.letter_chain;
+	early bigint[];
 BEGIN
 	INSERT INTO sluice.letter_chain (stream, sink, number, id, owner)
 	VALUES (p_stream, p_sink, 0, p_owner, p_owner) ON CONFLICT (stream, sink) DO NOTHING;
@@ -93,10 +107,14 @@ BEGIN
 		SELECT FROM sluice.letter l WHERE l.stream = p_stream
 		AND l.retry_sink = p_sink AND l.retry = c.number AND l.json <> '')) THEN
 		c.number := greatest(c.number + 1, p_at_ms);
+		SELECT coalesce(array_agg(l.id ORDER BY l.id), '{}') INTO early FROM sluice.letter l
+		WHERE l.id = ANY (p_letters) AND l.stream = p_stream AND l.json <> ''
+		AND sluice.letter_is_early(l, p_sink);
 		WITH chosen AS (
 			SELECT f.id, sum(f.bytes) OVER (ORDER BY f.id) - f.bytes AS before
 			FROM (SELECT w.id, octet_length(w.json) AS bytes FROM sluice.letter w
 				WHERE w.id = ANY (p_letters) AND w.stream = p_stream AND w.json <> ''
+				AND w.id <> ALL (early)
 				ORDER BY w.id LIMIT p_max) f
 		), held AS (
 			SELECT l.id FROM sluice.letter l WHERE l.id IN (
@@ -108,6 +126,15 @@ BEGIN
 	END IF;
 	UPDATE sluice.letter_chain SET number = c.number, owner = p_owner
 	WHERE stream = p_stream AND sink = p_sink;
+	RETURN QUERY SELECT unnest(early);
+END $$;
+
+CREATE OR REPLACE FUNCTION sluice.letters_retry(p_owner uuid, p_first boolean, p_stream text,
+	p_sink bigint, p_letters bigint[], p_max bigint, p_bytes_max bigint, p_at_ms bigint)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM sluice.letters_try(p_owner, p_first, p_stream, p_sink, p_letters, p_max, p_bytes_max,
+		p_at_ms);
 END $$;
 
 CREATE OR REPLACE FUNCTION sluice.letters_gone(p_letters bigint[]) RETURNS void

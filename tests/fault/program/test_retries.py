@@ -201,6 +201,22 @@ class Retries(world.World):
         kept, lengths = self.bytes_kept()
         self.assertEqual(kept, lengths)
 
+    def test_a_record_that_may_be_read_again(self):
+        """Its worker dies between the letter and the record's place: it comes once, by its shard."""
+        emulator, worker = self.shop(bad=0)
+        before = len(self.strict())
+        for name in ("files", "strict"):
+            worker.config["sinks"][name]["roll"] = {"age": "1h"}
+        emulator.control("put", table="orders", item={**TEXT, "sk": {"N": "1"}})
+        worker.start()
+        worker.wait_metric("sluice_dead_letters_total", 1, world.DEADLINE, sink="strict")
+        worker.process.kill()
+        self.mend(worker)
+        done = self.retry(worker, "--all", code=1)
+        self.assertIn("orders, strict: 0 delivered, 0 failed again, 1 not tried yet", done.stdout)
+        self.drain(worker)
+        self.assertEqual(len(self.strict()), before + 1)
+
     def test_where_nothing_can_be_tried(self):
         _, worker = self.shop(bad=1)
         worker.config["streams"][0]["sinks"].pop()

@@ -11,21 +11,28 @@
 struct tried {
 	int64_t ids[LETTERS_X];
 	uint64_t generation;
-	char chain[STORE_ID_SIZE], json[40];
+	char chain[STORE_ID_SIZE], json[40], shard[STORE_SHARD_SIZE];
 	int64_t batch;
 	size_t count;
+	int64_t early;
+	size_t early_count;
 };
 
 static void hear(void *arg, const struct store_retried *l)
 {
 	struct tried *t = arg;
 
+	if (l->early) {
+		t->early = l->id;
+		t->early_count++;
+		return;
+	}
 	assert_true(t->count < LETTERS_X);
 	t->ids[t->count++] = l->id;
 	t->generation = l->generation;
 	t->batch = l->batch;
-	assert_string_equal(l->shard, "shard-1");
 	snprintf(t->chain, sizeof(t->chain), "%s", l->chain);
+	snprintf(t->shard, sizeof(t->shard), "%s", l->shard);
 	snprintf(t->json, sizeof(t->json), "%.*s", (int)l->json.n, l->json.p);
 }
 
@@ -120,6 +127,7 @@ static void a_batch_is_what_was_chosen(void **state)
 	assert_int_equal(t.batch, AT_MS);
 	assert_int_equal(t.generation, 1);
 	assert_string_equal(t.json, "{\"n\":1}");
+	assert_string_equal(t.shard, "shard-1");
 	assert_ok(store_letters_gone(w->s, t.ids, 2, err));
 	assert_ok(store_letters_gone(w->s, t.ids, 2, err)); /* the reply was lost */
 	assert_int_equal(all(w).count, 2);
@@ -171,7 +179,7 @@ static void another_comes_between_the_calls(void **state)
 	put_some(w, &l, 2);
 	r.letters = l.ids;
 	r.count = 2;
-	assert_ok(ops->retry(w->s, &r, err));
+	assert_ok(ops->retry(w->s, &r, hear, &t, err));
 	assert_int_equal(take(w, SESSION_C, true, NULL, 0).count, 2);
 	assert_kind(ERROR_FENCED, ops->retried(w->s, &r, hear, &t, err));
 	assert_int_equal(t.count, 0);
@@ -335,6 +343,51 @@ static void what_has_no_room_stays_one(void **state)
 	assert_bytes(w, 7 + 7 + 9 + 7);
 }
 
+/* --- what may be read again --- */
+
+static void put_in(struct world *w, const char *shard, const char *sequence)
+{
+	struct store_letter l = { "orders", "events", shard, sequence, "refused", STR("{}") };
+
+	assert_ok(store_letter_put(w->s, &l, MIB, err));
+}
+
+/* A record comes once: from its shard, or out of its letter. */
+static void one_that_may_be_read_again_is_not_tried(void **state)
+{
+	struct world *w = *state;
+	const char *shard = w->lanes[0].shard;
+	struct store_move to = { .lane = w->lanes[0].id, .sink = w->sink, .to = seq("99") };
+	struct store_save save = save_of(SESSION_A, 1, &to, 1);
+	struct listed l;
+	struct tried t;
+
+	put_in(w, shard, "98");
+	put_in(w, shard, "100");
+	put_in(w, shard, "none:0123456789abcdef"); /* no place tells of it */
+	l = all(w);
+	t = take(w, SESSION_B, true, l.ids, 3);
+	assert_int_equal(t.count, 0);
+	assert_int_equal(t.early_count, 3);
+	assert_ok(store_save(w->s, &save, err));
+	t = take(w, SESSION_B, false, l.ids, 3);
+	assert_int_equal(t.count, 2);
+	assert_int_equal(t.ids[0], l.ids[0]);
+	assert_int_equal(t.ids[1], l.ids[2]);
+	assert_int_equal(t.early_count, 1);
+	assert_int_equal(t.early, l.ids[1]);
+	assert_ok(store_letters_gone(w->s, t.ids, 2, err));
+	/* The shard is at its end. */
+	to.from = seq("99");
+	to.done = true;
+	save = save_of(SESSION_A, 2, &to, 1);
+	to.to = seq("99");
+	assert_ok(store_save(w->s, &save, err));
+	t = take(w, SESSION_B, false, l.ids + 1, 1);
+	assert_int_equal(t.count, 1);
+	assert_int_equal(t.early_count, 0);
+}
+
 /* --- generations --- */
 
 static uint64_t raise(struct world *w)
@@ -428,6 +481,7 @@ static int run(const char *name)
 		WORLD(one_for_all_becomes_one_for_each),
 		WORLD(one_that_was_sent_is_one_again),
 		WORLD(what_has_no_room_stays_one),
+		WORLD(one_that_may_be_read_again_is_not_tried),
 		WORLD(a_letter_knows_its_generation),
 		WORLD(who_tried_what_is_known),
 	};
