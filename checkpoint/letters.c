@@ -56,6 +56,13 @@ bool store_letter_split(struct store *s, int64_t letter, const struct store_part
 		s, s->ops->letter->split(s, letter, parts, count, bytes_max, fn, arg, err), err);
 }
 
+bool store_letter_load(struct store *s, const struct store_letter *letter, uint64_t generation,
+		       int64_t bytes_max, bool *added, struct error *err)
+{
+	return store_named(s, s->ops->letter->load(s, letter, generation, bytes_max, added, err),
+			   err);
+}
+
 bool store_retry_audit_put(struct store *s, const struct store_retry_audit *a, struct error *err)
 {
 	return store_named(s, s->ops->letter->audit_put(s, a, err), err);

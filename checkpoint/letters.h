@@ -92,6 +92,10 @@ typedef void store_part_fn(void *arg, const char *sink, int64_t letter);
 bool store_letter_split(struct store *s, int64_t letter, const struct store_part *parts,
 			size_t count, int64_t bytes_max, store_part_fn *fn, void *arg,
 			struct error *err) MUST_CHECK;
+/* A letter comes back from a sink of letters, to be tried: it goes to no such sink again. *added:
+ * it was none until now; else it stays as it is. INVALID where the table would pass bytes_max. */
+bool store_letter_load(struct store *s, const struct store_letter *letter, uint64_t generation,
+		       int64_t bytes_max, bool *added, struct error *err) MUST_CHECK;
 /* Who had how many letters of a stream tried; kept as long as the audit of streams. */
 struct store_retry_audit {
 	const char *stream, *who, *said;

@@ -101,6 +101,20 @@ bool postgres_letter_split(struct store *s, int64_t letter, const struct store_p
 	return res != NULL;
 }
 
+bool postgres_letter_load(struct store *s, const struct store_letter *l, uint64_t generation,
+			  int64_t bytes_max, bool *added, struct error *err)
+{
+	AUTO(pg_result)
+	PGresult *res = postgres_call(postgres_of(s), err,
+				      "SELECT sluice.letter_load($1, $2, $3, $4, $5, $6, $7, $8)",
+				      "tttttsii", l->stream, l->sink, l->shard, l->sequence,
+				      l->reason, l->json, (int64_t)generation, bytes_max);
+
+	if (res)
+		*added = value_bool(res, 0, 0);
+	return res != NULL;
+}
+
 bool postgres_retry_audit_put(struct store *s, const struct store_retry_audit *a, struct error *err)
 {
 	return postgres_did(postgres_of(s), err,

@@ -13,6 +13,8 @@ bool postgres_letter_again(struct store *s, int64_t letter, const char *reason, 
 bool postgres_letter_split(struct store *s, int64_t letter, const struct store_part *parts,
 			   size_t count, int64_t bytes_max, store_part_fn *fn, void *arg,
 			   struct error *err);
+bool postgres_letter_load(struct store *s, const struct store_letter *letter, uint64_t generation,
+			  int64_t bytes_max, bool *added, struct error *err);
 bool postgres_retry_audit_put(struct store *s, const struct store_retry_audit *a,
 			      struct error *err);
 bool postgres_retry_audit(struct store *s, const char *stream, uint32_t max,

@@ -221,10 +221,11 @@ static bool put_part(struct sqlite *s, int64_t letter, const struct store_part *
 
 	if (!sqlite_run(s, &changed, err,
 			"INSERT INTO letter (stream, sink, shard, sequence, reason, json, "
-			"generation) SELECT stream, ?2, shard, sequence, reason, ?3, generation "
+			"generation, loaded) "
+			"SELECT stream, ?2, shard, sequence, reason, ?3, generation, loaded "
 			"FROM letter WHERE id = ?1 AND json <> '' "
 			"ON CONFLICT DO UPDATE SET reason = excluded.reason, json = excluded.json, "
-			"sent_ms = 0, batch = 0, batch_sink = 0, "
+			"sent_ms = 0, batch = 0, batch_sink = 0, loaded = excluded.loaded, "
 			"generation = max(generation, excluded.generation) WHERE json = ''",
 			"its", letter, p->sink, p->json))
 		return false;
@@ -290,6 +291,41 @@ bool sqlite_letter_split(struct store *store, int64_t letter, const struct store
 
 	return sqlite_begin(s, err) &&
 	       sqlite_end(s, divide(s, letter, parts, count, bytes_max, fn, arg, err), err);
+}
+
+/* --- from a sink of letters --- */
+
+static bool load(struct sqlite *s, const struct store_letter *l, uint64_t generation,
+		 int64_t bytes_max, bool *added, struct error *err)
+{
+	int changed;
+	int64_t bytes;
+
+	if (!sqlite_run(s, &changed, err,
+			"INSERT INTO letter (stream, sink, shard, sequence, reason, json, "
+			"generation, loaded) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1) "
+			"ON CONFLICT DO UPDATE SET reason = excluded.reason, json = excluded.json, "
+			"sent_ms = 0, batch = 0, batch_sink = 0, loaded = 1, "
+			"generation = max(generation, excluded.generation) WHERE json = ''",
+			"tttttsi", l->stream, l->sink, l->shard, l->sequence, l->reason, l->json,
+			(int64_t)generation))
+		return false;
+	*added = changed > 0;
+	if (!*added)
+		return true;
+	return sqlite_run(s, NULL, err, "UPDATE letter_total SET bytes = bytes + ?", "i",
+			  (int64_t)l->json.n) &&
+	       total_bytes(s, &bytes, err) &&
+	       (bytes <= bytes_max || sqlite_letters_full(bytes_max, err));
+}
+
+bool sqlite_letter_load(struct store *store, const struct store_letter *letter, uint64_t generation,
+			int64_t bytes_max, bool *added, struct error *err)
+{
+	struct sqlite *s = sqlite_of(store);
+
+	return sqlite_begin(s, err) &&
+	       sqlite_end(s, load(s, letter, generation, bytes_max, added, err), err);
 }
 
 /* --- the audit --- */

@@ -23,7 +23,7 @@ static const struct flag flags[] = {
 	{ .name = "all", .help = "retry: all letters" },
 	{ .name = "even-twice",
 	  .help = "retry: also a batch of which nobody knows any more whether it was delivered" },
-	{ .name = "yes", .help = "drop, retry: without asking" },
+	{ .name = "yes", .help = "drop, load, retry: without asking" },
 	{ 0 },
 };
 
@@ -106,9 +106,11 @@ static int run(const struct arguments *a)
 	AUTO(store) struct store *store = NULL;
 
 	bool retry = strcmp(verb, "retry") == 0;
+	bool loads = strcmp(verb, "load") == 0 && a->word_count == 2;
 
-	if (!retry && (one ? id <= 0 : strcmp(verb, "list") != 0 || a->word_count != 1))
-		return command_usage_error(&command_deadletter, "list, show ID, drop ID or retry?");
+	if (!retry && !loads && (one ? id <= 0 : strcmp(verb, "list") != 0 || a->word_count != 1))
+		return command_usage_error(&command_deadletter,
+					   "list, show ID, drop ID, load FILE or retry?");
 	for (size_t i = 0; !retry && i < sizeof(choice) / sizeof(*choice); i++)
 		if (arguments_get(a, choice[i]))
 			return command_usage_error(&command_deadletter, "%s knows no --%s", verb,
@@ -120,6 +122,8 @@ static int run(const struct arguments *a)
 	}
 	if (retry)
 		return deadletter_retry(c, a);
+	if (loads)
+		return deadletter_load(c, a);
 	if (strcmp(verb, "drop") == 0)
 		return drop(c, a, id);
 	store = store_open_reader(c->checkpoint.store, OPERATOR_STORE_TIMEOUT_MS, &err);
@@ -131,13 +135,15 @@ static int run(const struct arguments *a)
 
 const struct command command_deadletter = {
 	.name = "deadletter",
-	.usage = "-c FILE list | show ID | drop ID [--yes]\n"
+	.usage = "-c FILE list | show ID | drop ID [--yes] | load FILE|- [--yes]\n"
 		 "                      | retry ID… [--yes]\n"
 		 "                      | retry --stream S --sink K --reason R | --all [--yes]",
 	.help = "Look at the records that could not be delivered, try them again, or make room.",
 	.more = "retry delivers them by what the configuration says now, beside running workers. "
-		"drop and\nretry write: on a sqlite store only while no worker has it.",
-	.words = "list show drop retry",
+		"load "
+		"takes\nlines that a sink of letters had. drop, load and retry write: on a sqlite "
+		"store only while\nno worker has it.",
+	.words = "list show drop load retry",
 	.flags = flags,
 	.run = run,
 };

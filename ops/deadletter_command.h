@@ -5,8 +5,8 @@
 #include "ops/operator.h"
 
 /* Between the files of `sluice deadletter`: cmd_deadletter.c (which subcommand, list, show, drop),
- * deadletter_plan.c (which letters are tried once more, and where) and deadletter_retry.c (that
- * they are). */
+ * deadletter_plan.c (which letters are tried once more, and where), deadletter_retry.c (that they
+ * are) and deadletter_load.c (letters that a sink of letters had). */
 
 /* A stream of which letters are tried, as the configuration and the store know it. */
 struct retry_stream {
@@ -31,7 +31,7 @@ struct retry_group {
 struct retry_letter {
 	struct again_letter head;
 	size_t stream;   /* of the plan */
-	struct buf json; /* of one for every sink: the whole letter */
+	struct buf json; /* of one for every sink, or that is loaded: the whole letter */
 };
 
 struct retry_plan {
@@ -47,8 +47,9 @@ struct retry_plan {
 	size_t stream_count;
 	struct retry_group *groups;
 	size_t group_count;
-	size_t left;   /* chosen, and not to be tried: `retry_show` says why */
-	size_t absent; /* of by_id: nothing of the choice has that number */
+	const char *what; /* becomes of them: "tried" */
+	size_t left;      /* chosen, and not to be: `retry_show` says why */
+	size_t absent;    /* of by_id: nothing of the choice has that number */
 };
 /* What of the store's letters is chosen. */
 bool retry_choose(struct retry_plan *p, struct store *store, struct error *err) MUST_CHECK;
@@ -68,5 +69,11 @@ bool retry_sinks(const struct retry_plan *p, const struct retry_letter *l, size_
 void retry_show(const struct retry_plan *p);
 void retry_release(struct retry_plan *p);
 
-/* An exit code. */
+/* The letter is chosen; takes it. */
+void retry_take(struct retry_plan *p, const struct retry_letter *l);
+/* What the configuration and the store know of the streams of those that are chosen. */
+bool retry_know(struct retry_plan *p, struct store *store, struct error *err) MUST_CHECK;
+
+/* Exit codes. */
+int deadletter_load(const struct config *c, const struct arguments *a);
 int deadletter_retry(const struct config *c, const struct arguments *a);

@@ -63,6 +63,12 @@ static bool is_chosen(const struct retry_plan *p, const struct again_letter *l)
 	       (!p->by_reason || strcmp(p->by_reason, l->reason) == 0);
 }
 
+void retry_take(struct retry_plan *p, const struct retry_letter *l)
+{
+	p->letters = memory_room(p->letters, p->letter_count, sizeof(*p->letters));
+	p->letters[p->letter_count++] = *l;
+}
+
 static void on_letter(void *arg, int64_t id, struct str json)
 {
 	struct reading *r = arg;
@@ -81,8 +87,7 @@ static void on_letter(void *arg, int64_t id, struct str json)
 	}
 	if (!*l.head.sink)
 		buf_printf(&l.json, "%.*s", STR_ARG(json));
-	p->letters = memory_room(p->letters, p->letter_count, sizeof(*p->letters));
-	p->letters[p->letter_count++] = l;
+	retry_take(p, &l);
 }
 
 static size_t use_of(const struct config_stream *c, const char *sink)
@@ -121,6 +126,20 @@ static bool has_letter(const struct retry_plan *p, int64_t id)
 	return i < p->letter_count;
 }
 
+bool retry_know(struct retry_plan *p, struct store *store, struct error *err)
+{
+	for (size_t i = 0; i < p->letter_count; i++) {
+		struct retry_letter *l = &p->letters[i];
+		size_t first, count;
+		const char *why;
+
+		if (!stream_of(p, store, l->head.stream, &l->stream, err))
+			return false;
+		p->left += !retry_sinks(p, l, &first, &count, &why);
+	}
+	return true;
+}
+
 bool retry_choose(struct retry_plan *p, struct store *store, struct error *err)
 {
 	struct reading r = { .plan = p, .ok = true };
@@ -128,17 +147,11 @@ bool retry_choose(struct retry_plan *p, struct store *store, struct error *err)
 	if (!store_letters(store, on_letter, &r, err))
 		return false;
 	*err = r.err;
-	for (size_t i = 0; r.ok && i < p->letter_count; i++)
-		r.ok = stream_of(p, store, p->letters[i].head.stream, &p->letters[i].stream, err);
-	for (size_t i = 0; r.ok && i < p->letter_count; i++) {
-		size_t first, count;
-		const char *why;
-
-		p->left += !retry_sinks(p, &p->letters[i], &first, &count, &why);
-	}
+	if (!r.ok || !retry_know(p, store, err))
+		return false;
 	for (size_t i = 0; i < p->id_count; i++)
 		p->absent += !has_letter(p, p->by_id[i]);
-	return r.ok;
+	return true;
 }
 
 /* --- groups --- */
@@ -206,11 +219,12 @@ static void show_row(const struct retry_plan *p, const struct retry_letter *l, s
 	const char *why;
 	bool tried = retry_sinks(p, l, &at, &sinks, &why);
 
-	printf("%6zu  %s  %s  %s  from %s to %s%s%s\n", count, l->head.stream,
+	printf("%6zu  %s  %s  %s  from %s to %s%s%s%s%s\n", count, l->head.stream,
 	       *l->head.sink ? l->head.sink
 	       : p->by_sink  ? p->by_sink
 			     : "every sink",
-	       l->head.reason, first, last, tried ? "" : ": not tried, ", tried ? "" : why);
+	       l->head.reason, first, last, tried ? "" : ": not ", tried ? "" : p->what,
+	       tried ? "" : ", ", tried ? "" : why);
 }
 
 static bool are_alike(const struct retry_letter *a, const struct retry_letter *b)

@@ -519,6 +519,7 @@ int deadletter_retry(const struct config *c, const struct arguments *a)
 	struct retry r = { .config = c,
 			   .even_twice = arguments_get(a, "even-twice") != NULL,
 			   .plan = { .config = c,
+				     .what = "tried",
 				     .by_stream = arguments_get(a, "stream"),
 				     .by_sink = arguments_get(a, "sink"),
 				     .by_reason = arguments_get(a, "reason") } };

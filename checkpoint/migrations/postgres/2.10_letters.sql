@@ -1,7 +1,41 @@
 -- Several letters are locked in one order: by their number; one that becomes several keeps to the
--- limit; and none is tried whose record may be read again. A minor step: what 2.9 knows stays as it
+-- limit; none is tried whose record may be read again; and those that a sink of letters had come back
+-- to be tried. A minor step: what 2.9 knows stays as it
 -- is.
 -- Locks are taken in the order session, stream, letter_batch or letter_chain, letter, letter_total.
+
+ALTER TABLE sluice.letter
+	-- It came back from a sink of letters, and goes to none.
+	ADD loaded boolean NOT NULL DEFAULT false;
+
+CREATE OR REPLACE FUNCTION sluice.letter_waits(l sluice.letter) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+	SELECT l.json <> '' AND NOT l.loaded AND (l.kept IS NULL OR NOT EXISTS (
+		SELECT FROM sluice.session s WHERE s.id = l.kept AND s.state = 'live'))
+$$;
+
+-- True: it was none until now.
+CREATE FUNCTION sluice.letter_load(p_stream text, p_sink text, p_shard text, p_sequence text,
+	p_reason text, p_json text, p_generation bigint, p_bytes_max bigint) RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO sluice.letter AS k (stream, sink, shard, sequence, reason, json, generation, loaded)
+	VALUES (p_stream, p_sink, p_shard, p_sequence, p_reason, p_json, p_generation, true)
+	ON CONFLICT (stream, sink, shard, sequence) DO UPDATE SET reason = EXCLUDED.reason,
+		json = EXCLUDED.json, sent_ms = 0, batch = 0, batch_sink = 0, loaded = true,
+		generation = greatest(k.generation, EXCLUDED.generation)
+	WHERE k.json = '';
+	IF NOT FOUND THEN
+		RETURN false;
+	END IF;
+	UPDATE sluice.letter_total SET bytes = bytes + octet_length(p_json)
+	WHERE bytes + octet_length(p_json) <= p_bytes_max;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'the dead letters would pass % bytes: retry or drop some', p_bytes_max
+		USING ERRCODE = 'SL002';
+	END IF;
+	RETURN true;
+END $$;
 
 CREATE OR REPLACE FUNCTION sluice.letters_claim(p_session uuid, p_sink bigint, p_streams text[],
 	p_streams_max bigint, p_max bigint, p_bytes_max bigint, p_at_ms bigint)
@@ -170,13 +204,13 @@ BEGIN
 	END IF;
 	SELECT coalesce(sum(octet_length(k.json)), 0) INTO was FROM sluice.letter k
 	WHERE k.stream = l.stream AND k.shard = l.shard AND k.sequence = l.sequence;
-	INSERT INTO sluice.letter AS k (stream, sink, shard, sequence, reason, json, generation)
-	SELECT l.stream, p.sink, l.shard, l.sequence, l.reason, p.json, l.generation
+	INSERT INTO sluice.letter AS k (stream, sink, shard, sequence, reason, json, generation, loaded)
+	SELECT l.stream, p.sink, l.shard, l.sequence, l.reason, p.json, l.generation, l.loaded
 	FROM unnest(p_sinks, p_jsons) AS p (sink, json)
 	-- What was sent to a sink of letters is one again; what is one stays as it is.
 	ON CONFLICT (stream, sink, shard, sequence) DO UPDATE SET reason = EXCLUDED.reason,
 		json = EXCLUDED.json, sent_ms = 0, batch = 0, batch_sink = 0,
-		generation = greatest(k.generation, EXCLUDED.generation)
+		loaded = EXCLUDED.loaded, generation = greatest(k.generation, EXCLUDED.generation)
 	WHERE k.json = '';
 	DELETE FROM sluice.letter k WHERE k.id = p_letter;
 	SELECT coalesce(sum(octet_length(k.json)), 0) INTO added FROM sluice.letter k

@@ -343,6 +343,44 @@ static void what_has_no_room_stays_one(void **state)
 	assert_bytes(w, 7 + 7 + 9 + 7);
 }
 
+/* --- from a sink of letters --- */
+
+static void one_that_was_sent_comes_back(void **state)
+{
+	static const char *const streams[] = { "orders" };
+	struct world *w = *state;
+	struct store_letter letter = { "orders", "events",  "shard-1",
+				       "7",      "refused", STR("{\"n\":1}") };
+	size_t outgoing = 0;
+	struct listed l;
+	struct tried t;
+	bool added;
+
+	put_for(w, "events", 7, "{\"n\":1}");
+	l = all(w);
+	assert_ok(store_letters_sent(w->s, SESSION_A, l.ids, 1, AT_MS, err));
+	assert_ok(store_letter_load(w->s, &letter, 3, MIB, &added, err));
+	assert_true(added);
+	assert_ok(store_letter_load(w->s, &letter, 3, MIB, &added, err));
+	assert_false(added);
+	letter.sequence = "8";
+	assert_ok(store_letter_load(w->s, &letter, 3, MIB, &added, err));
+	assert_true(added);
+	letter.sequence = "9";
+	assert_kind(ERROR_INVALID, store_letter_load(w->s, &letter, 3, 20, &added, err));
+	assert_bytes(w, 14);
+	l = all(w);
+	assert_int_equal(l.count, 2);
+	/* Not back into the sink, also after it failed again. */
+	assert_ok(store_letter_again(w->s, l.ids[0], "schema", STR("{\"n\":2}"), err));
+	assert_ok(store_letters_claim(w->s, SESSION_A, w->other, streams, 1, AT_MS, count_one,
+				      &outgoing, err));
+	assert_int_equal(outgoing, 0);
+	t = take(w, SESSION_B, true, l.ids, 2);
+	assert_int_equal(t.count, 2);
+	assert_int_equal(t.generation, 3);
+}
+
 /* --- what may be read again --- */
 
 static void put_in(struct world *w, const char *shard, const char *sequence)
@@ -482,6 +520,7 @@ static int run(const char *name)
 		WORLD(one_that_was_sent_is_one_again),
 		WORLD(what_has_no_room_stays_one),
 		WORLD(one_that_may_be_read_again_is_not_tried),
+		WORLD(one_that_was_sent_comes_back),
 		WORLD(a_letter_knows_its_generation),
 		WORLD(who_tried_what_is_known),
 	};
