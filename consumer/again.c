@@ -247,6 +247,19 @@ static struct letter_head head_of(const struct again_letter *l)
 				     .generation = l->generation };
 }
 
+/* It begins as this program writes one, and ends behind its record. */
+static bool is_written_so(struct str line, struct str begins)
+{
+	json_t *record;
+
+	if (line.n <= begins.n + 1 || memcmp(line.p, begins.p, begins.n) != 0)
+		return false;
+	record = json_loadb(line.p + begins.n, line.n - begins.n - 1,
+			    JSON_ALLOW_NUL | JSON_DECODE_ANY, NULL);
+	json_decref(record);
+	return record != NULL;
+}
+
 /* As it came, where it has the form of this program: else what is within is the same. */
 static void same_letter(const struct again_letter *l, struct str line, const json_t *record,
 			struct buf *out)
@@ -254,7 +267,7 @@ static void same_letter(const struct again_letter *l, struct str line, const jso
 	struct letter_head head = head_of(l);
 
 	letter_begin(&head, out);
-	if (line.n > out->size && memcmp(line.p, out->data, out->size) == 0) {
+	if (is_written_so(line, buf_str(out))) {
 		buf_clear(out);
 		buf_printf(out, "%.*s", STR_ARG(line));
 	} else {

@@ -11,6 +11,8 @@
 /* Letters that a sink of letters had come back into the store's table, a line of input each, and
  * are letters there as if they had stayed. */
 
+#define NAMES_MAX 1024 /* of a letter's members, with all that is around them */
+
 struct load {
 	struct retry_plan plan;
 	struct buf input;
@@ -30,16 +32,14 @@ static bool read_file(struct load *l, FILE *from, struct error *err)
 	char part[65536];
 	size_t n;
 
-	buf_init(&l->input, 0);
-	while ((n = fread(part, 1, sizeof(part), from)) > 0) {
-		if ((int64_t)(l->input.size + n) > room)
+	buf_init(&l->input, (size_t)room);
+	while ((n = fread(part, 1, sizeof(part), from)) > 0)
+		if (!buf_add(&l->input, part, n))
 			return error_set(
 				err, ERROR_INVALID,
 				"it has more than %" PRId64 " bytes, half of "
 				"dead_letter.max_bytes: load it in parts, and retry between",
 				room);
-		buf_printf(&l->input, "%.*s", (int)n, part);
-	}
 	return !ferror(from) || error_set(err, ERROR_INVALID, "%s", strerror(errno));
 }
 
@@ -65,7 +65,8 @@ static void take_line(struct load *l, size_t number, struct str line)
 		line.n--;
 	if (line.n == 0)
 		return;
-	buf_init(&letter.json, 0);
+	/* Of another form it may be longer than it came. */
+	buf_init(&letter.json, 6 * line.n + NAMES_MAX);
 	if (again_letter_line(line, &letter.head, &letter.json, &err)) {
 		letter.head.id = (int64_t)number;
 		retry_take(&l->plan, &letter);

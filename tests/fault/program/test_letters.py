@@ -142,11 +142,12 @@ class Letters(world.World):
                  for line in path.read_text().splitlines()]
         lines[1] = json.dumps(letters[1], sort_keys=True, indent=None)
         lines[2] += "\r"
+        lines[3] += " "
         row = json.loads(lines[0])
         row["record"]["sluice"] = {"op": "r"}
         other = {**letters[0], "stream": "users"}
         file = self.folder / "letters.ndjson"
-        bad = ["", "{", "[]", '{"stream":"orders"}', json.dumps(row), json.dumps(other),
+        bad = ["", "{\0", "[]", '{"stream":"orders"}', json.dumps(row), json.dumps(other),
                json.dumps({**letters[0], "sequence": "x"})]
         file.write_text("\n".join(lines + bad + lines[:1]))
 
