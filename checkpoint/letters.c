@@ -33,8 +33,8 @@ bool store_letters_retry(struct store *s, const struct store_retry *retry, store
 {
 	const struct store_letter_ops *ops = s->ops->letter;
 
-	return store_named(s, ops->retry(s, retry, err) && ops->retried(s, retry, fn, arg, err),
-			   err);
+	return store_named(
+		s, ops->retry(s, retry, fn, arg, err) && ops->retried(s, retry, fn, arg, err), err);
 }
 
 bool store_letters_gone(struct store *s, const int64_t *letters, size_t count, struct error *err)
@@ -49,9 +49,18 @@ bool store_letter_again(struct store *s, int64_t letter, const char *reason, str
 }
 
 bool store_letter_split(struct store *s, int64_t letter, const struct store_part *parts,
-			size_t count, store_part_fn *fn, void *arg, struct error *err)
+			size_t count, int64_t bytes_max, store_part_fn *fn, void *arg,
+			struct error *err)
 {
-	return store_named(s, s->ops->letter->split(s, letter, parts, count, fn, arg, err), err);
+	return store_named(
+		s, s->ops->letter->split(s, letter, parts, count, bytes_max, fn, arg, err), err);
+}
+
+bool store_letter_load(struct store *s, const struct store_letter *letter, uint64_t generation,
+		       int64_t bytes_max, bool *added, struct error *err)
+{
+	return store_named(s, s->ops->letter->load(s, letter, generation, bytes_max, added, err),
+			   err);
 }
 
 bool store_retry_audit_put(struct store *s, const struct store_retry_audit *a, struct error *err)

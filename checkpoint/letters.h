@@ -64,10 +64,15 @@ struct store_retried {
 	int64_t batch;
 	const char *shard;
 	struct str json; /* the whole letter */
+	bool early;      /* only `id` is set: it is not tried yet */
 };
 typedef void store_retried_fn(void *arg, const struct store_retried *letter);
 /* Calls back for the letters of the batch that is not over yet, by id; where there is none, of a
- * new one out of retry->letters, with the limits of the batches above. Nothing: all were tried. */
+ * new one out of retry->letters, with the limits of the batches above. Nothing: all were tried.
+ *
+ * A letter is put before the place of its record is saved. Where its worker dies in between, the
+ * record is read again, and may come to the sink by itself. So until its shard's saved place is
+ * there a letter is not tried: it is in no new batch, and called back for as early. */
 bool store_letters_retry(struct store *s, const struct store_retry *retry, store_retried_fn *fn,
 			 void *arg, struct error *err) MUST_CHECK;
 /* The sink has them for good, or is to get nothing of them: they are no letters any more. */
@@ -77,14 +82,20 @@ bool store_letters_gone(struct store *s, const int64_t *letters, size_t count,
 bool store_letter_again(struct store *s, int64_t letter, const char *reason, struct str json,
 			struct error *err) MUST_CHECK;
 /* A letter that is for every sink becomes one for each of these, in one call; one that is there
- * already stays as it is. Calls back for each. */
+ * already stays as it is. Calls back for each. INVALID where the table would pass bytes_max: it
+ * stays one. */
 struct store_part {
 	const char *sink;
 	struct str json;
 };
 typedef void store_part_fn(void *arg, const char *sink, int64_t letter);
 bool store_letter_split(struct store *s, int64_t letter, const struct store_part *parts,
-			size_t count, store_part_fn *fn, void *arg, struct error *err) MUST_CHECK;
+			size_t count, int64_t bytes_max, store_part_fn *fn, void *arg,
+			struct error *err) MUST_CHECK;
+/* A letter comes back from a sink of letters, to be tried: it goes to no such sink again. *added:
+ * it was none until now; else it stays as it is. INVALID where the table would pass bytes_max. */
+bool store_letter_load(struct store *s, const struct store_letter *letter, uint64_t generation,
+		       int64_t bytes_max, bool *added, struct error *err) MUST_CHECK;
 /* Who had how many letters of a stream tried; kept as long as the audit of streams. */
 struct store_retry_audit {
 	const char *stream, *who, *said;

@@ -111,6 +111,7 @@ const struct store_letter_ops store_letters_postgres = {
 	.gone = postgres_letters_gone,
 	.again = postgres_letter_again,
 	.split = postgres_letter_split,
+	.load = postgres_letter_load,
 	.audit_put = postgres_retry_audit_put,
 	.audit = postgres_retry_audit,
 	.skip_put = skip_put,

@@ -5,16 +5,26 @@
 #include "checkpoint/postgres_retries.h"
 #include "checkpoint/postgres_values.h"
 
-bool postgres_letters_retry(struct store *s, const struct store_retry *retry, struct error *err)
+bool postgres_letters_retry(struct store *s, const struct store_retry *retry, store_retried_fn *fn,
+			    void *arg, struct error *err)
 {
 	POSTGRES_ARRAY(ids);
 
 	array_ints(&ids, retry->letters, retry->count);
-	return postgres_did(postgres_of(s), err,
-			    "SELECT sluice.letters_retry($1, $2, $3, $4, $5, $6, $7, $8)",
-			    "tttitiii", retry->owner, retry->first ? "t" : "f", retry->stream,
-			    (int64_t)retry->sink, array_end(&ids), (int64_t)STORE_OUTGOING_MAX,
-			    STORE_OUTGOING_BYTES_MAX, retry->at_ms);
+
+	AUTO(pg_result)
+	PGresult *res = postgres_call(
+		postgres_of(s), err, "SELECT sluice.letters_try($1, $2, $3, $4, $5, $6, $7, $8)",
+		"tttitiii", retry->owner, retry->first ? "t" : "f", retry->stream,
+		(int64_t)retry->sink, array_end(&ids), (int64_t)STORE_OUTGOING_MAX,
+		STORE_OUTGOING_BYTES_MAX, retry->at_ms);
+
+	for (int i = 0; i < PQntuples(res); i++) {
+		const struct store_retried early = { .id = value_int(res, i, 0), .early = true };
+
+		fn(arg, &early);
+	}
+	return res != NULL;
 }
 
 bool postgres_letters_retried(struct store *s, const struct store_retry *retry,
@@ -67,7 +77,8 @@ bool postgres_letter_again(struct store *s, int64_t letter, const char *reason, 
 }
 
 bool postgres_letter_split(struct store *s, int64_t letter, const struct store_part *parts,
-			   size_t count, store_part_fn *fn, void *arg, struct error *err)
+			   size_t count, int64_t bytes_max, store_part_fn *fn, void *arg,
+			   struct error *err)
 {
 	POSTGRES_ARRAY(sinks);
 	POSTGRES_ARRAY(jsons);
@@ -81,12 +92,26 @@ bool postgres_letter_split(struct store *s, int64_t letter, const struct store_p
 	}
 
 	AUTO(pg_result)
-	PGresult *res = postgres_call(postgres_of(s), err,
-				      "SELECT letter, name FROM sluice.letter_split($1, $2, $3)",
-				      "itt", letter, array_end(&sinks), array_end(&jsons));
+	PGresult *res = postgres_call(
+		postgres_of(s), err, "SELECT letter, name FROM sluice.letter_split($1, $2, $3, $4)",
+		"itti", letter, array_end(&sinks), array_end(&jsons), bytes_max);
 
 	for (int i = 0; i < PQntuples(res); i++)
 		fn(arg, PQgetvalue(res, i, 1), value_int(res, i, 0));
+	return res != NULL;
+}
+
+bool postgres_letter_load(struct store *s, const struct store_letter *l, uint64_t generation,
+			  int64_t bytes_max, bool *added, struct error *err)
+{
+	AUTO(pg_result)
+	PGresult *res = postgres_call(postgres_of(s), err,
+				      "SELECT sluice.letter_load($1, $2, $3, $4, $5, $6, $7, $8)",
+				      "tttttsii", l->stream, l->sink, l->shard, l->sequence,
+				      l->reason, l->json, (int64_t)generation, bytes_max);
+
+	if (res)
+		*added = value_bool(res, 0, 0);
 	return res != NULL;
 }
 

@@ -2,7 +2,8 @@
 #include "checkpoint/store_ops.h"
 
 /* Of struct store_letter_ops: letters that are tried once more. */
-bool postgres_letters_retry(struct store *s, const struct store_retry *retry, struct error *err);
+bool postgres_letters_retry(struct store *s, const struct store_retry *retry, store_retried_fn *fn,
+			    void *arg, struct error *err);
 bool postgres_letters_retried(struct store *s, const struct store_retry *retry,
 			      store_retried_fn *fn, void *arg, struct error *err);
 bool postgres_letters_gone(struct store *s, const int64_t *letters, size_t count,
@@ -10,7 +11,10 @@ bool postgres_letters_gone(struct store *s, const int64_t *letters, size_t count
 bool postgres_letter_again(struct store *s, int64_t letter, const char *reason, struct str json,
 			   struct error *err);
 bool postgres_letter_split(struct store *s, int64_t letter, const struct store_part *parts,
-			   size_t count, store_part_fn *fn, void *arg, struct error *err);
+			   size_t count, int64_t bytes_max, store_part_fn *fn, void *arg,
+			   struct error *err);
+bool postgres_letter_load(struct store *s, const struct store_letter *letter, uint64_t generation,
+			  int64_t bytes_max, bool *added, struct error *err);
 bool postgres_retry_audit_put(struct store *s, const struct store_retry_audit *a,
 			      struct error *err);
 bool postgres_retry_audit(struct store *s, const char *stream, uint32_t max,

@@ -5,7 +5,7 @@
 #include "checkpoint/sqlite_retries.h"
 
 /* SQL: letter l is to be sent. */
-#define WAITS "l.json <> '' AND (l.kept IS NULL OR l.kept NOT IN " SQLITE_LIVE ") "
+#define WAITS "l.json <> '' AND NOT l.loaded AND (l.kept IS NULL OR l.kept NOT IN " SQLITE_LIVE ") "
 /* SQL: a letter of stream ?1 is in the last batch to sink ?2, and to be sent. */
 #define IN_BATCH                                                                                   \
 	"EXISTS (SELECT 1 FROM letter_batch b JOIN letter l ON l.stream = b.stream "               \
@@ -239,6 +239,7 @@ const struct store_letter_ops store_letters_sqlite = {
 	.gone = sqlite_letters_gone,
 	.again = sqlite_letter_again,
 	.split = sqlite_letter_split,
+	.load = sqlite_letter_load,
 	.audit_put = sqlite_retry_audit_put,
 	.audit = sqlite_retry_audit,
 	.skip_put = skip_put,

@@ -1,6 +1,25 @@
 #include "checkpoint/sqlite_retries.h"
 #include "checkpoint/sqlite.h"
 
+bool sqlite_letters_full(int64_t bytes_max, struct error *err)
+{
+	return error_set(err, ERROR_INVALID,
+			 "the dead letters would pass %lld bytes: retry or drop some",
+			 (long long)bytes_max);
+}
+
+static bool total_bytes(struct sqlite *s, int64_t *bytes, struct error *err)
+{
+	AUTO(sqlite3_stmt)
+	sqlite3_stmt *st = sqlite_prepare(s, "SELECT bytes FROM letter_total", err);
+	bool row;
+
+	if (!st || !sqlite_step(s, st, &row, err))
+		return false;
+	*bytes = row ? sqlite3_column_int64(st, 0) : 0;
+	return true;
+}
+
 /* SQL: letter l is in the last batch of stream ?1 for sink ?2. Zero is named for the index, which
  * leaves those out. */
 #define IN_CHAIN                                                                                   \
@@ -36,8 +55,24 @@ static bool mine(struct sqlite *s, const struct store_retry *r, struct error *er
 			  "tit", r->stream, (int64_t)r->sink, r->owner);
 }
 
-/* Those that the last call chose while they fit in. */
-static bool choose(struct sqlite *s, const struct store_retry *r, struct error *err)
+/* *early: as sluice.letter_is_early of Postgres. Sequences are texts without leading zeros. */
+static bool is_early(struct sqlite *s, const struct store_retry *r, int64_t letter, bool *early,
+		     struct error *err)
+{
+	return sqlite_asks(
+		s, early, err,
+		"SELECT 1 FROM letter l JOIN lane n ON n.stream = (SELECT max(id) FROM stream "
+		"WHERE name = l.stream) AND n.shard = l.shard "
+		"JOIN position p ON p.lane = n.id AND p.sink = ?2 "
+		"WHERE l.id = ?1 AND NOT p.done AND (p.sequence IS NULL OR "
+		"(l.sequence NOT GLOB '*[^0-9]*' AND (length(p.sequence), p.sequence) < "
+		"(length(l.sequence), l.sequence)))",
+		"ii", letter, (int64_t)r->sink);
+}
+
+/* Those of the call that may be tried, while they fit in. */
+static bool choose(struct sqlite *s, const struct store_retry *r, store_retried_fn *fn, void *arg,
+		   struct error *err)
 {
 	int64_t bytes = 0;
 	int taken = 0;
@@ -48,13 +83,16 @@ static bool choose(struct sqlite *s, const struct store_retry *r, struct error *
 						  "SELECT length(CAST(json AS BLOB)) FROM letter "
 						  "WHERE id = ? AND stream = ? AND json <> ''",
 						  err);
-		bool row;
+		bool row, early;
 
 		if (st)
 			sqlite_bind(st, "it", r->letters[i], r->stream);
-		if (!st || !sqlite_step(s, st, &row, err))
+		if (!st || !sqlite_step(s, st, &row, err) ||
+		    !is_early(s, r, r->letters[i], &early, err))
 			return false;
-		if (!row)
+		if (row && early)
+			fn(arg, &(struct store_retried){ .id = r->letters[i], .early = true });
+		if (!row || early)
 			continue;
 		if (bytes >= STORE_OUTGOING_BYTES_MAX)
 			break;
@@ -69,7 +107,8 @@ static bool choose(struct sqlite *s, const struct store_retry *r, struct error *
 	return true;
 }
 
-static bool make_batch(struct sqlite *s, const struct store_retry *r, struct error *err)
+static bool make_batch(struct sqlite *s, const struct store_retry *r, store_retried_fn *fn,
+		       void *arg, struct error *err)
 {
 	bool open;
 
@@ -82,14 +121,15 @@ static bool make_batch(struct sqlite *s, const struct store_retry *r, struct err
 			   "UPDATE letter_chain SET number = max(number + 1, ?3) "
 			   "WHERE stream = ?1 AND sink = ?2",
 			   "tii", r->stream, (int64_t)r->sink, r->at_ms) &&
-		choose(s, r, err));
+		choose(s, r, fn, arg, err));
 }
 
-bool sqlite_letters_retry(struct store *store, const struct store_retry *retry, struct error *err)
+bool sqlite_letters_retry(struct store *store, const struct store_retry *retry,
+			  store_retried_fn *fn, void *arg, struct error *err)
 {
 	struct sqlite *s = sqlite_of(store);
 
-	return sqlite_begin(s, err) && sqlite_end(s, make_batch(s, retry, err), err);
+	return sqlite_begin(s, err) && sqlite_end(s, make_batch(s, retry, fn, arg, err), err);
 }
 
 bool sqlite_letters_retried(struct store *store, const struct store_retry *retry,
@@ -181,10 +221,11 @@ static bool put_part(struct sqlite *s, int64_t letter, const struct store_part *
 
 	if (!sqlite_run(s, &changed, err,
 			"INSERT INTO letter (stream, sink, shard, sequence, reason, json, "
-			"generation) SELECT stream, ?2, shard, sequence, reason, ?3, generation "
+			"generation, loaded) "
+			"SELECT stream, ?2, shard, sequence, reason, ?3, generation, loaded "
 			"FROM letter WHERE id = ?1 AND json <> '' "
 			"ON CONFLICT DO UPDATE SET reason = excluded.reason, json = excluded.json, "
-			"sent_ms = 0, batch = 0, batch_sink = 0, "
+			"sent_ms = 0, batch = 0, batch_sink = 0, loaded = excluded.loaded, "
 			"generation = max(generation, excluded.generation) WHERE json = ''",
 			"its", letter, p->sink, p->json))
 		return false;
@@ -213,23 +254,78 @@ static bool tell_part(struct sqlite *s, int64_t letter, const struct store_part 
 	return true;
 }
 
-static bool divide(struct sqlite *s, int64_t letter, const struct store_part *parts, size_t count,
-		   store_part_fn *fn, void *arg, struct error *err)
+/* With the letter away that they are made of. */
+static bool fit_in(struct sqlite *s, int64_t letter, int64_t bytes_max, int64_t before,
+		   struct error *err)
 {
-	for (size_t i = 0; i < count; i++)
-		if (!put_part(s, letter, &parts[i], err) ||
-		    !tell_part(s, letter, &parts[i], fn, arg, err))
-			return false;
-	return remove_all(s, &letter, 1, err);
+	bool more;
+
+	return sqlite_asks(
+		       s, &more, err,
+		       "SELECT 1 FROM (SELECT bytes - ifnull((SELECT length(CAST(json AS BLOB)) "
+		       "FROM letter WHERE id = ?1), 0) AS bytes FROM letter_total) "
+		       "WHERE bytes > max(?2, ?3)",
+		       "iii", letter, bytes_max, before) &&
+	       (!more || sqlite_letters_full(bytes_max, err));
+}
+
+static bool divide(struct sqlite *s, int64_t letter, const struct store_part *parts, size_t count,
+		   int64_t bytes_max, store_part_fn *fn, void *arg, struct error *err)
+{
+	int64_t before;
+	bool ok = total_bytes(s, &before, err);
+
+	for (size_t i = 0; ok && i < count; i++)
+		ok = put_part(s, letter, &parts[i], err);
+	ok = ok && fit_in(s, letter, bytes_max, before, err);
+	for (size_t i = 0; ok && i < count; i++)
+		ok = tell_part(s, letter, &parts[i], fn, arg, err);
+	return ok && remove_all(s, &letter, 1, err);
 }
 
 bool sqlite_letter_split(struct store *store, int64_t letter, const struct store_part *parts,
-			 size_t count, store_part_fn *fn, void *arg, struct error *err)
+			 size_t count, int64_t bytes_max, store_part_fn *fn, void *arg,
+			 struct error *err)
 {
 	struct sqlite *s = sqlite_of(store);
 
 	return sqlite_begin(s, err) &&
-	       sqlite_end(s, divide(s, letter, parts, count, fn, arg, err), err);
+	       sqlite_end(s, divide(s, letter, parts, count, bytes_max, fn, arg, err), err);
+}
+
+/* --- from a sink of letters --- */
+
+static bool load(struct sqlite *s, const struct store_letter *l, uint64_t generation,
+		 int64_t bytes_max, bool *added, struct error *err)
+{
+	int changed;
+	int64_t bytes;
+
+	if (!sqlite_run(s, &changed, err,
+			"INSERT INTO letter (stream, sink, shard, sequence, reason, json, "
+			"generation, loaded) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1) "
+			"ON CONFLICT DO UPDATE SET reason = excluded.reason, json = excluded.json, "
+			"sent_ms = 0, batch = 0, batch_sink = 0, loaded = 1, "
+			"generation = max(generation, excluded.generation) WHERE json = ''",
+			"tttttsi", l->stream, l->sink, l->shard, l->sequence, l->reason, l->json,
+			(int64_t)generation))
+		return false;
+	*added = changed > 0;
+	if (!*added)
+		return true;
+	return sqlite_run(s, NULL, err, "UPDATE letter_total SET bytes = bytes + ?", "i",
+			  (int64_t)l->json.n) &&
+	       total_bytes(s, &bytes, err) &&
+	       (bytes <= bytes_max || sqlite_letters_full(bytes_max, err));
+}
+
+bool sqlite_letter_load(struct store *store, const struct store_letter *letter, uint64_t generation,
+			int64_t bytes_max, bool *added, struct error *err)
+{
+	struct sqlite *s = sqlite_of(store);
+
+	return sqlite_begin(s, err) &&
+	       sqlite_end(s, load(s, letter, generation, bytes_max, added, err), err);
 }
 
 /* --- the audit --- */

@@ -1,6 +1,7 @@
 #include <stdio.h>
 
 #include "checkpoint/sqlite.h"
+#include "checkpoint/sqlite_retries.h"
 
 static struct str column_bytes(sqlite3_stmt *st, int column)
 {
@@ -460,9 +461,7 @@ static bool put(struct sqlite *s, const struct store_letter *l, int64_t max_byte
 			"UPDATE letter_total SET bytes = bytes + ?1 WHERE bytes + ?1 <= ?2", "ii",
 			(int64_t)l->json.n, max_bytes))
 		return false;
-	return changed || error_set(err, ERROR_INVALID,
-				    "the dead letters would pass %lld bytes: retry or drop some",
-				    (long long)max_bytes);
+	return changed || sqlite_letters_full(max_bytes, err);
 }
 
 static bool letter_put(struct store *store, const struct store_letter *letter, int64_t max_bytes,

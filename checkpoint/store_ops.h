@@ -214,7 +214,9 @@ struct store_letter_ops {
 	bool (*sent)(struct store *s, const char *session, const int64_t *letters, size_t count,
 		     int64_t at_ms, struct error *err);
 	bool (*keep)(struct store *s, const char *session, int64_t letter, struct error *err);
-	bool (*retry)(struct store *s, const struct store_retry *retry, struct error *err);
+	/* Calls back for the early ones. */
+	bool (*retry)(struct store *s, const struct store_retry *retry, store_retried_fn *fn,
+		      void *arg, struct error *err);
 	/* The letters of the batch that `retry` left open. */
 	bool (*retried)(struct store *s, const struct store_retry *retry, store_retried_fn *fn,
 			void *arg, struct error *err);
@@ -222,7 +224,9 @@ struct store_letter_ops {
 	bool (*again)(struct store *s, int64_t letter, const char *reason, struct str json,
 		      struct error *err);
 	bool (*split)(struct store *s, int64_t letter, const struct store_part *parts, size_t count,
-		      store_part_fn *fn, void *arg, struct error *err);
+		      int64_t bytes_max, store_part_fn *fn, void *arg, struct error *err);
+	bool (*load)(struct store *s, const struct store_letter *letter, uint64_t generation,
+		     int64_t bytes_max, bool *added, struct error *err);
 	bool (*audit_put)(struct store *s, const struct store_retry_audit *a, struct error *err);
 	bool (*audit)(struct store *s, const char *stream, uint32_t max, store_retry_audit_fn *fn,
 		      void *arg, struct error *err);

@@ -183,6 +183,21 @@ static bool is_row(struct str record)
 	return row;
 }
 
+static void read_head(struct again_letter *out, const json_t *root)
+{
+	json_int_t generation = json_integer_value(json_object_get(root, "generation"));
+
+	out->stream = text_of(root, "stream");
+	out->sink = text_of(root, "sink");
+	out->reason = text_of(root, "reason");
+	out->error = text_of(root, "error");
+	out->shard = text_of(root, "shard");
+	out->sequence = text_of(root, "sequence");
+	out->time = text_of(root, "time");
+	out->attempts = (unsigned)json_integer_value(json_object_get(root, "attempts"));
+	out->generation = generation > 0 ? (uint64_t)generation : 0;
+}
+
 bool again_letter_read(struct str json, struct again_letter *out, struct error *err)
 {
 	struct str record = letter_record(json);
@@ -196,14 +211,7 @@ bool again_letter_read(struct str json, struct again_letter *out, struct error *
 	buf_release(&head);
 	if (!root)
 		return error_set(err, ERROR_INVALID, "it is no letter of this program");
-	out->stream = text_of(root, "stream");
-	out->sink = text_of(root, "sink");
-	out->reason = text_of(root, "reason");
-	out->error = text_of(root, "error");
-	out->shard = text_of(root, "shard");
-	out->sequence = text_of(root, "sequence");
-	out->time = text_of(root, "time");
-	out->attempts = (unsigned)json_integer_value(json_object_get(root, "attempts"));
+	read_head(out, root);
 	out->row = is_row(record);
 	json_decref(root);
 	return true;
@@ -235,7 +243,85 @@ static struct letter_head head_of(const struct again_letter *l)
 				     .sequence = l->sequence,
 				     .time = l->time,
 				     .sink = l->sink,
-				     .attempts = l->attempts };
+				     .attempts = l->attempts,
+				     .generation = l->generation };
+}
+
+/* It begins as this program writes one, and ends behind its record. */
+static bool is_written_so(struct str line, struct str begins)
+{
+	json_t *record;
+
+	if (line.n <= begins.n + 1 || memcmp(line.p, begins.p, begins.n) != 0)
+		return false;
+	record = json_loadb(line.p + begins.n, line.n - begins.n - 1,
+			    JSON_ALLOW_NUL | JSON_DECODE_ANY, NULL);
+	json_decref(record);
+	return record != NULL;
+}
+
+/* As it came, where it has the form of this program: else what is within is the same. */
+static void same_letter(const struct again_letter *l, struct str line, const json_t *record,
+			struct buf *out)
+{
+	struct letter_head head = head_of(l);
+
+	letter_begin(&head, out);
+	if (is_written_so(line, buf_str(out))) {
+		buf_clear(out);
+		buf_printf(out, "%.*s", STR_ARG(line));
+	} else {
+		char *text = json_dumps(record, JSON_COMPACT | JSON_ENCODE_ANY);
+
+		buf_printf(out, "%s}", text);
+		free(text);
+	}
+}
+
+static bool is_letter(const struct again_letter *l, const json_t *record, struct error *err)
+{
+	struct sequence ignored;
+
+	if (!*l->stream || !*l->shard || !*l->reason || strlen(l->stream) > STORE_NAME_MAX ||
+	    strlen(l->sink) > STORE_NAME_MAX || strlen(l->reason) > STORE_NAME_MAX ||
+	    strlen(l->shard) >= STORE_SHARD_SIZE ||
+	    (!json_is_object(record) && !json_is_string(record)))
+		return error_set(err, ERROR_INVALID,
+				 "it is no dead letter: one has stream, shard, reason, and record, "
+				 "an object or a text");
+	if (json_is_object(json_object_get(record, ROW_MEMBER)))
+		return error_set(err, ERROR_INVALID,
+				 "it is of a row of an export: load the export again");
+	return !*l->sequence || sequence_parse(&ignored, str_of(l->sequence), err) ||
+	       error_wrap(err, "its sequence");
+}
+
+bool again_letter_line(struct str line, struct again_letter *out, struct buf *json,
+		       struct error *err)
+{
+	json_error_t why;
+	json_t *root = json_loadb(line.p, line.n, JSON_ALLOW_NUL, &why);
+	const json_t *record = json_object_get(root, "record");
+
+	*out = (struct again_letter){ 0 };
+	if (!json_is_object(root)) {
+		json_decref(root);
+		return error_set(err, ERROR_INVALID, "it is no JSON object%s%s", root ? "" : ": ",
+				 root ? "" : why.text);
+	}
+	read_head(out, root);
+	if (!is_letter(out, record, err)) {
+		json_decref(root);
+		again_letter_release(out);
+		return false;
+	}
+	same_letter(out, line, record, json);
+	if (!*out->sequence) {
+		free(out->sequence);
+		out->sequence = letter_identity_of(letter_record(buf_str(json)));
+	}
+	json_decref(root);
+	return true;
 }
 
 void again_letter_for(const struct again_letter *l, struct str json, const char *sink,

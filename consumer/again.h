@@ -48,11 +48,16 @@ struct again_letter {
 	char *stream, *sink; /* sink "": it is for every one */
 	char *reason, *error, *shard, *sequence, *time;
 	unsigned attempts;
-	bool row; /* of an export: it has no stream to come from */
+	uint64_t generation; /* 0: it does not say */
+	bool row;            /* of an export: it has no stream to come from */
 };
 /* INVALID: it is no letter. */
 bool again_letter_read(struct str json, struct again_letter *out, struct error *err) MUST_CHECK;
 void again_letter_release(struct again_letter *l);
+/* A letter that comes back from a sink of letters, in any JSON form of it: `json` is the same
+ * letter as the store has it, out->sequence what it is known by there. INVALID: nothing is made. */
+bool again_letter_line(struct str line, struct again_letter *out, struct buf *json,
+		       struct error *err) MUST_CHECK;
 /* The same letter for one sink of those that it was for; and as one that failed once more. */
 void again_letter_for(const struct again_letter *l, struct str json, const char *sink,
 		      struct buf *out);

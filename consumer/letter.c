@@ -31,6 +31,8 @@ void letter_begin(const struct letter_head *head, struct buf *out)
 	member(out, "time", head->time);
 	buf_printf(out, ",\"attempts\":%u", head->attempts);
 	member(out, "sink", head->sink);
+	if (head->generation > 0)
+		buf_printf(out, ",\"generation\":%" PRIu64, head->generation);
 	buf_text(out, record_name);
 }
 
@@ -45,24 +47,36 @@ struct str letter_record(struct str json)
 	return (struct str){ at + n, (size_t)(end - 1 - at) - n };
 }
 
+static void by_bytes(struct str record, char out[SEQUENCE_TEXT_SIZE])
+{
+	uint64_t hash = 14695981039346656037u;
+
+	for (size_t i = 0; i < record.n; i++)
+		hash = (hash ^ (unsigned char)record.p[i]) * 1099511628211u;
+	snprintf(out, SEQUENCE_TEXT_SIZE, "none:%016" PRIx64, hash);
+}
+
 /* The store keeps one letter a sequence number; a record that has none is known by its bytes, so
  * that it is not taken for another, nor for a new one when it is read again. Rows of an export have
  * one sequence number all together: one is known by its file and its place in it. */
 static void letter_identity(const struct lane *lane, const struct batch *batch,
 			    const struct event *e, char out[SEQUENCE_TEXT_SIZE])
 {
-	uint64_t hash = 14695981039346656037u;
-
 	if (lane->file) {
 		snprintf(out, SEQUENCE_TEXT_SIZE, "place:%" PRIu64, lane_row_place(batch, e));
 		return;
 	}
 	sequence_text(&e->sequence, out);
-	if (*out)
-		return;
-	for (size_t i = 0; i < e->raw.n; i++)
-		hash = (hash ^ (unsigned char)e->raw.p[i]) * 1099511628211u;
-	snprintf(out, SEQUENCE_TEXT_SIZE, "none:%016" PRIx64, hash);
+	if (!*out)
+		by_bytes(e->raw, out);
+}
+
+char *letter_identity_of(struct str record)
+{
+	char out[SEQUENCE_TEXT_SIZE];
+
+	by_bytes(record, out);
+	return memory_text(out);
 }
 
 struct letter *letter_new(struct lane *lane, uint32_t slot, const struct batch *batch,
@@ -85,7 +99,8 @@ struct letter *letter_new(struct lane *lane, uint32_t slot, const struct batch *
 					    .sequence = sequence_text(&event->sequence, sequence),
 					    .time = clock_text(now_ms, time),
 					    .sink = sink,
-					    .attempts = attempts },
+					    .attempts = attempts,
+					    .generation = source->generation },
 		     &l->json);
 	if (lane->file)
 		decode_letter_line(source, &lane->stream->rows, event->raw, &l->json);

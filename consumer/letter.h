@@ -25,11 +25,16 @@ struct letter {
 struct letter_head {
 	const char *reason, *error, *stream, *shard, *sequence, *time, *sink;
 	unsigned attempts;
+	uint64_t generation; /* in which the record was read; 0: of an older program, it does not
+				say */
 };
 /* The letter up to its record, which follows; then comes a '}'. */
 void letter_begin(const struct letter_head *head, struct buf *out);
 /* Where a whole letter has its record; n 0: it is none. */
 struct str letter_record(struct str json);
+
+/* What a record without a sequence number is known by; the caller's. */
+char *letter_identity_of(struct str record);
 
 /* `batch`: that the event is in, for rows of a file. `error` is copied. now_ms: AWS time. */
 struct letter *letter_new(struct lane *lane, uint32_t slot, const struct batch *batch,

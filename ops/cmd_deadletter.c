@@ -21,7 +21,9 @@ static const struct flag flags[] = {
 	{ .name = "sink", .value = "K", .help = "retry: letters for this sink" },
 	{ .name = "reason", .value = "R", .help = "retry: letters with this reason" },
 	{ .name = "all", .help = "retry: all letters" },
-	{ .name = "yes", .help = "drop, retry: without asking" },
+	{ .name = "even-twice",
+	  .help = "retry: also a batch of which nobody knows any more whether it was delivered" },
+	{ .name = "yes", .help = "drop, load, retry: without asking" },
 	{ 0 },
 };
 
@@ -95,7 +97,7 @@ static int drop(const struct config *c, const struct arguments *a, int64_t id)
 
 static int run(const struct arguments *a)
 {
-	static const char *const choice[] = { "stream", "sink", "reason", "all" };
+	static const char *const choice[] = { "stream", "sink", "reason", "all", "even-twice" };
 	const char *verb = a->word_count > 0 ? a->words[0] : "";
 	bool one = strcmp(verb, "show") == 0 || strcmp(verb, "drop") == 0;
 	int64_t id = one && a->word_count == 2 ? strtoll(a->words[1], NULL, 10) : 0;
@@ -104,9 +106,11 @@ static int run(const struct arguments *a)
 	AUTO(store) struct store *store = NULL;
 
 	bool retry = strcmp(verb, "retry") == 0;
+	bool loads = strcmp(verb, "load") == 0 && a->word_count == 2;
 
-	if (!retry && (one ? id <= 0 : strcmp(verb, "list") != 0 || a->word_count != 1))
-		return command_usage_error(&command_deadletter, "list, show ID, drop ID or retry?");
+	if (!retry && !loads && (one ? id <= 0 : strcmp(verb, "list") != 0 || a->word_count != 1))
+		return command_usage_error(&command_deadletter,
+					   "list, show ID, drop ID, load FILE or retry?");
 	for (size_t i = 0; !retry && i < sizeof(choice) / sizeof(*choice); i++)
 		if (arguments_get(a, choice[i]))
 			return command_usage_error(&command_deadletter, "%s knows no --%s", verb,
@@ -118,6 +122,8 @@ static int run(const struct arguments *a)
 	}
 	if (retry)
 		return deadletter_retry(c, a);
+	if (loads)
+		return deadletter_load(c, a);
 	if (strcmp(verb, "drop") == 0)
 		return drop(c, a, id);
 	store = store_open_reader(c->checkpoint.store, OPERATOR_STORE_TIMEOUT_MS, &err);
@@ -129,13 +135,15 @@ static int run(const struct arguments *a)
 
 const struct command command_deadletter = {
 	.name = "deadletter",
-	.usage = "-c FILE list | show ID | drop ID [--yes]\n"
+	.usage = "-c FILE list | show ID | drop ID [--yes] | load FILE|- [--yes]\n"
 		 "                      | retry ID… [--yes]\n"
 		 "                      | retry --stream S --sink K --reason R | --all [--yes]",
 	.help = "Look at the records that could not be delivered, try them again, or make room.",
 	.more = "retry delivers them by what the configuration says now, beside running workers. "
-		"drop and\nretry write: on a sqlite store only while no worker has it.",
-	.words = "list show drop retry",
+		"load "
+		"takes\nlines that a sink of letters had. drop, load and retry write: on a sqlite "
+		"store only while\nno worker has it.",
+	.words = "list show drop load retry",
 	.flags = flags,
 	.run = run,
 };

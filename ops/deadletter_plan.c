@@ -63,6 +63,12 @@ static bool is_chosen(const struct retry_plan *p, const struct again_letter *l)
 	       (!p->by_reason || strcmp(p->by_reason, l->reason) == 0);
 }
 
+void retry_take(struct retry_plan *p, const struct retry_letter *l)
+{
+	p->letters = memory_room(p->letters, p->letter_count, sizeof(*p->letters));
+	p->letters[p->letter_count++] = *l;
+}
+
 static void on_letter(void *arg, int64_t id, struct str json)
 {
 	struct reading *r = arg;
@@ -81,8 +87,7 @@ static void on_letter(void *arg, int64_t id, struct str json)
 	}
 	if (!*l.head.sink)
 		buf_printf(&l.json, "%.*s", STR_ARG(json));
-	p->letters = memory_room(p->letters, p->letter_count, sizeof(*p->letters));
-	p->letters[p->letter_count++] = l;
+	retry_take(p, &l);
 }
 
 static size_t use_of(const struct config_stream *c, const char *sink)
@@ -121,6 +126,20 @@ static bool has_letter(const struct retry_plan *p, int64_t id)
 	return i < p->letter_count;
 }
 
+bool retry_know(struct retry_plan *p, struct store *store, struct error *err)
+{
+	for (size_t i = 0; i < p->letter_count; i++) {
+		struct retry_letter *l = &p->letters[i];
+		size_t first, count;
+		const char *why;
+
+		if (!stream_of(p, store, l->head.stream, &l->stream, err))
+			return false;
+		p->left += !retry_sinks(p, l, &first, &count, &why);
+	}
+	return true;
+}
+
 bool retry_choose(struct retry_plan *p, struct store *store, struct error *err)
 {
 	struct reading r = { .plan = p, .ok = true };
@@ -128,17 +147,11 @@ bool retry_choose(struct retry_plan *p, struct store *store, struct error *err)
 	if (!store_letters(store, on_letter, &r, err))
 		return false;
 	*err = r.err;
-	for (size_t i = 0; r.ok && i < p->letter_count; i++)
-		r.ok = stream_of(p, store, p->letters[i].head.stream, &p->letters[i].stream, err);
-	for (size_t i = 0; r.ok && i < p->letter_count; i++) {
-		size_t first, count;
-		const char *why;
-
-		p->left += !retry_sinks(p, &p->letters[i], &first, &count, &why);
-	}
+	if (!r.ok || !retry_know(p, store, err))
+		return false;
 	for (size_t i = 0; i < p->id_count; i++)
 		p->absent += !has_letter(p, p->by_id[i]);
-	return r.ok;
+	return true;
 }
 
 /* --- groups --- */
@@ -164,6 +177,39 @@ void retry_add(struct retry_plan *p, const struct retry_letter *l, size_t use, i
 	g->ids[g->count++] = id;
 }
 
+static int ascending(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+void retry_begin(struct retry_group *g)
+{
+	qsort(g->ids, g->count, sizeof(*g->ids), ascending);
+	g->tried = memory_array(g->count, sizeof(*g->tried));
+}
+
+size_t retry_window(struct retry_group *g, int64_t ids[RETRY_WINDOW])
+{
+	size_t n = 0;
+
+	while (g->first < g->count && g->tried[g->first])
+		g->first++;
+	for (size_t i = g->first; i < g->count && n < RETRY_WINDOW; i++)
+		if (!g->tried[i])
+			ids[n++] = g->ids[i];
+	return n;
+}
+
+void retry_tried(struct retry_group *g, int64_t id)
+{
+	const int64_t *at = bsearch(&id, g->ids, g->count, sizeof(id), ascending);
+
+	if (at)
+		g->tried[at - g->ids] = true;
+}
+
 /* --- what is shown --- */
 
 static void show_row(const struct retry_plan *p, const struct retry_letter *l, size_t count,
@@ -173,11 +219,12 @@ static void show_row(const struct retry_plan *p, const struct retry_letter *l, s
 	const char *why;
 	bool tried = retry_sinks(p, l, &at, &sinks, &why);
 
-	printf("%6zu  %s  %s  %s  from %s to %s%s%s\n", count, l->head.stream,
+	printf("%6zu  %s  %s  %s  from %s to %s%s%s%s%s\n", count, l->head.stream,
 	       *l->head.sink ? l->head.sink
 	       : p->by_sink  ? p->by_sink
 			     : "every sink",
-	       l->head.reason, first, last, tried ? "" : ": not tried, ", tried ? "" : why);
+	       l->head.reason, first, last, tried ? "" : ": not ", tried ? "" : p->what,
+	       tried ? "" : ", ", tried ? "" : why);
 }
 
 static bool are_alike(const struct retry_letter *a, const struct retry_letter *b)

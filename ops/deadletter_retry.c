@@ -19,9 +19,6 @@
  * until it is known what became of each: whoever comes after a command that died goes on with the
  * batch that it left, which a sink that delivers exactly once knows by its number. */
 
-/* Letters that are offered to the store for a batch: some more than one has. */
-#define WINDOW 1000
-
 struct retry {
 	const struct config *config;
 	struct retry_plan plan;
@@ -33,6 +30,8 @@ struct retry {
 	struct aws_client *client;
 	struct store *store;
 	char owner[STORE_ID_SIZE];
+	bool even_twice;
+	size_t roomless; /* letters for every sink that the store has no room for as several */
 };
 
 /* --- the choice --- */
@@ -54,12 +53,12 @@ static bool read_ids(const struct arguments *a, struct retry_plan *p, int64_t *i
 /* What was asked for, for the audit. */
 static void describe(const struct arguments *a, char *out, size_t size)
 {
-	static const char *const names[] = { "stream", "sink", "reason", "all" };
+	static const char *const names[] = { "stream", "sink", "reason", "all", "even-twice" };
 	struct buf text;
 
 	buf_init(&text, 0);
 	buf_text(&text, "deadletter retry");
-	for (size_t i = 0; i < 4; i++) {
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		const char *value = arguments_get(a, names[i]);
 
 		if (value)
@@ -167,10 +166,23 @@ static bool split(struct retry *r, const struct retry_letter *l, struct error *e
 		again_letter_for(&l->head, buf_str(&l->json), c->sinks[i].name, &texts[i]);
 		parts[i] = (struct store_part){ c->sinks[i].name, buf_str(&texts[i]) };
 	}
-	ok = store_letter_split(r->store, l->head.id, parts, c->sink_count, on_part, &to, err);
+	ok = store_letter_split(r->store, l->head.id, parts, c->sink_count,
+				r->config->dead_letter.max_bytes, on_part, &to, err);
 	for (size_t i = 0; i < c->sink_count; i++)
 		buf_release(&texts[i]);
 	return ok;
+}
+
+/* There may be some once the others are delivered. */
+static bool has_no_room(struct retry *r, const struct retry_letter *l, const struct error *err)
+{
+	if (err->kind != ERROR_INVALID)
+		return false;
+	printf("%" PRId64 "  not tried: it would become a letter for each sink: %s, or raise "
+	       "dead_letter.max_bytes\n",
+	       l->head.id, err->message);
+	r->roomless++;
+	return true;
 }
 
 static bool make_groups(struct retry *r, struct error *err)
@@ -184,7 +196,7 @@ static bool make_groups(struct retry *r, struct error *err)
 			continue;
 		if (*l->head.sink)
 			retry_add(&r->plan, l, first, l->head.id);
-		else if (!split(r, l, err))
+		else if (!split(r, l, err) && !has_no_room(r, l, err))
 			return false;
 	}
 	return true;
@@ -220,6 +232,11 @@ static void on_row(void *arg, const struct store_retried *l)
 	struct retry_batch *b = arg;
 	struct batch_row *row;
 
+	if (l->early) {
+		retry_tried(b->group, l->id);
+		b->group->early++;
+		return;
+	}
 	b->rows = memory_room(b->rows, b->count, sizeof(*b->rows));
 	row = &b->rows[b->count++];
 	*row = (struct batch_row){ .id = l->id,
@@ -315,7 +332,8 @@ static bool send(struct retry_batch *b, const struct again_stream *s, struct err
 					  .batch = b->number,
 					  .stream = s->name,
 					  .records = b->records,
-					  .count = b->record_count };
+					  .count = b->record_count,
+					  .even_twice = r->even_twice };
 	size_t sent = 0, refused = b->record_count;
 	struct error why = { 0 };
 	bool ok =
@@ -329,37 +347,11 @@ static bool send(struct retry_batch *b, const struct again_stream *s, struct err
 		return false;
 	if (!ok && refused < b->record_count)
 		return failed(b, &b->rows[b->row_of[refused]], "refused", why.message, err);
-	if (!ok)
-		*err = why;
-	return ok;
-}
-
-static int ascending(const void *a, const void *b)
-{
-	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
-/* The next of its letters that were in no batch yet: the store looks at all that it is handed. */
-static size_t window(struct retry_group *g, int64_t ids[WINDOW])
-{
-	size_t n = 0;
-
-	while (g->first < g->count && g->tried[g->first])
-		g->first++;
-	for (size_t i = g->first; i < g->count && n < WINDOW; i++)
-		if (!g->tried[i])
-			ids[n++] = g->ids[i];
-	return n;
-}
-
-static void tried(struct retry_group *g, int64_t id)
-{
-	const int64_t *at = bsearch(&id, g->ids, g->count, sizeof(id), ascending);
-
-	if (at)
-		g->tried[at - g->ids] = true;
+	if (ok)
+		return true;
+	*err = why;
+	return error_wrap(err, "letters %" PRId64 " to %" PRId64, b->rows[0].id,
+			  b->rows[b->count - 1].id);
 }
 
 /* Each is in one batch; what is left of that comes by itself. */
@@ -367,21 +359,21 @@ static bool run_batch(struct retry *r, struct retry_group *g, const struct again
 		      struct again *again, int32_t sink, bool first, bool *over, struct error *err)
 {
 	struct retry_batch b = { .retry = r, .group = g };
-	int64_t ids[WINDOW];
+	int64_t ids[RETRY_WINDOW];
 	const struct store_retry want = { .owner = r->owner,
 					  .first = first,
 					  .stream = s->name,
 					  .sink = sink,
 					  .letters = ids,
-					  .count = window(g, ids),
+					  .count = retry_window(g, ids),
 					  .at_ms = clock_aws_ms(&r->clock) };
 	bool ok = store_letters_retry(r->store, &want, on_row, &b, err);
 
 	*over = ok && b.count == 0 && want.count == 0;
 	for (size_t i = 0; ok && i < b.count; i++)
-		tried(g, b.rows[i].id);
+		retry_tried(g, b.rows[i].id);
 	for (size_t i = 0; ok && b.count == 0 && i < want.count; i++)
-		tried(g, ids[i]); /* they are no letters any more */
+		retry_tried(g, ids[i]); /* they are no letters any more */
 	if (ok && b.count > 0)
 		ok = make_events(&b, again, err) && send(&b, s, err);
 	batch_release(&b);
@@ -406,8 +398,7 @@ static bool run_group(struct retry *r, struct retry_group *g, struct error *err)
 	bool first = true, over = false, ok;
 	int32_t sink;
 
-	qsort(g->ids, g->count, sizeof(*g->ids), ascending);
-	g->tried = memory_array(g->count, sizeof(*g->tried));
+	retry_begin(g);
 	ok = ask_table(r, stream, &table, err) && store_sink(r->store, use->name, &sink, err) &&
 	     (again = again_new(&s, err));
 	while (ok && !over && !atomic_load(signals_flag(r->signals))) {
@@ -418,6 +409,10 @@ static bool run_group(struct retry *r, struct retry_group *g, struct error *err)
 	       g->failed);
 	if (g->filtered > 0)
 		printf(", %zu that are not for it any more", g->filtered);
+	if (g->early > 0)
+		printf(", %zu not tried yet: the place of their records is not saved, and they may "
+		       "be read again",
+		       g->early);
 	puts("");
 	fflush(stdout);
 	if (ok && !over)
@@ -464,7 +459,7 @@ static void new_owner(char id[STORE_ID_SIZE])
 static int deliver(struct retry *r, const char *said)
 {
 	struct error err = { 0 };
-	int code = EXIT_DONE;
+	int code;
 
 	new_owner(r->owner);
 	r->signals = signals_start(on_hangup, NULL);
@@ -472,12 +467,13 @@ static int deliver(struct retry *r, const char *said)
 		fprintf(stderr, "sluice deadletter: %s\n", err.message);
 		return EXIT_FAILED;
 	}
+	code = r->roomless > 0 ? EXIT_FAILED : EXIT_DONE;
 	for (size_t i = 0; i < r->plan.group_count; i++) {
 		if (!run_group(r, &r->plan.groups[i], &err)) {
 			fprintf(stderr, "sluice deadletter: %s\n", err.message);
 			code = EXIT_FAILED;
 		}
-		if (r->plan.groups[i].failed > 0)
+		if (r->plan.groups[i].failed + r->plan.groups[i].early > 0)
 			code = EXIT_FAILED;
 	}
 	return code;
@@ -521,7 +517,9 @@ int deadletter_retry(const struct config *c, const struct arguments *a)
 {
 	int64_t ids[ARGUMENTS_WORDS_MAX];
 	struct retry r = { .config = c,
+			   .even_twice = arguments_get(a, "even-twice") != NULL,
 			   .plan = { .config = c,
+				     .what = "tried",
 				     .by_stream = arguments_get(a, "stream"),
 				     .by_sink = arguments_get(a, "sink"),
 				     .by_reason = arguments_get(a, "reason") } };

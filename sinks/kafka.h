@@ -292,10 +292,10 @@ bool kafka_bury(const void *settings, const struct sink_host *host, struct str b
 		bool *committed, struct error *err);
 bool kafka_sweep(const void *settings, const struct sink_host *host, const char *session,
 		 struct error *err);
-/* How far the commits got that are counted in the group `id`, at the first partition of `topic`;
- * negative: nothing was ever committed. */
+/* How far the commits got that are counted in the group `id`, at the first partition of a topic,
+ * the furthest of these; negative: nothing was ever committed, or long ago. */
 bool kafka_counted(const struct kafka_settings *s, const struct sink_host *host, const char *id,
-		   const char *topic, int64_t *offset, struct error *err);
+		   const char *const *topics, size_t count, int64_t *offset, struct error *err);
 /* What kafka_bury reads: transaction `number`, whose commit is counted in the group `id`, at the
  * first partition of `topic`. */
 void kafka_blob(const char *id, const char *topic, uint64_t number, struct buf *out);

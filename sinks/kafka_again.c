@@ -1,11 +1,15 @@
 /* Records of dead letters, delivered once more: the messages that a worker would make of them, one
  * after the other. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "sinks/kafka_large.h"
 #include "sinks/kafka_post.h"
 #include "sinks/template.h"
+
+/* Brokers forget a group's commits after offsets.retention.minutes, 7 days by default. */
+#define COUNTED_KEPT_MS (6LL * 24 * 60 * 60 * 1000)
 
 struct sending {
 	const struct kafka_settings *settings;
@@ -143,6 +147,42 @@ struct template *kafka_place(const void *settings, bool *required, struct error 
 	return template_new(s->topic, TEMPLATE_TOPIC, err);
 }
 
+/* Of its records, each once. */
+struct topics {
+	char **names;
+	size_t count;
+};
+
+static void add_topic(struct topics *t, const char *name)
+{
+	for (size_t i = 0; i < t->count; i++)
+		if (strcmp(t->names[i], name) == 0)
+			return;
+	t->names[t->count++] = memory_text(name);
+}
+
+/* One that can have none is met when it is sent. False: the first one cannot. */
+static bool topics_of(struct sending *s, struct topics *t, struct error *err)
+{
+	struct error ignored;
+
+	if (!topic_of(s, s->batch->records[0], err))
+		return false;
+	t->names = memory_array(s->batch->count, sizeof(*t->names));
+	add_topic(t, s->name.data);
+	for (size_t i = 1; i < s->batch->count; i++)
+		if (topic_of(s, s->batch->records[i], &ignored))
+			add_topic(t, s->name.data);
+	return true;
+}
+
+static void topics_release(struct topics *t)
+{
+	for (size_t i = 0; i < t->count; i++)
+		free(t->names[i]);
+	free(t->names);
+}
+
 bool kafka_again(const void *settings, const struct sink_host *host, const struct sink_again *batch,
 		 const _Atomic bool *stop, size_t *sent, size_t *refused, struct error *err)
 {
@@ -157,23 +197,26 @@ bool kafka_again(const void *settings, const struct sink_host *host, const struc
 				 .chain = batch->chain,
 				 .number = batch->batch,
 				 .stream = batch->stream,
+				 .doubtful =
+					 !batch->even_twice &&
+					 batch->batch < clock_aws_ms(host->clock) - COUNTED_KEPT_MS,
 				 .send = send_record,
 				 .arg = &sending };
-	struct buf first = { 0 };
+	struct topics topics = { .count = 0 };
 	bool required, ok;
 
 	*sent = 0;
 	*refused = batch->count;
 	sending.topic = kafka_place(settings, &required, err);
 	ok = sending.topic != NULL;
-	if (ok && !topic_of(&sending, batch->records[0], err)) {
+	if (ok && !topics_of(&sending, &topics, err)) {
 		*refused = 0;
 		ok = false;
 	}
-	buf_printf(&first, "%s", ok ? sending.name.data : "");
-	b.topic = first.data;
+	b.topics = (const char *const *)topics.names;
+	b.topic_count = topics.count;
 	ok = ok && send_all(&p, &sending, &b, sent, refused, err);
-	buf_release(&first);
+	topics_release(&topics);
 	buf_release(&sending.name);
 	buf_release(&sending.reference);
 	free(sending.as_reference);

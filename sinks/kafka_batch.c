@@ -49,11 +49,13 @@ static bool begin(struct kafka_post *p, struct error *err)
 static bool commit(struct kafka_post *p, const struct kafka_batch *b, const char *id,
 		   struct error *err)
 {
-	rd_kafka_topic_partition_list_t *offsets = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_topic_partition_list_t *offsets =
+		rd_kafka_topic_partition_list_new((int)b->topic_count);
 	rd_kafka_consumer_group_metadata_t *group = rd_kafka_consumer_group_metadata_new(id);
 	bool again, ok;
 
-	rd_kafka_topic_partition_list_add(offsets, b->topic, 0)->offset = b->number;
+	for (size_t i = 0; i < b->topic_count; i++)
+		rd_kafka_topic_partition_list_add(offsets, b->topics[i], 0)->offset = b->number;
 	do
 		ok = step(p, rd_kafka_send_offsets_to_transaction(p->rk, offsets, group, -1),
 			  &again, err);
@@ -68,6 +70,19 @@ static bool commit(struct kafka_post *p, const struct kafka_batch *b, const char
 	return ok;
 }
 
+/* An earlier batch's commit is forgotten before a later one's: where one is known, all that came
+ * after it is. */
+static bool forgotten(const struct kafka_batch *b, const char *id, struct error *err)
+{
+	char time[CLOCK_TEXT_SIZE];
+
+	return error_set(
+		err, ERROR_INVALID,
+		"a batch of %s was begun and not finished, and group %s has forgotten by now "
+		"whether it was committed: look for its records in the topic",
+		clock_text(b->number, time), id);
+}
+
 /* The producer's id is this batch's chain's from here on. Where the commit's fate is not known, the
  * next try asks. */
 static bool send_once(struct kafka_post *p, const struct kafka_batch *b, const char *id,
@@ -77,10 +92,13 @@ static bool send_once(struct kafka_post *p, const struct kafka_batch *b, const c
 	size_t done;
 	bool again;
 
-	if (!begin(p, err) || !kafka_counted(p->settings, p->host, id, b->topic, &counted, err))
+	if (!begin(p, err) ||
+	    !kafka_counted(p->settings, p->host, id, b->topics, b->topic_count, &counted, err))
 		return false;
 	if (counted >= b->number)
 		return true;
+	if (counted < 0 && b->doubtful)
+		return forgotten(b, id, err);
 	return step(p, rd_kafka_begin_transaction(p->rk), &again, err) &&
 	       send_all(p, b, &done, refused, err) && commit(p, b, id, err);
 }

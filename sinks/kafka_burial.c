@@ -99,27 +99,33 @@ static bool fence(const struct kafka_settings *s, const struct sink_host *host, 
 }
 
 bool kafka_counted(const struct kafka_settings *s, const struct sink_host *host, const char *id,
-		   const char *topic, int64_t *offset, struct error *err)
+		   const char *const *topics, size_t count, int64_t *offset, struct error *err)
 {
 	rd_kafka_conf_t *conf = kafka_conf_group(s, id, err);
 	rd_kafka_topic_partition_list_t *list;
 	rd_kafka_resp_err_t code;
 	rd_kafka_t *rk;
+	size_t bad = 0;
 
 	rk = conf ? open_handle(RD_KAFKA_CONSUMER, conf, s, host, err) : NULL;
 	if (!rk)
 		return false;
-	list = rd_kafka_topic_partition_list_new(1);
-	rd_kafka_topic_partition_list_add(list, topic, 0);
+	list = rd_kafka_topic_partition_list_new((int)count);
+	for (size_t i = 0; i < count; i++)
+		rd_kafka_topic_partition_list_add(list, topics[i], 0);
 	code = rd_kafka_committed(rk, list, WAIT_MS);
-	if (!code)
-		code = list->elems[0].err;
-	*offset = list->elems[0].offset;
+	*offset = RD_KAFKA_OFFSET_INVALID;
+	for (size_t i = 0; i < count && !code; i++) {
+		code = list->elems[i].err;
+		bad = i;
+		if (list->elems[i].offset > *offset)
+			*offset = list->elems[i].offset;
+	}
 	rd_kafka_topic_partition_list_destroy(list);
 	rd_kafka_destroy(rk);
 	if (!code)
 		return true;
-	kafka_error(err, code, topic);
+	kafka_error(err, code, topics[bad]);
 	return error_wrap(err, "group %s", id);
 }
 
@@ -130,7 +136,7 @@ bool kafka_bury(const void *settings, const struct sink_host *host, struct str b
 	struct pending p = { 0 };
 	int64_t offset = -1;
 	bool ok = pending_decode(&p, blob, err) && fence(s, host, p.id, err) &&
-		  kafka_counted(s, host, p.id, p.topic, &offset, err);
+		  kafka_counted(s, host, p.id, &p.topic, 1, &offset, err);
 
 	*committed = ok && offset >= p.number;
 	if (ok)

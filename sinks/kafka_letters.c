@@ -68,6 +68,8 @@ bool kafka_letters(const void *settings, const struct sink_host *host,
 				 .chain = batch->chain,
 				 .number = batch->batch,
 				 .stream = batch->source->stream,
+				 .topics = &sending.topic,
+				 .topic_count = 1,
 				 .count = batch->count,
 				 .send = send_one,
 				 .arg = &sending };
@@ -75,7 +77,7 @@ bool kafka_letters(const void *settings, const struct sink_host *host,
 
 	*sent = 0;
 	*refused = batch->count;
-	b.topic = sending.topic = topic.data;
+	sending.topic = topic.data;
 	ok = ok && kafka_batch_post(&p, &b, sent, refused, err);
 	buf_release(&topic);
 	return ok || error_wrap(err, "sink %s", host->name);

@@ -34,8 +34,14 @@ struct kafka_batch {
 	const char *kind; /* "letters", "again": of what, in ids */
 	const char *chain, *stream;
 	int64_t number;
-	const char *topic; /* where the commit is counted */
+	/* Where the commit is counted: at each topic that it is for, so that what is left of the
+	 * batch by the next try finds it. */
+	const char *const *topics;
+	size_t topic_count;
 	size_t count;
+	/* Exactly once: it was made so long ago that the brokers may have forgotten its commit.
+	 * Where they know of none, it is not sent: INVALID. */
+	bool doubtful;
 	/* Item i until the brokers have it; *bad: it can never get in. */
 	bool (*send)(struct kafka_post *p, void *arg, size_t i, bool *bad, struct error *err);
 	void *arg;

@@ -140,6 +140,7 @@ struct sink_again {
 	const char *stream;                    /* its configured name */
 	const struct delivery *const *records; /* each of one record that has a payload */
 	size_t count;
+	bool even_twice; /* also one of which the sink cannot tell any more whether it has it */
 };
 
 /* A kind of sink: one exported constant. */

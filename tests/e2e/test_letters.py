@@ -2,13 +2,16 @@
 configured; the rest goes on."""
 
 import json
+import os
 import random
+import subprocess
 import uuid
 
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 import delivered
+from sluice import BINARY
 from workload import create_table, key_text
 
 LIMIT = 100000
@@ -96,7 +99,7 @@ def test_a_record_over_the_limit_is_kept_whole(orders, worker, kafka, topic, pos
     for n, (stream, sink, shard, sequence, reason, text) in zip(LARGE, rows):
         letter, record = json.loads(text), lines[n]
         assert letter.keys() == {"reason", "error", "stream", "shard", "sequence", "time",
-                                 "attempts", "sink", "record"}
+                                 "attempts", "sink", "generation", "record"}
         assert (letter["stream"], letter["sink"], letter["shard"], letter["sequence"],
                 letter["reason"]) == (stream, sink, shard, sequence, reason)
         assert (stream, sink) == ("orders", "events")
@@ -223,6 +226,39 @@ def test_letters_go_into_a_topic(orders, worker, kafka, topic, postgres, databas
     assert postgres.execute("SELECT count(*) FROM sluice.letter WHERE json <> ''",
                             url=database) == [(0,)]
     assert postgres.execute("SELECT bytes FROM sluice.letter_total", url=database) == [(0,)]
+
+
+@BOTH
+def test_letters_come_back_out_of_a_topic(orders, worker, kafka, topic, postgres, database,
+                                          delivery):
+    """The recipe of docs/delivery.md: a topic's letters are loaded while a worker runs, and tried once
+    the topic takes them."""
+    place = f"{topic}-bad"
+    kafka.create_topic(place, partitions=1, max_message_bytes=4 << 20)
+    one = worker()
+    one.config["sinks"]["bad"] = {"type": "kafka", "brokers": kafka.brokers, "topic": place,
+                                  "delivery": delivery}
+    one.config["dead_letter"] = {"sink": "bad"}
+    assert one.drain() == 0
+    raise_limit(kafka, topic)
+    one.config["sinks"]["events"]["properties"] = {"message.max.bytes": str(4 << 20)}
+    one.start()
+    for loaded in (f"{len(LARGE)} loaded, 0 were", f"0 loaded, {len(LARGE)} were"):
+        one.write_config()
+        done = subprocess.run(
+            f"kcat -C -e -q -b {kafka.brokers} -t {place} | "
+            f"{BINARY} deadletter -c {one.file} load - --yes", shell=True, capture_output=True,
+            text=True, timeout=60, check=True,
+            env={name: value for name, value in {**os.environ, **one.environment}.items()
+                 if value is not None})
+        assert loaded in done.stdout, "the same one is one letter"
+    assert len(kafka.read(place)) == len(LARGE), "they do not go back"
+    done = one.run("deadletter", "retry", "--all", "--yes", deadline=90)
+    assert f"orders, events: {len(LARGE)} delivered, 0 failed again" in done.stdout
+    assert one.stop() == 0
+    got = delivered.from_kafka(kafka.read(topic))
+    assert sorted({int(event.after["n"]) for event in got}) == list(range(COUNT))
+    assert postgres.execute("SELECT count(*) FROM sluice.letter", url=database) == [(0,)]
 
 
 def test_a_record_that_cannot_be_read(emulator, sluice, tmp_path):

@@ -93,3 +93,26 @@ def test_a_command_that_is_killed(setting, kafka, delivery):
     assert len(distinct) == COUNT + 1
     if delivery == "exactly_once":
         assert len(events) == COUNT + 1
+
+
+@pytest.mark.parametrize("delivery", ("exactly_once",))
+def test_what_is_left_of_a_batch(setting, kafka, postgres, database, delivery):
+    """The command died before it could note what it delivered, and then the batch's first letter
+    went away: the commit is found at the topic of the one that is left."""
+    one, topic = setting
+    one.config["sinks"]["events"]["topic"] = f"{topic}.${{attribute:pk}}"
+    for key in ("k0", "k2"):
+        kafka.create_topic(f"{topic}.{key}", partitions=1)
+    _, second = letters = postgres.execute(
+        "SELECT id, stream, sink, shard, sequence, reason, json FROM sluice.letter ORDER BY id "
+        "LIMIT 2", url=database)
+    one.run("deadletter", "retry", *(str(letter[0]) for letter in letters), "--yes", deadline=90)
+    postgres.execute(
+        "INSERT INTO sluice.letter (id, stream, sink, shard, sequence, reason, json, retry, "
+        "retry_sink) OVERRIDING SYSTEM VALUE SELECT %s, %s, %s, %s, %s, %s, %s, c.number, c.sink "
+        "FROM sluice.letter_chain c", second, url=database)
+    done = one.run("deadletter", "retry", str(second[0]), "--yes", deadline=90)
+    assert "orders, events: 1 delivered, 0 failed again" in done.stdout
+    for key in ("k0", "k2"):
+        assert len(kafka.read(f"{topic}.{key}")) == 1
+    assert one.stop() == 0

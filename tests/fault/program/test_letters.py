@@ -35,7 +35,7 @@ class Letters(world.World):
         self.assertEqual(len({letter["sequence"] for letter in letters}), count, "one came twice")
         for letter in letters:
             self.assertEqual(list(letter), ["reason", "error", "stream", "shard", "sequence", "time",
-                                            "attempts", "sink", "record"])
+                                            "attempts", "sink", "generation", "record"])
             self.assertEqual(letter["reason"], "undecodable")
             self.assertEqual(letter["record"]["dynamodb"]["NewImage"]["mark"], {"N": "12x"})
 
@@ -123,6 +123,78 @@ class Letters(world.World):
         worker.config["dead_letter"] = sink
         self.drain(worker)
         self.check_found(2)
+
+    def test_they_come_back_to_be_tried(self):
+        """Out of the files of their sink, in whatever JSON, beside lines that are none; and go
+        nowhere else meanwhile."""
+        emulator = self.emulator("orders:records=5:keys=4:bytes=400")
+        for n in range(4):
+            emulator.control("put", table="orders", item={
+                "pk": {"S": "a"}, "sk": {"N": f"{n}"}, "amount": {"S": "twelve"}})
+        settings = self.lettered()
+        settings["dead_letter"]["max_ratio"] = 1
+        stream = {"transform": [{"cast": {"amount": "number"}}]}
+        worker = self.worker(emulator, "orders", stream=stream, **settings)
+        self.drain(worker)
+        letters = [letter for file in self.found() for letter in file]
+        self.assertEqual([letter["generation"] for letter in letters], [1] * 4)
+        lines = [line for path in world.files_in_order(self.folder / "bad/orders")
+                 for line in path.read_text().splitlines()]
+        lines[1] = json.dumps(letters[1], sort_keys=True, indent=None)
+        lines[2] += "\r"
+        lines[3] += " "
+        row = json.loads(lines[0])
+        row["record"]["sluice"] = {"op": "r"}
+        other = {**letters[0], "stream": "users"}
+        file = self.folder / "letters.ndjson"
+        bad = ["", "{\0", "[]", '{"stream":"orders"}', json.dumps(row), json.dumps(other),
+               json.dumps({**letters[0], "sequence": "x"})]
+        file.write_text("\n".join(lines + bad + lines[:1]))
+
+        def load(code):
+            done = worker.run("deadletter", "load", str(file), "--yes", check=False)
+            self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+            return done.stdout
+
+        said = load(1)
+        self.assertEqual([int(line.split()[1].rstrip(":")) for line in said.splitlines()
+                          if line.startswith("line ")], [6, 7, 8, 9, 11])
+        self.assertIn("not loaded, the store has no such stream", said)
+        self.assertIn("4 loaded, 1 were letters already", said)
+        file.write_text("\n".join(lines) + "\n")
+        self.assertIn("0 loaded, 4 were letters already", load(0))
+        self.drain(worker)
+        self.assertEqual(len(self.left()), 4, "they went back")
+        self.assertEqual(len([letter for file in self.found() for letter in file]), 4)
+        ids = [line.split()[0] for line in worker.run("deadletter", "list").stdout.splitlines()]
+        shown = [json.loads(worker.run("deadletter", "show", id).stdout) for id in ids]
+        self.assertEqual(shown, letters)
+        before = len(self.delivered())
+        worker.config["streams"][0].pop("transform")
+        done = worker.run("deadletter", "retry", "--all", "--yes", deadline=world.DEADLINE)
+        self.assertIn("orders, files: 4 delivered, 0 failed again", done.stdout)
+        self.assertEqual(len(self.delivered()), before + 4)
+        self.assertEqual(self.left(), [])
+
+    def test_more_than_half_of_the_room_is_not_loaded(self):
+        _, worker = self.poisoned(1)
+        self.drain(worker)
+        worker.config["dead_letter"]["max_bytes"] = "1MiB"
+        file = self.folder / "letters.ndjson"
+        file.write_text("x" * 600000)
+        done = worker.run("deadletter", "load", str(file), "--yes", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("more than 524288 bytes, half of dead_letter.max_bytes", done.stderr)
+        (letter,) = [letter for file in self.found() for letter in file]
+        other = {**letter, "sequence": "12345", "error": "y" * 300000}
+        file.write_text(json.dumps(letter) + "\n" + json.dumps(other) + "\n")
+        worker.run("deadletter", "load", str(file), "--yes")
+        other["sequence"] = "12346"
+        file.write_text(json.dumps(letter) + "\n" + json.dumps(other) + "\n")
+        done = worker.run("deadletter", "load", str(file), "--yes", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("0 loaded, 1 were letters already", done.stdout)
+        self.assertIn("line 2: ", done.stderr)
 
     def test_too_many_stop_the_stream(self):
         """A wrong schema, say: most of the table stays where it is, and goes on once that is mended."""

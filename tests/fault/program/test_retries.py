@@ -181,6 +181,42 @@ class Retries(world.World):
         (letter,) = self.letters(worker).values()
         self.assertEqual(letter["sink"], "strict")
 
+    def test_one_for_every_sink_that_has_no_room_as_several(self):
+        """It stays one; the others are tried."""
+        emulator, worker = self.shop(bad=1)
+        emulator.control("append", table="orders", text=with_value('{"N":"12x"}'))
+        self.drain(worker)
+        with sqlite3.connect(f"{self.folder}/state.db") as db:
+            db.execute("UPDATE letter SET json = replace(json, '12x', '12' || "
+                       "hex(zeroblob(300000))) WHERE sink = ''")
+            db.execute("UPDATE letter_total SET bytes = (SELECT sum(length(json)) FROM letter)")
+        self.mend(worker)
+        worker.config["dead_letter"]["max_bytes"] = "1MiB"
+        done = self.retry(worker, "--all", code=1)
+        self.assertIn("not tried: it would become a letter for each sink", done.stdout)
+        self.assertIn("raise dead_letter.max_bytes", done.stdout)
+        self.assertIn("orders, strict: 1 delivered, 0 failed again", done.stdout)
+        (letter,) = self.letters(worker).values()
+        self.assertIsNone(letter["sink"])
+        kept, lengths = self.bytes_kept()
+        self.assertEqual(kept, lengths)
+
+    def test_a_record_that_may_be_read_again(self):
+        """Its worker dies between the letter and the record's place: it comes once, by its shard."""
+        emulator, worker = self.shop(bad=0)
+        before = len(self.strict())
+        for name in ("files", "strict"):
+            worker.config["sinks"][name]["roll"] = {"age": "1h"}
+        emulator.control("put", table="orders", item={**TEXT, "sk": {"N": "1"}})
+        worker.start()
+        worker.wait_metric("sluice_dead_letters_total", 1, world.DEADLINE, sink="strict")
+        worker.process.kill()
+        self.mend(worker)
+        done = self.retry(worker, "--all", code=1)
+        self.assertIn("orders, strict: 0 delivered, 0 failed again, 1 not tried yet", done.stdout)
+        self.drain(worker)
+        self.assertEqual(len(self.strict()), before + 1)
+
     def test_where_nothing_can_be_tried(self):
         _, worker = self.shop(bad=1)
         worker.config["streams"][0]["sinks"].pop()

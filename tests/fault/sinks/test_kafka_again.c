@@ -9,6 +9,7 @@
 static const _Atomic bool go_on = false, stopped = true;
 static size_t sent, refused;
 static struct error err;
+static bool even_twice;
 
 /* Each record is a delivery of its own. */
 struct parcel {
@@ -39,7 +40,8 @@ static bool deliver(struct world *w, const struct parcel *p, int64_t batch,
 				      .batch = batch,
 				      .stream = "shop",
 				      .records = (const struct delivery *const *)p->d,
-				      .count = p->count };
+				      .count = p->count,
+				      .even_twice = even_twice };
 
 	sent = refused = 99;
 	return sink_kafka.again(&w->settings, &w->host, &b, stop, &sent, &refused, &err);
@@ -143,7 +145,7 @@ static void one_that_can_never_get_in_is_named(void **state)
 		world_property(w, "message.max.bytes", "50000");
 		delivery_free(p.d[1]);
 		p.d[1] = delivery_new(2, 1, 100, 60000);
-		assert_false(deliver(w, &p, 1, &go_on));
+		assert_false(deliver(w, &p, clock_aws_ms(&w->clock), &go_on));
 		assert_int_equal(refused, 1);
 		/* Of a transaction all or nothing is in. */
 		assert_int_equal(sent, delivery == 0 ? 1 : 0);
@@ -171,19 +173,76 @@ static void a_batch_that_was_committed_is_not_sent_again(void **state)
 {
 	struct world *w = world_new(1);
 	PARCEL p = parcel_new(2);
+	int64_t number = clock_aws_ms(&w->clock);
 
 	(void)state;
 	w->settings.delivery = 1;
 	world_topic(w, "t", 1);
-	if (!deliver(w, &p, 1700000000000, &go_on))
+	if (!deliver(w, &p, number, &go_on))
 		fail_msg("%s", err.message);
 	assert_int_equal(sent, 2);
-	world_count(w, GROUP, "t", 1700000000000);
-	assert_true(deliver(w, &p, 1700000000000, &go_on));
+	world_count(w, GROUP, "t", number);
+	assert_true(deliver(w, &p, number, &go_on));
 	assert_int_equal(sent, 2); /* as far as the caller is concerned */
 	expect(w, "t", "12");
-	assert_true(deliver(w, &p, 1700000000001, &go_on));
+	assert_true(deliver(w, &p, number + 1, &go_on));
 	expect(w, "t", "1212");
+	world_free(w);
+}
+
+/* A commit is counted at each of its topics: it is found whichever of its letters is left. */
+static void whatever_is_left_of_it(void **state)
+{
+	struct world *w = world_new(1);
+	PARCEL p = parcel_new(2);
+	int64_t number = clock_aws_ms(&w->clock);
+
+	(void)state;
+	w->settings.delivery = 1;
+	w->settings.topic = "t.${op}";
+	w->settings.tombstones = false;
+	world_topic(w, "t.c", 1);
+	world_topic(w, "t.d", 1);
+	p.d[1]->batch->events[0].op = EVENT_DELETE;
+	for (size_t i = 0; i < 2; i++)
+		delivery_route(p.d[i], cluster_ops, 4, place_by_op);
+	world_count(w, GROUP, "t.d", number);
+	assert_true(deliver(w, &p, number, &go_on));
+	assert_int_equal(sent, 2);
+	expect(w, "t.c", "");
+	expect(w, "t.d", "");
+	world_free(w);
+}
+
+/* A command that died, and came again when the brokers had forgotten the group's commit. */
+static void one_whose_commit_may_be_forgotten_is_not_sent(void **state)
+{
+	struct world *w = world_new(1);
+	PARCEL p = parcel_new(1);
+	int64_t week_ago = clock_aws_ms(&w->clock) - 7LL * 24 * 60 * 60 * 1000;
+
+	(void)state;
+	w->settings.delivery = 1;
+	world_topic(w, "t", 1);
+	assert_false(deliver(w, &p, week_ago, &go_on));
+	assert_int_equal(err.kind, ERROR_INVALID);
+	assert_non_null(strstr(err.message, GROUP " has forgotten"));
+	assert_int_equal(sent, 0);
+	assert_int_equal(refused, 1); /* no letter is at fault */
+	expect(w, "t", "");
+	/* Of an earlier one it is known: so it was not committed. */
+	world_count(w, GROUP, "t", week_ago - 1);
+	assert_true(deliver(w, &p, week_ago, &go_on));
+	expect(w, "t", "1");
+	world_free(w);
+
+	w = world_new(1);
+	w->settings.delivery = 1;
+	world_topic(w, "t", 1);
+	even_twice = true;
+	assert_true(deliver(w, &p, week_ago, &go_on));
+	expect(w, "t", "1");
+	even_twice = false;
 	world_free(w);
 }
 
@@ -196,6 +255,8 @@ int main(void)
 		cmocka_unit_test(one_that_can_never_get_in_is_named),
 		cmocka_unit_test(stop_does_not_wait_for_the_brokers),
 		cmocka_unit_test(a_batch_that_was_committed_is_not_sent_again),
+		cmocka_unit_test(whatever_is_left_of_it),
+		cmocka_unit_test(one_whose_commit_may_be_forgotten_is_not_sent),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,21 +11,28 @@
 struct tried {
 	int64_t ids[LETTERS_X];
 	uint64_t generation;
-	char chain[STORE_ID_SIZE], json[40];
+	char chain[STORE_ID_SIZE], json[40], shard[STORE_SHARD_SIZE];
 	int64_t batch;
 	size_t count;
+	int64_t early;
+	size_t early_count;
 };
 
 static void hear(void *arg, const struct store_retried *l)
 {
 	struct tried *t = arg;
 
+	if (l->early) {
+		t->early = l->id;
+		t->early_count++;
+		return;
+	}
 	assert_true(t->count < LETTERS_X);
 	t->ids[t->count++] = l->id;
 	t->generation = l->generation;
 	t->batch = l->batch;
-	assert_string_equal(l->shard, "shard-1");
 	snprintf(t->chain, sizeof(t->chain), "%s", l->chain);
+	snprintf(t->shard, sizeof(t->shard), "%s", l->shard);
 	snprintf(t->json, sizeof(t->json), "%.*s", (int)l->json.n, l->json.p);
 }
 
@@ -120,6 +127,7 @@ static void a_batch_is_what_was_chosen(void **state)
 	assert_int_equal(t.batch, AT_MS);
 	assert_int_equal(t.generation, 1);
 	assert_string_equal(t.json, "{\"n\":1}");
+	assert_string_equal(t.shard, "shard-1");
 	assert_ok(store_letters_gone(w->s, t.ids, 2, err));
 	assert_ok(store_letters_gone(w->s, t.ids, 2, err)); /* the reply was lost */
 	assert_int_equal(all(w).count, 2);
@@ -171,7 +179,7 @@ static void another_comes_between_the_calls(void **state)
 	put_some(w, &l, 2);
 	r.letters = l.ids;
 	r.count = 2;
-	assert_ok(ops->retry(w->s, &r, err));
+	assert_ok(ops->retry(w->s, &r, hear, &t, err));
 	assert_int_equal(take(w, SESSION_C, true, NULL, 0).count, 2);
 	assert_kind(ERROR_FENCED, ops->retried(w->s, &r, hear, &t, err));
 	assert_int_equal(t.count, 0);
@@ -275,7 +283,7 @@ static void one_for_all_becomes_one_for_each(void **state)
 	put_for(w, "", 1, "{}");
 	put_for(w, "lake", 1, "{\"old\":1}"); /* stays as it is */
 	l = all(w);
-	assert_ok(store_letter_split(w->s, l.ids[0], two, 2, on_part, &p, err));
+	assert_ok(store_letter_split(w->s, l.ids[0], two, 2, 64 * MIB, on_part, &p, err));
 	assert_int_equal(p.count, 2);
 	assert_int_equal(p.lake, l.ids[1]);
 	l = all(w);
@@ -286,7 +294,7 @@ static void one_for_all_becomes_one_for_each(void **state)
 	assert_bytes(w, 9 + 7);
 	/* It is no more. */
 	p.count = 0;
-	assert_ok(store_letter_split(w->s, 4711, two, 2, on_part, &p, err));
+	assert_ok(store_letter_split(w->s, 4711, two, 2, 64 * MIB, on_part, &p, err));
 	assert_int_equal(p.count, 0);
 }
 
@@ -301,11 +309,121 @@ static void one_that_was_sent_is_one_again(void **state)
 	assert_ok(store_letters_sent(w->s, SESSION_A, l.ids, 1, AT_MS, err));
 	put_for(w, "", 1, "{}");
 	l = all(w);
-	assert_ok(store_letter_split(w->s, l.ids[0], two, 2, on_part, &p, err));
+	assert_ok(store_letter_split(w->s, l.ids[0], two, 2, 64 * MIB, on_part, &p, err));
 	l = all(w);
 	assert_int_equal(l.count, 2);
 	assert_string_equal(l.json[0], "{\"s\":\"b\"}");
 	assert_bytes(w, 7 + 9);
+}
+
+/* The limit holds for what one becomes, too: then it stays one, and nothing is said of parts. */
+static void what_has_no_room_stays_one(void **state)
+{
+	struct world *w = *state;
+	struct parts p = { .count = 0 };
+	struct listed l;
+
+	put_for(w, "", 1, "{}");
+	put_for(w, "events", 2, "{\"n\":1}");
+	l = all(w);
+	assert_kind(ERROR_INVALID,
+		    store_letter_split(w->s, l.ids[0], two, 2, 22, on_part, &p, err));
+	assert_int_equal(p.count, 0);
+	l = all(w);
+	assert_int_equal(l.count, 2);
+	assert_string_equal(l.json[0], "{}");
+	assert_bytes(w, 2 + 7);
+	assert_ok(store_letter_split(w->s, l.ids[0], two, 2, 23, on_part, &p, err));
+	assert_int_equal(p.count, 2);
+	assert_bytes(w, 7 + 7 + 9);
+	/* One that takes less is welcome where the limit is lower by now. */
+	put_for(w, "", 3, "{\"longer\":1}");
+	l = all(w);
+	assert_ok(store_letter_split(w->s, l.ids[3], two, 1, 1, on_part, &p, err));
+	assert_bytes(w, 7 + 7 + 9 + 7);
+}
+
+/* --- from a sink of letters --- */
+
+static void one_that_was_sent_comes_back(void **state)
+{
+	static const char *const streams[] = { "orders" };
+	struct world *w = *state;
+	struct store_letter letter = { "orders", "events",  "shard-1",
+				       "7",      "refused", STR("{\"n\":1}") };
+	size_t outgoing = 0;
+	struct listed l;
+	struct tried t;
+	bool added;
+
+	put_for(w, "events", 7, "{\"n\":1}");
+	l = all(w);
+	assert_ok(store_letters_sent(w->s, SESSION_A, l.ids, 1, AT_MS, err));
+	assert_ok(store_letter_load(w->s, &letter, 3, MIB, &added, err));
+	assert_true(added);
+	assert_ok(store_letter_load(w->s, &letter, 3, MIB, &added, err));
+	assert_false(added);
+	letter.sequence = "8";
+	assert_ok(store_letter_load(w->s, &letter, 3, MIB, &added, err));
+	assert_true(added);
+	letter.sequence = "9";
+	assert_kind(ERROR_INVALID, store_letter_load(w->s, &letter, 3, 20, &added, err));
+	assert_bytes(w, 14);
+	l = all(w);
+	assert_int_equal(l.count, 2);
+	/* Not back into the sink, also after it failed again. */
+	assert_ok(store_letter_again(w->s, l.ids[0], "schema", STR("{\"n\":2}"), err));
+	assert_ok(store_letters_claim(w->s, SESSION_A, w->other, streams, 1, AT_MS, count_one,
+				      &outgoing, err));
+	assert_int_equal(outgoing, 0);
+	t = take(w, SESSION_B, true, l.ids, 2);
+	assert_int_equal(t.count, 2);
+	assert_int_equal(t.generation, 3);
+}
+
+/* --- what may be read again --- */
+
+static void put_in(struct world *w, const char *shard, const char *sequence)
+{
+	struct store_letter l = { "orders", "events", shard, sequence, "refused", STR("{}") };
+
+	assert_ok(store_letter_put(w->s, &l, MIB, err));
+}
+
+/* A record comes once: from its shard, or out of its letter. */
+static void one_that_may_be_read_again_is_not_tried(void **state)
+{
+	struct world *w = *state;
+	const char *shard = w->lanes[0].shard;
+	struct store_move to = { .lane = w->lanes[0].id, .sink = w->sink, .to = seq("99") };
+	struct store_save save = save_of(SESSION_A, 1, &to, 1);
+	struct listed l;
+	struct tried t;
+
+	put_in(w, shard, "98");
+	put_in(w, shard, "100");
+	put_in(w, shard, "none:0123456789abcdef"); /* no place tells of it */
+	l = all(w);
+	t = take(w, SESSION_B, true, l.ids, 3);
+	assert_int_equal(t.count, 0);
+	assert_int_equal(t.early_count, 3);
+	assert_ok(store_save(w->s, &save, err));
+	t = take(w, SESSION_B, false, l.ids, 3);
+	assert_int_equal(t.count, 2);
+	assert_int_equal(t.ids[0], l.ids[0]);
+	assert_int_equal(t.ids[1], l.ids[2]);
+	assert_int_equal(t.early_count, 1);
+	assert_int_equal(t.early, l.ids[1]);
+	assert_ok(store_letters_gone(w->s, t.ids, 2, err));
+	/* The shard is at its end. */
+	to.from = seq("99");
+	to.done = true;
+	save = save_of(SESSION_A, 2, &to, 1);
+	to.to = seq("99");
+	assert_ok(store_save(w->s, &save, err));
+	t = take(w, SESSION_B, false, l.ids + 1, 1);
+	assert_int_equal(t.count, 1);
+	assert_int_equal(t.early_count, 0);
 }
 
 /* --- generations --- */
@@ -400,6 +518,9 @@ static int run(const char *name)
 		WORLD(the_way_to_a_sink_of_letters_is_another),
 		WORLD(one_for_all_becomes_one_for_each),
 		WORLD(one_that_was_sent_is_one_again),
+		WORLD(what_has_no_room_stays_one),
+		WORLD(one_that_may_be_read_again_is_not_tried),
+		WORLD(one_that_was_sent_comes_back),
 		WORLD(a_letter_knows_its_generation),
 		WORLD(who_tried_what_is_known),
 	};

@@ -42,7 +42,9 @@ static void a_refused_record_is_whole_and_names_its_place(void **state)
 	json_t *root = parsed(letter), *record = json_object_get(root, "record");
 
 	(void)state;
-	assert_int_equal(json_object_size(root), 9);
+	assert_int_equal(json_object_size(root), 10);
+	assert_int_equal(json_integer_value(json_object_get(root, "generation")),
+			 l->stream->source.generation);
 	assert_string_equal(text(root, "reason"), "refused");
 	assert_string_equal(text(root, "error"), "message \"too\"\nlarge");
 	assert_string_equal(text(root, "stream"), "orders");
