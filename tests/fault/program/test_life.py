@@ -165,7 +165,8 @@ class Life(world.World):
                             pass
                     except OSError:
                         pass  # it was closed before all of that
-        self.assertEqual(worker.get("/livez")[0], 200)
+        for path in ("", "/"):
+            worker.run("health", "--url", f"http://127.0.0.1:{worker.port}{path}", config=False)
         self.assertEqual(self.log(worker), before)
         self.assertEqual(worker.stop(), 0)
 
