@@ -103,6 +103,11 @@ class Life(world.World):
         worker.wait_for(lambda: len(self.delivered()) == 40, "the records before them are there", 60)
         self.assertEqual(worker.stop(60), 0)
         self.assertEqual(len(self.letters()), 2)
+        for number, said, code in (("1x", "list, show ID", 2), ("7", "no letter 7", 1)):
+            done = worker.run("deadletter", "drop", number, "--yes", check=False)
+            self.assertEqual((done.returncode, said in done.stderr), (code, True))
+        done = worker.run("deadletter", "drop", "1", check=False)
+        self.assertEqual((done.returncode, "undecodable" in done.stdout), (2, True))
         worker.run("deadletter", "drop", "1", "--yes")
         self.drain(worker)
         marks = [letter["record"]["dynamodb"]["NewImage"]["x"]["S"][0] for letter in self.letters()]
