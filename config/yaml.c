@@ -7,6 +7,7 @@
 struct builder {
 	struct arena *arena;
 	const char *name;
+	struct str bytes;
 	struct yaml_node *root, *open; /* open: the list or map that is being filled */
 	const char *key;               /* given, its value still to come */
 	int key_line;
@@ -176,6 +177,32 @@ static bool event_take(struct builder *b, const yaml_event_t *e)
 	return true;
 }
 
+/* The brace of ${…} ends a text without quotes inside { } and [ ]. */
+static bool has_placeholder(struct str bytes, size_t line)
+{
+	const char *p = bytes.p, *end = bytes.p + bytes.n, *stop;
+
+	for (; line > 0 && p; line--) {
+		p = memchr(p, '\n', (size_t)(end - p));
+		p = p ? p + 1 : NULL;
+	}
+	if (!p)
+		return false;
+	stop = memchr(p, '\n', (size_t)(end - p));
+	return memmem(p, (size_t)((stop ? stop : end) - p), "${", 2) != NULL;
+}
+
+static bool invalid_yaml(struct builder *b, const yaml_parser_t *parser)
+{
+	size_t line = parser->problem_mark.line;
+
+	return error_set(b->err, ERROR_INVALID, "%s:%zu: not valid YAML: %s%s", b->name, line + 1,
+			 parser->problem ? parser->problem : "out of memory",
+			 has_placeholder(b->bytes, line)
+				 ? "; inside { } and [ ] a text with ${…} needs quotes"
+				 : "");
+}
+
 static bool events_take(struct builder *b, yaml_parser_t *parser)
 {
 	for (bool more = true; more;) {
@@ -183,9 +210,7 @@ static bool events_take(struct builder *b, yaml_parser_t *parser)
 		bool ok;
 
 		if (!yaml_parser_parse(parser, &e))
-			return error_set(b->err, ERROR_INVALID, "%s:%zu: not valid YAML: %s",
-					 b->name, parser->problem_mark.line + 1,
-					 parser->problem ? parser->problem : "out of memory");
+			return invalid_yaml(b, parser);
 		ok = event_take(b, &e);
 		more = e.type != YAML_STREAM_END_EVENT;
 		yaml_event_delete(&e);
@@ -198,6 +223,7 @@ static bool events_take(struct builder *b, yaml_parser_t *parser)
 const struct yaml_node *yaml_parse(struct arena *a, struct str bytes, const char *name,
 				   struct error *err)
 {
+	static const char bom[] = "\xef\xbb\xbf"; /* some editors put it before UTF-8 */
 	struct builder b = { .arena = a, .name = name, .err = err };
 	yaml_parser_t parser;
 	bool ok;
@@ -210,6 +236,9 @@ const struct yaml_node *yaml_parse(struct arena *a, struct str bytes, const char
 		error_set(err, ERROR_INVALID, "%s: the YAML parser has no memory", name);
 		return NULL;
 	}
+	if (bytes.n >= strlen(bom) && memcmp(bytes.p, bom, strlen(bom)) == 0)
+		bytes = (struct str){ bytes.p + strlen(bom), bytes.n - strlen(bom) };
+	b.bytes = bytes;
 	yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
 	yaml_parser_set_input_string(&parser, (const unsigned char *)bytes.p, bytes.n);
 	ok = events_take(&b, &parser);

@@ -57,7 +57,7 @@ static unsigned encoding_of(struct lane_stream *l, struct encoding e)
 	for (unsigned i = 0; i < l->encoding_count; i++)
 		if (l->encodings[i].format == e.format &&
 		    l->encodings[i].numbers_as_strings == e.numbers_as_strings &&
-		    l->encodings[i].transform == e.transform)
+		    l->encodings[i].fields == e.fields && l->encodings[i].transform == e.transform)
 			return i;
 	l->encodings[l->encoding_count] = e;
 	return (unsigned)l->encoding_count++;

@@ -5,7 +5,7 @@
 
 /* Which run of an encoder's constant text is which. */
 enum debezium_text { DEBEZIUM_SOURCE, DEBEZIUM_PLACE, DEBEZIUM_ID, DEBEZIUM_END };
-enum plain_text { PLAIN_GENERATION };
+enum plain_text { PLAIN_OP, PLAIN_TIME, PLAIN_SEQUENCE, PLAIN_GENERATION };
 enum dynamodb_text { DYNAMODB_ARN, DYNAMODB_HEAD, DYNAMODB_OP, DYNAMODB_WINDOW };
 
 /* Digits, commas and names around them; more than any format has. */
@@ -63,6 +63,23 @@ static void debezium_init(struct encoder *e, const struct source *source, const 
 	take(e, DEBEZIUM_END, b, arena);
 }
 
+static void plain_init(struct encoder *e, const struct source *source, struct buf *b,
+		       struct arena *arena)
+{
+	const struct event_fields *f =
+		e->encoding.fields ? e->encoding.fields : &event_fields_default;
+
+	buf_printf(b, "\"%s\":\"", f->op);
+	take(e, PLAIN_OP, b, arena);
+	buf_printf(b, "\",\"%s\":", f->ts);
+	take(e, PLAIN_TIME, b, arena);
+	buf_printf(b, ",\"%s\":\"", f->seq);
+	take(e, PLAIN_SEQUENCE, b, arena);
+	buf_printf(b, "\",\"%s\":%llu,\"%s\":\"", f->gen, (unsigned long long)source->generation,
+		   f->order);
+	take(e, PLAIN_GENERATION, b, arena);
+}
+
 static void dynamodb_init(struct encoder *e, const struct source *source, const struct rows *rows,
 			  struct buf *b, struct arena *arena)
 {
@@ -98,9 +115,7 @@ void encoder_init(struct encoder *e, struct encoding encoding, const struct sour
 		debezium_init(e, source, shard, rows, now_ms, &b, arena);
 		break;
 	case FORMAT_PLAIN:
-		buf_printf(&b, "\",\"_gen\":%llu,\"_order\":\"",
-			   (unsigned long long)source->generation);
-		take(e, PLAIN_GENERATION, &b, arena);
+		plain_init(e, source, &b, arena);
 		break;
 	case FORMAT_DYNAMODB:
 		dynamodb_init(e, source, rows, &b, arena);
@@ -115,6 +130,7 @@ struct value_style encoder_style(const struct encoder *e)
 		.numbers_as_strings =
 			e->encoding.format != FORMAT_DYNAMODB && e->encoding.numbers_as_strings,
 		.escape_names = e->encoding.format == FORMAT_PLAIN,
+		.fields = e->encoding.format == FORMAT_PLAIN ? e->encoding.fields : NULL,
 	};
 }
 
@@ -195,9 +211,11 @@ static bool serves(const struct item *item, struct value_style have, struct valu
 {
 	if (have.numbers_as_strings != want.numbers_as_strings)
 		return false;
-	return have.escape_names == want.escape_names ||
-	       (!have.escape_names && !memmem(item->text.p, item->text.n, "\"_", 2) &&
-		!memchr(item->text.p, '\\', item->text.n));
+	if (value_names_serve(have, want, false))
+		return true;
+	return value_names_serve(have, want, true) && !have.escape_names &&
+	       !memmem(item->text.p, item->text.n, "\"_", 2) &&
+	       !memchr(item->text.p, '\\', item->text.n);
 }
 
 static struct str made_of(const struct record *r, const struct transformed *made,
@@ -260,11 +278,11 @@ static char *plain(struct encoder *e, const struct record *r, const struct trans
 	o = put_item(e, r, made, r->op == EVENT_DELETE ? &r->keys : after(r), style, o) - 1;
 	if (o[-1] != '{')
 		*o++ = ',';
-	o = PUT(o, "\"_op\":\"");
+	o = put_short(o, e->texts[PLAIN_OP]);
 	*o++ = event_op_letter(r->op);
-	o = PUT(o, "\",\"_ts\":");
+	o = put_short(o, e->texts[PLAIN_TIME]);
 	o = put_time(e, r->time_ms, o);
-	o = PUT(o, ",\"_seq\":\"");
+	o = put_short(o, e->texts[PLAIN_SEQUENCE]);
 	o = put_sequence(&r->sequence, o);
 	o = put_short(o, e->texts[PLAIN_GENERATION]);
 	event_order_text(e->generation, &r->sequence, o);

@@ -52,10 +52,25 @@ struct event {
 struct transform;
 enum event_format { FORMAT_DEBEZIUM, FORMAT_PLAIN, FORMAT_DYNAMODB };
 
+/* What the members are called that the plain form adds (`fields`). */
+#define EVENT_FIELD_MAX 32 /* bytes of a name */
+struct event_fields {
+	const char *op, *ts, *seq, *gen, *order;
+};
+extern const struct event_fields event_fields_default;
+/* Whether an attribute of this name may not keep it: it is a field's, or `_part`, with any number
+ * of underscores in front. fields NULL: the default ones. */
+bool event_fields_reserve(const struct event_fields *fields, struct str name);
+/* NULL, or what is wrong with names that were set. */
+const char *event_fields_fault(const struct event_fields *fields);
+/* NULL where all have their default names. */
+const struct event_fields *event_fields_set(const struct event_fields *fields);
+
 /* What a sink wants the payload to be. Equal ones are encoded once. */
 struct encoding {
 	enum event_format format;
 	bool numbers_as_strings;           /* `numbers: string` */
+	const struct event_fields *fields; /* of FORMAT_PLAIN; NULL: the default ones */
 	const struct transform *transform; /* of its items; NULL: as they came */
 };
 

@@ -181,8 +181,7 @@ static bool seen_serves(const struct value_seen *seen, struct value_style have,
 {
 	if (have.numbers_as_strings != want.numbers_as_strings)
 		return false;
-	return have.escape_names == want.escape_names ||
-	       (seen->in[1] != '_' && seen->in[1] != '\\');
+	return value_names_serve(have, want, seen->in[1] != '_' && seen->in[1] != '\\');
 }
 
 /* An attribute whose value is known as text in the wanted style. */
@@ -211,7 +210,7 @@ static inline void put_attribute(struct tree_out *o, struct str name, bool escap
 static void put_member(struct tree_out *o, struct str name, const struct tree *t,
 		       struct value_style have, struct value_style want, char *between)
 {
-	bool escaped = want.escape_names && value_name_reserved(name);
+	bool escaped = value_name_escaped(want, name);
 
 	if (LIKELY(text_serves(t, have, want))) {
 		put_attribute(o, name, escaped, t->text, between);

@@ -1,5 +1,6 @@
 #include "event/value.h"
 
+#include "event/event.h"
 #include "event/number.h"
 
 /* What the recursion carries along. */
@@ -256,7 +257,7 @@ static struct span list(struct pass *pass, const char *p, char *o, unsigned dept
 }
 
 /* An attribute's name from its quote up to and with the colon. */
-static inline struct span name(struct pass *pass, const char *p, char *o, bool escaped)
+static inline struct span name(struct pass *pass, const char *p, char *o, bool top)
 {
 	struct span t;
 
@@ -266,8 +267,7 @@ static inline struct span name(struct pass *pass, const char *p, char *o, bool e
 	t = scan_string_copy(pass->scan, p + 1, o + 1);
 	if (UNLIKELY(!t.in))
 		return t;
-	if (UNLIKELY(escaped) &&
-	    value_name_reserved((struct str){ p + 1, (size_t)(t.in - p - 1) })) {
+	if (top && value_name_escaped(pass->style, (struct str){ p + 1, (size_t)(t.in - p - 1) })) {
 		memmove(o + 2, o + 1, (size_t)(t.out - o - 1));
 		o[1] = '_';
 		t.out++;
@@ -284,8 +284,6 @@ static inline struct span name(struct pass *pass, const char *p, char *o, bool e
 /* A map or item from its '{'; depth 0: the item itself. */
 static struct span map(struct pass *pass, const char *p, char *o, unsigned depth)
 {
-	bool escaped = depth == 0 && pass->style.escape_names;
-
 	if (UNLIKELY(depth > VALUE_DEPTH_MAX))
 		return span_fail(pass->scan, p, "at most 32 lists and maps inside each other");
 	*o++ = '{';
@@ -295,7 +293,7 @@ static struct span map(struct pass *pass, const char *p, char *o, unsigned depth
 		return (struct span){ p + 1, o };
 	}
 	for (;;) {
-		struct span t = name(pass, p, o, escaped);
+		struct span t = name(pass, p, o, depth == 0);
 
 		if (UNLIKELY(!t.in))
 			return t;
@@ -356,7 +354,7 @@ like(struct pass *pass, const struct value_seen *seen, const char *p, char *o)
 /* An attribute of which nothing is known. `seen` learns its head. */
 static struct span unlike(struct pass *pass, struct value_seen *seen, const char *p, char *o)
 {
-	struct span t = name(pass, p, o, pass->style.escape_names);
+	struct span t = name(pass, p, o, true);
 	uint64_t six;
 	size_t n;
 
@@ -458,23 +456,14 @@ struct span value_plain(struct scan *s, struct value_style style, const char *p,
 	return value(&pass, p, o, 0);
 }
 
-bool value_name_reserved(struct str name)
+bool value_name_escaped(struct value_style style, struct str name)
 {
-	static const char *const words[] = { "op", "ts", "seq", "gen", "order", "part" };
-	char plain[64];
-	struct str word;
+	char plain[256]; /* a field's name, however it is written */
 
-	if (name.n == 0 || name.n > sizeof(plain) || (name.p[0] != '_' && name.p[0] != '\\'))
+	if (LIKELY(!style.escape_names) || name.n == 0 || name.n > sizeof(plain))
 		return false;
-	word = (struct str){ plain, scan_unescape(name, plain) };
-	if (word.n == 0 || word.p[0] != '_')
+	if (!style.fields && name.p[0] != '_' && name.p[0] != '\\')
 		return false;
-	while (word.n > 0 && word.p[0] == '_') {
-		word.p++;
-		word.n--;
-	}
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (str_equal(word, str_of(words[i])))
-			return true;
-	return false;
+	return event_fields_reserve(style.fields,
+				    (struct str){ plain, scan_unescape(name, plain) });
 }

@@ -10,12 +10,14 @@
  * arrays, NULL null. */
 #define VALUE_DEPTH_MAX 32 /* lists and maps inside each other, in one attribute */
 
+struct event_fields;
 struct value_style {
 	bool numbers_as_strings;
-	/* Top-level names that are `_op`, `_ts`, `_seq`, `_gen`, `_order` or `_part`, with one
-	 * underscore or more in front, get another one, so that they never meet the members of that
-	 * name that the `plain` format adds. */
+	/* Top-level names that are `_op`, `_ts`, `_seq`, `_gen`, `_order` or `_part`, or what
+	 * `fields` has in their place, with any more underscores in front, get another one, so that
+	 * they never meet the members of that name that the `plain` format adds. */
 	bool escape_names;
+	const struct event_fields *fields; /* with escape_names; NULL: the default ones */
 };
 
 /* The attributes of the items read so far, in the order in which they come: the next item is mostly
@@ -51,5 +53,13 @@ struct span value_item(struct scan *s, struct value_style style, struct value_me
 		       const char *p, char *o);
 /* One attribute value, p at its '{', as part of an item. */
 struct span value_plain(struct scan *s, struct value_style style, const char *p, char *o);
-/* Whether `name`, as it stands in the JSON, is one that escape_names is about. */
-bool value_name_reserved(struct str name);
+/* Whether `name`, as it stands in the JSON, is one that gets another underscore in this style. */
+bool value_name_escaped(struct value_style style, struct str name);
+/* Whether a text with the one style's names may serve for the other. plain: no name in it begins
+ * with an underscore, or is escaped in JSON. */
+static inline bool value_names_serve(struct value_style have, struct value_style want, bool plain)
+{
+	if (have.escape_names == want.escape_names && have.fields == want.fields)
+		return true;
+	return plain && !have.fields && !want.fields;
+}

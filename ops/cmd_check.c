@@ -162,8 +162,6 @@ static int run(const struct arguments *a)
 	AUTO(config)
 	struct config *c = config_load(arguments_get(a, "config"), sink_config_types(), &err);
 
-	if (a->word_count > 0)
-		return command_usage_error(&command_check, "not understood: %s", a->words[0]);
 	if (!c) {
 		fprintf(stderr, "sluice check: %s\n", err.message);
 		return EXIT_USAGE;

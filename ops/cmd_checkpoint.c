@@ -148,6 +148,17 @@ static void on_stream(void *arg, const char *name, const char *arn, const struct
 	all->ids[all->count++] = s->id;
 }
 
+/* One that is a word of a command line, and can be told from another one. */
+static bool is_name(const char *text)
+{
+	size_t n = strlen(text);
+
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)text[i] <= ' ' || text[i] == 0x7f)
+			return false;
+	return n > 0 && n <= STORE_NAME_MAX;
+}
+
 static bool keep(struct checkpoint *k, struct ids *all, struct error *err)
 {
 	AUTO(store)
@@ -178,18 +189,47 @@ static bool keep(struct checkpoint *k, struct ids *all, struct error *err)
 static int savepoint(struct checkpoint *k, struct error *err)
 {
 	struct ids all = { .stream = arguments_get(k->arguments, "stream") };
-	bool ok = keep(k, &all, err);
+	bool ok;
 
+	if (!is_name(k->name))
+		return command_usage_error(&command_checkpoint,
+					   "savepoint: a name of 1 to %d bytes without blanks",
+					   STORE_NAME_MAX);
+	ok = keep(k, &all, err);
 	free(all.ids);
 	return ok ? EXIT_DONE : EXIT_FAILED;
 }
 
+struct named {
+	const char *name;
+	size_t count;
+};
+
+static void on_named(void *arg, const struct store_savepoint *v)
+{
+	struct named *of = arg;
+
+	if (strcmp(v->name, of->name) != 0)
+		return;
+	if (of->count++ == 0)
+		puts("Drop for good:");
+	on_savepoint(NULL, v);
+}
+
 static int drop(struct checkpoint *k, struct error *err)
 {
-	AUTO(store) struct store *store = NULL;
+	AUTO(store) struct store *store = open_reader(k, err);
+	struct named of = { .name = k->name };
 	bool dropped;
 
-	if (!operator_sure("checkpoint", "Drop the savepoint?", arguments_get(k->arguments, "yes")))
+	if (!store || !store_savepoints(store, on_named, &of, err))
+		return EXIT_FAILED;
+	if (of.count == 0) {
+		error_set(err, ERROR_NOT_FOUND, "there is no savepoint %s", k->name);
+		return EXIT_FAILED;
+	}
+	store_close(MOVE(store)); /* an exclusive one is opened again */
+	if (!operator_sure("checkpoint", "Drop it?", arguments_get(k->arguments, "yes")))
 		return EXIT_USAGE;
 	store = store_open(k->config->checkpoint.store, OPERATOR_STORE_TIMEOUT_MS, err);
 	if (!store || !store_savepoint_drop(store, k->name, &dropped, err))

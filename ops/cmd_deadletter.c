@@ -62,6 +62,25 @@ static void on_letter(void *arg, int64_t id, struct str json)
 	v->seen++;
 }
 
+/* 0 where it is none. */
+static int64_t number_of(const char *text)
+{
+	char *end;
+	int64_t id = strtoll(text, &end, 10);
+
+	return *end == '\0' && id > 0 && id < INT64_MAX ? id : 0;
+}
+
+static void on_dropped(void *arg, int64_t id, struct str json)
+{
+	struct view *v = arg;
+
+	if (v->wanted != id)
+		return;
+	list_one(id, json);
+	v->seen++;
+}
+
 static int look(struct store *store, int64_t id)
 {
 	struct error err = { 0 };
@@ -81,12 +100,22 @@ static int look(struct store *store, int64_t id)
 static int drop(const struct config *c, const struct arguments *a, int64_t id)
 {
 	struct error err = { 0 };
-	AUTO(store) struct store *store = NULL;
-	char question[80];
+	struct view v = { .wanted = id };
+	AUTO(store)
+	struct store *store =
+		store_open_reader(c->checkpoint.store, OPERATOR_STORE_TIMEOUT_MS, &err);
 
-	snprintf(question, sizeof(question),
-		 "Drop letter %" PRId64 " for good? The record is then nowhere.", id);
-	if (!operator_sure("deadletter", question, arguments_get(a, "yes")))
+	if (!store || !store_letters(store, on_dropped, &v, &err)) {
+		fprintf(stderr, "sluice deadletter: %s\n", err.message);
+		return EXIT_FAILED;
+	}
+	if (v.seen == 0) {
+		fprintf(stderr, "sluice deadletter: there is no letter %" PRId64 "\n", id);
+		return EXIT_FAILED;
+	}
+	store_close(MOVE(store)); /* an exclusive one is opened again */
+	if (!operator_sure("deadletter", "Drop it for good? The record is then nowhere.",
+			   arguments_get(a, "yes")))
 		return EXIT_USAGE;
 	store = store_open(c->checkpoint.store, OPERATOR_STORE_TIMEOUT_MS, &err);
 	if (store && store_letter_drop(store, id, &err))
@@ -100,7 +129,7 @@ static int run(const struct arguments *a)
 	static const char *const choice[] = { "stream", "sink", "reason", "all", "even-twice" };
 	const char *verb = a->word_count > 0 ? a->words[0] : "";
 	bool one = strcmp(verb, "show") == 0 || strcmp(verb, "drop") == 0;
-	int64_t id = one && a->word_count == 2 ? strtoll(a->words[1], NULL, 10) : 0;
+	int64_t id = one && a->word_count == 2 ? number_of(a->words[1]) : 0;
 	struct error err = { 0 };
 	AUTO(config) struct config *c = NULL;
 	AUTO(store) struct store *store = NULL;

@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <string.h>
 
 #include "aws/http.h"
 #include "ops/arguments.h"
@@ -16,7 +17,8 @@ static const struct flag flags[] = {
 
 static int run(const struct arguments *a)
 {
-	const char *base = arguments_get(a, "url");
+	const char *given = arguments_get(a, "url"), *base = given ? given : DEFAULT_URL;
+	size_t n = strlen(base);
 	struct error err = { 0 };
 	struct buf answer = { 0 };
 	char url[1024];
@@ -27,7 +29,9 @@ static int run(const struct arguments *a)
 				.body_max = ANSWER_MAX,
 				.direct = true };
 
-	snprintf(url, sizeof(url), "%s%s", base ? base : DEFAULT_URL,
+	while (n > 0 && base[n - 1] == '/')
+		n--;
+	snprintf(url, sizeof(url), "%.*s%s", (int)n, base,
 		 arguments_get(a, "ready") ? "/readyz" : "/livez");
 	if (!http_fetch(&f, &status, &answer, &err)) {
 		fprintf(stderr, "sluice health: %s\n", err.message);

@@ -24,8 +24,6 @@ static int run(const struct arguments *a)
 	const char *idle = arguments_get(a, "until-idle");
 	AUTO(config) struct config *c = NULL;
 
-	if (a->word_count > 0)
-		return command_usage_error(&command_run, "not understood: %s", a->words[0]);
 	if (idle && !arguments_duration(idle, &o.idle_ms, &err))
 		return command_usage_error(&command_run, "--until-idle: %s", err.message);
 	c = config_load(arguments_get(a, "config"), sink_config_types(), &err);

@@ -62,6 +62,7 @@ static int run(const struct arguments *a)
 
 const struct command command_tail = {
 	.name = "tail",
+	.operand = true,
 	.usage = "TABLE|ARN [--from latest|oldest|TIME] [--format F]",
 	.help = "Print a table's changes as they come; stores nothing.",
 	.more = "Region, credentials and endpoints come from the environment and the shared AWS "

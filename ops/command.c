@@ -65,6 +65,8 @@ static int run(const struct command *c, int argc, char **argv)
 		print_one(c, stdout);
 		return EXIT_DONE;
 	}
+	if (a.word_count > 0 && !c->words && !c->operand)
+		return command_usage_error(c, "not understood: %s", a.words[0]);
 	return c->run(&a);
 }
 

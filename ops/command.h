@@ -15,6 +15,7 @@ struct command {
 	const char *help;  /* one sentence */
 	const char *more;  /* for --help of the command; NULL: nothing to add */
 	const char *words; /* that it may begin with, for completion; NULL: none */
+	bool operand;      /* it takes a word of the caller's own; else none but `words` */
 	const struct flag *flags;
 	int (*run)(const struct arguments *a);
 };

@@ -273,7 +273,8 @@ static struct encoding kafka_encoding(const void *settings)
 	const struct kafka_settings *s = settings;
 
 	return (struct encoding){ .format = (enum event_format)s->format,
-				  .numbers_as_strings = s->numbers != 0 };
+				  .numbers_as_strings = s->numbers != 0,
+				  .fields = event_fields_set(&s->fields) };
 }
 
 static const struct route *kafka_route(const struct sink *s, bool *required)

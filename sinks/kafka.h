@@ -31,7 +31,8 @@ struct kafka_settings {
 	const char *control_topic; /* NULL: no control events */
 	long format;               /* enum event_format */
 	long numbers;              /* 1: as strings */
-	long delivery;             /* 1: exactly once */
+	struct event_fields fields;
+	long delivery; /* 1: exactly once */
 	const char *id_prefix;
 	bool tombstones;
 	long missing;    /* 1: an event without a value of its topic is bad */

@@ -117,8 +117,11 @@ static void debezium(const struct kafka_settings *s, const struct event *e, stru
 static void plain(const struct kafka_settings *s, const struct event *e, struct str payload,
 		  struct str key, struct str body, struct buf *out)
 {
-	const char *tail = tail_of(payload, STR("\"_op\":\""));
+	char name[EVENT_FIELD_MAX + sizeof("\"\":\"")];
+	const char *tail;
 
+	snprintf(name, sizeof(name), "\"%s\":\"", s->fields.op);
+	tail = tail_of(payload, str_of(name));
 	assert(tail);
 	add(out, (struct str){ e->key.p, e->key.n - 1 });
 	buf_text(out, ",");

@@ -46,6 +46,7 @@ const struct option kafka_options[] = {
 	    .help = "Form of the message's value."),
 	ROW("numbers", OPTION_ENUM, numbers, .def = "exact", .choices = sink_numbers,
 	    .help = "Numbers with the digits that DynamoDB gave, or as strings."),
+	SINK_FIELDS(struct kafka_settings),
 	ROW("tombstones", OPTION_BOOL, tombstones, .def = "true",
 	    .help = "After each delete a message without value, for compacted topics."),
 	ROW("delivery", OPTION_ENUM, delivery, .def = "at_least_once", .choices = deliveries,
@@ -379,7 +380,7 @@ bool kafka_validate(const void *settings, struct error *err)
 		return error_wrap(err, "topic");
 	if (s->control_topic && !control_topic_fits(s, topic, err))
 		return error_wrap(err, "control_topic");
-	if (!large_fits(s, err))
+	if (!large_fits(s, err) || !sink_fields_check(&s->fields, s->format, err))
 		return false;
 	if (!s->brokers[0])
 		return error_set(err, ERROR_INVALID, "brokers: host:port, separated by commas");

@@ -501,7 +501,8 @@ struct encoding object_encoding(const void *settings)
 	const struct object_settings *o = settings;
 
 	return (struct encoding){ .format = (enum event_format)o->format,
-				  .numbers_as_strings = o->numbers != 0 };
+				  .numbers_as_strings = o->numbers != 0,
+				  .fields = event_fields_set(&o->fields) };
 }
 
 bool object_validate(const void *settings, struct error *err)
@@ -509,7 +510,9 @@ bool object_validate(const void *settings, struct error *err)
 	const struct object_settings *o = settings;
 	AUTO(template) struct template *path = template_new(o->path, TEMPLATE_PATH, err);
 
-	return path ? true : error_wrap(err, "path");
+	if (!path)
+		return error_wrap(err, "path");
+	return sink_fields_check(&o->fields, o->format, err);
 }
 
 char *object_folder(const char *prefix, const char *path)

@@ -16,6 +16,7 @@
 struct object_settings {
 	const char *path; /* template of the folders below the place */
 	long format, numbers;
+	struct event_fields fields;
 	long file, compression; /* enum compression */
 	long roll_bytes, roll_age_ms, roll_files;
 	long missing; /* 1: an event without a value of its path is bad */
@@ -34,6 +35,7 @@ extern const char *const object_file_names[], *const object_compression_names[];
 		   "How an event is written."),                                                    \
 		OBJECT_ROW("numbers", OPTION_ENUM, numbers, "exact", 0, 0, sink_numbers,           \
 			   "Numbers with the digits that DynamoDB gave, or as strings of them."),  \
+		SINK_FIELDS(struct object_settings),                                               \
 		OBJECT_ROW("file", OPTION_ENUM, file, "ndjson", 0, 0, object_file_names,           \
 			   "The form of a file: one event a line."),                               \
 		OBJECT_ROW("compression", OPTION_ENUM, compression, "zstd", 0, 0,                  \

@@ -11,6 +11,18 @@ const char *const sink_formats[] = { "debezium", "plain", "dynamodb", NULL };
 const char *const sink_numbers[] = { "exact", "string", NULL };
 const char *const sink_missing[] = { "_missing", "dead_letter", NULL };
 
+bool sink_fields_check(const struct event_fields *fields, long format, struct error *err)
+{
+	const char *fault = event_fields_fault(fields);
+
+	if (fault)
+		return error_set(err, ERROR_INVALID, "fields: %s", fault);
+	if (event_fields_set(fields) && format != FORMAT_PLAIN)
+		return error_set(err, ERROR_INVALID,
+				 "fields: names members of format: plain alone");
+	return true;
+}
+
 static const struct sink_ops *const kinds[] = { &sink_kafka, &sink_s3, &sink_directory,
 						&sink_stdout };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))

@@ -209,6 +209,21 @@ extern const struct sink_ops sink_kafka, sink_s3, sink_directory, sink_stdout;
 /* Choices of the settings `format` (enum event_format) and `numbers` (0 exact, 1 string), which
  * every sink has; end with NULL. */
 extern const char *const sink_formats[], *const sink_numbers[];
+/* And `fields`, of their struct event_fields of that name. */
+#define SINK_FIELD(settings, field, what)                                                          \
+	{                                                                                          \
+		.name = "fields." #field, .type = OPTION_TEXT,                                     \
+		.offset = offsetof(settings, fields.field), .def = "_" #field, .help = (what)      \
+	}
+#define SINK_FIELDS(settings)                                                                      \
+	SINK_FIELD(settings, op,                                                                   \
+		   "What the member of the plain form is called that says c u d r."),              \
+		SINK_FIELD(settings, ts, "And that of the time of the change."),                   \
+		SINK_FIELD(settings, seq, "And that of the sequence number."),                     \
+		SINK_FIELD(settings, gen, "And that of the generation."),                          \
+		SINK_FIELD(settings, order, "And that of both as text that sorts.")
+bool sink_fields_check(const struct event_fields *fields, long format,
+		       struct error *err) MUST_CHECK;
 /* And of `missing` (0 _missing, 1 dead_letter), of those that have routes. */
 extern const char *const sink_missing[];
 

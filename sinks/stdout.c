@@ -26,6 +26,7 @@
 struct stdout_settings {
 	long format;  /* enum event_format */
 	long numbers; /* 1: as strings */
+	struct event_fields fields;
 };
 
 struct sink {
@@ -48,6 +49,7 @@ static const struct option stdout_options[] = {
 	    .help = "Form of a line."),
 	ROW("numbers", OPTION_ENUM, numbers, .def = "exact", .choices = sink_numbers,
 	    .help = "Numbers with the digits that DynamoDB gave, or as strings."),
+	SINK_FIELDS(struct stdout_settings),
 	{ 0 },
 };
 
@@ -379,13 +381,22 @@ static struct encoding stdout_encoding(const void *settings)
 	const struct stdout_settings *s = settings;
 
 	return (struct encoding){ .format = (enum event_format)s->format,
-				  .numbers_as_strings = s->numbers != 0 };
+				  .numbers_as_strings = s->numbers != 0,
+				  .fields = event_fields_set(&s->fields) };
+}
+
+static bool stdout_validate(const void *settings, struct error *err)
+{
+	const struct stdout_settings *s = settings;
+
+	return sink_fields_check(&s->fields, s->format, err);
 }
 
 const struct sink_ops sink_stdout = {
 	.config = { .type = "stdout",
 		    .options = stdout_options,
-		    .settings_size = sizeof(struct stdout_settings) },
+		    .settings_size = sizeof(struct stdout_settings),
+		    .validate = stdout_validate },
 	.commit = stdout_commit,
 	.encoding = stdout_encoding,
 	.open = stdout_open,

@@ -21,11 +21,13 @@ static const struct source source = {
 	.generation = 1,
 };
 
+static const struct event_fields fields = { "op", "_ts", "@seq", "g.n", "__order" };
 static const struct encoding encodings[] = {
 	{ .format = FORMAT_DEBEZIUM },
 	{ .format = FORMAT_PLAIN, .numbers_as_strings = true },
 	{ .format = FORMAT_DYNAMODB },
 	{ .format = FORMAT_PLAIN },
+	{ .format = FORMAT_PLAIN, .fields = &fields },
 };
 #define ENCODINGS (sizeof(encodings) / sizeof(encodings[0]))
 

@@ -57,11 +57,12 @@ static struct transform *transform_of(struct str text)
 
 static struct batch *decode(const struct transform *t, struct str page)
 {
+	static const struct event_fields fields = { "op", "_ts", "@seq", "g.n", "__order" };
 	const struct encoding encodings[] = {
 		{ .format = FORMAT_DEBEZIUM, .transform = t },
 		{ .format = FORMAT_PLAIN, .numbers_as_strings = true, .transform = t },
 		{ .format = FORMAT_DYNAMODB, .transform = t },
-		{ .format = FORMAT_PLAIN, .transform = t },
+		{ .format = FORMAT_PLAIN, .fields = &fields, .transform = t },
 	};
 	/* One each. */
 	const struct decode_output outputs[] = {

@@ -103,6 +103,11 @@ class Life(world.World):
         worker.wait_for(lambda: len(self.delivered()) == 40, "the records before them are there", 60)
         self.assertEqual(worker.stop(60), 0)
         self.assertEqual(len(self.letters()), 2)
+        for number, said, code in (("1x", "list, show ID", 2), ("7", "no letter 7", 1)):
+            done = worker.run("deadletter", "drop", number, "--yes", check=False)
+            self.assertEqual((done.returncode, said in done.stderr), (code, True))
+        done = worker.run("deadletter", "drop", "1", check=False)
+        self.assertEqual((done.returncode, "undecodable" in done.stdout), (2, True))
         worker.run("deadletter", "drop", "1", "--yes")
         self.drain(worker)
         marks = [letter["record"]["dynamodb"]["NewImage"]["x"]["S"][0] for letter in self.letters()]
@@ -165,7 +170,8 @@ class Life(world.World):
                             pass
                     except OSError:
                         pass  # it was closed before all of that
-        self.assertEqual(worker.get("/livez")[0], 200)
+        for path in ("", "/"):
+            worker.run("health", "--url", f"http://127.0.0.1:{worker.port}{path}", config=False)
         self.assertEqual(self.log(worker), before)
         self.assertEqual(worker.stop(), 0)
 

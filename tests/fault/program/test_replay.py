@@ -309,6 +309,12 @@ class Replay(workers.Workers):
         done = worker.run("replay", "--stream", "orders", "--from", "oldest", check=False)
         self.assertEqual((done.returncode, "--yes" in done.stderr), (2, True))
         self.assertEqual(self.audit(worker), [])
+        for name in ("", "a b", "a\n", "a" * 300):
+            done = worker.run("checkpoint", "savepoint", name, check=False)
+            self.assertEqual((done.returncode, "a name of" in done.stderr), (2, True))
+        done = worker.run("checkpoint", "drop", "here", check=False)
+        self.assertEqual((done.returncode, "--yes" in done.stderr), (2, True))
+        self.assertIn("savepoint here  orders", done.stdout)
         worker.run("checkpoint", "drop", "here", "--yes")
         self.assertNotIn("here", worker.run("checkpoint", "list").stdout)
         self.sql("SELECT sluice.hold_begin(1, 0, 'repair', 'ann', '', "

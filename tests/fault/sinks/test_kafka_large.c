@@ -377,7 +377,11 @@ static void in_a_transaction(void **state)
 
 static void expect_reference(long format, enum event_op op, const char *payload, const char *wanted)
 {
-	const struct kafka_settings s = { .format = format, .large_bucket = "b" };
+	const struct kafka_settings s = {
+		.format = format,
+		.fields = { .op = strstr(wanted, "\"op\":") ? "op" : "_op" },
+		.large_bucket = "b",
+	};
 	const struct event e = { .op = op, .time_ms = 7, .key = STR("{\"pk\":\"a\"}") };
 	struct buf out;
 
@@ -410,6 +414,10 @@ static void they_keep_all_but_the_images(void **state)
 	expect_reference(FORMAT_PLAIN, EVENT_CREATE,
 			 "{\"pk\":\"a\",\"x\":\"y\",\"_op\":\"c\",\"_ts\":7,\"_seq\":\"1\"}",
 			 "{\"pk\":\"a\",\"_op\":\"c\",\"_ts\":7,\"_seq\":\"1\",\"_large\":" WHERE
+			 "}");
+	expect_reference(FORMAT_PLAIN, EVENT_CREATE,
+			 "{\"pk\":\"a\",\"_op\":\"y\",\"op\":\"c\",\"_ts\":7,\"_seq\":\"1\"}",
+			 "{\"pk\":\"a\",\"op\":\"c\",\"_ts\":7,\"_seq\":\"1\",\"_large\":" WHERE
 			 "}");
 	expect_reference(FORMAT_DYNAMODB, EVENT_UPDATE,
 			 "{\"eventID\":\"1\",\"dynamodb\":{\"Keys\":{\"pk\":{\"S\":\"a\"}},"

@@ -53,7 +53,8 @@ static void the_tree_keeps_kinds_lines_and_paths(void **state)
 
 static void an_empty_document_is_an_empty_map(void **state)
 {
-	static const char *const all[] = { "", "# nothing\n", "---\n", "null\n", "{}" };
+	static const char *const all[] = { "",   "# nothing\n",  "---\n",         "null\n",
+					   "{}", "\xef\xbb\xbf", "\xef\xbb\xbf{}" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
@@ -89,6 +90,12 @@ static void what_is_refused_names_its_line(void **state)
 		{ "a: 1\n b: [\n", "f:2: not valid YAML: mapping values are not allowed in this "
 				   "context" },
 		{ "a: [1, 2\n", "f:2: not valid YAML: did not find expected ',' or ']'" },
+		{ "\xef\xbb\xbf"
+		  "a: 1\nb: 2\na: 3\n",
+		  "f:3: a: given twice, first in line 1" },
+		{ "a:\n  { b: ${N} }\nc: 1\n",
+		  "f:2: not valid YAML: did not find expected ',' or '}'; inside { } and [ ] a "
+		  "text with ${…} needs quotes" },
 		{ "a: \"\xff\"\n", "f:1: not valid YAML: invalid leading UTF-8 octet" },
 		{ "[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]", "f:1: nested more than 20 deep" },
 	};

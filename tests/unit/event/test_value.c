@@ -295,6 +295,64 @@ static void plain_sets_its_own_names_apart(void **state)
 	}
 }
 
+/* The same for the names that a sink gives these members, beside a sink with the usual ones,
+ * whichever the page is read for. */
+static void fields_have_names_of_their_own(void **state)
+{
+	static const char page[] =
+		"{\"Records\":[{\"eventName\":\"INSERT\",\"dynamodb\":{"
+		"\"ApproximateCreationDateTime\":1,"
+		"\"Keys\":{\"pk\":{\"S\":\"a\"},\"sk\":{\"N\":\"1\"}},\"NewImage\":{"
+		"\"op\":{\"S\":\"1\"},\"_op\":{\"S\":\"2\"},\"at\":{\"S\":\"3\"},"
+		"\"\\u0061t\":{\"S\":\"4\"},\"_ts\":{\"S\":\"5\"},\"_part\":{\"S\":\"6\"}},"
+		"\"SequenceNumber\":\"9\"}}]}";
+	static const struct event_fields fields = { "op", "at", "@seq", "_gen", "__order" };
+	static const char *const want[] = {
+		"{\"_op\":\"1\",\"__op\":\"2\",\"_at\":\"3\",\"_\\u0061t\":\"4\",\"_ts\":\"5\","
+		"\"__part\":\"6\",\"op\":\"c\",\"at\":1000,\"@seq\":\"9\",\"_gen\":7,"
+		"\"__order\":\"0000000007-0000000000000000000000000000000000000009\"}",
+		"{\"op\":\"1\",\"__op\":\"2\",\"at\":\"3\",\"\\u0061t\":\"4\",\"__ts\":\"5\","
+		"\"__part\":\"6\",\"_op\":\"c\",\"_ts\":1000,\"_seq\":\"9\",\"_gen\":7,"
+		"\"_order\":\"0000000007-0000000000000000000000000000000000000009\"}",
+	};
+	const struct encoding encodings[] = { { .format = FORMAT_PLAIN, .fields = &fields },
+					      { .format = FORMAT_PLAIN } };
+
+	(void)state;
+	for (unsigned first = 0; first < 2; first++) {
+		struct encoding order[] = { encodings[first], encodings[!first] };
+		struct decode_options o = { .encodings = order, .encoding_count = 2 };
+		AUTO(batch) struct batch *b = decoding_batch(str_of(page), &decoding_source);
+		struct error err;
+
+		assert_true(decode_page(b, &o, &err));
+		for (unsigned i = 0; i < 2; i++)
+			assert_str(b->payloads[i][0], want[first ^ i]);
+	}
+}
+
+static void names_of_fields_can_be_told_apart(void **state)
+{
+	static const struct event_fields bad[] = {
+		{ "", "_ts", "_seq", "_gen", "_order" },
+		{ "_op", "a b", "_seq", "_gen", "_order" },
+		{ "_op", "_ts", "_seq\"", "_gen", "_order" },
+		{ "_op", "_ts", "_seq", "_gen", "a23456789012345678901234567890123" },
+		{ "_op", "_op", "_seq", "_gen", "_order" },
+		{ "_op", "_ts", "__ts", "_gen", "_order" },
+		{ "part", "_ts", "_seq", "_gen", "_order" },
+	};
+	const struct event_fields good = { "op", "@timestamp", "a.b-c", "__gen",
+					   "a2345678901234567890123456789012" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_non_null(event_fields_fault(&bad[i]));
+	assert_null(event_fields_fault(&good));
+	assert_ptr_equal(event_fields_set(&good), &good);
+	assert_null(event_fields_set(&event_fields_default));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -306,6 +364,8 @@ int main(void)
 		cmocka_unit_test(nesting_ends_at_32_levels),
 		cmocka_unit_test(strings_of_every_length),
 		cmocka_unit_test(plain_sets_its_own_names_apart),
+		cmocka_unit_test(fields_have_names_of_their_own),
+		cmocka_unit_test(names_of_fields_can_be_told_apart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

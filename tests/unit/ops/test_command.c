@@ -100,6 +100,24 @@ static void unknown_commands_and_flags_are_wrong_usage(void **state)
 }
 
 /* What bash would offer for this line. */
+static void words_that_nobody_takes_are_wrong_usage(void **state)
+{
+	static const char *const names[] = { "version", "health", "advise", "status", "pause" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		char *name = (char *)(uintptr_t)names[i];
+		bool bare = i < 3, stream = i == 4;
+
+		assert_int_equal(bare     ? sluice(name, "extra")
+				 : stream ? sluice(name, "-c", "f", "--stream", "s", "extra")
+					  : sluice(name, "-c", "f", "extra"),
+				 2);
+		assert_says(said.err, "not understood: extra");
+		assert_string_equal(said.out, "");
+	}
+}
+
 static void expect_completions(const char *line, const char *wanted)
 {
 	char script[512];
@@ -254,6 +272,7 @@ int main(void)
 		cmocka_unit_test(without_a_command_it_lists_them_and_fails),
 		cmocka_unit_test(help_is_on_stdout_at_every_level),
 		cmocka_unit_test(unknown_commands_and_flags_are_wrong_usage),
+		cmocka_unit_test(words_that_nobody_takes_are_wrong_usage),
 		cmocka_unit_test(shells_complete_what_there_is),
 		cmocka_unit_test(the_version_has_two_spellings),
 		cmocka_unit_test(commands_that_need_a_configuration_say_so),

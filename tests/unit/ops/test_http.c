@@ -209,8 +209,10 @@ static void nothing_can_be_changed(void **state)
 	static const char *const methods[] = { "POST", "PUT", "DELETE", "PATCH", "OPTIONS" };
 	struct fixture *f = *state;
 
-	for (size_t i = 0; i < sizeof(methods) / sizeof(*methods); i++)
+	for (size_t i = 0; i < sizeof(methods) / sizeof(*methods); i++) {
 		assert_int_equal(ask(f, methods[i], "/livez"), 405);
+		assert_non_null(strstr(f->answer, "Allow: GET, HEAD"));
+	}
 }
 
 static void answers_are_not_kept_nor_framed(void **state)

@@ -83,12 +83,53 @@ static void test_options(void **state)
 	}
 }
 
+static void set(const struct config_sink_type *t, void *settings, const char *name,
+		const char *value)
+{
+	struct error err;
+
+	for (const struct option *o = t->options; o->name; o++)
+		if (strcmp(o->name, name) == 0)
+			assert_true(option_set(o, settings, value, &err));
+}
+
+/* Every kind can give the members of the plain form other names, and no other form. */
+static void test_fields(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < NAMES; i++) {
+		const struct sink_ops *ops = sink_ops_find(names[i]);
+		const struct config_sink_type *t = &ops->config;
+		_Alignas(max_align_t) char settings[1024] = { 0 };
+		struct error err = { 0 };
+
+		assert_true(option_defaults(t->options, settings, &err));
+		for (const struct option *o = t->options; o->name; o++)
+			if (o->flags & OPTION_REQUIRED)
+				set(t, settings, o->name, "abc");
+		set(t, settings, "format", "plain");
+		assert_true(t->validate(settings, &err));
+		assert_null(ops->encoding(settings).fields);
+		set(t, settings, "fields.op", "kind");
+		assert_true(t->validate(settings, &err));
+		assert_string_equal(ops->encoding(settings).fields->op, "kind");
+		assert_string_equal(ops->encoding(settings).fields->order, "_order");
+		set(t, settings, "fields.ts", "_kind");
+		assert_false(t->validate(settings, &err));
+		assert_memory_equal(err.message, "fields: ", 8);
+		set(t, settings, "fields.ts", "at");
+		set(t, settings, "format", "debezium");
+		assert_false(t->validate(settings, &err));
+		assert_non_null(strstr(err.message, "format: plain"));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_find),      cmocka_unit_test(test_config_types),
 		cmocka_unit_test(test_schedules), cmocka_unit_test(test_every_function_is_there),
-		cmocka_unit_test(test_options),
+		cmocka_unit_test(test_options),   cmocka_unit_test(test_fields),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
