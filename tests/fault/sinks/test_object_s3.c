@@ -190,7 +190,7 @@ static void test_tags_that_s3_does_not_take(void **state)
 	many[0].value = text;
 	set_tags(many, 1);
 	assert_false(sink_s3.config.validate(&settings, &err));
-	assert_non_null(strstr(err.message, "tags.k: "));
+	assert_non_null(strstr(err.message, "tags: 'k': a key has"));
 	for (size_t i = 0; i < 2; i++) {
 		set_tags(&bad[i], 1);
 		assert_false(sink_s3.config.validate(&settings, &err));
@@ -613,8 +613,13 @@ static void test_validate(void **state)
 	set("prefix", "x");
 	set("path", "${nothing}");
 	invalid("path");
+	set("path", "/${table}");
+	invalid("path: must not begin with '/'");
+	set("path", "${table}");
 	set("bucket", "a/b");
-	invalid("bucket");
+	invalid("bucket: 'a/b' is no bucket's name; folders go into prefix");
+	set("bucket", "My_Lake");
+	invalid("bucket: expected a bucket's name: 3 to 63 of a-z 0-9 . -, not 'My_Lake'");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
