@@ -111,6 +111,17 @@ static bool was_sent(const char *text)
 	return found;
 }
 
+static size_t times_sent(const char *text)
+{
+	size_t n = 0;
+
+	pthread_mutex_lock(&server.lock);
+	for (const char *p = server.heads.data; p && (p = strstr(p, text)); p++)
+		n++;
+	pthread_mutex_unlock(&server.lock);
+	return n;
+}
+
 /* To PREPARED. */
 static struct sink *prepared(struct parcel *p)
 {
@@ -165,9 +176,48 @@ static void test_whole_life(void **state)
 	assert_true(was_sent("x-amz-server-side-encryption-aws-kms-key-id: key-1"));
 	assert_true(was_sent("x-amz-storage-class: STANDARD_IA"));
 	assert_true(was_sent("x-amz-tagging: team=sales%20%26%20co&kind="));
-	assert_true(was_sent("x-amz-expected-bucket-owner: 123456789012"));
 	assert_int_equal(metric_get(metrics_cell(fx.host.metrics, METRIC_DELIVERED, "lake", NULL)),
 			 12000);
+	parcel_free(p);
+}
+
+/* A bucket of another account is neither written nor read nor cleared: each call asks for its
+ * owner. */
+static void test_the_owner_of_a_bucket(void **state)
+{
+	struct parcel *p = three_parts();
+	struct error err = { 0 };
+	bool committed = false;
+	struct buf said;
+	struct sink *s;
+
+	(void)state;
+	set("bucket_owner", "123456789012");
+	set("manifest", "true");
+	s = prepared(p);
+	s3_server_fault(&server,
+			(struct s3_fault){ "POST", "uploadId", S3_ANSWER, 400, "InvalidPart", 1 });
+	sink_s3.finish(s, 1);
+	expect_answer(&fx, 2, SINK_FINISHED, 1);
+	sink_s3.close(s);
+	/* Finished twice: the upload is gone, and the object is looked at. */
+	assert_true(
+		sink_s3.bury(&settings, &fx.host, str_of(fx.answers[1].blob), &committed, &err));
+	assert_true(sink_s3.sweep(&settings, &fx.host, SESSION, &err));
+	buf_init(&said, 0);
+	assert_true(sink_s3.check(&settings, &fx.host, &said, &err));
+	assert_true(times_sent("HEAD /") >= 2);
+	assert_true(times_sent("GET /") >= 3);
+	assert_true(times_sent("DELETE /") >= 2);
+	assert_int_equal(times_sent("x-amz-expected-bucket-owner: 123456789012"),
+			 times_sent(" HTTP/1.1\r\n"));
+	/* S3 does not say that this is what it refuses. */
+	s3_server_fault(&server,
+			(struct s3_fault){ "POST", "uploads", S3_ANSWER, 403, "AccessDenied", 1 });
+	assert_false(sink_s3.check(&settings, &fx.host, &said, &err));
+	assert_non_null(strstr(err.message, "is account 123456789012 the bucket's owner "
+					    "(bucket_owner)?; allow s3:PutObject"));
+	buf_release(&said);
 	parcel_free(p);
 }
 
@@ -628,6 +678,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_whole_life),
+		TEST(test_the_owner_of_a_bucket),
 		TEST(test_tags_that_s3_does_not_take),
 		TEST(test_small_file),
 		TEST(test_manifest),
