@@ -247,6 +247,43 @@ static void test_tags_that_s3_does_not_take(void **state)
 	}
 }
 
+/* Folders that events name are files of one roll, which is buried as a whole. The server knows keys
+ * as they stand in addresses. */
+static void test_folders_of_events(void **state)
+{
+	static const struct str values[] = { STR("a/b"), STR("20"), { NULL, 0 }, STR("21") };
+	static uint32_t of[] = { 0, 1, 1, 0, 1 };
+	struct parcel *p = parcel_of(&source_orders, 0, 5, 100);
+	struct s3_server_object *o[2];
+	struct error err = { 0 };
+	bool committed = false;
+	size_t all;
+
+	(void)state;
+	set("path", "t=${attribute:t}/day=${event:dd}/");
+	set("roll.files", "10");
+	p->route = (struct batch_route){ .places = 2, .values = 2, .values_of = values, .of = of };
+	p->delivery.route = &p->route;
+	sink_s3.close(prepared(p)); /* it dies before any of them is visible */
+	assert_int_equal(server.object_count, 0);
+	for (int i = 0; i < 2; i++)
+		assert_true(sink_s3.bury(&settings, &fx.host, str_of(fx.answers[1].blob),
+					 &committed, &err));
+	o[0] = s3_object_find(&server,
+			      "t%3Da%252Fb/day%3D20/20261121T101112Z-" SESSION "-1-0.ndjson");
+	o[1] = s3_object_find(&server,
+			      "t%3D_missing/day%3D21/20261121T101112Z-" SESSION "-1-1.ndjson");
+	if (!o[0] || !o[1])
+		fail_msg("%s %s", server.objects[0].key, server.objects[1].key);
+	assert_int_equal(server.object_count, 2);
+	assert_int_equal(o[0]->versions, 1);
+	all = o[0]->body.size + o[1]->body.size;
+	assert_int_equal(all, 5 * (p->payloads[0].n + 1));
+	assert_int_equal(o[0]->body.size, 2 * all / 5);
+	p->route.of = NULL;
+	parcel_free(p);
+}
+
 static void test_small_file(void **state)
 {
 	struct parcel *p = parcel_of(&source_orders, 0, 1, 100);
@@ -680,6 +717,7 @@ int main(void)
 		TEST(test_whole_life),
 		TEST(test_the_owner_of_a_bucket),
 		TEST(test_tags_that_s3_does_not_take),
+		TEST(test_folders_of_events),
 		TEST(test_small_file),
 		TEST(test_manifest),
 		TEST(test_lost_reply),
