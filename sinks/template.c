@@ -233,6 +233,14 @@ unsigned template_needs(const struct template *t)
 	return t->needs;
 }
 
+bool template_of_table(const struct template *t)
+{
+	for (size_t i = 0; i < t->count; i++)
+		if (t->parts[i].kind != PART_TEXT && t->parts[i].kind != PART_TABLE)
+			return false;
+	return true;
+}
+
 static bool add_value(const struct template *t, struct buf *out, struct str value)
 {
 	static const char hex[] = "0123456789ABCDEF";
