@@ -401,14 +401,24 @@ static struct str other_region(const struct aws_call *call, const struct answer_
 	return region;
 }
 
+static struct str expected_owner(const struct aws_call *call)
+{
+	for (size_t i = 0; i < call->header_count; i++)
+		if (strcmp(call->headers[i].name, "x-amz-expected-bucket-owner") == 0)
+			return field_value(call, &call->headers[i]);
+	return (struct str){ 0 };
+}
+
 /* "… is not authorized to perform: kms:Decrypt on resource: ARN because …": a call may need more
  * than its own permission, that for the key of a bucket or a table, for an object's tags.
- * DynamoDB's calls have one each of DynamoDB's own. */
+ * DynamoDB's calls have one each of DynamoDB's own. Where another account owns the bucket than is
+ * expected, S3 says no more than that access is denied. */
 static void allow(const struct aws_call *call, const char *message, char *out, size_t size)
 {
 	static const char perform[] = "perform: ", on[] = " on resource: ";
 	const char *own = call->operation->permission;
 	const char *told = strstr(message, perform), *arn = told ? strstr(told, on) : NULL;
+	struct str owner = expected_owner(call);
 	size_t n, arn_n = 0;
 
 	told = told ? told + strlen(perform) : "";
@@ -418,8 +428,12 @@ static void allow(const struct aws_call *call, const char *message, char *out, s
 		arn_n = strcspn(arn, " ");
 		arn_n = arn[arn_n] ? arn_n : 0; /* it may be cut */
 	}
-	if (n == 0 || strncmp(told, own, n) == 0 ||
-	    (strncmp(told, "dynamodb:", 9) == 0 && strncmp(own, "dynamodb:", 9) == 0))
+	if (n == 0 && owner.n)
+		snprintf(out, size,
+			 "; is account %.*s the bucket's owner (bucket_owner)?" CALL_ALLOW "%s",
+			 STR_ARG(owner), own);
+	else if (n == 0 || strncmp(told, own, n) == 0 ||
+		 (strncmp(told, "dynamodb:", 9) == 0 && strncmp(own, "dynamodb:", 9) == 0))
 		snprintf(out, size, CALL_ALLOW "%s", own);
 	else
 		snprintf(out, size, CALL_ALLOW "%.*s%s%.*s", (int)n, told, arn_n ? " on " : "",

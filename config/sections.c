@@ -460,6 +460,11 @@ static bool stream_check(const void *settings, struct error *err)
 		return error_set(err, ERROR_INVALID,
 				 "poll.min: expected at most poll.max (%ldms), not %ldms",
 				 s->poll_max_ms, s->poll_min_ms);
+	if (s->schemaless && s->schemas.count == 0)
+		return error_set(err, ERROR_INVALID,
+				 "schemaless: says what becomes of what fits none of `schemas`, "
+				 "which are not there; give some, such as [{ name: order, columns: "
+				 "[{ path: total, type: number }] }]");
 	return (config_start_is_baseline(s->start) ||
 		start_is_valid(s->start, "baseline, ", err)) &&
 	       baseline_check(s, err);

@@ -184,8 +184,28 @@ static const char *alternatives(struct parser *ps, enum place place, const struc
 	if (p && *p == ']' && count >= 2)
 		return p + 1;
 	pattern_fail(ps, p ? p : c->at, step,
-		     "$or: expected a list of two maps or more, such as [{…}, {…}]");
+		     "$or: expected a list of two maps or more, such as [" PATTERN_EXAMPLE
+		     ", {\"userIdentity\": {\"type\": [\"Service\"]}}]");
 	return NULL;
+}
+
+/* A map as it may stand there. */
+static const char *example_of(enum place place)
+{
+	switch (place) {
+	case PLACE_IDENTITY:
+		return "{\"type\": [\"Service\"]}";
+	case PLACE_ROW:
+		return "{\"op\": [\"r\"]}";
+	case PLACE_CHANGE:
+		return "{\"NewImage\": {\"state\": {\"S\": [\"paid\"]}}}";
+	case PLACE_ITEM:
+		return "{\"state\": {\"S\": [\"paid\"]}}";
+	case PLACE_VALUE:
+		return "{\"S\": [\"paid\"]}";
+	default:
+		return PATTERN_EXAMPLE;
+	}
 }
 
 /* The names that a place knows: "Keys, NewImage or OldImage". */
@@ -216,8 +236,8 @@ static const struct row *row_of(struct parser *ps, enum place place, const struc
 			     "as {\"S\": [\"paid\"]}; the types are %s",
 			     SHORT(name), names_of(ps, place));
 	else
-		pattern_fail(ps, at, step, "there is no '%.*s' here; expected %s", SHORT(name),
-			     names_of(ps, place));
+		pattern_fail(ps, at, step, "there is no '%.*s' here; expected %s, such as %s",
+			     SHORT(name), names_of(ps, place), example_of(place));
 	return NULL;
 }
 
@@ -236,11 +256,9 @@ static bool wrong_kind(struct parser *ps, const struct row *row, const struct fi
 				    : row->list == PLACE_INSIDE ? "{\"exists\": true}"
 								: "5",
 				    pattern_kind(p));
-	return pattern_fail(ps, p, step, "expected a map of %s, not %s",
-			    row->map == PLACE_ITEM ? "attributes, such as {\"status\": {\"S\": "
-						     "[\"paid\"]}}"
-						   : names_of(ps, row->map),
-			    pattern_kind(p));
+	return pattern_fail(ps, p, step, "expected a map of %s, such as %s, not %s",
+			    row->map == PLACE_ITEM ? "attributes" : names_of(ps, row->map),
+			    example_of(row->map), pattern_kind(p));
 }
 
 static const char *member_value(struct parser *ps, const struct row *row,
@@ -302,7 +320,10 @@ static const char *map(struct parser *ps, enum place place, const struct filter_
 
 	p = scan_space(&ps->scan, p + 1);
 	if (*p == '}') {
-		pattern_fail(ps, begin, step, "the map is empty; leave it out to ask for nothing");
+		pattern_fail(ps, begin, step,
+			     "the map is empty; leave it out to ask for nothing, or fill it, such "
+			     "as %s",
+			     example_of(place));
 		return NULL;
 	}
 	*out = NULL;
@@ -350,11 +371,13 @@ const struct filter_clause *pattern_parse(struct str pattern, struct arena *aren
 			  pattern.n);
 	else if (!end || scan_space(&ps.scan, end) != *text + pattern.n) {
 		ps.at = end ? scan_space(&ps.scan, end) : ps.scan.fault_at;
-		error_set(err, ERROR_INVALID, "not valid JSON: expected %s at byte %zu",
-			  end ? "nothing behind the map" : ps.scan.fault, (size_t)(ps.at - *text));
-	} else if (*p != '{')
 		error_set(err, ERROR_INVALID,
-			  "expected a map such as {\"eventName\": [\"INSERT\"]}, not %s",
+			  "not valid JSON: expected %s at byte %zu; a pattern is a map, such as "
+			  "%s",
+			  end ? "nothing behind the map" : ps.scan.fault, (size_t)(ps.at - *text),
+			  PATTERN_EXAMPLE);
+	} else if (*p != '{')
+		error_set(err, ERROR_INVALID, "expected a map such as %s, not %s", PATTERN_EXAMPLE,
 			  pattern_kind(p));
 	else
 		good = map(&ps, PLACE_RECORD, NULL, p, &clauses);

@@ -41,6 +41,7 @@ struct spot {
 /* False, after noting the place and the message. */
 bool pattern_fail(struct parser *ps, const char *p, const struct filter_step *step, const char *fmt,
 		  ...) PRINTF(4, 5);
+#define PATTERN_EXAMPLE "{\"eventName\": [\"INSERT\"]}"
 /* For "%.*s" of what may be long. */
 #define SHORT(s) (int)((s).n < 60 ? (s).n : 60), (s).p
 

@@ -115,7 +115,7 @@ static const char *number_read(struct parser *ps, const struct spot *s, const ch
 	if (!number_fits(&out->number)) {
 		pattern_fail(ps, p, s->step,
 			     "a number has at most 38 digits and lies between 1E-130 and "
-			     "9.9E+125");
+			     "9.9E+125, such as 129.90");
 		return NULL;
 	}
 	out->given = true;
@@ -173,7 +173,8 @@ static const char *only_member(struct parser *ps, const struct spot *s, const ch
 	p = scan_space(&ps->scan, p + 1);
 	if (*p == '}') {
 		pattern_fail(ps, begin, s->step,
-			     "a map in a list names one operator; this one is empty");
+			     "a map in a list names one operator, such as {\"prefix\": \"pa\"}; "
+			     "this one is empty");
 		return NULL;
 	}
 	*at = p;
@@ -183,8 +184,8 @@ static const char *only_member(struct parser *ps, const struct spot *s, const ch
 	if (*end == '}')
 		return value;
 	pattern_fail(ps, end, s->step,
-		     "a map in a list names one operator; write two maps, {…}, {…}, for either of "
-		     "two");
+		     "a map in a list names one operator; write two maps for either of two, such "
+		     "as {\"prefix\": \"pa\"}, {\"suffix\": \"id\"}");
 	return NULL;
 }
 
@@ -203,8 +204,10 @@ static const char *one_text(struct parser *ps, const struct spot *s, const char 
 		pattern_fail(ps, p, s->step, "%s compares texts; expected %s", operator,
 			     pattern_expected(s->place));
 	else
-		pattern_fail(ps, p, s->step, "%s: expected a text, not %s", operator,
-			     pattern_kind(p));
+		pattern_fail(
+			ps, p, s->step,
+			"%s: expected a text, such as {\"%s\": \"pa\"}, not %s", operator, operator,
+			pattern_kind(p));
 	return NULL;
 }
 
@@ -239,8 +242,8 @@ static const char *affix(struct parser *ps, const struct spot *s, const char *p,
 		p = only_member(ps, s, p, &name, &at);
 		if (p && !str_equal(name, STR("equals-ignore-case"))) {
 			pattern_fail(ps, at, s->step,
-				     "%s: expected a text, or "
-				     "{\"equals-ignore-case\": TEXT}",
+				     "%s: expected a text, such as \"pa\" or "
+				     "{\"equals-ignore-case\": \"pa\"}",
 				     operator);
 			return NULL;
 		}
@@ -280,7 +283,9 @@ static const char *some(struct parser *ps, const struct spot *s, const char *p, 
 	}
 	p = scan_space(&ps->scan, p + 1);
 	if (*p == ']') {
-		pattern_fail(ps, p, s->step, "anything-but: the list is empty");
+		pattern_fail(ps, p, s->step,
+			     "anything-but: the list is empty; expected values, such as "
+			     "{\"anything-but\": [\"draft\", \"test\"]}");
 		return NULL;
 	}
 	for (;;) {
@@ -303,8 +308,8 @@ static const char *text_or_number(struct parser *ps, const struct spot *s, const
 	if (*p == '"' || *p == '-' || (*p >= '0' && *p <= '9'))
 		return pattern_plain(ps, s, p, out);
 	pattern_fail(ps, p, s->step,
-		     "anything-but: expected a text, a number, a list of these, or "
-		     "{\"prefix\": TEXT}; not %s",
+		     "anything-but: expected a text, a number, a list of these such as "
+		     "[\"draft\", \"test\"], or {\"prefix\": \"pa\"}; not %s",
 		     pattern_kind(p));
 	return NULL;
 }
@@ -333,8 +338,8 @@ static const char *inverted_operator(struct parser *ps, const struct spot *s, co
 	}
 	if (p)
 		pattern_fail(ps, at, s->step,
-			     "anything-but: expected prefix, suffix or "
-			     "equals-ignore-case, not '%.*s'",
+			     "anything-but: expected prefix, suffix or equals-ignore-case, such as "
+			     "{\"prefix\": \"pa\"}, not '%.*s'",
 			     SHORT(name));
 	return NULL;
 }
@@ -357,11 +362,14 @@ static const char *anything_but(struct parser *ps, const struct spot *s, const c
 			    t->kind == FILTER_PREFIX_FOLDED || t->kind == FILTER_SUFFIX_FOLDED);
 	}
 	if (texts && numbers)
-		pattern_fail(ps, begin, s->step,
-			     "anything-but: expected only texts or only numbers");
+		pattern_fail(
+			ps, begin, s->step,
+			"anything-but: expected only texts or only numbers, such as [\"draft\", "
+			"\"test\"] or [1, 2]");
 	else if (nothing)
 		pattern_fail(ps, begin, s->step,
-			     "anything-but: every text begins and ends with \"\"");
+			     "anything-but: every text begins and ends with \"\"; expected one "
+			     "such as \"pa\"");
 	else
 		return p;
 	return NULL;
@@ -373,13 +381,16 @@ static const char *comparison(struct parser *ps, const struct spot *s, const cha
 {
 	if (*p != '"') {
 		pattern_fail(ps, p, s->step,
-			     "numeric: expected one of = < <= > >= in quotes, not %s",
+			     "numeric: expected one of = < <= > >= in quotes, such as [\">=\", 5], "
+			     "not %s",
 			     pattern_kind(p));
 		return NULL;
 	}
 	p = scan_space(&ps->scan, pattern_text(ps, p, operator));
 	if (*p == ']') {
-		pattern_fail(ps, p, s->step, "numeric: a number is missing behind \"%.*s\"",
+		pattern_fail(ps, p, s->step,
+			     "numeric: a number is missing behind \"%.*s\"; expected one such as "
+			     "[\">=\", 5]",
 			     SHORT(*operator));
 		return NULL;
 	}
@@ -454,7 +465,9 @@ static const char *numeric(struct parser *ps, const struct spot *s, const char *
 		p = scan_space(&ps->scan, p + 1);
 	}
 	if (range_is_empty(*out)) {
-		pattern_fail(ps, begin, s->step, "numeric: no number is in this range");
+		pattern_fail(ps, begin, s->step,
+			     "numeric: no number is in this range; expected one such as [\">\", 0, "
+			     "\"<=\", 5]");
 		return NULL;
 	}
 	return p + 1;
@@ -483,7 +496,9 @@ const char *pattern_operator(struct parser *ps, const struct spot *s, const char
 		return NULL;
 	if (str_equal(name, STR("exists"))) {
 		if (*p != 't' && *p != 'f') {
-			pattern_fail(ps, p, s->step, "exists: expected true or false, not %s",
+			pattern_fail(ps, p, s->step,
+				     "exists: expected true or false, such as {\"exists\": false}, "
+				     "not %s",
 				     pattern_kind(p));
 			return NULL;
 		}
@@ -503,7 +518,7 @@ const char *pattern_operator(struct parser *ps, const struct spot *s, const char
 	}
 	pattern_fail(ps, at, s->step,
 		     "there is no operator '%.*s'; expected prefix, suffix, anything-but, numeric, "
-		     "exists or equals-ignore-case",
+		     "exists or equals-ignore-case, such as {\"prefix\": \"pa\"}",
 		     SHORT(name));
 	return NULL;
 }

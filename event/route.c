@@ -41,12 +41,27 @@ void route_free(struct route *r)
 	free(r);
 }
 
+/* As a text of `set` has it. */
+static bool has_default(struct str path)
+{
+	for (size_t i = 0; i + 1 < path.n; i++)
+		if (path.p[i] == ':' && path.p[i + 1] == '-' && (i == 0 || path.p[i - 1] != '\\'))
+			return true;
+	return false;
+}
+
 static bool read_path(struct route *r, struct str path, struct value *v, struct error *err)
 {
 	struct definer d = { .transform = r->names, .what = "placeholder", .err = err };
 	struct arena *arena = &r->names->arena;
 	struct transform_path p;
 
+	if (has_default(path))
+		return error_set(
+			err, ERROR_INVALID,
+			"${attribute:%.*s}: has no default here, `missing` says what stands "
+			"for it: ${attribute:address.town}; \\: is a : in a name",
+			SHORT(path));
 	if (!path_parse(&d, path, path.p, &p))
 		return error_wrap(err, "${attribute:%.*s}", SHORT(path));
 	if (path_has(&p, PART_ALL) || path_has(&p, PART_INDEX))

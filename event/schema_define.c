@@ -71,8 +71,8 @@ static bool names_of(struct maker *m, const struct define *at, struct str path, 
 		return false;
 	if (path_has(&p, PART_INDEX) || path_has(&p, PART_ALL))
 		return define_fail(&m->d, at->at,
-				   "'%.*s': expected names with dots between, without [ ]; \\[ "
-				   "is one in a name",
+				   "'%.*s': expected names with dots between such as address.town, "
+				   "without [ ]; \\[ is one in a name",
 				   SHORT(path));
 	*count = p.count;
 	*text = p.text;
@@ -201,7 +201,7 @@ static const struct schema_type *type_find(struct maker *m, const struct define 
 		n += (size_t)snprintf(all + n, sizeof(all) - n, "%s%s", i ? ", " : "",
 				      types[i].name);
 	}
-	define_fail(&m->d, v->at, "type: expected one of %s", all);
+	define_fail(&m->d, v->at, "type: expected one of %s, such as " EXAMPLE_COLUMN, all);
 	return NULL;
 }
 
@@ -227,7 +227,8 @@ static bool read_default(struct maker *m, const struct define *v, const struct s
 		fill->type = TREE_N;
 		fill->raw = str_of(arena_printf(arena_of(m), "{\"N\":\"%.*s\"}", STR_ARG(v->text)));
 		if (type->integer && !schema_is_integer(v->text.p))
-			return define_fail(&m->d, v->at, "default: expected an integer");
+			return define_fail(&m->d, v->at,
+					   "default: expected an integer, such as default: 0");
 		break;
 	}
 	case DEFINE_TRUE:
@@ -241,9 +242,18 @@ static bool read_default(struct maker *m, const struct define *v, const struct s
 				"{ path: state, type: string, default: open }");
 	}
 	fill->raw = scan_keep(fill->raw, arena_of(m));
-	return !type->types || type->types & BIT(fill->type) ||
-	       define_fail(&m->d, v->at, "default: expected %s, as the column is one",
-			   type->article);
+	if (!type->types || type->types & BIT(fill->type))
+		return true;
+	if (!(type->types & (BIT(TREE_S) | BIT(TREE_N) | BIT(TREE_BOOL))))
+		return define_fail(&m->d, v->at,
+				   "default: %s has none; a text, number or boolean has, such as "
+				   "{ path: state, type: string, default: open }",
+				   type->article);
+	return define_fail(&m->d, v->at, "default: expected %s, as the column is one, such as %s",
+			   type->article,
+			   type->types & BIT(TREE_S)   ? "default: open"
+			   : type->types & BIT(TREE_N) ? "default: 0"
+						       : "default: false");
 }
 
 /* The column of a path, with those that it is in. */
@@ -306,13 +316,20 @@ static bool read_column(struct maker *m, const struct define *v)
 		return false;
 	c = column_at(m, plain, count);
 	if (c->is_column)
-		return define_fail(&m->d, of[0]->at, "'%s' is there twice", text);
+		return define_fail(
+			&m->d, of[0]->at,
+			"'%s' is there twice; a path has one column, such as " EXAMPLE_COLUMN,
+			text);
 	if (c->first && type->types && !(type->types & BIT(TREE_M)))
-		return define_fail(&m->d, of[1]->at, "'%s': expected a map, as it has columns",
+		return define_fail(&m->d, of[1]->at,
+				   "'%s': expected a map, as it has columns, such as "
+				   "{ path: address, type: map }",
 				   text);
 	if (c->parent->is_column && c->parent->type->types &&
 	    !(c->parent->type->types & BIT(TREE_M)))
-		return define_fail(&m->d, of[0]->at, "'%s': '%s' is no map", text, c->parent->path);
+		return define_fail(&m->d, of[0]->at,
+				   "'%s': '%s' is no map; expected for it { path: %s, type: map }",
+				   text, c->parent->path, c->parent->path);
 	c->is_column = true;
 	c->type = type;
 	c->required = of[2] && of[2]->kind == DEFINE_TRUE;
@@ -361,10 +378,14 @@ static bool read_name(struct maker *m, const struct define *v)
 	if (strspn(name.p, chars) != name.n || *name.p == '_')
 		return define_fail(&m->d, v->at,
 				   "name: expected letters, digits, - and _, not at the front, as "
-				   "it is part of topics and paths");
+				   "it is part of topics and paths, such as name: order-v2");
 	for (const struct schema *s = m->all->first; s; s = s->next)
 		if (str_equal(s->name, name))
-			return define_fail(&m->d, v->at, "name: '%s' is there twice", name.p);
+			return define_fail(
+				&m->d, v->at,
+				"name: '%s' is there twice; expected another one, such as "
+				"name: %s-2",
+				name.p, name.p);
 	m->schema->name = name;
 	return true;
 }
@@ -407,7 +428,7 @@ static bool read_member(struct maker *m, const struct define *v)
 
 static bool read_schema(struct maker *m, struct str definition)
 {
-	const struct define *root = define_parse(&m->d, definition);
+	const struct define *root = define_parse(&m->d, definition), *mode;
 	struct schema *s = m->schema = make(m, sizeof(*s));
 
 	s->root.path = "";
@@ -421,15 +442,19 @@ static bool read_schema(struct maker *m, struct str definition)
 			return false;
 	if (!s->name.p)
 		return expected(m, root, "a schema with a name", EXAMPLE_SCHEMA);
-	if (s->evolve && s->column_count == 0)
-		return define_fail(&m->d, root->at,
-				   "mode: evolve accepts what is not named: expected columns");
+	mode = define_member(root, "mode");
+	if (mode && s->column_count == 0)
+		return define_fail(&m->d, mode->at,
+				   "mode: says what becomes of what columns do not name; expected "
+				   "columns: [" EXAMPLE_COLUMN "]");
 	for (const struct schema *before = m->all->first; before; before = before->next)
 		if (!before->when)
-			return define_fail(&m->d, root->at,
-					   "it is never reached: schema '%s' before it has no "
-					   "`when`, and fits every item",
-					   before->name.p);
+			return define_fail(
+				&m->d, root->at,
+				"it is never reached: schema '%s' before it has no "
+				"`when`, and fits every item; put it last, or give it one "
+				"such as when: { type: order }",
+				before->name.p);
 	if (m->all->last)
 		m->all->last->next = s;
 	else

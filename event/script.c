@@ -158,7 +158,10 @@ static int load_script(lua_State *L)
 		return lua_error(L);
 	lua_call(L, 0, 0);
 	if (lua_getglobal(L, "transform") != LUA_TFUNCTION)
-		return luaL_error(L, "%s: there is no function transform(event)", s->name + 1);
+		return luaL_error(L,
+				  "%s: there is no function transform(event), such as: function "
+				  "transform(event) return event end",
+				  s->name + 1);
 	lua_rawseti(L, LUA_REGISTRYINDEX, SCRIPT_SLOT_TRANSFORM);
 	return 0;
 }

@@ -34,8 +34,11 @@ static bool read_file(const char *path, size_t most, struct buf *out, struct err
 	size_t n;
 
 	if (!f)
-		return error_set(err, ERROR_INVALID, "%.200s: cannot be read: %s", path,
-				 strerror(errno));
+		return error_set(
+			err, ERROR_INVALID,
+			"%.200s: cannot be read: %s; expected a file such as "
+			"scripts/orders.lua, from the folder that the program is started in",
+			path, strerror(errno));
 	while (ok && (n = fread(data, 1, sizeof(data), f)) > 0)
 		ok = buf_add(out, data, n);
 	if (!ok)
@@ -64,7 +67,8 @@ static const struct script_lookup *find_lookup(const char *file, struct error *e
 		if (strcmp(l->file, file) == 0)
 			return l->lookup;
 	if (!ends_with(file, ".csv") && !ends_with(file, ".json")) {
-		error_set(err, ERROR_INVALID, "%.200s: expected a file .json or .csv", file);
+		error_set(err, ERROR_INVALID,
+			  "%.200s: expected a file .json or .csv, such as data/towns.csv", file);
 		return NULL;
 	}
 	buf_init(&text, SCRIPT_LOOKUP_MAX);

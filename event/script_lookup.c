@@ -99,7 +99,8 @@ static bool read_json(struct script_lookup *l, struct str text, struct tree_out 
 	}
 	if (*begin != '{' || scan_space(&scan, end) != text.p + text.n)
 		return fail(err, text, *begin != '{' ? begin : end,
-			    "expected one JSON object, whose names are what is looked up");
+			    "expected one JSON object, whose names are what is looked up, such as "
+			    "{\"4000\": {\"town\": \"Porto\"}}");
 	for (p = scan_space(&scan, begin + 1); *p != '}';) {
 		struct str name, key;
 		const char *at = p, *fault;
@@ -221,6 +222,16 @@ static bool put_row(struct tree_out *out, const struct csv *c, const struct str 
 	return !out->full;
 }
 
+static const char *column_fault(const struct csv *c, size_t at)
+{
+	if (c->columns[at].n == 0)
+		return "a column without a name; expected a line such as zip,town";
+	for (size_t i = 0; i < at; i++)
+		if (str_equal(c->columns[i], c->columns[at]))
+			return "two columns have one name; expected a line such as zip,town";
+	return NULL;
+}
+
 static bool read_csv(struct script_lookup *l, struct str text, struct tree_out *out,
 		     struct error *err)
 {
@@ -233,11 +244,10 @@ static bool read_csv(struct script_lookup *l, struct str text, struct tree_out *
 	c->text = text;
 	p = at = text.p + (text.n >= 3 && memcmp(text.p, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0);
 	if (p == end)
-		fault = "expected a line with the columns' names";
+		fault = "expected a line with the columns' names, such as zip,town";
 	else if (read_line(&l->arena, c, &p, c->columns, &c->count, &fault))
 		for (size_t i = 0; i < c->count && !fault; i++)
-			if (c->columns[i].n == 0)
-				fault = "a column without a name";
+			fault = column_fault(c, i);
 	while (!fault && p < end) {
 		at = p;
 		if (*p == '\n' || (*p == '\r' && p + 1 < end && p[1] == '\n')) {

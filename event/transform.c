@@ -101,7 +101,9 @@ bool define_template(struct definer *d, const struct define *value, struct trans
 			continue;
 		close = memchr(open, '}', (size_t)(end - open));
 		if (!close)
-			return define_fail(d, value->at, "${ without its }; $${ is a plain ${");
+			return define_fail(d, value->at,
+					   "${ without its }, such as ${attribute:total}; $${ is a "
+					   "plain ${");
 		if (!placeholder(d, value, (struct str){ p, (size_t)(close - p) },
 				 piece_add(d, &link)))
 			return false;

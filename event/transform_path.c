@@ -41,13 +41,16 @@ static bool name_read(struct definer *d, struct str *rest, const char *at, char 
 
 	while (rest->n > 0 && *rest->p != '.' && *rest->p != '[') {
 		if (*rest->p == ']')
-			return define_fail(d, at,
-					   "']' without its '['; write \\] for one in a name");
+			return define_fail(
+				d, at,
+				"']' without its '['; write \\] for one in a name, as in c\\[1\\]");
 		if (*rest->p == '\\') {
 			rest->p++;
 			rest->n--;
 			if (rest->n == 0)
-				return define_fail(d, at, "a path that ends with '\\'");
+				return define_fail(d, at,
+						   "a path that ends with '\\'; it stands before "
+						   "another character, as in a\\.b");
 		}
 		plain[n++] = *rest->p++;
 		rest->n--;
@@ -69,7 +72,10 @@ static bool index_read(struct definer *d, struct str *rest, const char *at,
 	struct str inside;
 
 	if (!close)
-		return define_fail(d, at, "'[' without its ']'; write \\[ for one in a name");
+		return define_fail(
+			d, at,
+			"'[' without its ']'; expected lines[0] or lines[*]; write \\[ for one in "
+			"a name");
 	inside = (struct str){ rest->p + 1, (size_t)(close - rest->p - 1) };
 	rest->n -= (size_t)(close + 1 - rest->p);
 	rest->p = close + 1;
@@ -79,11 +85,14 @@ static bool index_read(struct definer *d, struct str *rest, const char *at,
 	}
 	out->kind = PART_INDEX;
 	if (inside.n == 0 || inside.n > 6)
-		return define_fail(d, at, "expected [0], [1], … or [*] behind a list's name");
+		return define_fail(
+			d, at,
+			"expected [0], [1], … or [*] behind a list's name, such as lines[0]");
 	for (size_t i = 0; i < inside.n; i++) {
 		if (inside.p[i] < '0' || inside.p[i] > '9')
 			return define_fail(d, at,
-					   "expected [0], [1], … or [*] behind a list's name");
+					   "expected [0], [1], … or [*] behind a list's name, such "
+					   "as lines[0]");
 		out->index = out->index * 10 + (size_t)(inside.p[i] - '0');
 	}
 	return true;
@@ -127,13 +136,17 @@ bool path_parse(struct definer *d, struct str text, const char *at, struct trans
 		if (*rest.p == '[')
 			continue;
 		if (*rest.p != '.')
-			return define_fail(d, at, "expected '.' or '[' behind ']'");
+			return define_fail(
+				d, at, "expected '.' or '[' behind ']', such as lines[0].price");
 		rest.p++;
 		rest.n--;
 		if (rest.n > 0 && *rest.p == '[')
-			return define_fail(d, at, "expected a name behind '.'");
+			return define_fail(d, at,
+					   "expected a name behind '.', such as lines[0].price");
 		if (rest.n == 0)
-			return define_fail(d, at, "a path that ends with '.'");
+			return define_fail(
+				d, at,
+				"a path that ends with '.'; expected one such as address.town");
 	}
 	out->parts[0].id = name_id(d, out->parts[0].name);
 	return true;

@@ -95,8 +95,8 @@ static bool read_settings(struct definer *d, const struct define *value, struct 
 		} else {
 			return define_fail(d, m->at,
 					   "lua: no such setting: '%.*s'; there are file, lookup, "
-					   "instructions, memory",
-					   SHORT(m->name));
+					   "instructions, memory, such as { %s }",
+					   SHORT(m->name), EXAMPLE);
 		}
 	}
 	return true;

@@ -246,7 +246,8 @@ static bool rename_to(struct definer *d, const struct kind *k, const struct defi
 			return define_fail(
 				d, m->at,
 				"%s: '%.*s': a new name, not a path: use move for another "
-				"place, \\. for a dot in a name",
+				"place, such as { move: { address.town: town } }, \\. for a dot in "
+				"a name",
 				k->name, SHORT(m->text));
 		s->rename = to.parts[0];
 	}
@@ -519,7 +520,8 @@ static bool unknown(struct definer *d, const char *at, struct str name)
 	for (size_t i = 0; i < KINDS; i++)
 		n += (size_t)snprintf(all + n, sizeof(all) - n, "%s%s", i ? ", " : "",
 				      kinds[i].name);
-	return define_fail(d, at, "no such transform: '%.*s'; there are %s", SHORT(name), all);
+	return define_fail(d, at, "no such transform: '%.*s'; there are %s; such as { %s }",
+			   SHORT(name), all, kinds[1].example);
 }
 
 static bool on_fail(struct definer *d, const struct kind *k, const struct define *v,
@@ -538,7 +540,12 @@ static bool on_fail(struct definer *d, const struct kind *k, const struct define
 	size_t n = 0;
 
 	if (!k->fails)
-		return define_fail(d, v->at, "on_fail: %s cannot fail", k->name);
+		return define_fail(
+			d, v->at,
+			"on_fail: does not go with %s; only move, set, cast, flatten, parse "
+			"and split have it, such as { cast: { total: number }, on_fail: "
+			"keep }",
+			k->name);
 	for (size_t i = 0; i < 4; i++) {
 		if (!(k->fails & words[i].fail))
 			continue;
@@ -579,8 +586,11 @@ bool define_steps(struct definer *d, const struct define *definition)
 		if (only)
 			return define_fail(d, m->at,
 					   "'%.*s' beside '%.*s': each transform is an entry of "
-					   "its own, so that their order is told",
-					   SHORT(m->name), SHORT(only->name));
+					   "its own, so that their order is told, such as [{ %s }, "
+					   "{ %s }]",
+					   SHORT(m->name), SHORT(only->name),
+					   kind_find(only->name)->example,
+					   kind_find(m->name)->example);
 		only = m;
 	}
 	if (!only)

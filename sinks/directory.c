@@ -84,6 +84,8 @@ static bool folder_make(char *folder, struct error *err)
 			parent = folder_of(folder);
 			ok = folder_sync(parent, err);
 			free(parent);
+			if (!ok) /* the next attempt makes it again, and syncs it */
+				(void)rmdir(folder);
 		} else {
 			ok = errno == EEXIST || failed(err, "make the folder", folder);
 		}

@@ -1,6 +1,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/memory.h"
 #include "base/rng.h"
 #include "sinks/kafka_large.h"
 #include "sinks/kafka_post.h"
@@ -10,6 +11,7 @@
 #define SETTLE_MS      500
 #define TRANSACTION_MS 8000
 #define LIMIT_MS       2000
+#define TOPICS_SAID    20 /* each is a request */
 
 static const struct rd_kafka_metadata_topic *find_topic(const struct rd_kafka_metadata *m,
 							const char *name)
@@ -117,6 +119,36 @@ static bool say_transactions(rd_kafka_t *rk, const struct rd_kafka_metadata *m, 
 	return true;
 }
 
+/* A topic for each table whose name is known; `first` gets one of them. */
+static bool say_tables(struct kafka_post *p, const struct rd_kafka_metadata *m,
+		       const struct template *topic, struct buf *first, struct buf *said,
+		       struct error *err)
+{
+	size_t count = 0;
+	bool ok = true;
+
+	for (size_t i = 0; ok && i < p->host->table_count; i++) {
+		struct str of = p->host->tables[i];
+		struct source source = { .table = NULL };
+		struct buf name = { 0 };
+		char *table;
+
+		if (memchr(of.p, '*', of.n) || memchr(of.p, '?', of.n) || ++count > TOPICS_SAID)
+			continue;
+		source.table = table = memory_text_n(of.p, of.n);
+		ok = template_render(topic, &(struct template_values){ .source = &source }, &name,
+				     err) &&
+		     say_topic(p->rk, p->settings, m, name.data, said, err);
+		if (ok && !first->size)
+			buf_text(first, name.data);
+		buf_release(&name);
+		free(table);
+	}
+	if (count > TOPICS_SAID)
+		buf_printf(said, ", %zu more were not looked at", count - TOPICS_SAID);
+	return ok;
+}
+
 /* Permission to write shows only by writing; the first record will tell. */
 static bool ask(struct kafka_post *p, const char *id, const struct template *topic,
 		struct buf *said, struct error *err)
@@ -148,6 +180,8 @@ static bool ask(struct kafka_post *p, const char *id, const struct template *top
 	} else {
 		buf_printf(said, ", %d topic%s to be seen; %s takes its names from the records",
 			   m->topic_cnt, m->topic_cnt == 1 ? "" : "s", s->topic);
+		if (template_of_table(topic))
+			ok = say_tables(p, m, topic, &name, said, err);
 	}
 	if (ok && s->control_topic)
 		ok = say_topic(rk, s, m, s->control_topic, said, err);

@@ -8,6 +8,7 @@
 #include "aws/s3_probe.h"
 #include "aws/sign.h"
 #include "base/memory.h"
+#include "config/sections.h"
 #include "sinks/object.h"
 #include "sinks/s3_lifecycle.h"
 
@@ -601,10 +602,11 @@ static bool tags_fit(const struct option_map *tags, struct error *err)
 
 		if (!*t->key || strlen(t->key) > TAG_KEY_MAX || strlen(t->value) > TAG_VALUE_MAX ||
 		    strncmp(t->key, "aws:", 4) == 0)
-			return error_set(err, ERROR_INVALID,
-					 "tags.%.140s: a key has 1 to %d bytes and does not begin "
-					 "with aws:, a value has %d at most",
-					 t->key, TAG_KEY_MAX, TAG_VALUE_MAX);
+			return error_set(
+				err, ERROR_INVALID,
+				"tags: '%.140s': a key has 1 to %d bytes and does not begin "
+				"with aws:, a value has %d at most",
+				t->key, TAG_KEY_MAX, TAG_VALUE_MAX);
 	}
 	return true;
 }
@@ -614,14 +616,19 @@ static bool s3_validate(const void *settings, struct error *err)
 	const struct s3_settings *set = settings;
 	const char *owner = set->bucket_owner;
 
-	if (set->bucket[0] == '\0')
-		return error_set(err, ERROR_INVALID, "bucket: must not be empty");
 	if (strchr(set->bucket, '/'))
 		return error_set(err, ERROR_INVALID,
 				 "bucket: '%s' is no bucket's name; folders go into prefix",
 				 set->bucket);
+	if (!config_bucket_check("bucket", set->bucket, err))
+		return false;
 	if (set->prefix && set->prefix[0] == '/')
-		return error_set(err, ERROR_INVALID, "prefix: must not begin with '/'");
+		return error_set(err, ERROR_INVALID,
+				 "prefix: must not begin with '/': such as lake/changes");
+	if (set->object.path[0] == '/')
+		return error_set(err, ERROR_INVALID,
+				 "path: must not begin with '/', which would be a folder without "
+				 "a name: such as ${table}/");
 	if (owner && (strlen(owner) != BUCKET_OWNER_SIZE ||
 		      strspn(owner, "0123456789") != BUCKET_OWNER_SIZE))
 		return error_set(err, ERROR_INVALID,

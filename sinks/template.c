@@ -87,6 +87,11 @@ static bool topic_byte(char c)
 	       c == '.' || c == '_' || c == '-';
 }
 
+static const char *example_of(enum template_use use)
+{
+	return use == TEMPLATE_TOPIC ? "dynamodb.${table}" : "${table}/date=${yyyy}-${MM}-${dd}/";
+}
+
 static bool unknown_placeholder(struct str name, enum template_use use, struct error *err)
 {
 	struct buf known = { 0 };
@@ -94,8 +99,9 @@ static bool unknown_placeholder(struct str name, enum template_use use, struct e
 	for (size_t i = 0; i < PLACEHOLDERS; i++)
 		if (placeholders[i].where & use_bit(use))
 			buf_printf(&known, "%s${%s}", known.size ? ", " : "", placeholders[i].name);
-	error_set(err, ERROR_INVALID, "unknown placeholder ${%.*s}; a %s may have %s",
-		  STR_ARG(name), use == TEMPLATE_TOPIC ? "topic" : "path", known.data);
+	error_set(err, ERROR_INVALID, "unknown placeholder ${%.*s}; a %s may have %s, such as %s",
+		  STR_ARG(name), use == TEMPLATE_TOPIC ? "topic" : "path", known.data,
+		  example_of(use));
 	buf_release(&known);
 	return false;
 }
@@ -109,11 +115,13 @@ static bool add_text(struct template *t, struct str text, struct error *err)
 
 		if (t->use == TEMPLATE_TOPIC ? !topic_byte(c) : iscntrl((unsigned char)c) != 0)
 			return error_set(err, ERROR_INVALID,
-					 "\"%s\": byte %zu of the text cannot be in a %s", t->text,
-					 (size_t)(text.p + i - t->text) + 1,
+					 "\"%s\": byte %zu of the text cannot be in a %s; expected "
+					 "a text such as %s",
+					 t->text, (size_t)(text.p + i - t->text) + 1,
 					 t->use == TEMPLATE_TOPIC
 						 ? "topic's name (a-z A-Z 0-9 . _ -)"
-						 : "path (control character)");
+						 : "path (control character)",
+					 example_of(t->use));
 	}
 	t->parts[t->count++] = (struct part){ .kind = PART_TEXT, .text = text };
 	return true;
@@ -169,12 +177,30 @@ static bool parse(struct template *t, struct error *err)
 			return false;
 		close = strchr(open, '}');
 		if (!close)
-			return error_set(err, ERROR_INVALID, "\"%s\": ${ without its }", t->text);
+			return error_set(err, ERROR_INVALID,
+					 "\"%s\": ${ without its }; expected a text such as %s",
+					 t->text, example_of(t->use));
 		if (!add_placeholder(t, (struct str){ open + 2, (size_t)(close - open - 2) }, err))
 			return false;
 		at = close + 1;
 	}
-	return t->count > 0 || error_set(err, ERROR_INVALID, "it is empty");
+	return t->count > 0 ||
+	       error_set(err, ERROR_INVALID, "it is empty; expected a text such as %s",
+			 example_of(t->use));
+}
+
+/* What no event changes is known now. */
+static bool constant_fits(const struct template *t, struct error *err)
+{
+	struct buf out;
+	bool ok;
+
+	if (t->needs)
+		return true;
+	buf_init(&out, 0);
+	ok = template_render(t, &(struct template_values){ 0 }, &out, err);
+	buf_release(&out);
+	return ok;
 }
 
 struct template *template_new(const char *text, enum template_use use, struct error *err)
@@ -183,7 +209,7 @@ struct template *template_new(const char *text, enum template_use use, struct er
 
 	t->use = use;
 	t->text = memory_text(text);
-	if (!parse(t, err))
+	if (!parse(t, err) || !constant_fits(t, err))
 		return NULL;
 	return MOVE(t);
 }
@@ -205,6 +231,14 @@ const struct route *template_route(const struct template *t)
 unsigned template_needs(const struct template *t)
 {
 	return t->needs;
+}
+
+bool template_of_table(const struct template *t)
+{
+	for (size_t i = 0; i < t->count; i++)
+		if (t->parts[i].kind != PART_TEXT && t->parts[i].kind != PART_TABLE)
+			return false;
+	return true;
 }
 
 static bool add_value(const struct template *t, struct buf *out, struct str value)
@@ -354,9 +388,10 @@ bool template_render(const struct template *t, const struct template_values *v, 
 		return path_fits(t, result, err);
 	if (result.n > TOPIC_BYTES_MAX || str_equal(result, STR(".")) ||
 	    str_equal(result, STR("..")))
-		return error_set(err, ERROR_INVALID,
-				 "\"%s\" gives a name that Kafka does not take for a topic "
-				 "(at most %d bytes, not . or ..): %.*s",
-				 t->text, TOPIC_BYTES_MAX, STR_ARG(result));
+		return error_set(
+			err, ERROR_INVALID,
+			"\"%s\" gives a name that Kafka does not take for a topic "
+			"(at most %d bytes, not . or .., but such as dynamodb.orders): %.*s",
+			t->text, TOPIC_BYTES_MAX, STR_ARG(result));
 	return true;
 }

@@ -47,6 +47,8 @@ void template_free(struct template *t);
 DEFINE_AUTO(template)
 /* Bits of enum template_needs; 0: the text is constant. */
 unsigned template_needs(const struct template *t);
+/* Whether it needs the table's name at most: of a source nothing else is asked then. */
+bool template_of_table(const struct template *t);
 /* What it asks of events; NULL: nothing. The template's. */
 const struct route *template_route(const struct template *t);
 /* Whether some event of the source may go to a topic of this name. */

@@ -1,11 +1,14 @@
 """Kafka behind TLS and passwords, as Amazon MSK lets people in by IAM, and with topics that we make. A
 broker of its own, which makes none, has a listener for each mechanism; MSK's is a door before
-another listener that reads the tokens itself."""
+another listener that reads the tokens itself. Who comes by PLAIN as `bound` may do only what a test
+allows: what docs/delivery.md says is needed."""
 
 import base64
 import hashlib
 import hmac
 import json
+import pathlib
+import re
 import socket
 import subprocess
 import threading
@@ -25,7 +28,8 @@ DEADLINE = 150.0
 
 
 class SecureKafka(Kafka):
-    """Besides what Kafka has, listeners SCRAM and PLAIN over TLS, for the user sluice."""
+    """Besides what Kafka has, listeners SCRAM and PLAIN over TLS, for the user sluice, who may do
+    everything, and by PLAIN for the user bound, who may do nothing."""
 
     start_deadline = DEADLINE
 
@@ -46,7 +50,10 @@ class SecureKafka(Kafka):
                 f"{SASL}.scram.ScramLoginModule required;",
             "listener.name.plain.sasl.enabled.mechanisms": "PLAIN",
             "listener.name.plain.plain.sasl.jaas.config":
-                f'{SASL}.plain.PlainLoginModule required user_sluice="{PASSWORD}";',
+                f'{SASL}.plain.PlainLoginModule required user_sluice="{PASSWORD}" '
+                f'user_bound="{PASSWORD}";',
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users": "User:ANONYMOUS;User:sluice",
         }
 
     def prepare(self):
@@ -126,6 +133,79 @@ def test_tls_and_a_password(secure, worker, listener, mechanism, delivery, wrong
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
     assert all(word in line for word in words), line
     assert PASSWORD not in done.stdout + done.stderr
+
+
+# ---- what has to be allowed ----
+
+def permissions():
+    """The table of docs/delivery.md: (operation, on what, what for) of Kafka's own names."""
+    text = (pathlib.Path(__file__).parents[2] / "docs/delivery.md").read_text()
+    table = text.split("| Kafka | on | `kafka-cluster:` | for |\n", 1)[1].split("\n\n", 1)[0]
+    for line in table.splitlines()[1:]:
+        operations, on, _, use = (cell.strip() for cell in line.strip("|").split("|"))
+        for operation in re.findall("[A-Z_]+", operations):
+            yield operation, on.split(" of ")[0], use.split(":")[0].strip("`")
+
+
+def bound(secure, topic, uses, **more):
+    """A sink of the user bound, with what the table says for these uses and nothing else."""
+    from confluent_kafka.admin import (AclBinding, AclBindingFilter, AclOperation,
+                                       AclPermissionType, AdminClient, ResourcePatternType,
+                                       ResourceType)
+    resources = {"the cluster": (ResourceType.BROKER, "kafka-cluster", ResourcePatternType.LITERAL),
+                 "topics": (ResourceType.TOPIC, topic, ResourcePatternType.PREFIXED),
+                 "groups": (ResourceType.GROUP, topic, ResourcePatternType.PREFIXED),
+                 "transactional ids": (ResourceType.TRANSACTIONAL_ID, topic,
+                                       ResourcePatternType.PREFIXED)}
+    admin = AdminClient({"bootstrap.servers": secure.brokers})
+    everything = AclBindingFilter(ResourceType.ANY, None, ResourcePatternType.ANY, None, None,
+                                  AclOperation.ANY, AclPermissionType.ANY)
+    bindings = [AclBinding(*resources[on], "User:bound", "*", getattr(AclOperation, operation),
+                           AclPermissionType.ALLOW) for operation, on in uses]
+    for future in [*admin.delete_acls([everything]).values(),
+                   *admin.create_acls(bindings).values()]:
+        future.result(30)
+    return {"brokers": f"localhost:{secure.ports['PLAIN']}", "topic": topic, "id_prefix": topic,
+            "properties": {**secure.properties_for("PLAIN", "PLAIN"), "sasl.username": "bound"},
+            **more}
+
+
+def of_use(*uses):
+    return [(operation, on) for operation, on, use in permissions() if use in uses]
+
+
+@pytest.mark.parametrize("use, more", [
+    ("everything", {}),
+    ("exactly_once", {"delivery": "exactly_once"}),
+    ("create_topics", {"create_topics": {"partitions": 2}, "control_topic": "acl.create_topics.c"})])
+def test_the_permissions_of_the_documentation_are_enough(secure, worker, use, more):
+    topic = f"acl.{use}"
+    if use != "create_topics":
+        secure.create_topic(topic, partitions=3)
+    running = worker(bound(secure, topic, of_use("everything", use), **more))
+    said = running.run("check", deadline=60).stdout
+    assert "messages up to" not in said, "that takes one more"
+    for _ in range(2):  # the second life buries the first
+        assert running.drain(deadline=DEADLINE) == 0, running.process.tail(20)
+    check_whole(secure, topic)
+    bound(secure, topic, of_use("everything", use, "sluice check"))
+    assert "messages up to" in running.run("check", deadline=60).stdout
+
+
+@pytest.mark.parametrize("operation, on", [("WRITE", "transactional ids"), ("READ", "groups"),
+                                           ("READ", "topics")])
+def test_without_one_the_check_says_so(secure, worker, operation, on):
+    topic = f"acl.less.{operation}.{on}".replace(" ", "-")
+    uses = of_use("everything", "exactly_once")
+    uses.remove((operation, on))
+    if on != "topics":
+        uses.remove(("DESCRIBE", on))
+    secure.create_topic(topic)
+    running = worker(bound(secure, topic, uses, delivery="exactly_once"))
+    done = running.run("check", check=False, deadline=60)
+    assert done.returncode == 1
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
+    assert "uthoriz" in line or "denied" in line, line
 
 
 # ---- topics that we make ----

@@ -424,6 +424,19 @@ static void test_check(void **state)
 	w->settings.topic = "dynamodb.${table}";
 	assert_true(check(w, &said, &err));
 	assert_non_null(strstr(said.data, "2 brokers, 1 topic to be seen"));
+	/* Where the tables are known, so are their topics; a pattern's are not. */
+	world_topic(w, "dynamodb.orders", 3);
+	w->host.tables = (const struct str[]){ STR("users"), STR("orders"), STR("x-*") };
+	w->host.table_count = 3;
+	buf_clear(&said);
+	assert_true(check(w, &said, &err));
+	assert_non_null(strstr(said.data, "no topic dynamodb.users to be seen: create it"));
+	assert_non_null(strstr(said.data, "topic dynamodb.orders with 3 partitions"));
+	assert_null(strstr(said.data, "dynamodb.x"));
+	buf_clear(&said);
+	w->settings.topic = "dynamodb.${table}.${op}";
+	assert_true(check(w, &said, &err));
+	assert_null(strstr(said.data, "dynamodb.orders"));
 	w->settings.brokers = "127.0.0.1:1";
 	assert_false(check(w, &said, &err));
 	assert_non_null(strstr(err.message, "127.0.0.1:1"));

@@ -111,6 +111,17 @@ static bool was_sent(const char *text)
 	return found;
 }
 
+static size_t times_sent(const char *text)
+{
+	size_t n = 0;
+
+	pthread_mutex_lock(&server.lock);
+	for (const char *p = server.heads.data; p && (p = strstr(p, text)); p++)
+		n++;
+	pthread_mutex_unlock(&server.lock);
+	return n;
+}
+
 /* To PREPARED. */
 static struct sink *prepared(struct parcel *p)
 {
@@ -165,9 +176,48 @@ static void test_whole_life(void **state)
 	assert_true(was_sent("x-amz-server-side-encryption-aws-kms-key-id: key-1"));
 	assert_true(was_sent("x-amz-storage-class: STANDARD_IA"));
 	assert_true(was_sent("x-amz-tagging: team=sales%20%26%20co&kind="));
-	assert_true(was_sent("x-amz-expected-bucket-owner: 123456789012"));
 	assert_int_equal(metric_get(metrics_cell(fx.host.metrics, METRIC_DELIVERED, "lake", NULL)),
 			 12000);
+	parcel_free(p);
+}
+
+/* A bucket of another account is neither written nor read nor cleared: each call asks for its
+ * owner. */
+static void test_the_owner_of_a_bucket(void **state)
+{
+	struct parcel *p = three_parts();
+	struct error err = { 0 };
+	bool committed = false;
+	struct buf said;
+	struct sink *s;
+
+	(void)state;
+	set("bucket_owner", "123456789012");
+	set("manifest", "true");
+	s = prepared(p);
+	s3_server_fault(&server,
+			(struct s3_fault){ "POST", "uploadId", S3_ANSWER, 400, "InvalidPart", 1 });
+	sink_s3.finish(s, 1);
+	expect_answer(&fx, 2, SINK_FINISHED, 1);
+	sink_s3.close(s);
+	/* Finished twice: the upload is gone, and the object is looked at. */
+	assert_true(
+		sink_s3.bury(&settings, &fx.host, str_of(fx.answers[1].blob), &committed, &err));
+	assert_true(sink_s3.sweep(&settings, &fx.host, SESSION, &err));
+	buf_init(&said, 0);
+	assert_true(sink_s3.check(&settings, &fx.host, &said, &err));
+	assert_true(times_sent("HEAD /") >= 2);
+	assert_true(times_sent("GET /") >= 3);
+	assert_true(times_sent("DELETE /") >= 2);
+	assert_int_equal(times_sent("x-amz-expected-bucket-owner: 123456789012"),
+			 times_sent(" HTTP/1.1\r\n"));
+	/* S3 does not say that this is what it refuses. */
+	s3_server_fault(&server,
+			(struct s3_fault){ "POST", "uploads", S3_ANSWER, 403, "AccessDenied", 1 });
+	assert_false(sink_s3.check(&settings, &fx.host, &said, &err));
+	assert_non_null(strstr(err.message, "is account 123456789012 the bucket's owner "
+					    "(bucket_owner)?; allow s3:PutObject"));
+	buf_release(&said);
 	parcel_free(p);
 }
 
@@ -190,11 +240,48 @@ static void test_tags_that_s3_does_not_take(void **state)
 	many[0].value = text;
 	set_tags(many, 1);
 	assert_false(sink_s3.config.validate(&settings, &err));
-	assert_non_null(strstr(err.message, "tags.k: "));
+	assert_non_null(strstr(err.message, "tags: 'k': a key has"));
 	for (size_t i = 0; i < 2; i++) {
 		set_tags(&bad[i], 1);
 		assert_false(sink_s3.config.validate(&settings, &err));
 	}
+}
+
+/* Folders that events name are files of one roll, which is buried as a whole. The server knows keys
+ * as they stand in addresses. */
+static void test_folders_of_events(void **state)
+{
+	static const struct str values[] = { STR("a/b"), STR("20"), { NULL, 0 }, STR("21") };
+	static uint32_t of[] = { 0, 1, 1, 0, 1 };
+	struct parcel *p = parcel_of(&source_orders, 0, 5, 100);
+	struct s3_server_object *o[2];
+	struct error err = { 0 };
+	bool committed = false;
+	size_t all;
+
+	(void)state;
+	set("path", "t=${attribute:t}/day=${event:dd}/");
+	set("roll.files", "10");
+	p->route = (struct batch_route){ .places = 2, .values = 2, .values_of = values, .of = of };
+	p->delivery.route = &p->route;
+	sink_s3.close(prepared(p)); /* it dies before any of them is visible */
+	assert_int_equal(server.object_count, 0);
+	for (int i = 0; i < 2; i++)
+		assert_true(sink_s3.bury(&settings, &fx.host, str_of(fx.answers[1].blob),
+					 &committed, &err));
+	o[0] = s3_object_find(&server,
+			      "t%3Da%252Fb/day%3D20/20261121T101112Z-" SESSION "-1-0.ndjson");
+	o[1] = s3_object_find(&server,
+			      "t%3D_missing/day%3D21/20261121T101112Z-" SESSION "-1-1.ndjson");
+	if (!o[0] || !o[1])
+		fail_msg("%s %s", server.objects[0].key, server.objects[1].key);
+	assert_int_equal(server.object_count, 2);
+	assert_int_equal(o[0]->versions, 1);
+	all = o[0]->body.size + o[1]->body.size;
+	assert_int_equal(all, 5 * (p->payloads[0].n + 1));
+	assert_int_equal(o[0]->body.size, 2 * all / 5);
+	p->route.of = NULL;
+	parcel_free(p);
 }
 
 static void test_small_file(void **state)
@@ -613,8 +700,13 @@ static void test_validate(void **state)
 	set("prefix", "x");
 	set("path", "${nothing}");
 	invalid("path");
+	set("path", "/${table}");
+	invalid("path: must not begin with '/'");
+	set("path", "${table}");
 	set("bucket", "a/b");
-	invalid("bucket");
+	invalid("bucket: 'a/b' is no bucket's name; folders go into prefix");
+	set("bucket", "My_Lake");
+	invalid("bucket: expected a bucket's name: 3 to 63 of a-z 0-9 . -, not 'My_Lake'");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -623,7 +715,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_whole_life),
+		TEST(test_the_owner_of_a_bucket),
 		TEST(test_tags_that_s3_does_not_take),
+		TEST(test_folders_of_events),
 		TEST(test_small_file),
 		TEST(test_manifest),
 		TEST(test_lost_reply),

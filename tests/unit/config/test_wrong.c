@@ -217,6 +217,10 @@ static const struct {
 	  "f:10: streams[0].schemas[1]: eventName: that is wrong" },
 	{ LAKE STREAM "    schemaless: drop\n",
 	  "f:6: streams[0].schemaless: expected pass or dead_letter, not 'drop'" },
+	{ LAKE STREAM "    schemaless: dead_letter\n",
+	  "f:6: streams[0].schemaless: says what becomes of what fits none of `schemas`, which are "
+	  "not there; give some, such as [{ name: order, columns: [{ path: total, type: number }] "
+	  "}]" },
 	/* Patterns: the line is the one of the key that the message is about. */
 	{ LAKE STREAM "    filter: { eventName: [INSERT] }\n",
 	  "f:6: streams[0].filter: expected a list of patterns, such as [{ eventName: [INSERT] "

@@ -205,15 +205,24 @@ static const struct {
 	size_t at;
 	const char *message;
 } wrong[] = {
-	{ "", 0, "not valid JSON: expected a value at byte 0" },
+	{ "", 0,
+	  "not valid JSON: expected a value at byte 0; a pattern is a map, "
+	  "such as {\"eventName\": [\"INSERT\"]}" },
 	{ "{\"eventName\":[\"INSERT\"]", 23,
-	  "not valid JSON: expected ',' or the end of the container at byte 23" },
-	{ "{} x", 3, "not valid JSON: expected nothing behind the map at byte 3" },
+	  "not valid JSON: expected ',' or the end of the container at byte 23; a pattern is a "
+	  "map, "
+	  "such as {\"eventName\": [\"INSERT\"]}" },
+	{ "{} x", 3,
+	  "not valid JSON: expected nothing behind the map at byte 3; a pattern is a map, "
+	  "such as {\"eventName\": [\"INSERT\"]}" },
 	{ "[]", 0, "expected a map such as {\"eventName\": [\"INSERT\"]}, not a list" },
-	{ "{}", 0, "the map is empty; leave it out to ask for nothing" },
+	{ "{}", 0,
+	  "the map is empty; leave it out to ask for nothing, or fill it, "
+	  "such as {\"eventName\": [\"INSERT\"]}" },
 	{ "{\"eventname\":[\"INSERT\"]}", 1,
 	  "there is no 'eventname' here; expected eventID, eventName, eventVersion, eventSource, "
-	  "awsRegion, eventSourceARN, userIdentity, dynamodb or sluice" },
+	  "awsRegion, eventSourceARN, userIdentity, dynamodb or sluice, "
+	  "such as {\"eventName\": [\"INSERT\"]}" },
 	{ "{\"eventName\":\"INSERT\"}", 13,
 	  "eventName: expected a list, such as [\"INSERT\"], not a text" },
 	{ "{\"eventName\":[\"DELETE\"]}", 14,
@@ -223,12 +232,14 @@ static const struct {
 	{ "{\"eventName\":[\"INSERT\"],\"eventName\":[\"INSERT\"]}", 24,
 	  "'eventName' is given twice" },
 	{ "{\"userIdentity\":[null]}", 16,
-	  "userIdentity: expected a map of type or principalId, not a list" },
+	  "userIdentity: expected a map of type or principalId, such as {\"type\": [\"Service\"]}, "
+	  "not a list" },
 	{ "{\"dynamodb\":{\"NewImages\":{}}}", 13,
 	  "dynamodb: there is no 'NewImages' here; expected ApproximateCreationDateTime, Keys, "
-	  "NewImage, OldImage, SequenceNumber, SizeBytes or StreamViewType" },
+	  "NewImage, OldImage, SequenceNumber, SizeBytes or StreamViewType, such as {\"NewImage\": "
+	  "{\"state\": {\"S\": [\"paid\"]}}}" },
 	{ "{\"dynamodb\":{\"NewImage\":[{\"exists\":false}]}}", 24,
-	  "dynamodb.NewImage: expected a map of attributes, such as {\"status\": {\"S\": "
+	  "dynamodb.NewImage: expected a map of attributes, such as {\"state\": {\"S\": "
 	  "[\"paid\"]}}, not a list" },
 	{ OLD("{\"status\":[\"paid\"]}"), 34,
 	  "dynamodb.OldImage.status: expected the attribute's type around it, such as {\"S\": "
@@ -247,10 +258,10 @@ static const struct {
 	  "text, not true or false" },
 	{ N("a", "123456789012345678901234567890123456789"), 35,
 	  "dynamodb.OldImage.a.N: a number has at most 38 digits and lies between 1E-130 and "
-	  "9.9E+125" },
+	  "9.9E+125, such as 129.90" },
 	{ N("a", "1e126"), 35,
 	  "dynamodb.OldImage.a.N: a number has at most 38 digits and lies between 1E-130 and "
-	  "9.9E+125" },
+	  "9.9E+125, such as 129.90" },
 	{ OLD("{\"a\":{\"BOOL\":[\"true\"]}}"), 38,
 	  "dynamodb.OldImage.a.BOOL: expected true, false or {\"exists\": false}, not a text" },
 	{ OLD("{\"a\":{\"NULL\":[false]}}"), 38,
@@ -263,30 +274,41 @@ static const struct {
 	  "{\"exists\": false}" },
 	{ S("a", "{\"prefx\":\"x\"}"), 36,
 	  "dynamodb.OldImage.a.S: there is no operator 'prefx'; expected prefix, suffix, "
-	  "anything-but, numeric, exists or equals-ignore-case" },
+	  "anything-but, numeric, exists or equals-ignore-case, such as {\"prefix\": \"pa\"}" },
 	{ S("a", "{}"), 35,
-	  "dynamodb.OldImage.a.S: a map in a list names one operator; this one is empty" },
+	  "dynamodb.OldImage.a.S: a map in a list names one operator, such as {\"prefix\": "
+	  "\"pa\"}; this one is empty" },
 	{ S("a", "{\"prefix\":\"x\",\"suffix\":\"y\"}"), 48,
-	  "dynamodb.OldImage.a.S: a map in a list names one operator; write two maps, {…}, {…}, "
-	  "for either of two" },
+	  "dynamodb.OldImage.a.S: a map in a list names one operator; write two maps for either of "
+	  "two, such as {\"prefix\": \"pa\"}, "
+	  "{\"suffix\": \"id\"}" },
 	{ S("a", "{\"prefix\":5}"), 45,
-	  "dynamodb.OldImage.a.S: prefix: expected a text, not a number" },
+	  "dynamodb.OldImage.a.S: prefix: expected a text, such as {\"prefix\": \"pa\"}, not a "
+	  "number" },
 	{ S("a", "{\"prefix\":{\"suffix\":\"x\"}}"), 46,
-	  "dynamodb.OldImage.a.S: prefix: expected a text, or {\"equals-ignore-case\": TEXT}" },
+	  "dynamodb.OldImage.a.S: prefix: expected a text, such as \"pa\" or "
+	  "{\"equals-ignore-case\": \"pa\"}" },
 	{ S("a", "{\"exists\":\"true\"}"), 45,
-	  "dynamodb.OldImage.a.S: exists: expected true or false, not a text" },
+	  "dynamodb.OldImage.a.S: exists: expected true or false, such as {\"exists\": false}, not "
+	  "a text" },
 	{ S("a", "{\"anything-but\":[]}"), 52,
-	  "dynamodb.OldImage.a.S: anything-but: the list is empty" },
+	  "dynamodb.OldImage.a.S: anything-but: the list is empty; expected values, such as "
+	  "{\"anything-but\": [\"draft\", \"test\"]}" },
 	{ S("a", "{\"anything-but\":null}"), 51,
-	  "dynamodb.OldImage.a.S: anything-but: expected a text, a number, a list of these, or "
-	  "{\"prefix\": TEXT}; not null" },
+	  "dynamodb.OldImage.a.S: anything-but: expected a text, a number, a list of these such as "
+	  "[\"draft\", "
+	  "\"test\"], or {\"prefix\": \"pa\"}; not null" },
 	{ S("a", "{\"anything-but\":{\"numeric\":[\"=\",1]}}"), 52,
-	  "dynamodb.OldImage.a.S: anything-but: expected prefix, suffix or equals-ignore-case, not "
-	  "'numeric'" },
+	  "dynamodb.OldImage.a.S: anything-but: expected prefix, suffix or equals-ignore-case, "
+	  "such as "
+	  "{\"prefix\": \"pa\"}, not 'numeric'" },
 	{ N("a", "{\"anything-but\":[1,\"2\"]}"), 51,
-	  "dynamodb.OldImage.a.N: anything-but: expected only texts or only numbers" },
+	  "dynamodb.OldImage.a.N: anything-but: expected only texts or only numbers, such as "
+	  "[\"draft\", "
+	  "\"test\"] or [1, 2]" },
 	{ S("a", "{\"anything-but\":{\"prefix\":\"\"}}"), 51,
-	  "dynamodb.OldImage.a.S: anything-but: every text begins and ends with \"\"" },
+	  "dynamodb.OldImage.a.S: anything-but: every text begins and ends with \"\"; expected one "
+	  "such as \"pa\"" },
 	{ S("a", "{\"numeric\":[\">\",5]}"), 46,
 	  "dynamodb.OldImage.a.S: numeric compares numbers (N, NS, SizeBytes, "
 	  "ApproximateCreationDateTime); expected a text in quotes such as \"paid\", or "
@@ -296,9 +318,11 @@ static const struct {
 	{ N("a", "{\"numeric\":[]}"), 46,
 	  "dynamodb.OldImage.a.N: numeric: expected a list such as [\">\", 0, \"<=\", 5]" },
 	{ N("a", "{\"numeric\":[5]}"), 47,
-	  "dynamodb.OldImage.a.N: numeric: expected one of = < <= > >= in quotes, not a number" },
+	  "dynamodb.OldImage.a.N: numeric: expected one of = < <= > >= in quotes, such as [\">=\", "
+	  "5], not a number" },
 	{ N("a", "{\"numeric\":[\">\"]}"), 50,
-	  "dynamodb.OldImage.a.N: numeric: a number is missing behind \">\"" },
+	  "dynamodb.OldImage.a.N: numeric: a number is missing behind \">\"; expected one such as "
+	  "[\">=\", 5]" },
 	{ N("a", "{\"numeric\":[\">\",\"5\"]}"), 51,
 	  "dynamodb.OldImage.a.N: expected a number such as 5, not a text" },
 	{ N("a", "{\"numeric\":[\"!=\",5]}"), 46,
@@ -308,11 +332,14 @@ static const struct {
 	  "dynamodb.OldImage.a.N: numeric: expected one comparison, or a lower and an upper one, "
 	  "such as [\">\", 0, \"<=\", 5]" },
 	{ N("a", "{\"numeric\":[\">\",5,\"<\",5]}"), 46,
-	  "dynamodb.OldImage.a.N: numeric: no number is in this range" },
+	  "dynamodb.OldImage.a.N: numeric: no number is in this range; expected one such as "
+	  "[\">\", 0, \"<=\", 5]" },
 	{ "{\"$or\":[{\"eventID\":[\"a\"]}]}", 25,
-	  "$or: expected a list of two maps or more, such as [{…}, {…}]" },
+	  "$or: expected a list of two maps or more, such as [{\"eventName\": [\"INSERT\"]}, "
+	  "{\"userIdentity\": {\"type\": [\"Service\"]}}]" },
 	{ "{\"$or\":{\"eventID\":[\"a\"]}}", 1,
-	  "$or: expected a list of two maps or more, such as [{…}, {…}]" },
+	  "$or: expected a list of two maps or more, such as [{\"eventName\": [\"INSERT\"]}, "
+	  "{\"userIdentity\": {\"type\": [\"Service\"]}}]" },
 	{ "{\"eventID\":[\"a\"],\"$or\":[{\"eventID\":[\"b\"]},{\"awsRegion\":[\"c\"]}]}", 35,
 	  "eventID: is asked for beside $or and inside of it; move one to the other" },
 };

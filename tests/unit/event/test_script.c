@@ -513,17 +513,22 @@ static void wrong_scripts_are_refused(void **state)
 		{ "function transform(event)\n  return event event\nend", "",
 		  "lua: script.lua:2: 'end' expected (to close 'function' at line 1) near "
 		  "'event'" },
-		{ "x = 1", "", "lua: script.lua: there is no function transform(event)" },
+		{ "x = 1", "",
+		  "lua: script.lua: there is no function transform(event), such as: function "
+		  "transform(event) return event end" },
 		{ "transform = 5", "", "there is no function transform(event)" },
 		{ "\nlocal x = y.z", "", "lua: script.lua:2: attempt to index a nil value" },
 		{ "while true do end", "", "lua: script.lua:1: more than 100000 instructions" },
 		{ "\x1bLua", "", "attempt to load a binary chunk (mode is 't')" },
 		{ "", ",\"memory\":\"5\"", "lua: expected 1MiB to 1GiB for memory" },
 		{ "", ",\"instructions\":10", "lua: expected 1000 to 100000000 for instructions" },
-		{ "", ",\"memroy\":1", "lua: no such setting: 'memroy'; there are file, lookup" },
+		{ "", ",\"memroy\":1",
+		  "lua: no such setting: 'memroy'; there are file, lookup, "
+		  "instructions, memory, such as { lua: {" },
 		{ "", ",\"lookup\":{\"a\":\"/none/towns.csv\"}",
 		  "lua: /none/towns.csv: cannot be read: No such file" },
-		{ "", ",\"lookup\":{\"a\":\"/none/towns.txt\"}", "expected a file .json or .csv" },
+		{ "", ",\"lookup\":{\"a\":\"/none/towns.txt\"}",
+		  "expected a file .json or .csv, such as data/towns.csv" },
 		{ "", ",\"lookup\":{\"a b\":\"x.csv\"}", "a name of letters and digits" },
 		{ "", ",\"lookup\":[\"a\"]", "a map of at most 16 names and files" },
 	};
@@ -540,7 +545,9 @@ static void wrong_scripts_are_refused(void **state)
 	}
 	assert_false(transform_check(STR("{\"lua\": \"none.lua\"}"), &at, &err));
 	assert_string_equal(err.message,
-			    "lua: none.lua: cannot be read: No such file or directory");
+			    "lua: none.lua: cannot be read: No such file or directory; expected a "
+			    "file such as scripts/orders.lua, from the folder that the program is "
+			    "started in");
 	assert_int_equal(at, 1);
 	assert_false(transform_check(STR("{\"lua\": {\"lookup\": {}}}"), &at, &err));
 	assert_non_null(strstr(err.message, "lua: expected a script's file, such as { lua: {"));
@@ -612,7 +619,9 @@ static void wrong_lookups_are_refused(void **state)
 		{ "t.json", "{\"a\": 1,\n\"a\": 1}", "/t.json:2: this name is there twice" },
 		{ "t.json", "{\"a\":\n1,\"b\":1e200}", "/t.json:2: expected numbers of at most" },
 		{ "t.csv", "", "/t.csv:1: expected a line with the columns' names" },
-		{ "t.csv", "a,,b", "/t.csv:1: a column without a name" },
+		{ "t.csv", "a,,b", "/t.csv:1: a column without a name; expected a line such as" },
+		{ "t.csv", "a,b,a\n1,2,3",
+		  "/t.csv:1: two columns have one name; expected a line such as zip,town" },
 		{ "t.csv", "a,b\n1,2\n1", "/t.csv:3: another number of fields than columns" },
 		{ "t.csv", "a,b\n1,2\n1,3", "/t.csv:3: the first column's text is there twice" },
 		{ "t.csv", "a\n\"x", "/t.csv:2: a quote that does not end" },

@@ -19,11 +19,13 @@ static const struct {
 	{ "\"drop\"", "\"drop", "drop: expected a map, such as { drop: [" },
 	{ "\"strip\"", "\"strip",
 	  "no such transform: 'strip'; there are keep, drop, rename, move, set, cast, "
-	  "mask, hash, truncate, flatten, parse, split, strip_replication" },
+	  "mask, hash, truncate, flatten, parse, split, strip_replication, lua; such as { drop: "
+	  "[" },
 	{ "{\"kep\":[\"a\"]}", "\"kep", "no such transform: 'kep'; there are keep, drop" },
 	{ "{\"keep\":\"a\",\"drop\":\"b\"}", "\"drop",
 	  "'drop' beside 'keep': each transform is an entry "
-	  "of its own, so that their order is told" },
+	  "of its own, so that their order is told, such as [{ keep: [total, address.town] }, { "
+	  "drop: [" },
 	{ "{\"keep\":\"a\",\"keep\":\"b\"}", "\"keep\":\"b", "'keep' is there twice" },
 	{ "{\"set\":{\"a\":{\"b\":{\"c\":{\"d\":{\"e\":{}}}}}}}", "{\"e\"",
 	  "maps and lists inside each other: no "
@@ -37,18 +39,24 @@ static const struct {
 	  "drop: 'a..b': expected an attribute's path such as address.town or "
 	  "lines[0].price, with a name at each place" },
 	{ "{\"drop\":\".a\"}", "\"drop", "drop: '.a': expected an attribute's path such as" },
-	{ "{\"drop\":\"a.\"}", "\"drop", "drop: 'a.': a path that ends with '.'" },
+	{ "{\"drop\":\"a.\"}", "\"drop",
+	  "drop: 'a.': a path that ends with '.'; expected one such as address.town" },
 	{ "{\"drop\":\"[0]\"}", "\"drop", "drop: '[0]': expected an attribute's path such as" },
 	{ "{\"drop\":\"a[\"}", "\"drop",
-	  "drop: 'a[': '[' without its ']'; write \\[ for one in a name" },
+	  "drop: 'a[': '[' without its ']'; expected lines[0] or lines[*]; write \\[ for one in a "
+	  "name" },
 	{ "{\"drop\":\"a]\"}", "\"drop",
-	  "drop: 'a]': ']' without its '['; write \\] for one in a name" },
+	  "drop: 'a]': ']' without its '['; write \\] for one in a name, as in c\\[1\\]" },
 	{ "{\"drop\":\"a[]\"}", "\"drop",
-	  "drop: 'a[]': expected [0], [1], … or [*] behind a list's name" },
+	  "drop: 'a[]': expected [0], [1], … or [*] behind a list's name, such as lines[0]" },
 	{ "{\"drop\":\"a[-1]\"}", "\"drop", "drop: 'a[-1]': expected [0], [1], … or [*]" },
-	{ "{\"drop\":\"a[0]b\"}", "\"drop", "drop: 'a[0]b': expected '.' or '[' behind ']'" },
-	{ "{\"drop\":\"a.[0]\"}", "\"drop", "drop: 'a.[0]': expected a name behind '.'" },
-	{ "{\"drop\":\"a\\\\\"}", "\"drop", "drop: 'a\\': a path that ends with '\\'" },
+	{ "{\"drop\":\"a[0]b\"}", "\"drop",
+	  "drop: 'a[0]b': expected '.' or '[' behind ']', such as lines[0].price" },
+	{ "{\"drop\":\"a.[0]\"}", "\"drop",
+	  "drop: 'a.[0]': expected a name behind '.', such as lines[0].price" },
+	{ "{\"drop\":\"a\\\\\"}", "\"drop",
+	  "drop: 'a\\': a path that ends with '\\'; it stands before another character, as in "
+	  "a\\.b" },
 	{ "{\"keep\":{}}", "\"keep",
 	  "keep: expected paths of attributes, such as { keep: [total, "
 	  "address.town] }" },
@@ -59,7 +67,7 @@ static const struct {
 	{ "{\"rename\":{}}", "\"rename", "rename: expected a map of paths to names" },
 	{ "{\"rename\":{\"a\":\"b.c\"}}", "\"a",
 	  "rename: 'b.c': a new name, not a path: use move for another "
-	  "place, \\. for a dot in a name" },
+	  "place, such as { move: { address.town: town } }, \\. for a dot in a name" },
 	{ "{\"rename\":{\"a[0]\":\"b\"}}", "\"a", "rename: expected a path that ends with a name" },
 	{ "{\"rename\":{\"a\":5}}", "\"a", "rename: expected an attribute's new name" },
 	{ "{\"rename\":{\"a\":\"b\",\"b\":\"a\"}}", "\"b\":\"a",
@@ -81,7 +89,8 @@ static const struct {
 	  "set: 'a': unknown placeholder ${b}; there are ${attribute:PATH}, "
 	  "${attribute:PATH:-DEFAULT}, ${table}, ${stream}, ${region}, "
 	  "${account}, ${op}, and $${ is a plain ${" },
-	{ "{\"set\":{\"a\":\"${table\"}}", "\"a", "set: 'a': ${ without its }; $${ is a plain ${" },
+	{ "{\"set\":{\"a\":\"${table\"}}", "\"a",
+	  "set: 'a': ${ without its }, such as ${attribute:total}; $${ is a plain ${" },
 	{ "{\"set\":{\"a\":\"${attribute:l[*]}\"}}", "\"a",
 	  "set: 'a': a placeholder is of one attribute, "
 	  "without [*]" },
@@ -121,7 +130,9 @@ static const struct {
 	  "separator" },
 	{ "{\"strip_replication\":false}", "\"strip", "strip_replication: expected true" },
 	/* on_fail */
-	{ "{\"drop\":\"a\",\"on_fail\":\"keep\"}", "\"on_fail", "on_fail: drop cannot fail" },
+	{ "{\"drop\":\"a\",\"on_fail\":\"keep\"}", "\"on_fail",
+	  "on_fail: does not go with drop; only move, set, cast, flatten, parse and split have it, "
+	  "such as" },
 	{ "{\"cast\":{\"a\":\"number\"},\"on_fail\":\"nul\"}", "\"on_fail",
 	  "on_fail: expected one of error, keep, null, "
 	  "drop, such as { cast: { total: string "

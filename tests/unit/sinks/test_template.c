@@ -134,10 +134,22 @@ static void test_refused(void **state)
 		"${yyyy}, ${MM}, ${dd}, ${HH}, ${mm}, ${event:yyyy}, ${event:MM}");
 	refuses("a${table", TEMPLATE_TOPIC, "${ without its }");
 	refuses("${}", TEMPLATE_TOPIC, "unknown placeholder ${}");
-	refuses("a b", TEMPLATE_TOPIC, "byte 2");
+	refuses("a b", TEMPLATE_TOPIC,
+		"byte 2 of the text cannot be in a topic's name (a-z A-Z 0-9 . _ -); expected a "
+		"text such as dynamodb.${table}");
 	refuses("${table}/x", TEMPLATE_TOPIC, "byte 9");
 	refuses("a\nb", TEMPLATE_PATH, "control character");
-	refuses("", TEMPLATE_TOPIC, "empty");
+	refuses("", TEMPLATE_TOPIC, "it is empty; expected a text such as dynamodb.${table}");
+	refuses("a${table", TEMPLATE_PATH, "expected a text such as ${table}/date=${yyyy}");
+	refuses("${attribute:a:-b}", TEMPLATE_TOPIC, "has no default here, `missing` says");
+	assert_int_equal(needs("${attribute:a\\:-b}", TEMPLATE_TOPIC), TEMPLATE_NEEDS_EVENT);
+	/* What is wrong whatever the event says. */
+	refuses("..", TEMPLATE_TOPIC, "gives a name that Kafka does not take");
+	refuses("aaaaaaaaaabbbbbbbbbbaaaaaaaaaabbbbbbbbbbaaaaaaaaaabbbbbbbbbbaaaaaaaaaabbbbbbbbbb"
+		"aaaaaaaaaabbbbbbbbbbaaaaaaaaaabbbbbbbbbbaaaaaaaaaabbbbbbbbbbaaaaaaaaaabbbbbbbbbb"
+		"aaaaaaaaaabbbbbbbbbbaaaaaaaaaabbbbbbbbbbaaaaaaaaaabbbbbbbbbbaaaaaaaaaabbbbbbbbbb"
+		"aaaaaaaaaa",
+		TEMPLATE_TOPIC, "at most 249 bytes");
 }
 
 static void test_result_that_is_no_topic(void **state)
