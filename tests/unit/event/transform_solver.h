@@ -290,12 +290,13 @@ struct work {
 	const char *fail;
 };
 
+#define PARTS_MAX 4
 struct parts {
 	int count;
 	struct {
 		char name[8]; /* "" : index */
 		int index;    /* -1: all */
-	} part[4];
+	} part[PARTS_MAX];
 };
 
 static struct parts parts_of(const char *path)
@@ -378,7 +379,7 @@ static void act_rename(struct work *w, json_t *map, const char *name, json_t *v,
 	const char *to = json_string_value(o);
 
 	(void)w, (void)list, (void)i;
-	if (strcmp(to, name) == 0)
+	if (!name || !to || strcmp(to, name) == 0)
 		return;
 	json_object_set(map, to, v);
 	json_object_del(map, name);
@@ -504,7 +505,7 @@ static json_t *kept(json_t *v, json_t *const *paths, size_t count, int at)
 	const char *name;
 	size_t i;
 
-	if (!is(v, "M") && !is(v, "L")) {
+	if (at == PARTS_MAX || (!is(v, "M") && !is(v, "L"))) {
 		json_decref(out);
 		return NULL;
 	}
