@@ -21,6 +21,7 @@ static int setup(void **state)
 	snprintf(path_text, sizeof(path_text), "%s/out/${table}/", fx.root);
 	snprintf(folder, sizeof(folder), "%s/out/orders", fx.root);
 	settings = (struct object_settings){ .path = path_text,
+					     .fields = event_fields_default,
 					     .format = FORMAT_PLAIN,
 					     .compression = COMPRESSION_NONE,
 					     .roll_bytes = 128L << 20,
