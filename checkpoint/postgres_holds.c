@@ -89,10 +89,11 @@ bool postgres_stream_rewind(struct store *s, int64_t stream, struct store_rewind
 	}
 	res = postgres_call(postgres_of(s), err,
 			    "SELECT done, generation, owned FROM "
-			    "sluice.hold_rewind($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-			    "iiittttttti", stream, r->hold, (int64_t)r->generation,
+			    "sluice.hold_rewind($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+			    "iiitttttttii", stream, r->hold, (int64_t)r->generation,
 			    array_end(&shards), array_end(&sinks), array_end(&sequences),
-			    array_end(&events), array_end(&dones), r->who, r->said, r->at_ms);
+			    array_end(&events), array_end(&dones), r->who, r->said, r->at_ms,
+			    r->read_at_ms);
 	if (!res)
 		return false;
 	*done = value_bool(res, 0, 0);

@@ -281,7 +281,7 @@ bool postgres_lanes_list(struct store *s, int64_t stream, const struct store_of 
 			      "CASE WHEN l.read_at_ms = 0 AND $2::uuid IS NOT NULL THEN "
 			      "(SELECT max(r.read_at_ms) FROM sluice.lane r WHERE r.stream = $1) "
 			      "ELSE l.read_at_ms END, l.owner, p.sink, p.sequence, p.event_ms, "
-			      "p.done, l.done, " WAITS " "
+			      "p.done, l.done, " WAITS ", l.read_at_ms > 0 "
 			      "FROM sluice.lane l LEFT JOIN sluice.position p ON p.lane = l.id "
 			      "WHERE l.stream = $1 AND ($2::uuid IS NULL OR l.owner = $2) "
 			      "AND ($3::bigint = 0 OR l.claim = $3) ORDER BY l.id, p.sink",
@@ -303,6 +303,7 @@ bool postgres_lanes_list(struct store *s, int64_t stream, const struct store_of 
 		snprintf(l.owner, sizeof(l.owner), "%s", PQgetvalue(res, i, 6));
 		l.done = value_bool(res, i, 11);
 		l.waits = value_bool(res, i, 12);
+		l.was_read = value_bool(res, i, 13);
 		lane(arg, &l);
 	}
 	for (int i = 0; i < PQntuples(res); i++) {

@@ -84,8 +84,10 @@ static bool sink_id(struct store *s, const char *name, int32_t *id, struct error
 }
 
 #define STREAM_COLUMNS                                                                             \
-	"SELECT s.id, s.generation, s.start_ms, s.rooted, s.name, s.arn, s.epoch, " POSTGRES_HOLD  \
-	" FROM sluice.stream s LEFT JOIN sluice.audit a ON a.id = s.hold "
+	"SELECT s.id, s.generation, s.start_ms, s.rooted, s.name, s.arn, s.epoch, "                \
+	"coalesce((SELECT max(x.at_ms) FROM sluice.audit x WHERE x.stream = s.id "                 \
+	"AND x.what = 'reset'), 0), " POSTGRES_HOLD " FROM sluice.stream s "                       \
+	"LEFT JOIN sluice.audit a ON a.id = s.hold "
 
 static bool read_stream(const PGresult *res, int row, struct store_stream *out, struct error *err)
 {
@@ -94,7 +96,8 @@ static bool read_stream(const PGresult *res, int row, struct store_stream *out, 
 	out->start_ms = value_int(res, row, 2);
 	out->rooted = value_bool(res, row, 3);
 	out->epoch = value_int(res, row, 6);
-	return postgres_hold_at(res, row, 7, &out->hold, err);
+	out->reset_ms = value_int(res, row, 7);
+	return postgres_hold_at(res, row, 8, &out->hold, err);
 }
 
 /* Making it is one call, and reading how it is now another. */

@@ -43,6 +43,9 @@ struct store_rewind {
 	uint64_t generation; /* the stream's now; given back: from now on */
 	const struct store_place *places;
 	size_t count;
+	/* The lanes that are to be read again count as last read then, those that were read before
+	 * it stay; 0: all stay. What was read since is read anew, and may be gone by then. */
+	int64_t read_at_ms;
 	const char *who, *said;
 	int64_t at_ms;
 	uint32_t owned; /* given back: store_stream_owned */

@@ -305,6 +305,20 @@ static bool set_place(struct sqlite *s, int64_t stream, const struct store_place
 			  (int64_t)p->done);
 }
 
+/* Once its places are set. */
+static bool unread(struct sqlite *s, int64_t stream, const struct store_rewind *r,
+		   struct error *err)
+{
+	for (size_t i = 0; i < r->count && r->read_at_ms > 0; i++)
+		if (!r->places[i].done &&
+		    !sqlite_run(s, NULL, err,
+				"UPDATE lane SET read_at_ms = min(read_at_ms, ?1) "
+				"WHERE stream = ?2 AND shard = ?3",
+				"iit", r->read_at_ms, stream, r->places[i].shard))
+			return false;
+	return true;
+}
+
 static bool write_rewind(struct sqlite *s, const struct store_rewind *r, struct change *c,
 			 struct error *err)
 {
@@ -330,7 +344,8 @@ static bool write_rewind(struct sqlite *s, const struct store_rewind *r, struct 
 		c->lanes++;
 		last = r->places[i].shard;
 	}
-	return sqlite_run(s, NULL, err,
+	return unread(s, c->stream, r, err) &&
+	       sqlite_run(s, NULL, err,
 			  "UPDATE audit SET lanes = ? WHERE hold = ? AND what = 'rewind' "
 			  "AND at_ms = ?",
 			  "iii", c->lanes, c->hold, c->at_ms) &&

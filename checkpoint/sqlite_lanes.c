@@ -301,8 +301,8 @@ static bool list_lanes(struct sqlite *s, int64_t stream, const struct store_of *
 			       "CASE WHEN l.read_at_ms = 0 AND ?2 IS NOT NULL THEN "
 			       "(SELECT max(r.read_at_ms) FROM lane r WHERE r.stream = ?1) "
 			       "ELSE l.read_at_ms END, "
-			       "coalesce(l.owner, ''), l.done, " WAITS " FROM lane l WHERE " LISTED
-			       " ORDER BY l.id",
+			       "coalesce(l.owner, ''), l.done, " WAITS
+			       ", l.read_at_ms > 0 FROM lane l WHERE " LISTED " ORDER BY l.id",
 			       err);
 	bool row;
 
@@ -323,6 +323,7 @@ static bool list_lanes(struct sqlite *s, int64_t stream, const struct store_of *
 		snprintf(l.owner, sizeof(l.owner), "%s", sqlite_text(st, 6));
 		l.done = sqlite3_column_int(st, 7) != 0;
 		l.waits = sqlite3_column_int(st, 8) != 0;
+		l.was_read = sqlite3_column_int(st, 9) != 0;
 		fn(arg, &l);
 	}
 	return false;

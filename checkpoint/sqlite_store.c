@@ -155,8 +155,10 @@ static bool sink_id(struct store *store, const char *name, int32_t *id, struct e
 }
 
 #define STREAM_COLUMNS                                                                             \
-	"SELECT s.id, s.generation, s.start_ms, s.rooted, s.name, s.arn, s.epoch, " SQLITE_HOLD    \
-	" FROM stream s LEFT JOIN audit a ON a.id = s.hold "
+	"SELECT s.id, s.generation, s.start_ms, s.rooted, s.name, s.arn, s.epoch, "                \
+	"coalesce((SELECT max(x.at_ms) FROM audit x WHERE x.stream = s.id "                        \
+	"AND x.what = 'reset'), 0), " SQLITE_HOLD " FROM stream s "                                \
+	"LEFT JOIN audit a ON a.id = s.hold "
 
 static bool read_stream(sqlite3_stmt *st, struct store_stream *out, struct error *err)
 {
@@ -165,7 +167,8 @@ static bool read_stream(sqlite3_stmt *st, struct store_stream *out, struct error
 	out->start_ms = sqlite3_column_int64(st, 2);
 	out->rooted = sqlite3_column_int(st, 3) != 0;
 	out->epoch = sqlite3_column_int64(st, 6);
-	return sqlite_hold_at(st, 7, &out->hold, err);
+	out->reset_ms = sqlite3_column_int64(st, 7);
+	return sqlite_hold_at(st, 8, &out->hold, err);
 }
 
 static bool find(struct sqlite *s, const char *name, const char *arn, int64_t start_ms,

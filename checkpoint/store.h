@@ -122,6 +122,7 @@ struct store_stream {
 	uint64_t generation; /* 1 for a new one, or that of the name's streams before it */
 	int64_t start_ms;    /* records older than this are not wanted; 0: all */
 	bool rooted;         /* its first listing is in the table */
+	int64_t reset_ms;    /* AWS time of its last reset; 0: none is known */
 	bool created;        /* by this call */
 	struct store_hold hold;
 	int64_t epoch; /* the id of its last hold; 0: it never was */
@@ -233,7 +234,10 @@ struct store_lane {
 	bool done;                     /* given by the store */
 	bool waits; /* given by the store: its parent is known and not done, whoever has it */
 	bool begun; /* given by store_lanes_add: some of it was read, or it is done for a sink */
-	int64_t read_at_ms;        /* AWS time it was last read; 0: never */
+	/* AWS time it was last read; of one that never was (was_read), where the session has it,
+	 * when anything of its stream was. 0: never. */
+	int64_t read_at_ms;
+	bool was_read;             /* given by the store to who has it */
 	char owner[STORE_ID_SIZE]; /* session; "": free or done. Given by the store */
 };
 struct store_position {

@@ -198,8 +198,10 @@ struct lane {
 	struct sequence read; /* last record read, or place behind the last row; none: not yet */
 	int64_t read_ms;      /* its time, epoch ms; 0: none */
 	int64_t read_at_ms;   /* AWS time of its last page, of whatever session; 0: never */
-	int64_t begin_ms;     /* AWS time from which on all of it has to be read; 0: what is left */
-	bool ill;             /* counted in the stream's `ill` */
+	/* AWS time from which on all of it has to be read, as long as nothing of it was; 0: what is
+	 * left. */
+	int64_t begin_ms;
+	bool ill; /* counted in the stream's `ill` */
 	/* What is missing at this place is accepted: reading goes on behind it, at the oldest
 	 * record that is left. Until a page was read. */
 	bool gap_accepted, from_horizon;

@@ -17,6 +17,26 @@ int64_t loss_place_ms(const char *shard, int64_t event_ms, int64_t start_ms, int
 	return from_ms > 0 ? from_ms : read_at_ms;
 }
 
+int64_t loss_unread_ms(const char *shard, int64_t read_at_ms, int64_t begin_ms, int64_t now_ms)
+{
+	int64_t created_ms = lineage_created_ms(shard);
+
+	/* Where a shard or a stream begins is known to the second; when one was last read is not.
+	 */
+	if (read_at_ms > 0 && created_ms > read_at_ms) {
+		if (now_ms - created_ms > LOSS_RETENTION_MS)
+			return created_ms;
+	} else if (read_at_ms > 0 && now_ms - read_at_ms > LOSS_UNREAD_MAX_MS) {
+		return read_at_ms;
+	}
+	return begin_ms > 0 && now_ms - begin_ms > LOSS_RETENTION_MS ? begin_ms : 0;
+}
+
+int64_t loss_set_back_ms(int64_t place_ms)
+{
+	return place_ms + LOSS_RETENTION_MS - LOSS_UNREAD_MAX_MS;
+}
+
 bool loss_may_have_begun(const char *shard, int64_t at_ms)
 {
 	return lineage_created_ms(shard) < at_ms - LOSS_UNREAD_MAX_MS;

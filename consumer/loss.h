@@ -13,6 +13,13 @@ int64_t loss_place_ms(const char *shard, int64_t event_ms, int64_t start_ms, int
 /* What was not read for this long is a gap whatever AWS answers: a shard that was trimmed from its
  * beginning on gives no error, and one that is gone is only not found. */
 #define LOSS_UNREAD_MAX_MS (23LL * 60 * 60 * 1000)
+/* Since when of this shard something was not read that may have left the stream by now (AWS time);
+ * 0: nothing was. It was last read, or something of its stream, at read_at_ms (0: never); nothing
+ * of it was yet, and all from begin_ms on has to be (0: some was, or what is left is enough). */
+int64_t loss_unread_ms(const char *shard, int64_t read_at_ms, int64_t begin_ms, int64_t now_ms);
+/* read_at_ms of a shard that goes back to where it was at place_ms: it is a gap a day after that.
+ */
+int64_t loss_set_back_ms(int64_t place_ms);
 /* Records of the shard may have left the stream by at_ms (AWS time), or are about to: it is about
  * as old as a record that is dropped, or its id does not say how old it is. */
 bool loss_may_have_begun(const char *shard, int64_t at_ms);

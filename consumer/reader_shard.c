@@ -265,6 +265,7 @@ static void page_read(struct fetch *f, struct batch *page)
 	if (!e.closed && b->next_iterator.n > 0)
 		l->iterator = memory_text_n(b->next_iterator.p, b->next_iterator.n);
 	l->read_at_ms = clock_aws_ms(r->settings.clock);
+	l->begin_ms = 0;
 	l->gap_accepted = l->from_horizon = l->unlisted = l->stream_gone = false;
 	metric_add(b->count ? l->stream->polls_records : l->stream->polls_empty, 1);
 	if (b->count > 0 || e.closed)
@@ -324,15 +325,13 @@ static void ask_records(struct fetch *f)
 			f);
 }
 
-/* Where a stream begins is known to the second; when a shard was last read is not. */
 static bool unread_too_long(const struct reader *r, const struct lane *l, struct error *err)
 {
-	int64_t since_ms = l->read_at_ms > 0 ? l->read_at_ms : l->begin_ms;
-	int64_t max_ms = l->read_at_ms > 0 ? LOSS_UNREAD_MAX_MS : LOSS_RETENTION_MS;
+	int64_t since_ms = loss_unread_ms(l->shard, l->read_at_ms, l->begin_ms,
+					  clock_aws_ms(r->settings.clock));
 	char since[CLOCK_TEXT_SIZE];
 
-	if (l->gap_accepted || since_ms == 0 ||
-	    clock_aws_ms(r->settings.clock) - since_ms <= max_ms)
+	if (l->gap_accepted || since_ms == 0)
 		return false;
 	error_set(err, ERROR_TRIMMED, "nobody read it since %s, and its stream keeps 24 hours",
 		  clock_text(since_ms, since));

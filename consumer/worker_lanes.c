@@ -115,7 +115,10 @@ void worker_add_lane(struct worker *w, struct worker_stream *s, const struct sto
 	l->root = stored->root;
 	l->starting = stored->starting;
 	l->read_at_ms = l->read_before_ms = stored->read_at_ms;
-	if (stored->root && keeps_start(s))
+	/* What was set back as a whole is not read since then. */
+	if (stored->root && l->read_at_ms == 0)
+		l->read_at_ms = l->read_before_ms = s->stored.reset_ms;
+	if (stored->root && !stored->was_read && keeps_start(s))
 		l->begin_ms = loss_place_ms(stored->shard, 0, s->stored.start_ms, 0);
 	lane_set_positions(l, at);
 	lane_begin_added(l, at, clock_aws_ms(w->settings.clock));

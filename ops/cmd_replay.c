@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "consumer/loss.h"
 #include "ops/arguments.h"
 #include "ops/aws_time.h"
 #include "ops/command.h"
@@ -263,7 +264,20 @@ static bool look_savepoint(struct replay *r, struct store *store, struct error *
 				 "there is no savepoint %s of %s; `sluice checkpoint -c FILE list` "
 				 "shows them",
 				 r->savepoint, r->rewind.streams.name);
+	r->rewind.read_at_ms = loss_set_back_ms(r->kept_ms);
 	return !is_too_old(r, r->kept_ms) || too_old(r, r->kept_ms, err);
+}
+
+/* Whoever comes a day after it lacks it: of a shard that begins with it AWS would not say so. */
+static bool look_record(struct replay *r, struct error *err)
+{
+	int64_t record_ms;
+
+	if (!replay_find(r->config, r->rewind.streams.arn, r->shard, &r->record, &r->before,
+			 &record_ms, err))
+		return false;
+	r->rewind.read_at_ms = loss_set_back_ms(record_ms);
+	return true;
 }
 
 /* The table's stream now; one that was turned off meanwhile is not read again. */
@@ -290,8 +304,7 @@ static bool look(struct replay *r, struct store *store, struct error *err)
 		return look_savepoint(r, store, err);
 	case FROM_RECORD:
 		r->rewind.plan = plan;
-		return replay_find(r->config, r->rewind.streams.arn, r->shard, &r->record,
-				   &r->before, err);
+		return look_record(r, err);
 	default:
 		return look_time(r, store, err);
 	}

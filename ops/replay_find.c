@@ -23,6 +23,7 @@ struct find {
 	bool listed;
 	char *iterator;
 	struct store_place *before;
+	int64_t record_ms;
 	bool found, passed, ended;
 	unsigned empty; /* pages in a row */
 	/* Of a call. */
@@ -81,19 +82,23 @@ static void see_record(struct find *f, const json_t *record)
 	const json_t *change = json_object_get(record, "dynamodb");
 	const char *digits = json_string_value(json_object_get(change, "SequenceNumber"));
 	struct sequence q;
+	int64_t time_ms;
 	int order;
 
 	if (!digits || !sequence_parse(&q, str_of(digits), &f->err))
 		return;
 	order = sequence_compare(&q, f->record);
+	time_ms = (int64_t)(json_number_value(
+				    json_object_get(change, "ApproximateCreationDateTime")) *
+			    1000);
+	if (order == 0)
+		f->record_ms = time_ms;
 	f->found = f->found || order == 0;
 	f->passed = f->passed || order >= 0;
 	if (f->passed)
 		return;
 	f->before->sequence = q;
-	f->before->event_ms = (int64_t)(json_number_value(json_object_get(
-						change, "ApproximateCreationDateTime")) *
-					1000);
+	f->before->event_ms = time_ms;
 }
 
 static void on_records(void *arg, const struct error *err, struct streams_records *r)
@@ -169,7 +174,8 @@ static bool search(struct find *f, struct error *err)
 }
 
 bool replay_find(const struct config *c, const char *arn, const char *shard,
-		 const struct sequence *record, struct store_place *before, struct error *err)
+		 const struct sequence *record, struct store_place *before, int64_t *record_ms,
+		 struct error *err)
 {
 	struct find f = { .arn = arn, .shard = shard, .record = record, .before = before };
 	struct service_client aws;
@@ -181,6 +187,7 @@ bool replay_find(const struct config *c, const char *arn, const char *shard,
 	ok = service_client_open(&aws, c, &clock, err);
 	f.client = aws.client;
 	ok = ok && find_shard(&f, err) && search(&f, err);
+	*record_ms = f.record_ms;
 	free(f.iterator);
 	service_client_close(&aws);
 	return ok;

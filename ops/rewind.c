@@ -143,6 +143,7 @@ static bool set_back(struct run *x, struct error *err)
 	struct rewind *r = x->rewind;
 	struct store_rewind set = { .hold = x->hold,
 				    .generation = x->generation,
+				    .read_at_ms = r->read_at_ms,
 				    .who = x->who,
 				    .said = r->said,
 				    .at_ms = clock_aws_ms(&x->clock) };

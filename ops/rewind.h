@@ -16,6 +16,7 @@ struct rewind {
 	bool (*plan)(const struct rewind *r, const struct replay_stream *now,
 		     struct replay_plan *out, struct error *err);
 	void *arg;
+	int64_t read_at_ms; /* of the plan's lanes: as in savepoints.h */
 	int64_t start_ms;
 };
 bool rewind_run(struct rewind *r, const struct config *c, struct error *err) MUST_CHECK;

@@ -146,7 +146,7 @@ static bool is_done(struct world *w, int lane)
 	return done;
 }
 
-static void take_again(struct world *w)
+static struct seen taken_again(struct world *w)
 {
 	struct seen seen = { 0 };
 	struct store_stream now;
@@ -156,6 +156,13 @@ static void take_again(struct world *w)
 	assert_ok(store_join(w->s, SESSION_A, w->stream, now.epoch, &w->sink, 1, err));
 	assert_ok(store_lanes_claim(w->s, SESSION_A, w->stream, &w->sink, 1, 9, seen_lane,
 				    seen_position, &seen, err));
+	return seen;
+}
+
+static void take_again(struct world *w)
+{
+	struct seen seen = taken_again(w);
+
 	seen_release(&seen);
 }
 
@@ -267,6 +274,66 @@ static void lanes_go_back_to_their_places(void **state)
 	assert_int_equal(now.generation, 2);
 	assert_int_equal(now.hold.id, hold); /* until it goes on */
 	assert_true(now.rooted);
+}
+
+static void read_at(struct world *w, int lane, int64_t at_ms)
+{
+	struct store_save save = save_of(SESSION_A, ++saves, NULL, 0);
+
+	save.read_lanes = &w->lanes[lane].id;
+	save.read_count = 1;
+	save.read_at_ms = at_ms;
+	assert_ok(store_save(w->s, &save, err));
+}
+
+/* What was read since its place is unread again. */
+static void what_goes_back_was_read_when_it_was_there(void **state)
+{
+	struct world *w = *state;
+	const int64_t reads[3] = { T - 100, T - 100, T - 5000 };
+	const int64_t is[3] = { T - 1000, T - 100, T - 5000 };
+	struct store_place places[3] = { place(w, 0, ""), place(w, 1, "5"), place(w, 2, "") };
+	struct seen seen = { 0 };
+	struct store_rewind r;
+
+	for (int i = 0; i < 3; i++)
+		read_at(w, i, reads[i]);
+	r = rewind_of(held(w, STORE_HOLD_REWIND, T), 1, places, 3);
+	release_all(w);
+	places[1].done = true; /* nothing of it is read again */
+	r.read_at_ms = T - 1000;
+	assert_true(rewinds(w, &r));
+	assert_ok(store_lanes_list(w->s, w->stream, seen_lane, seen_position, &seen, err));
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(seen.lanes[i].read_at_ms, is[i]);
+		assert_true(seen.lanes[i].was_read);
+	}
+	seen_release(&seen);
+}
+
+static void when_a_lane_was_read_may_be_unknown(void **state)
+{
+	struct world *w = *state;
+	struct store_place places[2] = { place(w, 0, ""), place(w, 1, "") };
+	struct seen seen = { 0 };
+	struct store_rewind r;
+
+	read_at(w, 0, T - 100);
+	r = rewind_of(held(w, STORE_HOLD_REWIND, T), 1, places, 2);
+	release_all(w);
+	assert_true(rewinds(w, &r)); /* nothing is said of it */
+	assert_ok(store_lanes_list(w->s, w->stream, seen_lane, seen_position, &seen, err));
+	assert_int_equal(seen.lanes[0].read_at_ms, T - 100);
+	assert_int_equal(seen.lanes[1].read_at_ms, 0);
+	assert_false(seen.lanes[1].was_read);
+	seen_release(&seen);
+	goes_on(w, r.hold);
+	seen = taken_again(w);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(seen.lanes[i].read_at_ms, T - 100); /* its stream was */
+		assert_int_equal(seen.lanes[i].was_read, i == 0);
+	}
+	seen_release(&seen);
 }
 
 static void a_place_may_be_done(void **state)
@@ -479,6 +546,7 @@ static void a_reset_for_a_rewind_ends_so_too(void **state)
 {
 	struct world *w = *state;
 	struct store_lane roots[2] = { lane_named(1), lane_named(2) };
+	struct store_stream now;
 	struct store_reset r;
 	bool done;
 	int64_t hold;
@@ -491,6 +559,9 @@ static void a_reset_for_a_rewind_ends_so_too(void **state)
 	assert_ok(store_stream_reset(w->s, w->stream, &r, &done, err));
 	assert_true(done);
 	goes_on(w, hold);
+	assert_ok(store_stream(w->s, "orders", "arn:aws:dynamodb:eu-west-1:1:table/t/stream/x", 0,
+			       &now, err));
+	assert_int_equal(now.reset_ms, r.at_ms); /* also once its hold has ended */
 	take_again(w);
 	assert_int_equal(ended(w), 0); /* nothing is listed yet */
 	listed(w, roots, 2);
@@ -529,6 +600,8 @@ static int run(const char *name)
 		TEST(a_savepoint_keeps_where_lanes_stand),
 		TEST(a_savepoints_name_is_given_once),
 		TEST(lanes_go_back_to_their_places),
+		TEST(what_goes_back_was_read_when_it_was_there),
+		TEST(when_a_lane_was_read_may_be_unknown),
 		TEST(a_place_may_be_done),
 		TEST(nothing_goes_back_before_all_is_released),
 		TEST(a_rewind_said_again_counts_once),

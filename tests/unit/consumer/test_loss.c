@@ -41,6 +41,41 @@ static void a_shard_begins_to_go_a_day_after_it_came(void **state)
 	assert_true(loss_may_have_begun("another service's", made_ms));
 }
 
+static void what_nobody_read_for_long_may_be_gone(void **state)
+{
+	const int64_t made = 1700000000000, old = made + 100 * HOUR;
+
+	(void)state;
+	assert_int_equal(loss_unread_ms(SHARD, 0, 0, old), 0); /* nothing is known */
+	assert_int_equal(loss_unread_ms(SHARD, old, 0, old + 23 * HOUR), 0);
+	assert_int_equal(loss_unread_ms(SHARD, old, 0, old + 23 * HOUR + 1), old);
+	/* Nobody had to read it before it was there. */
+	assert_int_equal(loss_unread_ms(SHARD, made - HOUR, 0, made + 24 * HOUR), 0);
+	assert_int_equal(loss_unread_ms(SHARD, made - HOUR, 0, made + 24 * HOUR + 1), made);
+	assert_int_equal(loss_unread_ms("another's", 5, 0, 23 * HOUR + 6), 5);
+}
+
+static void what_has_to_be_read_from_a_time_on_may_be_gone(void **state)
+{
+	const int64_t old = 1800000000000;
+
+	(void)state;
+	assert_int_equal(loss_unread_ms(SHARD, 0, old, old + 24 * HOUR), 0);
+	assert_int_equal(loss_unread_ms(SHARD, 0, old, old + 24 * HOUR + 1), old);
+	/* That others of its stream were read meanwhile says nothing of it. */
+	assert_int_equal(loss_unread_ms(SHARD, old + 20 * HOUR, old, old + 24 * HOUR), 0);
+	assert_int_equal(loss_unread_ms(SHARD, old + 20 * HOUR, old, old + 24 * HOUR + 1), old);
+}
+
+static void what_was_set_back_is_kept_for_a_day(void **state)
+{
+	const int64_t at = 1800000000000, read_at = loss_set_back_ms(at);
+
+	(void)state;
+	assert_int_equal(loss_unread_ms(SHARD, read_at, 0, at + 24 * HOUR), 0);
+	assert_int_not_equal(loss_unread_ms(SHARD, read_at, 0, at + 24 * HOUR + 1), 0);
+}
+
 /* How many of these watches said `word`. */
 static int says(struct loss *l, int watches, int64_t left_ms, enum loss_word word)
 {
@@ -85,6 +120,9 @@ int main(void)
 		cmocka_unit_test(the_place_is_the_best_that_is_known),
 		cmocka_unit_test(a_day_is_kept),
 		cmocka_unit_test(a_shard_begins_to_go_a_day_after_it_came),
+		cmocka_unit_test(what_nobody_read_for_long_may_be_gone),
+		cmocka_unit_test(what_has_to_be_read_from_a_time_on_may_be_gone),
+		cmocka_unit_test(what_was_set_back_is_kept_for_a_day),
 		cmocka_unit_test(it_is_said_once),
 		cmocka_unit_test(a_limit_of_a_day_is_averted_by_having_nothing_to_lose),
 	};

@@ -1,0 +1,1 @@
+-- What a rewind leaves of read_at_ms is in the program here; the schema stays as it is.
