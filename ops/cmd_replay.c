@@ -502,7 +502,6 @@ static int run_drop(struct replay *r)
 	int code;
 
 	clock_init(&r->clock);
-	log_setup(LOG_ERROR, LOG_TEXT);
 	code = drop(r, &err);
 	if (code != EXIT_DONE && err.kind != ERROR_NONE)
 		fprintf(stderr, "sluice replay: %s\n", err.message);
@@ -519,7 +518,8 @@ static bool fits(const struct arguments *a)
 	bool from = arguments_get(a, "from") != NULL;
 
 	if (is_drop(a))
-		return arguments_get(a, "into") && !from;
+		return arguments_get(a, "into") && !from && !arguments_get(a, "to") &&
+		       !arguments_get(a, "sink");
 	return from;
 }
 
@@ -535,13 +535,14 @@ static int run(const struct arguments *a)
 		return command_usage_error(&command_replay,
 					   "it needs --from, or --into and --drop alone");
 	r.into = arguments_get(a, "into");
+	/* What a side run that is given up leaves behind nobody comes for later. */
+	log_setup(r.into ? LOG_WARN : LOG_ERROR, LOG_TEXT);
 	if (c && is_drop(a))
 		return run_drop(&r);
 	if (!c || !parse(&r, &err)) {
 		fprintf(stderr, "sluice replay: %s\n", err.message);
 		return EXIT_USAGE;
 	}
-	log_setup(LOG_ERROR, LOG_TEXT);
 	code = replay(&r, &err);
 	if (code != EXIT_DONE && err.kind != ERROR_NONE)
 		fprintf(stderr, "sluice replay: %s\n", err.message);
