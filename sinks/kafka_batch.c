@@ -99,7 +99,8 @@ static bool send_once(struct kafka_post *p, const struct kafka_batch *b, const c
 		return true;
 	if (counted < 0 && b->doubtful)
 		return forgotten(b, id, err);
-	return step(p, rd_kafka_begin_transaction(p->rk), &again, err) &&
+	return kafka_post_meet(p, b->topics, b->topic_count, err) &&
+	       step(p, rd_kafka_begin_transaction(p->rk), &again, err) &&
 	       send_all(p, b, &done, refused, err) && commit(p, b, id, err);
 }
 

@@ -8,7 +8,8 @@ struct kafka_post {
 	const struct sink_host *host;
 	const _Atomic bool *stop; /* ends the waiting */
 	rd_kafka_t *rk;
-	char *made; /* the last topic that was made, or was there; NULL: none was asked for */
+	rd_kafka_topic_t **topics; /* that were met */
+	size_t topic_count, topic_capacity;
 	bool reported;
 	rd_kafka_resp_err_t code; /* of the last report */
 	char broker[320];         /* the brokers' last error */
@@ -18,6 +19,10 @@ struct kafka_post {
 bool kafka_post_open(struct kafka_post *p, rd_kafka_conf_t *conf, struct error *err);
 /* What is unsent is dropped. */
 void kafka_post_close(struct kafka_post *p);
+/* Until each of these is there and the producer knows its partitions: for one after the other that
+ * takes long, which an open transaction has no time for. Else a topic is met when it is sent to. */
+bool kafka_post_meet(struct kafka_post *p, const char *const *topics, size_t count,
+		     struct error *err);
 /* Until the brokers have it; takes the headers (NULL: none). After an error p->code is librdkafka's
  * (NO_ERROR: it was stopped). */
 bool kafka_post_send(struct kafka_post *p, const char *topic, struct str key,
