@@ -45,8 +45,8 @@ struct kafka_batch {
 	size_t topic_count;
 	size_t count;
 	/* Exactly once: it was made so long ago that the brokers may have forgotten its commit.
-	 * Where they know of none, it is not sent: INVALID. */
-	bool doubtful;
+	 * Where they know of none, it is not sent: INVALID; or it is, and said (even_twice). */
+	bool doubtful, even_twice;
 	/* Item i until the brokers have it; *bad: it can never get in. */
 	bool (*send)(struct kafka_post *p, void *arg, size_t i, bool *bad, struct error *err);
 	void *arg;
