@@ -83,7 +83,10 @@ static bool parse_time(struct replay *r, const char *text, struct error *err)
 
 	r->from = FROM_TIME;
 	if (!config_start_parse(text, r->now_ms, &kind, &r->start_ms, err))
-		return false;
+		return error_set(err, ERROR_INVALID,
+				 "expected oldest, a time such as 2026-11-21T10:00:00Z, a duration "
+				 "back such as -2h, SEQUENCE@SHARD or savepoint:NAME, not '%.60s'",
+				 text);
 	if (kind == START_LATEST)
 		return error_set(err, ERROR_INVALID, "latest is where it is");
 	if (kind == START_OLDEST)
@@ -110,10 +113,12 @@ static bool parse_to(struct replay *r, struct error *err)
 	enum config_start kind = START_TIME;
 	int64_t until_ms = r->now_ms;
 
-	if (text && !config_start_parse(text, r->now_ms, &kind, &until_ms, err))
-		return false;
-	if (kind != START_TIME)
-		return error_set(err, ERROR_INVALID, "a time, or -2h");
+	if (text &&
+	    (!config_start_parse(text, r->now_ms, &kind, &until_ms, err) || kind != START_TIME))
+		return error_set(err, ERROR_INVALID,
+				 "expected a time such as 2026-11-21T10:00:00Z or a duration back "
+				 "such as -2h, not '%.60s'",
+				 text);
 	r->side.to = text;
 	r->side.until_ms = until_ms;
 	return true;
