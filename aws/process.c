@@ -186,7 +186,6 @@ static bool turn(struct child *c, struct buf *out, struct error *err)
 {
 	struct pollfd p[2] = { { .fd = c->out, .events = POLLIN },
 			       { .fd = c->said, .events = POLLIN } };
-
 	pid_t got;
 
 	poll(p, 2, c->out < 0 && c->said < 0 ? LAST_MS : TURN_MS);

@@ -17,8 +17,8 @@ bool postgres_hold_at(const PGresult *res, int row, int column, struct store_hol
 	return store_hold_parse(PQgetvalue(res, row, column + 1), &out->why, err);
 }
 
-/* One statement, so that it is one transaction; the one function waits for the other's answer. A
- * stream that is held by `instead` has had its generation since: the new hold is not refused. */
+/* One statement, so that it is one transaction; the one function waits for the other's answer. What
+ * refuses the new hold for its generation ends no other. */
 bool postgres_stream_hold(struct store *s, int64_t stream, uint64_t generation, int64_t instead,
 			  struct store_hold *hold, bool *done, struct error *err)
 {
@@ -26,7 +26,9 @@ bool postgres_stream_hold(struct store *s, int64_t stream, uint64_t generation, 
 	PGresult *res = postgres_call(
 		postgres_of(s), err,
 		"SELECT h.id, why, who, said, since_ms, generation, back_ms, done "
-		"FROM (SELECT sluice.hold_end($1, $9, $4, $6) AS ended) AS e "
+		"FROM (SELECT CASE WHEN $2 IN (0, (SELECT s.generation FROM sluice.stream s "
+		"WHERE s.id = $1 FOR NO KEY UPDATE)) THEN sluice.hold_end($1, $9, $4, $6) "
+		"ELSE false END AS ended) AS e "
 		"CROSS JOIN LATERAL sluice.hold_begin_at(CASE WHEN e.ended IS NOT NULL THEN $1 "
 		"END, "
 		"$2, $3, $4, $5, $6, $7, $8) AS h",

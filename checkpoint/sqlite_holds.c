@@ -113,12 +113,17 @@ static bool end(struct sqlite *s, int64_t stream, int64_t hold, const char *who,
 			   "iti", hold, who, at_ms);
 }
 
+/* What refuses the new hold for its generation ends no other. */
 static bool begin_instead(struct sqlite *s, int64_t stream, uint64_t generation, int64_t instead,
 			  struct store_hold *hold, bool *done, struct error *err)
 {
-	bool ended;
+	bool fits, ended;
 
-	return (instead == 0 || end(s, stream, instead, hold->who, hold->since_ms, &ended, err)) &&
+	return sqlite_asks(s, &fits, err,
+			   "SELECT 1 FROM stream WHERE id = ? AND ? IN (0, generation)", "ii",
+			   stream, (int64_t)generation) &&
+	       (!fits || instead == 0 ||
+		end(s, stream, instead, hold->who, hold->since_ms, &ended, err)) &&
 	       begin(s, stream, generation, hold, done, err);
 }
 

@@ -139,6 +139,7 @@ static bool claimed(struct store *store, const char *session, int32_t sink, stor
 	return false;
 }
 
+/* One that came back meanwhile is not meant, where this call comes a second time. */
 static bool send_all(struct sqlite *s, const char *session, const int64_t *letters, size_t count,
 		     int64_t at_ms, struct error *err)
 {
@@ -149,11 +150,12 @@ static bool send_all(struct sqlite *s, const char *session, const int64_t *lette
 	for (size_t i = 0; i < count; i++)
 		if (!sqlite_run(s, NULL, err,
 				"UPDATE letter_total SET bytes = bytes - ifnull((SELECT "
-				"length(CAST(json AS BLOB)) FROM letter WHERE id = ?), 0)",
+				"length(CAST(json AS BLOB)) FROM letter WHERE id = ? AND NOT "
+				"loaded), 0)",
 				"i", letters[i]) ||
 		    !sqlite_run(s, NULL, err,
 				"UPDATE letter SET json = '', sent_ms = ? WHERE id = ? "
-				"AND json <> ''",
+				"AND json <> '' AND NOT loaded",
 				"ii", at_ms, letters[i]))
 			return false;
 	return sqlite_run(s, NULL, err, "DELETE FROM letter WHERE json = '' AND sent_ms < ?", "i",

@@ -213,7 +213,15 @@ bool sqlite_letter_again(struct store *store, int64_t letter, const char *reason
 
 /* --- one for each sink --- */
 
-/* What was sent to a sink of letters is one again; what is one stays as it is. */
+/* What was sent to a sink of letters is one again, and in none of the batches that it was in: one
+ * may be in its sink, without it. */
+#define AGAIN_ONE                                                                                  \
+	"ON CONFLICT DO UPDATE SET reason = excluded.reason, json = excluded.json, "               \
+	"sent_ms = 0, batch = 0, batch_sink = 0, retry = 0, retry_sink = 0, "                      \
+	"loaded = excluded.loaded, generation = max(generation, excluded.generation) "             \
+	"WHERE json = ''"
+
+/* What is one stays as it is. */
 static bool put_part(struct sqlite *s, int64_t letter, const struct store_part *p,
 		     struct error *err)
 {
@@ -223,10 +231,7 @@ static bool put_part(struct sqlite *s, int64_t letter, const struct store_part *
 			"INSERT INTO letter (stream, sink, shard, sequence, reason, json, "
 			"generation, loaded) "
 			"SELECT stream, ?2, shard, sequence, reason, ?3, generation, loaded "
-			"FROM letter WHERE id = ?1 AND json <> '' "
-			"ON CONFLICT DO UPDATE SET reason = excluded.reason, json = excluded.json, "
-			"sent_ms = 0, batch = 0, batch_sink = 0, loaded = excluded.loaded, "
-			"generation = max(generation, excluded.generation) WHERE json = ''",
+			"FROM letter WHERE id = ?1 AND json <> '' " AGAIN_ONE,
 			"its", letter, p->sink, p->json))
 		return false;
 	return !changed || sqlite_run(s, NULL, err, "UPDATE letter_total SET bytes = bytes + ?",
@@ -303,10 +308,7 @@ static bool load(struct sqlite *s, const struct store_letter *l, uint64_t genera
 
 	if (!sqlite_run(s, &changed, err,
 			"INSERT INTO letter (stream, sink, shard, sequence, reason, json, "
-			"generation, loaded) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1) "
-			"ON CONFLICT DO UPDATE SET reason = excluded.reason, json = excluded.json, "
-			"sent_ms = 0, batch = 0, batch_sink = 0, loaded = 1, "
-			"generation = max(generation, excluded.generation) WHERE json = ''",
+			"generation, loaded) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1) " AGAIN_ONE,
 			"tttttsi", l->stream, l->sink, l->shard, l->sequence, l->reason, l->json,
 			(int64_t)generation))
 		return false;

@@ -434,7 +434,8 @@ bool store_gap_close(struct store *s, int64_t id, enum store_gap_how how, const 
 bool store_stream_hold(struct store *s, int64_t stream, uint64_t generation,
 		       struct store_hold *hold, bool *done, struct error *err) MUST_CHECK;
 /* The same in the place of the hold with the id `instead` (0: none), which ends in the same call
- * where the stream is held by it: nobody reads the stream in between. */
+ * where the stream is held by it: nobody reads the stream in between. It stays where the stream's
+ * generation is not `generation`. */
 bool store_stream_hold_instead(struct store *s, int64_t stream, uint64_t generation,
 			       int64_t instead, struct store_hold *hold, bool *done,
 			       struct error *err) MUST_CHECK;

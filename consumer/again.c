@@ -296,14 +296,24 @@ static bool is_letter(const struct again_letter *l, const json_t *record, struct
 	       error_wrap(err, "its sequence");
 }
 
+static bool too_large(struct error *err)
+{
+	return error_set(err, ERROR_INVALID, "it has more than %d bytes: no letter has",
+			 AGAIN_LETTER_BYTES_MAX);
+}
+
 bool again_letter_line(struct str line, struct again_letter *out, struct buf *json,
 		       struct error *err)
 {
 	json_error_t why;
-	json_t *root = json_loadb(line.p, line.n, JSON_ALLOW_NUL, &why);
-	const json_t *record = json_object_get(root, "record");
+	const json_t *record;
+	json_t *root;
 
 	*out = (struct again_letter){ 0 };
+	if (line.n > AGAIN_LETTER_BYTES_MAX)
+		return too_large(err);
+	root = json_loadb(line.p, line.n, JSON_ALLOW_NUL, &why);
+	record = json_object_get(root, "record");
 	if (!json_is_object(root)) {
 		json_decref(root);
 		return error_set(err, ERROR_INVALID, "it is no JSON object%s%s", root ? "" : ": ",
@@ -316,6 +326,11 @@ bool again_letter_line(struct str line, struct again_letter *out, struct buf *js
 		return false;
 	}
 	same_letter(out, line, record, json);
+	if (json->size > AGAIN_LETTER_BYTES_MAX) {
+		json_decref(root);
+		again_letter_release(out);
+		return too_large(err);
+	}
 	if (!*out->sequence) {
 		free(out->sequence);
 		out->sequence = letter_identity_of(letter_record(buf_str(json)));

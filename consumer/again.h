@@ -54,6 +54,8 @@ struct again_letter {
 /* INVALID: it is no letter. */
 bool again_letter_read(struct str json, struct again_letter *out, struct error *err) MUST_CHECK;
 void again_letter_release(struct again_letter *l);
+/* More than what is made of any page has, and less than what buffers take. */
+#define AGAIN_LETTER_BYTES_MAX (32 << 20)
 /* A letter that comes back from a sink of letters, in any JSON form of it: `json` is the same
  * letter as the store has it, out->sequence what it is known by there. INVALID: nothing is made. */
 bool again_letter_line(struct str line, struct again_letter *out, struct buf *json,

@@ -344,8 +344,27 @@ static void tick(void *arg)
 	loop_timer_arm(w->control.timer, w->settings.config->checkpoint.lease_ms / WATCH_LOOKS);
 }
 
+static bool has_place(const struct worker_sink *k)
+{
+	return k->ops->tells && k->ops->tells(k->config->settings);
+}
+
+/* Rates are made of what a counter was before. */
+static void count_from_0(struct worker *w)
+{
+	for (uint32_t i = 0; i < w->sink_count; i++) {
+		if (!has_place(&w->sinks[i]))
+			continue;
+		metrics_cell(w->settings.metrics, METRIC_CONTROL_EVENTS, w->sinks[i].config->name,
+			     "told");
+		metrics_cell(w->settings.metrics, METRIC_CONTROL_EVENTS, w->sinks[i].config->name,
+			     "failed");
+	}
+}
+
 void worker_control_start(struct worker *w)
 {
+	count_from_0(w);
 	w->control.teller = teller_start(&w->session_settings, w->session, on_told, w);
 	w->control.timer = loop_timer_new(w->loop, tick, w);
 	loop_timer_arm(w->control.timer, 0);

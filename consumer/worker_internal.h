@@ -565,6 +565,8 @@ enum store_hold_why worker_joining_hold(const struct worker *w, const struct wor
 void worker_load(struct worker *w);
 /* How many --until-idle waits for. */
 uint32_t worker_loads_expected(const struct worker *w);
+/* The table's gauge of files is there, 0 before its first export. */
+void worker_file_cells(struct worker *w, const char *table);
 /* Once a second. */
 void worker_watch_loads(struct worker *w);
 /* Where some of their files failed for good. */

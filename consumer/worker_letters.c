@@ -278,8 +278,13 @@ static void tick(void *arg)
 
 void worker_letters_start(struct worker *w)
 {
+	static const char *const results[] = { "sent", "refused", "failed" };
+
 	if (!w->settings.config->dead_letter.sink)
 		return;
+	for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++)
+		metrics_cell(w->settings.metrics, METRIC_LETTERS_SENT, sink_of(w)->config->name,
+			     results[i]);
 	w->letters.teller = teller_start(&w->session_settings, w->session, on_told, w);
 	w->letters.timer = loop_timer_new(w->loop, tick, w);
 	loop_timer_arm(w->letters.timer, 0);

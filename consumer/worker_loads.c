@@ -542,14 +542,24 @@ uint32_t worker_loads_expected(const struct worker *w)
 	return n;
 }
 
-/* Files of all exports of a table, by status. */
-static void tell_files(struct worker *w, const char *table, const uint64_t counts[4])
+static struct metric_cell *files_cell(struct worker *w, const char *table, int status)
 {
 	static const char *const names[] = { "pending", "in_progress", "completed", "failed" };
 
+	return metrics_cell(w->settings.metrics, METRIC_EXPORT_FILES, table, names[status]);
+}
+
+void worker_file_cells(struct worker *w, const char *table)
+{
 	for (int i = 0; i < 4; i++)
-		metric_set(metrics_cell(w->settings.metrics, METRIC_EXPORT_FILES, table, names[i]),
-			   (int64_t)counts[i]);
+		files_cell(w, table, i);
+}
+
+/* Files of all exports of a table, by status. */
+static void tell_files(struct worker *w, const char *table, const uint64_t counts[4])
+{
+	for (int i = 0; i < 4; i++)
+		metric_set(files_cell(w, table, i), (int64_t)counts[i]);
 }
 
 static bool counted_before(const struct worker_load *first, const struct worker_load *l)

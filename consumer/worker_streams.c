@@ -23,6 +23,8 @@ static void stream_cells(struct worker *w, struct worker_stream *s)
 		l->records[op] = metrics_cell(m, METRIC_RECORDS, name, ops[op]);
 	l->bytes = metrics_cell(m, METRIC_RECORD_BYTES, name, NULL);
 	l->gaps = metrics_cell(m, METRIC_GAPS, name, NULL);
+	if (s->config->gap == GAP_REPAIR)
+		metrics_cell(m, METRIC_REPAIRS, name, NULL);
 	l->polls_records = metrics_cell(m, METRIC_POLLS, name, "records");
 	l->polls_empty = metrics_cell(m, METRIC_POLLS, name, "empty");
 	for (int kind = ERROR_NONE + 1; kind < ERROR_KINDS; kind++)
@@ -90,6 +92,45 @@ static const struct transform *transform_of(const struct lane_stream *l,
 	return out->transforms[slot];
 }
 
+/* A record may be bad for the sink because of it. */
+static bool may_fault(const struct lane_stream *l, uint32_t slot, enum batch_why why)
+{
+	const struct decode_output *o = &l->outputs[slot];
+
+	switch (why) {
+	case FAULT_TRANSFORM:
+		return l->encodings[o->encoding].transform != NULL;
+	case FAULT_SCHEMA:
+		return l->schemas != NULL;
+	case FAULT_ROUTE:
+		return o->route && o->route_required;
+	}
+	return false;
+}
+
+static void fate_cell(struct metrics *m, const struct lane_stream *l, const char *sink,
+		      const char *reason)
+{
+	if (l->on_error == ON_ERROR_DROP)
+		metrics_cell(m, METRIC_DROPPED, reason, NULL);
+	else if (l->on_error == ON_ERROR_DEAD_LETTER)
+		metrics_cell(m, METRIC_DEAD_LETTERS, sink, reason);
+}
+
+/* Rates are made of what a counter was before: what may become of a record counts from 0. */
+static void fate_cells(struct metrics *m, const struct lane_stream *l)
+{
+	static const enum batch_why whys[] = { FAULT_TRANSFORM, FAULT_SCHEMA, FAULT_ROUTE };
+
+	fate_cell(m, l, "", "undecodable");
+	for (uint32_t slot = 0; slot < l->sink_count; slot++) {
+		fate_cell(m, l, l->sinks[slot].name, "refused");
+		for (size_t i = 0; i < sizeof(whys) / sizeof(whys[0]); i++)
+			if (may_fault(l, slot, whys[i]))
+				fate_cell(m, l, l->sinks[slot].name, lane_why(whys[i]));
+	}
+}
+
 void worker_attach_sinks(struct worker *w, struct lane_stream *l, const struct worker_uses *uses,
 			 struct worker_attached *out)
 {
@@ -128,6 +169,7 @@ void worker_attach_sinks(struct worker *w, struct lane_stream *l, const struct w
 							       l->source.stream, k->config->name);
 		out->sink_ids[slot] = k->store_id;
 	}
+	fate_cells(w->settings.metrics, l);
 }
 
 void worker_detach_sinks(struct worker_attached *a)

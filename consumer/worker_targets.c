@@ -32,6 +32,8 @@ static void cells(struct worker_target *t)
 	t->behind = metrics_cell(m, METRIC_EXPORT_WINDOWS_BEHIND, t->name, NULL);
 	t->late = metrics_cell(m, METRIC_EXPORTS_LATE, t->name, NULL);
 	t->gaps = metrics_cell(m, METRIC_EXPORT_GAPS, t->name, NULL);
+	if (t->drive.load)
+		worker_file_cells(t->worker, t->name);
 }
 
 static struct worker_target *target_new(struct worker *w, const char *name,

@@ -84,7 +84,10 @@ static bool parse_time(struct replay *r, const char *text, struct error *err)
 
 	r->from = FROM_TIME;
 	if (!config_start_parse(text, r->now_ms, &kind, &r->start_ms, err))
-		return false;
+		return error_set(err, ERROR_INVALID,
+				 "expected oldest, a time such as 2026-11-21T10:00:00Z, a duration "
+				 "back such as -2h, SEQUENCE@SHARD or savepoint:NAME, not '%.60s'",
+				 text);
 	if (kind == START_LATEST)
 		return error_set(err, ERROR_INVALID, "latest is where it is");
 	if (kind == START_OLDEST)
@@ -111,10 +114,12 @@ static bool parse_to(struct replay *r, struct error *err)
 	enum config_start kind = START_TIME;
 	int64_t until_ms = r->now_ms;
 
-	if (text && !config_start_parse(text, r->now_ms, &kind, &until_ms, err))
-		return false;
-	if (kind != START_TIME)
-		return error_set(err, ERROR_INVALID, "a time, or -2h");
+	if (text &&
+	    (!config_start_parse(text, r->now_ms, &kind, &until_ms, err) || kind != START_TIME))
+		return error_set(err, ERROR_INVALID,
+				 "expected a time such as 2026-11-21T10:00:00Z or a duration back "
+				 "such as -2h, not '%.60s'",
+				 text);
 	r->side.to = text;
 	r->side.until_ms = until_ms;
 	return true;
@@ -515,7 +520,6 @@ static int run_drop(struct replay *r)
 	int code;
 
 	clock_init(&r->clock);
-	log_setup(LOG_ERROR, LOG_TEXT);
 	code = drop(r, &err);
 	if (code != EXIT_DONE && err.kind != ERROR_NONE)
 		fprintf(stderr, "sluice replay: %s\n", err.message);
@@ -532,7 +536,8 @@ static bool fits(const struct arguments *a)
 	bool from = arguments_get(a, "from") != NULL;
 
 	if (is_drop(a))
-		return arguments_get(a, "into") && !from;
+		return arguments_get(a, "into") && !from && !arguments_get(a, "to") &&
+		       !arguments_get(a, "sink");
 	return from;
 }
 
@@ -548,13 +553,14 @@ static int run(const struct arguments *a)
 		return command_usage_error(&command_replay,
 					   "it needs --from, or --into and --drop alone");
 	r.into = arguments_get(a, "into");
+	/* What a side run that is given up leaves behind nobody comes for later. */
+	log_setup(r.into ? LOG_WARN : LOG_ERROR, LOG_TEXT);
 	if (c && is_drop(a))
 		return run_drop(&r);
 	if (!c || !parse(&r, &err)) {
 		fprintf(stderr, "sluice replay: %s\n", err.message);
 		return EXIT_USAGE;
 	}
-	log_setup(LOG_ERROR, LOG_TEXT);
 	code = replay(&r, &err);
 	if (code != EXIT_DONE && err.kind != ERROR_NONE)
 		fprintf(stderr, "sluice replay: %s\n", err.message);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "config/config.h"
 #include "ops/arguments.h"
 #include "ops/command.h"
 #include "ops/service.h"
@@ -40,6 +41,16 @@ static void write_config(const struct arguments *a, struct buf *b)
 	buf_text(b, "}}}");
 }
 
+/* What a stream's start may be besides needs more than a command line says. */
+static bool check_from(const char *from, struct error *err)
+{
+	enum config_start kind;
+	int64_t time_ms;
+
+	return !from || config_start_parse(from, 0, &kind, &time_ms, err) ||
+	       error_wrap(err, "--from");
+}
+
 static int run(const struct arguments *a)
 {
 	struct error err = { 0 };
@@ -52,6 +63,8 @@ static int run(const struct arguments *a)
 		return command_usage_error(&command_tail, "which table?");
 	if (idle && !arguments_duration(idle, &o.idle_ms, &err))
 		return command_usage_error(&command_tail, "--until-idle: %s", err.message);
+	if (!check_from(arguments_get(a, "from"), &err))
+		return command_usage_error(&command_tail, "%s", err.message);
 	write_config(a, &text);
 	c = config_parse(buf_str(&text), "command line", sink_config_types(), &err);
 	buf_release(&text);

@@ -252,7 +252,12 @@ static int sessions(struct service *s, const struct service_options *o)
 				     .standby = &s->standby,
 				     .side = o->side };
 	struct metric_cell *begun = metrics_cell(s->metrics, METRIC_SESSIONS, NULL, NULL);
+	/* That others may come after. Rates are made of what they were before. */
+	static const enum worker_end ends[] = { WORKER_AGAIN, WORKER_STALLED };
 	struct rng rng;
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		metrics_cell(s->metrics, METRIC_SESSIONS_ENDED, worker_end_name(ends[i]), NULL);
 
 	rng_seed(&rng, (uint64_t)clock_boot_ms(&s->clock));
 	for (unsigned again = 0;; again++) {

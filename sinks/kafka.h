@@ -297,9 +297,13 @@ bool kafka_sweep(const void *settings, const struct sink_host *host, const char 
  * the furthest of these; negative: nothing was ever committed, or long ago. */
 bool kafka_counted(const struct kafka_settings *s, const struct sink_host *host, const char *id,
 		   const char *const *topics, size_t count, int64_t *offset, struct error *err);
-/* What kafka_bury reads: transaction `number`, whose commit is counted in the group `id`, at the
- * first partition of `topic`. */
-void kafka_blob(const char *id, const char *topic, uint64_t number, struct buf *out);
+/* Brokers may have forgotten the commit of what was begun then (AWS time): they do after
+ * offsets.retention.minutes, 7 days by default. */
+bool kafka_may_be_forgotten(const struct sink_host *host, int64_t begun_ms);
+/* What kafka_bury reads: transaction `number`, closed at that AWS time, whose commit is counted in
+ * the group `id`, at the first partition of `topic`. */
+void kafka_blob(const char *id, const char *topic, uint64_t number, int64_t closed_ms,
+		struct buf *out);
 
 bool kafka_check(const void *settings, const struct sink_host *host, struct buf *said,
 		 struct error *err);

@@ -8,9 +8,6 @@
 #include "sinks/kafka_post.h"
 #include "sinks/template.h"
 
-/* Brokers forget a group's commits after offsets.retention.minutes, 7 days by default. */
-#define COUNTED_KEPT_MS (6LL * 24 * 60 * 60 * 1000)
-
 struct sending {
 	const struct kafka_settings *settings;
 	const struct sink_again *batch;
@@ -197,9 +194,8 @@ bool kafka_again(const void *settings, const struct sink_host *host, const struc
 				 .chain = batch->chain,
 				 .number = batch->batch,
 				 .stream = batch->stream,
-				 .doubtful =
-					 !batch->even_twice &&
-					 batch->batch < clock_aws_ms(host->clock) - COUNTED_KEPT_MS,
+				 .doubtful = !batch->even_twice &&
+					     kafka_may_be_forgotten(host, batch->batch),
 				 .send = send_record,
 				 .arg = &sending };
 	struct topics topics = { .count = 0 };

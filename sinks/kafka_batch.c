@@ -83,6 +83,15 @@ static bool forgotten(const struct kafka_batch *b, const char *id, struct error 
 		clock_text(b->number, time), id);
 }
 
+static void say_forgotten(const struct kafka_post *p, const struct kafka_batch *b, const char *id)
+{
+	char time[CLOCK_TEXT_SIZE];
+
+	log_warn("whether a batch was committed is forgotten by now: it may come twice",
+		 log_text("sink", p->host->name), log_text("stream", b->stream),
+		 log_text("group", id), log_text("batch", clock_text(b->number, time)));
+}
+
 /* The producer's id is this batch's chain's from here on. Where the commit's fate is not known, the
  * next try asks. */
 static bool send_once(struct kafka_post *p, const struct kafka_batch *b, const char *id,
@@ -97,9 +106,13 @@ static bool send_once(struct kafka_post *p, const struct kafka_batch *b, const c
 		return false;
 	if (counted >= b->number)
 		return true;
-	if (counted < 0 && b->doubtful)
-		return forgotten(b, id, err);
-	return step(p, rd_kafka_begin_transaction(p->rk), &again, err) &&
+	if (counted < 0 && b->doubtful) {
+		if (!b->even_twice)
+			return forgotten(b, id, err);
+		say_forgotten(p, b, id);
+	}
+	return kafka_post_meet(p, b->topics, b->topic_count, err) &&
+	       step(p, rd_kafka_begin_transaction(p->rk), &again, err) &&
 	       send_all(p, b, &done, refused, err) && commit(p, b, id, err);
 }
 

@@ -10,21 +10,24 @@
 
 #define BLOB_VERSION 1
 /* What a completing commit needs, and brokers that look for their coordinator. */
-#define WAIT_MS 10000
+#define WAIT_MS         10000
+#define COUNTED_KEPT_MS (6LL * 24 * 60 * 60 * 1000)
 
-void kafka_blob(const char *id, const char *topic, uint64_t number, struct buf *out)
+void kafka_blob(const char *id, const char *topic, uint64_t number, int64_t closed_ms,
+		struct buf *out)
 {
 	buf_printf(out, "{\"version\":%d,\"type\":\"kafka\",\"id\":", BLOB_VERSION);
 	buf_json_text(out, str_of(id));
 	buf_text(out, ",\"topic\":");
 	buf_json_text(out, str_of(topic));
-	buf_printf(out, ",\"number\":%" PRIu64 "}", number);
+	buf_printf(out, ",\"number\":%" PRIu64 ",\"closed_ms\":%" PRId64 "}", number, closed_ms);
 }
 
 struct pending {
 	json_t *json;
 	const char *id, *topic;
 	json_int_t number;
+	json_int_t closed_ms; /* 0: written before it was noted */
 };
 
 static bool pending_decode(struct pending *p, struct str blob, struct error *err)
@@ -48,8 +51,8 @@ static bool pending_decode(struct pending *p, struct str blob, struct error *err
 				 "the stored transaction has form %d, this program knows form %d: "
 				 "finish it with the version that wrote it, or a later one",
 				 version, BLOB_VERSION);
-	if (json_unpack(p->json, "{ss,ss,sI}", "id", &p->id, "topic", &p->topic, "number",
-			&p->number) != 0 ||
+	if (json_unpack(p->json, "{ss,ss,sI,s?I}", "id", &p->id, "topic", &p->topic, "number",
+			&p->number, "closed_ms", &p->closed_ms) != 0 ||
 	    p->number < 1)
 		return error_set(err, ERROR_INVALID, "the stored transaction lacks a member");
 	return true;
@@ -129,19 +132,43 @@ bool kafka_counted(const struct kafka_settings *s, const struct sink_host *host,
 	return error_wrap(err, "group %s", id);
 }
 
+bool kafka_may_be_forgotten(const struct sink_host *host, int64_t begun_ms)
+{
+	return begun_ms < clock_aws_ms(host->clock) - COUNTED_KEPT_MS;
+}
+
+/* Where the group knows of no commit at all; of an earlier one it would only be known that this one
+ * is not there. */
+static void say_forgotten(const struct sink_host *host, const struct pending *p)
+{
+	char time[CLOCK_TEXT_SIZE];
+
+	log_warn("whether a transaction was committed is forgotten by now: its records may come "
+		 "twice",
+		 log_text("sink", host->name), log_text("group", p->id),
+		 log_int("roll", (int64_t)p->number), log_text("topic", p->topic),
+		 log_text("closed", clock_text(p->closed_ms, time)));
+}
+
 bool kafka_bury(const void *settings, const struct sink_host *host, struct str blob,
 		bool *committed, struct error *err)
 {
 	const struct kafka_settings *s = settings;
 	struct pending p = { 0 };
 	int64_t offset = -1;
-	bool ok = pending_decode(&p, blob, err) && fence(s, host, p.id, err) &&
-		  kafka_counted(s, host, p.id, &p.topic, 1, &offset, err);
+	bool forgotten, ok = pending_decode(&p, blob, err) && fence(s, host, p.id, err) &&
+			     kafka_counted(s, host, p.id, &p.topic, 1, &offset, err);
 
 	*committed = ok && offset >= p.number;
+	forgotten =
+		ok && offset < 0 && p.closed_ms > 0 && kafka_may_be_forgotten(host, p.closed_ms);
+	if (forgotten)
+		say_forgotten(host, &p);
 	if (ok)
 		metric_add(metrics_cell(host->metrics, METRIC_ROLLS, host->name,
-					*committed ? "buried" : "dropped"),
+					*committed  ? "buried"
+					: forgotten ? "forgotten"
+						    : "dropped"),
 			   1);
 	json_decref(p.json);
 	return ok;

@@ -71,6 +71,8 @@ bool kafka_letters(const void *settings, const struct sink_host *host,
 				 .topics = &sending.topic,
 				 .topic_count = 1,
 				 .count = batch->count,
+				 .doubtful = kafka_may_be_forgotten(host, batch->batch),
+				 .even_twice = true,
 				 .send = send_one,
 				 .arg = &sending };
 	bool ok = topic_of(s, batch->source, &topic, err);

@@ -5,6 +5,8 @@
 #include "base/memory.h"
 
 #define POLL_MS 100
+/* For partitions: a stop waits for it. */
+#define ASK_MS 1000
 
 static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
 {
@@ -68,10 +70,13 @@ void kafka_post_close(struct kafka_post *p)
 		return;
 	rd_kafka_purge(p->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
 				      RD_KAFKA_PURGE_F_NON_BLOCKING);
+	for (size_t i = 0; i < p->topic_count; i++)
+		rd_kafka_topic_destroy(p->topics[i]);
+	free(p->topics);
+	p->topics = NULL;
+	p->topic_count = p->topic_capacity = 0;
 	rd_kafka_destroy(p->rk);
 	p->rk = NULL;
-	free(p->made);
-	p->made = NULL;
 }
 
 /* Where the settings ask for it: until the topic is there. */
@@ -80,7 +85,7 @@ static bool topic_made(struct kafka_post *p, const char *topic, struct error *er
 	struct kafka_creation *c;
 	bool over, there, stopped = false;
 
-	if (!p->settings->create_partitions || (p->made && strcmp(p->made, topic) == 0))
+	if (!p->settings->create_partitions)
 		return true;
 	c = kafka_creation_new(p->rk, p->settings, topic, err);
 	if (!c)
@@ -89,25 +94,96 @@ static bool topic_made(struct kafka_post *p, const char *topic, struct error *er
 		over = kafka_creation_over(c, POLL_MS, &there, err);
 	while (!over && !(stopped = kafka_post_stopped(p, err)));
 	kafka_creation_free(c);
-	if (stopped || !there)
+	return !stopped && there;
+}
+
+/* A handle of its own asks for the partitions at once. Those of a topic that librdkafka only meets
+ * in a message are asked for when it looks for such, once a second. */
+static rd_kafka_topic_t *topic_of(struct kafka_post *p, const char *name, struct error *err)
+{
+	rd_kafka_topic_t *topic;
+
+	for (size_t i = 0; i < p->topic_count; i++)
+		if (strcmp(rd_kafka_topic_name(p->topics[i]), name) == 0)
+			return p->topics[i];
+	if (!topic_made(p, name, err))
+		return NULL;
+	topic = rd_kafka_topic_new(p->rk, name, NULL);
+	if (!topic) {
+		p->code = rd_kafka_last_error();
+		kafka_post_failed(p, p->code, name, err);
+		return NULL;
+	}
+	if (p->topic_count == p->topic_capacity) {
+		p->topic_capacity = p->topic_capacity ? 2 * p->topic_capacity : 8;
+		p->topics = memory_resize(p->topics, p->topic_capacity * sizeof(*p->topics));
+	}
+	return p->topics[p->topic_count++] = topic;
+}
+
+/* The brokers may be making it, or be away for a moment. */
+static bool may_come(rd_kafka_resp_err_t code)
+{
+	return code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+	       kafka_error_kind(code) == ERROR_RETRY;
+}
+
+static rd_kafka_resp_err_t ask(struct kafka_post *p, rd_kafka_topic_t *topic)
+{
+	const struct rd_kafka_metadata *m;
+	rd_kafka_resp_err_t code = rd_kafka_metadata(p->rk, 0, topic, &m, ASK_MS);
+
+	if (code)
+		return code;
+	code = m->topic_cnt > 0 ? m->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+	rd_kafka_metadata_destroy(m);
+	return code;
+}
+
+/* One that is not there should be named so, and soon. */
+static bool meet(struct kafka_post *p, const char *name, struct error *err)
+{
+	int64_t until_ms = clock_boot_ms(p->host->clock) + kafka_message_timeout_ms(p->host) / 2;
+	rd_kafka_topic_t *topic = topic_of(p, name, err);
+
+	if (!topic)
 		return false;
-	free(p->made);
-	p->made = memory_text(topic);
+	for (;;) {
+		p->code = ask(p, topic);
+		if (!p->code)
+			return true;
+		if (!may_come(p->code) || clock_boot_ms(p->host->clock) >= until_ms)
+			return kafka_post_failed(p, p->code, name, err);
+		rd_kafka_poll(p->rk, POLL_MS);
+		if (kafka_post_stopped(p, err))
+			return false;
+	}
+}
+
+bool kafka_post_meet(struct kafka_post *p, const char *const *topics, size_t count,
+		     struct error *err)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!meet(p, topics[i], err))
+			return false;
 	return true;
 }
 
 bool kafka_post_send(struct kafka_post *p, const char *topic, struct str key,
 		     rd_kafka_headers_t *headers, struct str body, struct error *err)
 {
+	rd_kafka_topic_t *handle;
+
 	p->reported = false;
 	p->code = RD_KAFKA_RESP_ERR_NO_ERROR;
-	if (!topic_made(p, topic, err)) {
+	handle = topic_of(p, topic, err);
+	if (!handle) {
 		if (headers)
 			rd_kafka_headers_destroy(headers);
 		return false;
 	}
 	p->code = rd_kafka_producev(
-		p->rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_KEY((void *)(uintptr_t)key.p, key.n),
+		p->rk, RD_KAFKA_V_RKT(handle), RD_KAFKA_V_KEY((void *)(uintptr_t)key.p, key.n),
 		RD_KAFKA_V_VALUE((void *)(uintptr_t)body.p, body.n), RD_KAFKA_V_HEADERS(headers),
 		RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
 	if (p->code) {

@@ -8,7 +8,8 @@ struct kafka_post {
 	const struct sink_host *host;
 	const _Atomic bool *stop; /* ends the waiting */
 	rd_kafka_t *rk;
-	char *made; /* the last topic that was made, or was there; NULL: none was asked for */
+	rd_kafka_topic_t **topics; /* that were met */
+	size_t topic_count, topic_capacity;
 	bool reported;
 	rd_kafka_resp_err_t code; /* of the last report */
 	char broker[320];         /* the brokers' last error */
@@ -18,6 +19,10 @@ struct kafka_post {
 bool kafka_post_open(struct kafka_post *p, rd_kafka_conf_t *conf, struct error *err);
 /* What is unsent is dropped. */
 void kafka_post_close(struct kafka_post *p);
+/* Until each of these is there and the producer knows its partitions: for one after the other that
+ * takes long, which an open transaction has no time for. Else a topic is met when it is sent to. */
+bool kafka_post_meet(struct kafka_post *p, const char *const *topics, size_t count,
+		     struct error *err);
 /* Until the brokers have it; takes the headers (NULL: none). After an error p->code is librdkafka's
  * (NO_ERROR: it was stopped). */
 bool kafka_post_send(struct kafka_post *p, const char *topic, struct str key,
@@ -40,8 +45,8 @@ struct kafka_batch {
 	size_t topic_count;
 	size_t count;
 	/* Exactly once: it was made so long ago that the brokers may have forgotten its commit.
-	 * Where they know of none, it is not sent: INVALID. */
-	bool doubtful;
+	 * Where they know of none, it is not sent: INVALID; or it is, and said (even_twice). */
+	bool doubtful, even_twice;
 	/* Item i until the brokers have it; *bad: it can never get in. */
 	bool (*send)(struct kafka_post *p, void *arg, size_t i, bool *bad, struct error *err);
 	void *arg;

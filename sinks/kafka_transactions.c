@@ -322,7 +322,7 @@ static void answer_prepared(struct sink *s, const char *topic)
 				 .roll = s->transactions->number };
 	struct buf blob = { 0 };
 
-	kafka_blob(s->transactions->id, topic, a.roll, &blob);
+	kafka_blob(s->transactions->id, topic, a.roll, clock_aws_ms(s->host->clock), &blob);
 	a.blob = buf_str(&blob);
 	s->host->answer(s->host->arg, &a);
 	buf_release(&blob);

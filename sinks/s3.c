@@ -123,9 +123,11 @@ static void s3_create(struct place *p, struct roll_file *f, place_done_fn *done,
 {
 	struct s3_bucket *b = bucket_of(p);
 	struct s3_place at = { p->name, f->path, p->owner };
-	struct s3_options o = object_options(
-		b, compression_content_type((enum compression)b->settings->object.compression),
-		f->mark);
+	const char *content_type =
+		f->manifest ? "application/json"
+			    : compression_content_type(
+				      (enum compression)b->settings->object.compression);
+	struct s3_options o = object_options(b, content_type, f->mark);
 
 	s3_upload_create(b->client, &at, &o, upload_created, upload_call_new(f, done, arg));
 }

@@ -21,9 +21,10 @@ LANGUAGE plpgsql AS $$
 BEGIN
 	INSERT INTO sluice.letter AS k (stream, sink, shard, sequence, reason, json, generation, loaded)
 	VALUES (p_stream, p_sink, p_shard, p_sequence, p_reason, p_json, p_generation, true)
+	-- It is in none of the batches that it was in: one may be in its sink, without it.
 	ON CONFLICT (stream, sink, shard, sequence) DO UPDATE SET reason = EXCLUDED.reason,
-		json = EXCLUDED.json, sent_ms = 0, batch = 0, batch_sink = 0, loaded = true,
-		generation = greatest(k.generation, EXCLUDED.generation)
+		json = EXCLUDED.json, sent_ms = 0, batch = 0, batch_sink = 0, retry = 0, retry_sink = 0,
+		loaded = true, generation = greatest(k.generation, EXCLUDED.generation)
 	WHERE k.json = '';
 	IF NOT FOUND THEN
 		RETURN false;
@@ -93,9 +94,10 @@ DECLARE
 	freed bigint;
 BEGIN
 	PERFORM sluice.session_hold(p_session);
+	-- One that came back meanwhile is not meant, where this call comes a second time.
 	WITH was AS (
 		SELECT l.id, octet_length(l.json) AS bytes FROM sluice.letter l
-		WHERE l.id = ANY (p_letters) ORDER BY l.id FOR UPDATE
+		WHERE l.id = ANY (p_letters) AND NOT l.loaded ORDER BY l.id FOR UPDATE
 	), sent AS (
 		UPDATE sluice.letter l SET json = '', sent_ms = p_at_ms FROM was
 		WHERE l.id = was.id AND was.bytes > 0 RETURNING was.bytes
@@ -207,9 +209,9 @@ BEGIN
 	INSERT INTO sluice.letter AS k (stream, sink, shard, sequence, reason, json, generation, loaded)
 	SELECT l.stream, p.sink, l.shard, l.sequence, l.reason, p.json, l.generation, l.loaded
 	FROM unnest(p_sinks, p_jsons) AS p (sink, json)
-	-- What was sent to a sink of letters is one again; what is one stays as it is.
+	-- What was sent to a sink of letters is one again, in no batch; what is one stays as it is.
 	ON CONFLICT (stream, sink, shard, sequence) DO UPDATE SET reason = EXCLUDED.reason,
-		json = EXCLUDED.json, sent_ms = 0, batch = 0, batch_sink = 0,
+		json = EXCLUDED.json, sent_ms = 0, batch = 0, batch_sink = 0, retry = 0, retry_sink = 0,
 		loaded = EXCLUDED.loaded, generation = greatest(k.generation, EXCLUDED.generation)
 	WHERE k.json = '';
 	DELETE FROM sluice.letter k WHERE k.id = p_letter;

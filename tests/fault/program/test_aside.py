@@ -17,6 +17,8 @@ STILL = "orders:shards=2:records=200:keys=20:bytes=400"
 
 
 class Aside(workers.Workers):
+    DROP = ("replay", "--stream", "orders", "--into", "lake", "--drop", "--yes")
+
     def one(self, emulator, **more):
         worker = super().one(emulator, **more)
         worker.config["sinks"]["lake"] = {**worker.config["sinks"]["files"],
@@ -235,9 +237,10 @@ class Aside(workers.Workers):
 
     # --- in between ---
 
-    def slowly(self, emulator):
+    def slowly(self, emulator, store=None):
         """A worker has all; each page that is read now takes its time."""
         worker = self.one(emulator)
+        worker.config["checkpoint"]["store"] = store or self.database
         self.drain(worker)
         emulator.fault("delay", operation="GetRecords", ms=300, count=-1)
         worker.config["streams"][0]["poll"]["budget"] = 2
@@ -302,8 +305,7 @@ class Aside(workers.Workers):
         self.half(process)
 
         def drop(code=0):
-            done = worker.run("replay", "--stream", "orders", "--into", "lake", "--drop", "--yes",
-                              check=False)
+            done = worker.run(*self.DROP, check=False)
             self.assertEqual(done.returncode, code, done.stdout + done.stderr)
             return done
 
@@ -402,6 +404,20 @@ class Aside(workers.Workers):
         self.check_complete(emulator, out="lake")
         self.check_as_before(self.lake(), self.delivered())
 
+    def test_what_a_drop_cannot_remove_is_said(self):
+        """Nobody comes for it later."""
+        emulator = self.emulator("orders:shards=8:records=40:keys=20:bytes=400")
+        worker = self.slowly(emulator, store=f"sqlite:{self.folder}/state.db")
+        process = self.begun(worker, "oldest")
+        wait_until(lambda: not process.running() or (self.folder / "lake").exists(),
+                   "some of it is read", DEADLINE)
+        self.assertTrue(process.running(), process.tail())
+        process.kill()
+        worker.config["sinks"]["lake"]["path"] = f"{worker.file}/lake/"
+        done = worker.run(*self.DROP)
+        self.assertIn("orders>lake is dropped", done.stdout)
+        self.assertIn("unfinished files of an ended session were left", done.stderr)
+
     def test_onto_the_screen(self):
         """Records alone are on the standard output."""
         emulator = self.emulator("orders:shards=1:records=40:keys=4:bytes=400")
@@ -446,7 +462,10 @@ class Aside(workers.Workers):
                              "--to goes with --into"),
                             (("--stream", "other", "--from", "oldest", "--into", "lake"),
                              "no stream other"),
-                            (("--stream", "orders", "--from", "oldest", "--into", "lake"), "--yes")):
+                            (("--stream", "orders", "--from", "oldest", "--into", "lake"), "--yes"),
+                            ((*self.DROP[1:], "--from", "oldest"), "--drop alone"),
+                            ((*self.DROP[1:], "--to", "-1h"), "--drop alone"),
+                            ((*self.DROP[1:], "--sink", "files"), "--drop alone")):
             self.assertIn(said, worker.run("replay", *words, check=False).stderr)
         worker.config["streams"][0]["name"] = "renamed"
         self.assertIn("the configuration has no stream orders",

@@ -207,10 +207,13 @@ class Retries(world.World):
         before = len(self.strict())
         for name in ("files", "strict"):
             worker.config["sinks"][name]["roll"] = {"age": "1h"}
+        usual = dict(worker.config["checkpoint"])
+        worker.config["checkpoint"].update(interval="4m", lease="5m")
         emulator.control("put", table="orders", item={**TEXT, "sk": {"N": "1"}})
         worker.start()
         worker.wait_metric("sluice_dead_letters_total", 1, world.DEADLINE, sink="strict")
         worker.process.kill()
+        worker.config["checkpoint"] = usual
         self.mend(worker)
         done = self.retry(worker, "--all", code=1)
         self.assertIn("orders, strict: 0 delivered, 0 failed again, 1 not tried yet", done.stdout)

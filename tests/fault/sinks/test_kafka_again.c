@@ -214,6 +214,77 @@ static void whatever_is_left_of_it(void **state)
 	world_free(w);
 }
 
+#define ADD_PARTITIONS 24
+
+/* Whether a transaction has been written into, since the last look. */
+static bool was_written_into(struct world *w)
+{
+	size_t left = 0;
+
+	rd_kafka_mock_broker_error_stack_cnt(w->mock, 1, ADD_PARTITIONS, &left);
+	if (left == 0)
+		rd_kafka_mock_broker_push_request_error_rtts(w->mock, 1, ADD_PARTITIONS, 1,
+							     RD_KAFKA_RESP_ERR_NO_ERROR, 0);
+	return left == 0;
+}
+
+/* It ends with the lease: there is no time in it to look for one topic after the other. */
+static void its_topics_are_met_before_its_transaction(void **state)
+{
+	struct world *w = world_new(1);
+	PARCEL p = parcel_new(2);
+
+	(void)state;
+	w->settings.delivery = 1;
+	w->settings.topic = "t.${op}";
+	w->settings.tombstones = false;
+	world_topic(w, "t.c", 1);
+	world_topic(w, "t.d", 1);
+	p.d[1]->batch->events[0].op = EVENT_DELETE;
+	for (size_t i = 0; i < 2; i++)
+		delivery_route(p.d[i], cluster_ops, 4, place_by_op);
+	rd_kafka_mock_topic_set_error(w->mock, "t.d", RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
+	was_written_into(w);
+	assert_false(deliver(w, &p, clock_aws_ms(&w->clock), &go_on));
+	assert_int_equal(err.kind, ERROR_REFUSED);
+	assert_non_null(strstr(err.message, "topic t.d: "));
+	assert_int_equal(refused, 2); /* no record is at fault */
+	assert_false(was_written_into(w));
+	rd_kafka_mock_topic_set_error(w->mock, "t.d", RD_KAFKA_RESP_ERR_NO_ERROR);
+	assert_true(deliver(w, &p, clock_aws_ms(&w->clock), &go_on));
+	assert_true(was_written_into(w));
+	world_free(w);
+}
+
+static size_t place_only(const struct delivery *d, size_t event)
+{
+	(void)d;
+	(void)event;
+	return 0;
+}
+
+/* Topics are asked for at once: librdkafka's own look, once a second, would be too late. */
+static void many_topics_are_no_matter_of_seconds(void **state)
+{
+	struct world *w = world_new(1);
+	PARCEL p = parcel_new(4);
+	static const struct str places[] = { { "a", 1 }, { "b", 1 }, { "c", 1 }, { "d", 1 } };
+
+	(void)state;
+	w->settings.topic = "t.${schema}";
+	w->host.lease_ms = 1000; /* a message has half of it */
+	for (size_t i = 0; i < p.count; i++)
+		delivery_route(p.d[i], &places[i], 1, place_only);
+	world_topic(w, "t.a", 1);
+	world_topic(w, "t.b", 1);
+	world_topic(w, "t.c", 1);
+	world_topic(w, "t.d", 1);
+	if (!deliver(w, &p, 1, &go_on))
+		fail_msg("%s", err.message);
+	assert_int_equal(sent, 4);
+	world_free(w);
+}
+
 /* A command that died, and came again when the brokers had forgotten the group's commit. */
 static void one_whose_commit_may_be_forgotten_is_not_sent(void **state)
 {
@@ -256,6 +327,8 @@ int main(void)
 		cmocka_unit_test(stop_does_not_wait_for_the_brokers),
 		cmocka_unit_test(a_batch_that_was_committed_is_not_sent_again),
 		cmocka_unit_test(whatever_is_left_of_it),
+		cmocka_unit_test(its_topics_are_met_before_its_transaction),
+		cmocka_unit_test(many_topics_are_no_matter_of_seconds),
 		cmocka_unit_test(one_whose_commit_may_be_forgotten_is_not_sent),
 	};
 

@@ -61,17 +61,22 @@ static size_t write_until_in(struct delivery *d, size_t from)
 }
 
 /* Was transaction `number` of the sink's producer committed? */
-static bool buried(uint64_t number)
+static bool buried_of(uint64_t number, int64_t closed_ms)
 {
 	struct buf blob = { 0 };
 	struct error err = { 0 };
 	bool committed = false;
 
-	kafka_blob("sluice.0/events", "t", number, &blob);
+	kafka_blob("sluice.0/events", "t", number, closed_ms, &blob);
 	if (!sink_kafka.bury(&w->settings, &w->host, buf_str(&blob), &committed, &err))
 		fail_msg("%s", err.message);
 	buf_release(&blob);
 	return committed;
+}
+
+static bool buried(uint64_t number)
+{
+	return buried_of(number, clock_aws_ms(&w->clock));
 }
 
 /* Taken and prepared as roll 1, then finished. */
@@ -394,6 +399,26 @@ static void a_stored_transaction_that_is_damaged_is_no_one_s(void **state)
 	world_free(w);
 }
 
+/* Nobody came for a week, after which brokers forget: it is dropped, as nothing may be lost, and
+ * not in silence. */
+static void a_commit_may_be_forgotten(void **state)
+{
+	int64_t week_ago_ms;
+
+	(void)state;
+	begin(1);
+	week_ago_ms = clock_aws_ms(&w->clock) - 7LL * 24 * 60 * 60 * 1000;
+	assert_false(buried(1));
+	assert_int_equal(world_metric(w, METRIC_ROLLS, "dropped"), 1);
+	assert_false(buried_of(2, week_ago_ms));
+	assert_int_equal(world_metric(w, METRIC_ROLLS, "forgotten"), 1);
+	world_count(w, "sluice.0/events", "t", 1);
+	assert_false(buried_of(2, week_ago_ms)); /* an earlier one is known */
+	assert_int_equal(world_metric(w, METRIC_ROLLS, "forgotten"), 1);
+	assert_int_equal(world_metric(w, METRIC_ROLLS, "dropped"), 2);
+	world_free(w);
+}
+
 static void a_sweep_takes_the_producer_s_place(void **state)
 {
 	struct error err = { 0 };
@@ -451,6 +476,7 @@ int main(void)
 		cmocka_unit_test(brokers_that_are_away_lose_nothing),
 		cmocka_unit_test(a_close_does_not_wait_for_brokers_that_are_away),
 		cmocka_unit_test(a_stored_transaction_that_is_damaged_is_no_one_s),
+		cmocka_unit_test(a_commit_may_be_forgotten),
 		cmocka_unit_test(a_sweep_takes_the_producer_s_place),
 		cmocka_unit_test(a_check_tries_a_transaction),
 	};

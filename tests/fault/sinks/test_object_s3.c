@@ -310,6 +310,8 @@ static void test_manifest(void **state)
 	assert_non_null(o);
 	assert_ptr_equal(o, &server.objects[1]);
 	assert_non_null(strstr(o->body.data, "\"path\":\"deep/data-" KEY("1", "0") "\""));
+	/* It is not compressed as the data is. */
+	assert_true(was_sent("content-type: application/json"));
 	parcel_free(p);
 }
 

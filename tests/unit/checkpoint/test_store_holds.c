@@ -304,6 +304,26 @@ static void a_hold_takes_the_place_of_another(void **state)
 	assert_int_equal(audit_of(w, w->stream).count, 3);
 }
 
+/* A baseline that begins while somebody still looks at the plan raises the generation: it is not
+ * ended by a hold that is refused for that. */
+static void a_hold_that_is_refused_ends_no_other(void **state)
+{
+	struct world *w = *state;
+	int64_t baseline = held(w, STORE_HOLD_BASELINE);
+	struct store_hold h = hold_of(STORE_HOLD_REWIND, "ben", T + 1);
+	size_t count = audit_of(w, w->stream).count;
+	bool done;
+
+	assert_ok(store_stream_hold_instead(w->s, w->stream, 7, baseline, &h, &done, err));
+	assert_false(done);
+	assert_int_equal(h.id, baseline);
+	assert_int_equal(stream_now(w).hold.id, baseline);
+	assert_int_equal(audit_of(w, w->stream).count, count);
+	h = hold_of(STORE_HOLD_REWIND, "ben", T + 1);
+	assert_ok(store_stream_hold_instead(w->s, w->stream, 0, baseline, &h, &done, err));
+	assert_true(done);
+}
+
 static void streams_that_are_not_known_cannot_be_held(void **state)
 {
 	struct world *w = *state;
@@ -690,6 +710,8 @@ static int run(const char *name)
 		cmocka_unit_test_setup_teardown(a_repair_says_what_it_goes_back_to, world_up,
 						world_down),
 		cmocka_unit_test_setup_teardown(a_hold_takes_the_place_of_another, world_up,
+						world_down),
+		cmocka_unit_test_setup_teardown(a_hold_that_is_refused_ends_no_other, world_up,
 						world_down),
 		cmocka_unit_test_setup_teardown(streams_that_are_not_known_cannot_be_held, world_up,
 						world_down),

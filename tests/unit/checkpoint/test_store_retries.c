@@ -381,6 +381,57 @@ static void one_that_was_sent_comes_back(void **state)
 	assert_int_equal(t.generation, 3);
 }
 
+/* The batch that it was in may be in the sink, without it: a file of that name, or a commit of that
+ * number. */
+static void one_that_comes_back_is_in_no_batch(void **state)
+{
+	struct world *w = *state;
+	const struct store_letter letter = { "orders", "events",  "shard-1",
+					     "0",      "refused", STR("{\"n\":1}") };
+	struct parts p = { .count = 0 };
+	struct listed l;
+	struct tried t;
+	int64_t batch;
+	bool added;
+
+	put_some(w, &l, 3);
+	t = take(w, SESSION_B, true, l.ids, 3);
+	assert_int_equal(t.count, 3);
+	batch = t.batch;
+	assert_ok(store_letters_sent(w->s, SESSION_A, l.ids, 2, AT_MS, err));
+	t = take(w, SESSION_B, false, NULL, 0);
+	assert_int_equal(t.count, 1);
+	assert_ok(store_letters_gone(w->s, t.ids, 1, err));
+	assert_ok(store_letter_load(w->s, &letter, 1, MIB, &added, err));
+	assert_true(added);
+	put_for(w, "", 1, "{}");
+	l = all(w);
+	assert_ok(store_letter_split(w->s, l.ids[1], two, 1, MIB, on_part, &p, err));
+	assert_int_equal(p.count, 1);
+	assert_int_equal(take(w, SESSION_B, false, NULL, 0).count, 0);
+	l = all(w);
+	t = take(w, SESSION_B, false, l.ids, 2);
+	assert_int_equal(t.count, 2);
+	assert_true(t.batch > batch);
+}
+
+/* Who noted that it is in the sink, and was not answered, says so again. */
+static void one_that_came_back_is_not_sent(void **state)
+{
+	struct world *w = *state;
+	const struct store_letter letter = { "orders", "events",  "shard-1",
+					     "0",      "refused", STR("{\"n\":1}") };
+	struct listed l;
+	bool added;
+
+	put_some(w, &l, 1);
+	assert_ok(store_letters_sent(w->s, SESSION_A, l.ids, 1, AT_MS, err));
+	assert_ok(store_letter_load(w->s, &letter, 1, MIB, &added, err));
+	assert_ok(store_letters_sent(w->s, SESSION_A, l.ids, 1, AT_MS, err));
+	assert_int_equal(all(w).count, 1);
+	assert_bytes(w, 7);
+}
+
 /* --- what may be read again --- */
 
 static void put_in(struct world *w, const char *shard, const char *sequence)
@@ -521,6 +572,8 @@ static int run(const char *name)
 		WORLD(what_has_no_room_stays_one),
 		WORLD(one_that_may_be_read_again_is_not_tried),
 		WORLD(one_that_was_sent_comes_back),
+		WORLD(one_that_comes_back_is_in_no_batch),
+		WORLD(one_that_came_back_is_not_sent),
 		WORLD(a_letter_knows_its_generation),
 		WORLD(who_tried_what_is_known),
 	};

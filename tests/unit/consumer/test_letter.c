@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 
+#include "consumer/again.h"
 #include "consumer/letter.h"
 
 #define NOW_MS INT64_C(1763700099123)
@@ -114,6 +115,42 @@ static void without_a_sequence_its_bytes_tell_it_from_others(void **state)
 	json_decref(root);
 }
 
+/* What is tried is copied more than once, into buffers that have a limit. */
+static void what_is_larger_than_any_letter_is_none(void **state)
+{
+	static const char begin[] =
+		"{\"stream\":\"s\",\"shard\":\"h\",\"reason\":\"r\",\"sequence\":\"1\","
+		"\"record\":{\"a\":\"";
+	struct again_letter head;
+	struct buf line, json;
+	struct error err = { 0 };
+
+	(void)state;
+	buf_init(&line, 0);
+	buf_init(&json, 0);
+	buf_printf(&line, "%s%0*d\"}}", begin, AGAIN_LETTER_BYTES_MAX / 2, 0);
+	assert_true(again_letter_line(buf_str(&line), &head, &json, &err));
+	again_letter_release(&head);
+	buf_clear(&line);
+	buf_clear(&json);
+	buf_printf(&line, "%s%0*d\"}}", begin, AGAIN_LETTER_BYTES_MAX, 0);
+	assert_false(again_letter_line(buf_str(&line), &head, &json, &err));
+	assert_int_equal(err.kind, ERROR_INVALID);
+	assert_non_null(strstr(err.message, "33554432 bytes"));
+	/* In the form that the store has, this one would be. */
+	buf_clear(&line);
+	buf_printf(&line, "%.*s[", (int)sizeof(begin) - 2, begin);
+	for (int i = 0; i < AGAIN_LETTER_BYTES_MAX / 20; i++)
+		buf_text(&line, "1e-7,");
+	buf_text(&line, "0]}}");
+	buf_release(&json);
+	buf_init(&json, 6 * line.size + 1024);
+	assert_false(again_letter_line(buf_str(&line), &head, &json, &err));
+	assert_int_equal(err.kind, ERROR_INVALID);
+	buf_release(&json);
+	buf_release(&line);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -121,6 +158,7 @@ int main(void)
 		cmocka_unit_test(what_is_bad_for_every_sink_names_none),
 		cmocka_unit_test(an_error_that_says_nothing_is_null),
 		cmocka_unit_test(without_a_sequence_its_bytes_tell_it_from_others),
+		cmocka_unit_test(what_is_larger_than_any_letter_is_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -238,12 +238,37 @@ static void tail_checks_what_it_is_given(void **state)
 	assert_int_equal(sluice("tail", "orders", "--format", "xml"), EXIT_USAGE);
 	assert_says(said.err, "format");
 	assert_int_equal(sluice("tail", "orders", "--from", "yesterday"), EXIT_USAGE);
-	assert_says(said.err, "yesterday");
+	assert_says(said.err, "--from: expected latest, oldest, a time such as "
+			      "2026-11-21T10:00:00Z or a duration back such as -2h, not "
+			      "'yesterday'\n");
+	/* A stream may, whose configuration says where exports go. */
+	assert_int_equal(sluice("tail", "orders", "--from", "baseline"), EXIT_USAGE);
+	assert_says(said.err, "--from: expected latest, oldest, a time");
 	assert_int_equal(sluice("tail", "orders", "--until-idle", "0s"), EXIT_USAGE);
 	/* Nobody writes a configuration into the table's name. */
 	assert_int_equal(sluice("tail", "a\",\"gap\":\"stop", "--from", "latest"), EXIT_USAGE);
 	assert_int_equal(sluice("tail", "a b"), EXIT_USAGE);
 	assert_int_equal(sluice("tail", "${HOME}"), EXIT_USAGE);
+}
+
+/* It names what it takes itself, which is not what a stream's start takes. */
+static void replay_names_what_it_takes(void **state)
+{
+	(void)state;
+	write_file("good.yaml", "streams: [{table: orders, sinks: [screen]}]\n"
+				"sinks: {screen: {type: stdout}}\n");
+	assert_int_equal(
+		sluice("replay", "-c", "good.yaml", "--stream", "orders", "--from", "yesterday"),
+		EXIT_USAGE);
+	assert_says(said.err, "--from: expected oldest, a time such as 2026-11-21T10:00:00Z, a "
+			      "duration back such as -2h, SEQUENCE@SHARD or savepoint:NAME, not "
+			      "'yesterday'\n");
+	assert_int_equal(sluice("replay", "-c", "good.yaml", "--stream", "orders", "--from",
+				"oldest", "--into", "screen", "--to", "latest"),
+			 EXIT_USAGE);
+	assert_says(said.err, "--to: expected a time such as 2026-11-21T10:00:00Z or a duration "
+			      "back such as -2h, not 'latest'\n");
+	unlink("good.yaml");
 }
 
 static void health_fails_where_nobody_answers(void **state)
@@ -280,6 +305,7 @@ int main(void)
 		cmocka_unit_test(run_refuses_words_and_durations_it_does_not_know),
 		cmocka_unit_test(config_prints_in_three_ways),
 		cmocka_unit_test(tail_checks_what_it_is_given),
+		cmocka_unit_test(replay_names_what_it_takes),
 		cmocka_unit_test(health_fails_where_nobody_answers),
 		cmocka_unit_test(status_of_a_store_that_is_not_there_fails_and_makes_none),
 	};
