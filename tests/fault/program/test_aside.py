@@ -452,7 +452,7 @@ class Aside(workers.Workers):
                 ("oldest", ("--sink", "files"), "lake", 2, "--sink with --into"),
                 ("-1h", ("--to", "-2h"), "lake", 2, "not behind --from"),
                 ("-1h", ("--to", "2100-01-01T00:00:00Z"), "lake", 2, "in the future"),
-                ("-1h", ("--to", "oldest"), "lake", 2, "--to: a time"),
+                ("-1h", ("--to", "oldest"), "lake", 2, "--to: expected a time"),
                 ("latest", (), "lake", 2, "latest is where it is"),
                 ("-25h", (), "lake", 1, "a stream keeps 24 hours"),
                 (f"1@{shard}", (), "lake", 1, "has no such record")):
