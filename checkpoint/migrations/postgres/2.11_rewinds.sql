@@ -1,12 +1,9 @@
 -- A lane that goes back counts as unread from then on: what it has to read again leaves the stream
 -- earlier than what is written now. A minor step: who calls it as 2.10 does leaves read_at_ms alone.
 
-DROP FUNCTION sluice.hold_rewind(bigint, bigint, bigint, text[], integer[], numeric[], bigint[],
-	boolean[], text, text, bigint);
-
 CREATE FUNCTION sluice.hold_rewind(p_stream bigint, p_hold bigint, p_generation bigint,
 	p_shards text[], p_sinks integer[], p_sequences numeric[], p_events_ms bigint[],
-	p_done boolean[], p_who text, p_said text, p_at_ms bigint, p_read_at_ms bigint DEFAULT 0)
+	p_done boolean[], p_who text, p_said text, p_at_ms bigint, p_read_at_ms bigint)
 RETURNS TABLE (done boolean, generation bigint, owned bigint)
 LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan SET jit = off AS $$
 #variable_conflict use_column
@@ -62,3 +59,12 @@ BEGIN
 		(SELECT coalesce(min(m), 0) FROM unnest(p_events_ms, p_done) AS e (m, d) WHERE NOT d),
 		lanes, p_who, p_said, p_at_ms), 0::bigint;
 END $$;
+
+CREATE OR REPLACE FUNCTION sluice.hold_rewind(p_stream bigint, p_hold bigint, p_generation bigint,
+	p_shards text[], p_sinks integer[], p_sequences numeric[], p_events_ms bigint[],
+	p_done boolean[], p_who text, p_said text, p_at_ms bigint)
+RETURNS TABLE (done boolean, generation bigint, owned bigint)
+LANGUAGE sql AS $$
+	SELECT * FROM sluice.hold_rewind(p_stream, p_hold, p_generation, p_shards, p_sinks,
+		p_sequences, p_events_ms, p_done, p_who, p_said, p_at_ms, 0)
+$$;
