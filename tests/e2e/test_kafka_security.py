@@ -162,9 +162,13 @@ def bound(secure, topic, uses, **more):
                                   AclOperation.ANY, AclPermissionType.ANY)
     bindings = [AclBinding(*resources[on], "User:bound", "*", getattr(AclOperation, operation),
                            AclPermissionType.ALLOW) for operation, on in uses]
-    for future in [*admin.delete_acls([everything]).values(),
-                   *admin.create_acls(bindings).values()]:
+    for future in admin.delete_acls([everything]).values():
         future.result(30)
+    for future in admin.create_acls(bindings).values():
+        future.result(30)
+    # The broker answers before it goes by them.
+    wait_until(lambda: set(admin.describe_acls(everything).result(30)) == set(bindings),
+               "what is allowed is known", 30)
     return {"brokers": f"localhost:{secure.ports['PLAIN']}", "topic": topic, "id_prefix": topic,
             "properties": {**secure.properties_for("PLAIN", "PLAIN"), "sasl.username": "bound"},
             **more}
