@@ -190,6 +190,19 @@ static void a_batch_that_was_committed_is_not_sent_again(void **state)
 	world_free(w);
 }
 
+/* Exactly once, the first of two letters into t.c and the second into t.d. */
+static void into_two_topics(struct world *w, struct parcel *p)
+{
+	w->settings.delivery = 1;
+	w->settings.topic = "t.${op}";
+	w->settings.tombstones = false;
+	world_topic(w, "t.c", 1);
+	world_topic(w, "t.d", 1);
+	p->d[1]->batch->events[0].op = EVENT_DELETE;
+	for (size_t i = 0; i < 2; i++)
+		delivery_route(p->d[i], cluster_ops, 4, place_by_op);
+}
+
 /* A commit is counted at each of its topics: it is found whichever of its letters is left. */
 static void whatever_is_left_of_it(void **state)
 {
@@ -198,14 +211,7 @@ static void whatever_is_left_of_it(void **state)
 	int64_t number = clock_aws_ms(&w->clock);
 
 	(void)state;
-	w->settings.delivery = 1;
-	w->settings.topic = "t.${op}";
-	w->settings.tombstones = false;
-	world_topic(w, "t.c", 1);
-	world_topic(w, "t.d", 1);
-	p.d[1]->batch->events[0].op = EVENT_DELETE;
-	for (size_t i = 0; i < 2; i++)
-		delivery_route(p.d[i], cluster_ops, 4, place_by_op);
+	into_two_topics(w, &p);
 	world_count(w, GROUP, "t.d", number);
 	assert_true(deliver(w, &p, number, &go_on));
 	assert_int_equal(sent, 2);
@@ -235,14 +241,7 @@ static void its_topics_are_met_before_its_transaction(void **state)
 	PARCEL p = parcel_new(2);
 
 	(void)state;
-	w->settings.delivery = 1;
-	w->settings.topic = "t.${op}";
-	w->settings.tombstones = false;
-	world_topic(w, "t.c", 1);
-	world_topic(w, "t.d", 1);
-	p.d[1]->batch->events[0].op = EVENT_DELETE;
-	for (size_t i = 0; i < 2; i++)
-		delivery_route(p.d[i], cluster_ops, 4, place_by_op);
+	into_two_topics(w, &p);
 	rd_kafka_mock_topic_set_error(w->mock, "t.d", RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
 	was_written_into(w);
 	assert_false(deliver(w, &p, clock_aws_ms(&w->clock), &go_on));
@@ -253,35 +252,6 @@ static void its_topics_are_met_before_its_transaction(void **state)
 	rd_kafka_mock_topic_set_error(w->mock, "t.d", RD_KAFKA_RESP_ERR_NO_ERROR);
 	assert_true(deliver(w, &p, clock_aws_ms(&w->clock), &go_on));
 	assert_true(was_written_into(w));
-	world_free(w);
-}
-
-static size_t place_only(const struct delivery *d, size_t event)
-{
-	(void)d;
-	(void)event;
-	return 0;
-}
-
-/* Topics are asked for at once: librdkafka's own look, once a second, would be too late. */
-static void many_topics_are_no_matter_of_seconds(void **state)
-{
-	struct world *w = world_new(1);
-	PARCEL p = parcel_new(4);
-	static const struct str places[] = { { "a", 1 }, { "b", 1 }, { "c", 1 }, { "d", 1 } };
-
-	(void)state;
-	w->settings.topic = "t.${schema}";
-	w->host.lease_ms = 1000; /* a message has half of it */
-	for (size_t i = 0; i < p.count; i++)
-		delivery_route(p.d[i], &places[i], 1, place_only);
-	world_topic(w, "t.a", 1);
-	world_topic(w, "t.b", 1);
-	world_topic(w, "t.c", 1);
-	world_topic(w, "t.d", 1);
-	if (!deliver(w, &p, 1, &go_on))
-		fail_msg("%s", err.message);
-	assert_int_equal(sent, 4);
 	world_free(w);
 }
 
@@ -328,7 +298,6 @@ int main(void)
 		cmocka_unit_test(a_batch_that_was_committed_is_not_sent_again),
 		cmocka_unit_test(whatever_is_left_of_it),
 		cmocka_unit_test(its_topics_are_met_before_its_transaction),
-		cmocka_unit_test(many_topics_are_no_matter_of_seconds),
 		cmocka_unit_test(one_whose_commit_may_be_forgotten_is_not_sent),
 	};
 
