@@ -151,3 +151,25 @@ FIXTURE void server_remove(struct postgres_server *server)
 	if (system(command) != 0)
 		fprintf(stderr, "%s is left over\n", server->directory);
 }
+
+/* For a program's tests. False where Postgres is not installed; *failed: it has to be. */
+FIXTURE bool server_up(struct postgres_server *server, int *failed)
+{
+	const char *must = getenv("SLUICE_TEST_REQUIRE_POSTGRES");
+
+	if (!server_find(server)) {
+		fprintf(stderr, "Postgres is not installed: nothing was tested\n");
+		*failed = must && strcmp(must, "1") == 0;
+		return false;
+	}
+	server_make(server);
+	return true;
+}
+
+/* Its log is of interest where tests failed. */
+FIXTURE void server_down(struct postgres_server *server, int failed)
+{
+	if (failed)
+		server_log(server);
+	server_remove(server);
+}

@@ -251,17 +251,11 @@ int main(void)
 		T(one_claims_them),        T(one_has_sent_them), T(one_tries_them),
 		T(one_has_delivered_them), T(one_divides_one),   T(one_forgets_old_ones),
 	};
-	const char *must = getenv("SLUICE_TEST_REQUIRE_POSTGRES");
 	int failed;
 
-	if (!server_find(&server)) {
-		fprintf(stderr, "Postgres is not installed: nothing was tested\n");
-		return must && strcmp(must, "1") == 0;
-	}
-	server_make(&server);
+	if (!server_up(&server, &failed))
+		return failed;
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	if (failed)
-		server_log(&server);
-	server_remove(&server);
+	server_down(&server, failed);
 	return failed;
 }

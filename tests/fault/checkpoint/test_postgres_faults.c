@@ -403,17 +403,11 @@ int main(void)
 		T(no_call_outlasts_the_end),          T(limits_end_with_their_call),
 		T(a_host_that_became_a_standby),      T(a_password_and_a_permission),
 	};
-	const char *must = getenv("SLUICE_TEST_REQUIRE_POSTGRES");
 	int failed;
 
-	if (!server_find(&server)) {
-		fprintf(stderr, "Postgres is not installed: nothing was tested\n");
-		return must && strcmp(must, "1") == 0;
-	}
-	server_make(&server);
+	if (!server_up(&server, &failed))
+		return failed;
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	if (failed)
-		server_log(&server);
-	server_remove(&server);
+	server_down(&server, failed);
 	return failed;
 }
